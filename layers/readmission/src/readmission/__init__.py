@@ -1,0 +1,1 @@
+"""Readmission forecast: the domain behind the Lambda functions."""

@@ -1,0 +1,133 @@
+"""Connections to Postgres by pg8000, with credentials from Secrets Manager, and the two forms of bulk transfer.
+
+Bulk data moves by COPY. Where a COPY needs a parameter, it reads a transaction-local setting: COPY takes none, and
+SQL is never built from values.
+"""
+
+import json
+import socket
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Final, Literal
+
+import boto3
+from pg8000.exceptions import DatabaseError, InterfaceError
+from pg8000.native import Connection
+
+from readmission.errors import DatabaseUnavailable
+from readmission.settings import DatabaseSettings
+
+type Database = Literal["raw", "clean"]
+
+# SQLSTATE classes and codes that may pass: connections, resources, operator intervention, deadlock, serialization.
+_TRANSIENT: Final = ("08", "53", "57", "40001", "40P01")
+_CONNECT_SECONDS: Final = 10
+_ANSWER_SECONDS: Final = 300
+_COPY_BYTES: Final = 1 << 16
+
+
+@contextmanager
+def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connection]:
+    """A connection to `database`, closed at the end; what fails for a passing reason raises `DatabaseUnavailable`."""
+    credentials = _credentials(settings.secret)
+    try:
+        sock = socket.create_connection((credentials["host"], int(credentials["port"])), _CONNECT_SECONDS)
+        sock.settimeout(_ANSWER_SECONDS)
+        connection = Connection(
+            credentials["username"],
+            password=credentials["password"],
+            host=credentials["host"],
+            database=database,
+            ssl_context=_tls(settings),
+            sock=sock,
+            application_name="readmission",
+        )
+    except (InterfaceError, OSError, DatabaseError) as error:
+        # A rotated password is a new secret: do not hold on to the old one.
+        _credentials.cache_clear()
+        raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
+    try:
+        yield connection
+    except (InterfaceError, OSError) as error:
+        raise DatabaseUnavailable(f"database {database!r}: {error}") from error
+    except DatabaseError as error:
+        if _code(error).startswith(_TRANSIENT):
+            raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
+        raise
+    finally:
+        _close(connection)
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All or nothing: commits at the end, rolls back when anything is raised."""
+    connection.run("BEGIN")
+    try:
+        yield
+    except BaseException:
+        _rollback(connection)
+        raise
+    connection.run("COMMIT")
+
+
+def copy_in(connection: Connection, statement: str, lines: Iterable[str]) -> int:
+    """Run `COPY … FROM STDIN` with CSV `lines` (each with its newline); returns the number of rows."""
+    connection.run(statement, stream=_blocks(lines))
+    return int(connection.row_count)
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[bytes]:
+    block: list[str] = []
+    size = 0
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        if size >= _COPY_BYTES:
+            yield "".join(block).encode()
+            block, size = [], 0
+    if block:
+        yield "".join(block).encode()
+
+
+@cache
+def _credentials(secret: str) -> dict[str, Any]:
+    response = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
+    credentials: dict[str, Any] = json.loads(response["SecretString"])
+    return credentials
+
+
+def _tls(settings: DatabaseSettings) -> ssl.SSLContext | None:
+    if settings.tls == "disable":
+        return None
+    context = ssl.create_default_context()
+    if settings.tls == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _code(error: DatabaseError) -> str:
+    detail = error.args[0] if error.args else {}
+    return str(detail.get("C", "")) if isinstance(detail, dict) else ""
+
+
+def _message(error: Exception) -> str:
+    detail = error.args[0] if error.args else error
+    return str(detail.get("M", detail)) if isinstance(detail, dict) else str(error)
+
+
+def _rollback(connection: Connection) -> None:
+    try:
+        connection.run("ROLLBACK")
+    except (InterfaceError, OSError, DatabaseError):
+        # The connection is gone, and with it the transaction; the error that brought us here is the one to tell.
+        return
+
+
+def _close(connection: Connection) -> None:
+    try:
+        connection.close()
+    except (InterfaceError, OSError):
+        return  # it had been lost before, and whoever used it has been told

@@ -1,0 +1,1 @@
+"""The inference API. Needs FastAPI, and neither boto3, numpy, scikit-learn nor MLflow."""

@@ -1,0 +1,83 @@
+"""The one module that reads the environment. A setting that is missing or wrong fails with its variable's name."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self, cast
+
+from readmission.errors import ConfigurationError
+
+type Tls = Literal["disable", "require", "verify-full"]
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise ConfigurationError(f"the environment variable {name} is not set")
+    return value
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, str(default))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 86_400:
+        raise ConfigurationError(f"the environment variable {name} is no number of seconds: {text!r}")
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """Where the database's credentials lie, and how its connection is protected."""
+
+    secret: str
+    tls: Tls
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        tls = environment.get("DATABASE_TLS", "require")
+        if tls not in ("disable", "require", "verify-full"):
+            raise ConfigurationError(f"the environment variable DATABASE_TLS is no TLS mode: {tls!r}")
+        return cls(secret=_required(environment, "DATABASE_SECRET"), tls=cast(Tls, tls))
+
+
+def data_bucket(environment: Mapping[str, str] = os.environ) -> str:
+    """The S3 bucket of sources, batches and manifests."""
+    return _required(environment, "DATA_BUCKET")
+
+
+def default_source(environment: Mapping[str, str] = os.environ) -> str:
+    """The data source of an execution that names none."""
+    return _required(environment, "DEFAULT_SOURCE")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Where models are tracked and registered, and under which name."""
+
+    tracking_uri: str
+    name: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(
+            tracking_uri=_required(environment, "MLFLOW_TRACKING_URI").rstrip("/"),
+            name=_required(environment, "MODEL_NAME"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """The model to serve, and how long (seconds) an answer may rest on the last look at the registry."""
+
+    model: ModelSettings
+    refresh_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(
+            model=ModelSettings.from_environment(environment),
+            refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
+        )

@@ -1,0 +1,1 @@
+"""Training, export and promotion. Only this package needs scikit-learn, pandas and MLflow."""

@@ -1,0 +1,94 @@
+"""Training one family: fit, evaluate, export, prove the export, and log it all to one MLflow run."""
+
+import logging
+from typing import Any, Final
+
+import mlflow
+import mlflow.sklearn
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.models import infer_signature
+from pg8000.native import Connection
+from sklearn.pipeline import Pipeline
+
+from readmission.contract import CLASSES
+from readmission.features import FEATURES
+from readmission.payloads import TrainEvent, TrainResult
+from readmission.scorer import FORMAT
+from readmission.settings import ModelSettings
+from readmission.splits import Split
+from readmission.training import dataset, evaluation, export, families
+from readmission.training.tracking import SCORER_ARTIFACT, digest, experiment_id, reachable
+
+_log = logging.getLogger(__name__)
+_EXAMPLE_ROWS: Final = 5
+
+
+def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> TrainResult:
+    """Train `event["model"]` on the clean rows, and answer its MLflow run.
+
+    A run that this execution has finished already is answered again, not trained anew. Raises `NoTrainingData`, and
+    `TrackingUnavailable` when MLflow does not answer.
+    """
+    with reachable(settings):
+        client = MlflowClient(settings.tracking_uri)
+        experiment = experiment_id(client, settings)
+        if finished := _finished(client, experiment, event):
+            return TrainResult(model=event["model"], mlflow_run_id=finished.info.run_id)
+        parts = dataset.load(clean, event["data_kind"])
+        tags = {"pipeline_run": event["run_id"], "family": event["model"], "data_kind": event["data_kind"]}
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        with mlflow.start_run(experiment_id=experiment, run_name=event["model"], tags=tags) as run:
+            _fit_and_log(event, parts)
+        return TrainResult(model=event["model"], mlflow_run_id=run.info.run_id)
+
+
+def _finished(client: MlflowClient, experiment: str, event: TrainEvent) -> Run | None:
+    """The run that a first try of this very step left, if it got to its end."""
+    runs = client.search_runs(
+        [experiment],
+        f"attributes.status = 'FINISHED' AND tags.pipeline_run = '{_quoted(event['run_id'])}'"
+        f" AND tags.family = '{event['model']}'",
+        max_results=1,
+    )
+    return runs[0] if runs else None
+
+
+def _quoted(value: str) -> str:
+    """An execution's name for MLflow's filter: the characters Step Functions allows there hold no quote."""
+    if "'" in value or "\\" in value:
+        raise ValueError(f"no execution name: {value!r}")
+    return value
+
+
+def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part]) -> None:
+    training = parts["train"]
+    pipeline = families.FAMILIES[event["model"]]().fit(training.features, training.target)
+    document = export.to_json(export.document_of(pipeline, list(FEATURES)))
+    difference = export.largest_difference(document, pipeline, parts["test"].features)
+    mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
+    mlflow.log_metrics({**_evaluate(pipeline, parts), "scorer_largest_difference": difference})
+    mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
+    mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
+    mlflow.log_text(document.decode(), SCORER_ARTIFACT)
+    _log_pipeline(pipeline, training)
+
+
+def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for split in ("validation", "test"):
+        part = parts[split]
+        probabilities: Any = pipeline.predict_proba(part.features)
+        values = evaluation.metrics(part.target.to_list(), probabilities, sorted(CLASSES))
+        found |= {f"{split}_{name}": value for name, value in values.items()}
+    return found
+
+
+def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> None:
+    example = training.features.head(_EXAMPLE_ROWS)
+    mlflow.sklearn.log_model(
+        pipeline,
+        name="model",
+        signature=infer_signature(example, pipeline.predict(example)),
+        input_example=example,
+    )
