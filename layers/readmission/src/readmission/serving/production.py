@@ -1,17 +1,16 @@
 """The model that is served: follows `Production` by itself, and keeps the last good one whatever happens."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from logging import Logger
 from typing import Final, Protocol
 
 from readmission.errors import ModelUnavailable, ScorerInvalid
 from readmission.scorer import Scorer, load
 from readmission.serving.registry import Version
 
-_log = logging.getLogger(__name__)
 _RETRY_SECONDS: Final = 1.0  # while there is no model at all, look again this soon
 
 
@@ -35,10 +34,15 @@ class Production:
     """Holds the served model of one process; safe to use from several threads."""
 
     def __init__(
-        self, registry: Registry, refresh_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        registry: Registry,
+        refresh_seconds: float,
+        logger: Logger,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._refresh_seconds = refresh_seconds
+        self._logger = logger
         self._clock = clock
         self._lock = threading.Lock()
         self.served: Served | None = None
@@ -65,7 +69,7 @@ class Production:
             except (ModelUnavailable, ScorerInvalid) as error:
                 problem = self._problem = str(error)
                 serving = self.served.version.number if self.served else "none"
-                _log.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
+                self._logger.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
             wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
             self._look_again_at = self._clock() + wait
             return problem
@@ -73,4 +77,4 @@ class Production:
     def _follow(self, version: Version) -> None:
         if self.served is None or self.served.version != version:
             self.served = Served(version, load(self._registry.scorer_document(version), version.scorer_sha256))
-            _log.info("serving version %s of %s", version.number, version.name)
+            self._logger.info("serving version %s of %s", version.number, version.name)

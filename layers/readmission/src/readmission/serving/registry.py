@@ -55,8 +55,8 @@ class MlflowRegistry:
                 f"MLflow at {self._server} answered {error.code} for the scorer of version {version.number}"
             ) from error
 
-    def _get(self, path: str, **query: str) -> bytes:
-        url = f"{self._server}/{path}?{urllib.parse.urlencode(query)}"
+    def _get(self, endpoint: str, /, **query: str) -> bytes:
+        url = f"{self._server}/{endpoint}?{urllib.parse.urlencode(query)}"
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
                 content: bytes = response.read()

@@ -41,6 +41,12 @@ FAMILIES: Final[Mapping[Family, Callable[[], Pipeline]]] = {
     "gradient_boosting": _gradient_boosting,
 }
 
+# The compiled trees, which skops cannot look into: trusted, since the run that saves them has just fitted them.
+TREES: Final = (
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+
 
 def parameters(pipeline: Pipeline) -> dict[str, Any]:
     """The last step's parameters, as they are logged."""

@@ -148,8 +148,15 @@ def _loss_today(scorer: Scorer, clean: Connection, kind: DataKind) -> float:
 
 
 def _set_production(client: MlflowClient, version: ModelVersion) -> None:
-    """The alias, and the deprecated stage for clients that still look for it."""
+    """The alias, and the deprecated stage for clients that still look for it.
+
+    Others leave the stage one by one: MLflow's own `archive_existing_versions` compares an integer with a text, which
+    Postgres refuses by pg8000 (MLflow 3.17).
+    """
     client.set_registered_model_alias(version.name, ALIAS, version.version)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        client.transition_model_version_stage(version.name, version.version, ALIAS, archive_existing_versions=True)
+        for other in client.search_model_versions(f"name = '{version.name}'"):
+            if other.current_stage == ALIAS and other.version != version.version:
+                client.transition_model_version_stage(version.name, other.version, "Archived")
+        client.transition_model_version_stage(version.name, version.version, ALIAS)

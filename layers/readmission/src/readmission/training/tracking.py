@@ -7,7 +7,7 @@ from typing import Final
 
 import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from readmission.errors import TrackingUnavailable
@@ -42,9 +42,18 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
     """Turn what MLflow's client raises for a server that is away, or fails, into `TrackingUnavailable`."""
     try:
         yield
-    except requests.RequestException as error:
+    except (requests.RequestException, MlflowException) as error:
+        if not _may_pass(error):
+            raise
         raise TrackingUnavailable(f"MLflow at {settings.tracking_uri}: {error}") from error
-    except MlflowException as error:
-        if error.get_http_status_code() >= 500:
-            raise TrackingUnavailable(f"MLflow at {settings.tracking_uri}: {error.message}") from error
-        raise
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether the server failed, or the way to it did: MLflow's client hides that error behind one of its own."""
+    while error is not None:
+        if isinstance(error, requests.RequestException):
+            return True
+        if isinstance(error, RestException) and error.get_http_status_code() >= 500:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,6 +1,5 @@
 """Training one family: fit, evaluate, export, prove the export, and log it all to one MLflow run."""
 
-import logging
 from typing import Any, Final
 
 import mlflow
@@ -20,7 +19,6 @@ from readmission.splits import Split
 from readmission.training import dataset, evaluation, export, families
 from readmission.training.tracking import SCORER_ARTIFACT, digest, experiment_id, reachable
 
-_log = logging.getLogger(__name__)
 _EXAMPLE_ROWS: Final = 5
 
 
@@ -91,4 +89,5 @@ def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> None:
         name="model",
         signature=infer_signature(example, pipeline.predict(example)),
         input_example=example,
+        skops_trusted_types=list(families.TREES),
     )

@@ -1,0 +1,1 @@
+"""Runs Lambda functions of LocalStack as child processes, without Docker."""

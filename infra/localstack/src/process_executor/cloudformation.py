@@ -1,0 +1,74 @@
+"""What LocalStack's CloudFormation lacks for a stack to be deployed again and again, as AWS's can be."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from localstack.services.cloudformation import provider_utils
+from localstack.services.cloudformation.engine.v2.change_set_model import (
+    ChangeSetEntity,
+    ChangeSetModel,
+    ChangeType,
+    TerminalValue,
+)
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceRequest,
+)
+from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
+from localstack.utils.id_generator import localstack_id_manager
+from localstack.utils.patch import patch
+from moto.apigateway.models import apigateway_backends
+from moto.utilities.id_generator import IdSourceContext
+
+_UPDATABLE = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
+
+
+def update_alias(
+    self: LambdaAliasProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Points the alias to another version; LocalStack can only create one, and fails as it exists."""
+    parameters = provider_utils.select_attributes(request.desired_state, _UPDATABLE)
+    result = request.aws_client_factory.lambda_.update_alias(**parameters)
+    model = {**request.desired_state, "Id": result["AliasArn"]}
+    return ProgressEvent(
+        status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context
+    )
+
+
+def change_of_reference(
+    resolve: Callable[[ChangeSetModel, ChangeSetEntity], ChangeType], self: ChangeSetModel, arguments: ChangeSetEntity
+) -> ChangeType:
+    """A `Ref` to a resource that changes in place stays what it was: the resource's name or id.
+
+    LocalStack takes it for changed, and so replaces all that name a changed function in a property that cannot be
+    updated, an alias for example, and fails as that exists.
+    """
+    change = resolve(self, arguments)
+    if change != ChangeType.MODIFIED or not isinstance(arguments, TerminalValue):
+        return change
+    if arguments.value not in self._after_template["Resources"]:
+        return change
+    resource = self._retrieve_or_visit_resource(arguments.value)
+    return change if resource.requires_replacement else ChangeType.UNCHANGED
+
+
+def rest_api_id(context: IdSourceContext) -> str | None:
+    """An id that follows from the API's account, region and name, so that its URL outlives LocalStack.
+
+    None for anything but a REST API, and for a name that is in use: these get random ids as ever.
+    """
+    identifier = context.get("resource_identifier")
+    if identifier is None or (identifier.service, identifier.resource) != ("apigateway", "rest_api"):
+        return None
+    stable = sha256(identifier.unique_identifier.encode()).hexdigest()[:10]
+    apis = apigateway_backends[identifier.account_id][identifier.region].apis
+    return None if stable in apis else stable
+
+
+def extend() -> None:
+    """Puts all three in place."""
+    patch(ChangeSetModel._resolve_intrinsic_function_ref)(change_of_reference)
+    LambdaAliasProvider.update = update_alias
+    localstack_id_manager.add_id_source(rest_api_id)

@@ -1,0 +1,115 @@
+"""LocalStack's view of an execution environment that is a child process."""
+
+from pathlib import Path
+
+from localstack import config
+from localstack.aws.api.lambda_ import PackageType
+from localstack.services.lambda_.invocation.lambda_models import (
+    FunctionVersion,
+    InitializationType,
+    InvocationResult,
+)
+from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
+
+from process_executor import bootstrap
+from process_executor.code import Folders
+from process_executor.host import host
+from process_executor.runtimes import RuntimeMissing
+from process_executor.sandbox import INIT_SECONDS, Invocation, Sandbox, Settings
+from process_executor.variables import import_path, process_variables
+
+LOOPBACK = "127.0.0.1"
+# AWS allows this for the init of provisioned concurrency; LocalStack's own limit is shorter.
+_PROVISIONED_INIT_SECONDS = 900
+
+
+class ProcessRuntimeExecutor(RuntimeExecutor):
+    """Runs one execution environment of a function version."""
+
+    _sandbox: Sandbox | None = None
+
+    @classmethod
+    def prepare_version(cls, function_version: FunctionVersion) -> None:
+        """Unzip code and layers; what this raises becomes the reason of the version's Failed state."""
+        settings = function_version.config
+        if settings.package_type == PackageType.Image:
+            raise RuntimeMissing("PackageType Image cannot run as a process: it needs a container. Use Zip.")
+        if settings.capacity_provider_config:
+            raise RuntimeMissing("Lambda Managed Instances cannot run as a process.")
+        host().runtimes.interpreter(settings.runtime)
+        host().code.prepare(_key(function_version), settings.code, [layer.code for layer in settings.layers])
+
+    @classmethod
+    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+        host().code.release(_key(function_version))
+
+    def start(self, env_vars: dict[str, str]) -> None:
+        tmp = host().folder.environment(self.id)
+        folders = host().code.folders(_key(self.function_version))
+        self._sandbox = Sandbox(self._settings(env_vars, folders, tmp), tmp)
+        provisioned = env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == InitializationType.provisioned_concurrency
+        ready = self._sandbox.start(_PROVISIONED_INIT_SECONDS if provisioned else INIT_SECONDS)
+        # An on-demand environment that is not ready tells so, with its logs, when it is invoked.
+        if provisioned and not ready:
+            raise LambdaRuntimeException("The function's init failed")
+
+    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        if not self._sandbox:
+            raise LambdaRuntimeException(f"Execution environment {self.id} has not been started")
+        request_id = payload["invoke-id"]
+        outcome = self._sandbox.invoke(
+            Invocation(
+                request_id=request_id,
+                function_arn=payload["invoked-function-arn"],
+                trace_id=payload["trace-id"],
+                event=payload["payload"].encode(),
+            )
+        )
+        version = self.function_version.id
+        host().metrics.submit(version.account, version.region, outcome.logs)
+        return InvocationResult(request_id, outcome.payload, outcome.is_error, outcome.logs)
+
+    def stop(self) -> None:
+        if self._sandbox:
+            self._sandbox.stop()
+
+    def get_logs(self) -> str:
+        """Nothing: what a function writes is part of its invocations' results, errors of init included."""
+        return ""
+
+    def get_address(self) -> str:
+        return LOOPBACK
+
+    def get_endpoint_from_executor(self) -> str:
+        return LOOPBACK
+
+    def get_runtime_endpoint(self) -> str:
+        """Address for an init program that calls LocalStack back; there is none here."""
+        return f"http://{LOOPBACK}:{config.GATEWAY_LISTEN[0].port}"
+
+    def _settings(self, localstack_variables: dict[str, str], folders: Folders, tmp: Path) -> Settings:
+        version = self.function_version
+        runtime, interpreter = version.config.runtime, host().runtimes.interpreter(version.config.runtime)
+        paths = import_path(folders.task_root, folders.opt, runtime)
+        return Settings(
+            # -s: no packages of the host's user; -P: no path but AWS's; -B: code is read-only on AWS.
+            command=[str(interpreter), "-s", "-P", "-B", bootstrap.__file__, version.config.handler, *paths],
+            variables=process_variables(
+                localstack_variables,
+                version.config.environment or {},
+                runtime=runtime,
+                interpreter=interpreter,
+                task_root=folders.task_root,
+                opt=folders.opt,
+                tmp=tmp,
+            ),
+            task_root=folders.task_root,
+            version=version.id.qualifier,
+            timeout=version.config.timeout,
+            memory_mb=version.config.memory_size,
+            response_limit=config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES,
+        )
+
+
+def _key(version: FunctionVersion) -> tuple[str, str]:
+    return version.qualified_arn, version.config.internal_revision

@@ -1,0 +1,40 @@
+"""What LocalStack finds through the package's entry points."""
+
+from localstack.runtime import hooks
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+
+
+class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
+    """The executor chosen by `LAMBDA_RUNTIME_EXECUTOR=process`."""
+
+    name = "process"
+
+    def load(self, *args, **kwargs) -> type:
+        from process_executor.executor import ProcessRuntimeExecutor
+
+        return ProcessRuntimeExecutor
+
+
+@hooks.on_infra_start()
+def extend_cloudformation() -> None:
+    from process_executor import cloudformation
+
+    cloudformation.extend()
+
+
+# Before LocalStack's services stop (priority -10): publishing needs CloudWatch.
+@hooks.on_infra_shutdown()
+def publish_remaining_metrics() -> None:
+    from process_executor.host import host
+
+    if host.cache_info().currsize:
+        host().metrics.close()
+
+
+# After LocalStack's services have stopped, and with them all execution environments.
+@hooks.on_infra_shutdown(priority=-100)
+def remove_working_folder() -> None:
+    from process_executor.host import host
+
+    if host.cache_info().currsize:
+        host().folder.close()
