@@ -14,7 +14,7 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from process_executor import bootstrap
 from process_executor.code import Folders
 from process_executor.host import host
-from process_executor.runtimes import RuntimeMissing
+from process_executor.runtimes import CannotRun
 from process_executor.sandbox import INIT_SECONDS, Invocation, Sandbox, Settings
 from process_executor.variables import import_path, process_variables
 
@@ -29,15 +29,24 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     _sandbox: Sandbox | None = None
 
     @classmethod
+    def validate_environment(cls) -> bool:
+        """LocalStack asks once, before there are functions; made now, the host needs no lock."""
+        host()
+        return True
+
+    @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
         """Unzip code and layers; what this raises becomes the reason of the version's Failed state."""
         settings = function_version.config
         if settings.package_type == PackageType.Image:
-            raise RuntimeMissing("PackageType Image cannot run as a process: it needs a container. Use Zip.")
+            raise CannotRun("PackageType Image cannot run as a process: it needs a container. Use Zip.")
         if settings.capacity_provider_config:
-            raise RuntimeMissing("Lambda Managed Instances cannot run as a process.")
+            raise CannotRun("Lambda Managed Instances cannot run as a process.")
+        archives = [layer.code for layer in settings.layers]
+        if any(archive.is_hot_reloading() for archive in [settings.code, *archives]):
+            raise CannotRun("Hot reloading is not supported: update the function instead.")
         host().runtimes.interpreter(settings.runtime)
-        host().code.prepare(_key(function_version), settings.code, [layer.code for layer in settings.layers])
+        host().code.prepare(_key(function_version), settings.code, archives)
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:

@@ -14,15 +14,16 @@ def peak(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def tree_resident(root: int) -> int:
+def tree_resident(root: int, limit: int) -> int:
     """Resident bytes of `root` and all its descendants.
 
-    Memory that processes share after a fork counts once: when there are descendants, the kernel's
-    proportional sizes are added up. They cost it a walk of the page tables, so a single process does without.
+    Memory that processes share after a fork may count several times in a result up to `limit`, but once in a
+    result above: proportional sizes cost the kernel a walk of the page tables, plain ones nothing.
     """
     pids = _descendants(root)
-    if len(pids) == 1:
-        return _resident(root)
+    resident = sum(_resident(pid) for pid in pids)
+    if resident <= limit or len(pids) == 1:
+        return resident
     return sum(_proportional(pid) for pid in pids)
 
 

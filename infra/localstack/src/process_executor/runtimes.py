@@ -8,8 +8,8 @@ SETTING = "LAMBDA_PROCESS_RUNTIMES"
 DEFAULT = Path(__file__).parents[2] / ".runtimes"
 
 
-class RuntimeMissing(Exception):
-    """The function wants something that cannot run as a process here."""
+class CannotRun(Exception):
+    """The function wants something that cannot run as a process here; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Runtimes:
         return cls(Path(os.environ.get(SETTING) or DEFAULT).absolute())
 
     def interpreter(self, runtime: str) -> Path:
-        """Interpreter of `runtime` ("python3.13"); raises RuntimeMissing when there is none."""
+        """Interpreter of `runtime` ("python3.13"); raises CannotRun when there is none."""
         interpreter = self._interpreter(runtime)
         if not interpreter.exists():
-            raise RuntimeMissing(
+            raise CannotRun(
                 f"Runtime {runtime} is not installed: no {interpreter}. Installed are: "
                 f"{', '.join(self.installed()) or 'none'} ({SETTING}={self.folder})"
             )

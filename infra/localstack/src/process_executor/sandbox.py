@@ -223,9 +223,10 @@ class Sandbox:
                 sample_at = now + _SAMPLE_SECONDS
 
     def _check_memory(self, process: RuntimeProcess) -> None:
-        used = memory.tree_resident(process.pid)
+        limit = self._settings.memory_mb * 2**20
+        used = memory.tree_resident(process.pid, limit)
         self._peak = max(self._peak, used)
-        if used > self._settings.memory_mb * 2**20:
+        if used > limit:
             process.kill()
 
 

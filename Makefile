@@ -1,0 +1,83 @@
+# Everything a person or CI calls. `make help` lists it.
+
+PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
+    "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13)) or print(sys.executable)' 2>/dev/null && break; done)
+BIN := .venv/bin
+LOCAL := $(BIN)/python -m infra.local
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status logs env deploy pipeline predict test unit lint format clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# ---------------------------------------------------------------- set up
+setup: .venv/.made infra/localstack/.venv/.made ## install all that the other targets need
+
+.venv/.made: uv.lock pyproject.toml layers/readmission/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.13 is needed and was not found on PATH or in pyenv." \
+	    "Install it (pyenv install 3.13) or name it: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@echo "setup       Python packages into .venv ..."
+	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
+	@$(BIN)/uv sync --quiet --frozen --all-groups
+	@touch $@
+
+infra/localstack/.venv/.made: .venv/.made infra/localstack/pyproject.toml infra/localstack/uv.lock
+	@echo "setup       LocalStack and the Lambda runtime into infra/localstack ..."
+	@$(MAKE) --silent -C infra/localstack setup UV=$(CURDIR)/$(BIN)/uv PYTHON="$(PYTHON)"
+	@touch $@
+
+# ---------------------------------------------------------------- run
+demo: setup ## everything: start, deploy, run the pipeline, predict  [DATASET=file|URL|s3://…|synthetic:rows=N]
+	@$(LOCAL) demo $(if $(DATASET),--dataset '$(DATASET)')
+
+up: setup ## start Postgres, MLflow and LocalStack, and put back what was deployed
+	@$(LOCAL) up
+
+down: setup ## stop everything; the data stays
+	@$(LOCAL) down
+
+status: setup ## what runs, and where
+	@$(LOCAL) status
+
+logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror]
+	@$(LOCAL) logs $(NAME)
+
+env: setup ## shell exports for clients: eval "$(make -s env)"
+	@$(LOCAL) env
+
+deploy: setup ## build the application and deploy it to LocalStack
+	@$(LOCAL) deploy
+
+pipeline: setup ## run the state machine  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER=]
+	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
+	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
+	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER))
+
+predict: setup ## one prediction through the gateway  [PATIENT=file.json]
+	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
+
+# ---------------------------------------------------------------- develop
+test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
+	@$(BIN)/pytest
+
+unit: setup ## the tests that need no server
+	@$(BIN)/pytest tests/unit
+
+lint: setup ## what CI checks beside the tests
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/sam validate --lint
+
+format: setup ## let ruff mend what it can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## stop everything and remove what all targets made, data included
+	@if [ -x $(BIN)/python ]; then $(LOCAL) clean; fi
+	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The platform on one machine: Postgres, MLflow and LocalStack supervised, without containers."""

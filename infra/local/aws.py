@@ -1,0 +1,46 @@
+"""Clients of the platform's LocalStack."""
+
+import os
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from infra.local.settings import Settings
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What points any AWS client at LocalStack."""
+    return {
+        "AWS_ENDPOINT_URL": settings.localstack_url,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+
+
+def client(settings: Settings, service: str) -> Any:
+    """A client that nothing of the caller's (profiles, proxies, endpoints) can point elsewhere."""
+    nothing_of_the_callers = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    session = boto3.Session(
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name=REGION,
+        botocore_session=botocore.session.Session(session_vars=nothing_of_the_callers),
+    )
+    config = Config(
+        connect_timeout=3,
+        read_timeout=60,
+        retries={"total_max_attempts": 2},
+        proxies={},
+        s3={"addressing_style": "path"},
+    )
+    return session.client(service, endpoint_url=settings.localstack_url, config=config)

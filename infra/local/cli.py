@@ -1,0 +1,163 @@
+"""`python -m infra.local COMMAND`: one function per command, listed in COMMANDS."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import aws, dataset, deploy, down, pipeline, predict, stack, status, up
+from infra.local import demo as whole
+from infra.local.errors import LocalError
+from infra.local.settings import Settings, load
+
+
+def _up(settings: Settings, arguments: argparse.Namespace) -> int:
+    up.up(settings)
+    return 0
+
+
+def _down(settings: Settings, arguments: argparse.Namespace) -> int:
+    down.down(settings)
+    return 0
+
+
+def _status(settings: Settings, arguments: argparse.Namespace) -> int:
+    return 0 if status.status(settings) else 1
+
+
+def _logs(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Becomes `tail`, which also follows a log that is rotated."""
+    known = sorted(log.stem for log in settings.logs.glob("*.log"))
+    wanted = [arguments.name] if arguments.name else known
+    if not known:
+        raise LocalError("There are no logs yet. Start the platform: python -m infra.local up")
+    if missing := set(wanted) - set(known):
+        raise LocalError(f"There is no log of {', '.join(missing)}. There are: {', '.join(known)}")
+    sys.stdout.flush()
+    os.execvp("tail", ["tail", "-n", "20", "-F", *(str(settings.log(name)) for name in wanted)])
+
+
+def _env(settings: Settings, arguments: argparse.Namespace) -> int:
+    exports = aws.environment(settings) | {"MLFLOW_TRACKING_URI": settings.mlflow_url}
+    if deployed := stack.find(settings):
+        exports |= {
+            "API_URL": deployed.api_url,
+            "API_KEY": deployed.api_key,
+            "API_CA": str(predict.certificate(settings)),
+        }
+    for name, value in exports.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+def _deploy(settings: Settings, arguments: argparse.Namespace) -> int:
+    up.start(settings)
+    print(f"\n{whole.next_commands(settings, deploy.deploy(settings))}")
+    return 0
+
+
+def _pipeline(settings: Settings, arguments: argparse.Namespace) -> int:
+    deployed = stack.get(settings)
+    request: dict[str, Any] = {}
+    if arguments.dataset:
+        request["source"] = dataset.source(settings, deployed, arguments.dataset)
+    if arguments.models:
+        request["models"] = arguments.models.split(",")
+    for name in ("batch_size", "start_at", "stop_after"):
+        if (value := getattr(arguments, name)) is not None:
+            request[name] = value
+    whole.models(settings, pipeline.run(settings, deployed, request))
+    return 0
+
+
+def _predict(settings: Settings, arguments: argparse.Namespace) -> int:
+    patient = predict.SAMPLE
+    if arguments.patient:
+        try:
+            patient = json.loads(Path(arguments.patient).read_text())
+        except (OSError, ValueError) as error:
+            raise LocalError(f"PATIENT: {arguments.patient} is no JSON file: {error}") from error
+    whole.show_prediction(settings, stack.get(settings), patient)
+    return 0
+
+
+def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
+    whole.demo(settings, arguments.dataset)
+    return 0
+
+
+def _clean(settings: Settings, arguments: argparse.Namespace) -> int:
+    down.clean(settings)
+    return 0
+
+
+def _log_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="only this one, for instance localstack")
+
+
+def _dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", help="a file, URL, s3://bucket/key or synthetic[:rows=N][,seed=N]; UCI's by default")
+
+
+def _request(parser: argparse.ArgumentParser) -> None:
+    _dataset(parser)
+    parser.add_argument("--batch-size", type=int, help="rows a batch, 15000 by default")
+    parser.add_argument("--models", help="comma-separated; all three by default")
+    parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
+    parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+
+
+def _patient(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--patient", help="a JSON file with the 14 fields; a sample patient by default")
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    help: str
+    run: Callable[[Settings, argparse.Namespace], int]
+    """Returns the exit code; an expected failure is a LocalError."""
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+COMMANDS = (
+    Command("up", "start all that does not run, and put back what LocalStack held", _up),
+    Command("down", "stop everything; the data stays", _down),
+    Command("status", "what runs and where; exit code 0 only when all is up", _status),
+    Command("logs", "follow the logs", _logs, _log_name),
+    Command("env", 'shell exports for AWS and MLflow clients: eval "$(python -m infra.local env)"', _env),
+    Command("deploy", "build the application and deploy it to LocalStack", _deploy),
+    Command("pipeline", "run the state machine and watch it", _pipeline, _request),
+    Command("predict", "one prediction through the gateway", _predict, _patient),
+    Command("demo", "all of it: start, deploy, run the pipeline, predict", _demo, _dataset),
+    Command("clean", "stop everything and remove all data", _clean),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.local", description="The platform on this machine."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int = parsed.run(load(), parsed)
+        return code
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our lines has left, as in `up | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was started still runs: python -m infra.local status", file=sys.stderr)
+        return 130

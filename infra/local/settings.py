@@ -1,0 +1,209 @@
+"""The settings of the local platform and where it keeps its files.
+
+A value comes from the environment; else from what the running platform was started with, so that every
+shell sees the same platform; else from the defaults here.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.errors import LocalError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DEFAULTS = {
+    "POSTGRES_PORT": "55432",
+    "MLFLOW_PORT": "5000",
+    "LOCALSTACK_PORT": "4566",
+    "S3_MIRROR_BUCKETS": "readmission-data-000000000000,readmission-mlflow-000000000000",
+    "DATABASE_HOST": "",
+    "DATABASE_PORT": "5432",
+    "DATABASE_USER": "",
+    "DATABASE_PASSWORD": "",
+}
+
+
+@dataclass(frozen=True)
+class ExternalDatabase:
+    """A Postgres server that somebody else runs (`DATABASE_*`)."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    directory: Path
+    postgres_port: int
+    mlflow_port: int
+    localstack_port: int
+    mirror_buckets: tuple[str, ...]
+    external_database: ExternalDatabase | None
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """What is supervised, in the order of starting. It stops in the opposite order: MLflow, which writes
+        to S3, before the mirror, whose last pass needs LocalStack."""
+        own_database = () if self.external_database else ("postgres",)
+        return (*own_database, "localstack", "s3-mirror", "mlflow")
+
+    @property
+    def localstack_url(self) -> str:
+        return f"http://127.0.0.1:{self.localstack_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def run(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def secrets(self) -> Path:
+        return self.directory / "secrets"
+
+    @property
+    def temporary(self) -> Path:
+        return self.directory / "tmp"
+
+    @property
+    def home(self) -> Path:
+        return self.directory / "home"
+
+    @property
+    def postgres_data(self) -> Path:
+        return self.directory / "postgres"
+
+    @property
+    def localstack_files(self) -> Path:
+        return self.directory / "localstack"
+
+    @property
+    def mirror(self) -> Path:
+        return self.directory / "s3"
+
+    def log(self, program: str) -> Path:
+        return self.logs / f"{program}.log"
+
+    def create_directories(self) -> None:
+        """Only the top may be passed through by others: Postgres' own user must reach its data when root
+        starts it."""
+        self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        private = (
+            self.run,
+            self.logs,
+            self.secrets,
+            self.temporary,
+            self.home,
+            self.localstack_files,
+            self.mirror,
+        )
+        for directory in private:
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises LocalError, naming the variable, for a value that cannot be used."""
+    directory = directory_of(environment)
+    given = {name: environment[name] for name in DEFAULTS if environment.get(name)}
+    return _parse(directory, DEFAULTS | recorded(directory) | given)
+
+
+def directory_of(environment: Mapping[str, str]) -> Path:
+    return (ROOT / (environment.get("LOCAL_DIR") or ".local")).resolve()
+
+
+def _record(directory: Path) -> Path:
+    return directory / "run" / "settings.json"
+
+
+def recorded(directory: Path) -> dict[str, str]:
+    """What the running platform was started with; empty when none runs."""
+    try:
+        return json.loads(_record(directory).read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def record(settings: Settings) -> None:
+    descriptor = os.open(_record(settings.directory), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(as_environment(settings), file, indent=1)
+
+
+def forget(settings: Settings) -> None:
+    _record(settings.directory).unlink(missing_ok=True)
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    values = {
+        "POSTGRES_PORT": str(settings.postgres_port),
+        "MLFLOW_PORT": str(settings.mlflow_port),
+        "LOCALSTACK_PORT": str(settings.localstack_port),
+        "S3_MIRROR_BUCKETS": ",".join(settings.mirror_buckets),
+    }
+    if database := settings.external_database:
+        values |= {
+            "DATABASE_HOST": database.host,
+            "DATABASE_PORT": str(database.port),
+            "DATABASE_USER": database.user,
+            "DATABASE_PASSWORD": database.password,
+        }
+    return values
+
+
+def refuse_other_settings(settings: Settings) -> None:
+    """Raises LocalError when the platform runs with settings that differ from these."""
+    running = recorded(settings.directory)
+    wanted = as_environment(settings)
+    differing = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
+    if running and differing:
+        raise LocalError(
+            f"The platform is running with another {', '.join(differing)}. "
+            "Stop it first: python -m infra.local down"
+        )
+
+
+def _parse(directory: Path, values: Mapping[str, str]) -> Settings:
+    ports = {name: _port(name, values[name]) for name in ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT")}
+    if len(set(ports.values())) < len(ports):
+        raise LocalError(f"{', '.join(ports)} must differ from one another.")
+    buckets = tuple(name for name in values["S3_MIRROR_BUCKETS"].replace(" ", "").split(",") if name)
+    return Settings(
+        directory=directory,
+        postgres_port=ports["POSTGRES_PORT"],
+        mlflow_port=ports["MLFLOW_PORT"],
+        localstack_port=ports["LOCALSTACK_PORT"],
+        mirror_buckets=buckets,
+        external_database=_external_database(values),
+    )
+
+
+def _external_database(values: Mapping[str, str]) -> ExternalDatabase | None:
+    if not values["DATABASE_HOST"]:
+        return None
+    for name in ("DATABASE_USER", "DATABASE_PASSWORD"):
+        if not values[name]:
+            raise LocalError(f"{name} is not set, and DATABASE_HOST needs it.")
+    return ExternalDatabase(
+        host=values["DATABASE_HOST"],
+        port=_port("DATABASE_PORT", values["DATABASE_PORT"]),
+        user=values["DATABASE_USER"],
+        password=values["DATABASE_PASSWORD"],
+    )
+
+
+def _port(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise LocalError(f"{name} must be a port from 1 to 65535, not {text!r}.")
+    return int(text)

@@ -1,0 +1,51 @@
+"""The application as it stands on the platform's LocalStack: what `sam deploy` made there."""
+
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.local import aws
+from infra.local.errors import LocalError
+from infra.local.settings import Settings
+
+NAME = "readmission"
+STAGE = "v1"
+
+
+@dataclass(frozen=True)
+class Stack:
+    api_id: str
+    api_key: str
+    api_url: str
+    pipeline_arn: str
+    data_bucket: str
+    tags: dict[str, str]
+
+
+def find(settings: Settings) -> Stack | None:
+    """The deployed stack; None when there is none, or it is half made."""
+    try:
+        (found,) = aws.client(settings, "cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+    except ClientError:
+        return None
+    except BotoCoreError as error:
+        raise LocalError(f"LocalStack does not answer ({error}). Start the platform: make up") from error
+    if found["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        return None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
+    key = aws.client(settings, "apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
+    return Stack(
+        api_id=outputs["ApiId"],
+        api_key=key["value"],
+        api_url=f"https://localhost:{settings.localstack_port}/_aws/execute-api/{outputs['ApiId']}/{STAGE}",
+        pipeline_arn=outputs["PipelineArn"],
+        data_bucket=outputs["DataBucketName"],
+        tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
+    )
+
+
+def get(settings: Settings) -> Stack:
+    """Raises LocalError when the application is not deployed."""
+    if stack := find(settings):
+        return stack
+    raise LocalError("The application is not deployed. Deploy it: make deploy")

@@ -1,0 +1,225 @@
+"""A LocalStack process with the process executor, for tests."""
+
+import base64
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+PROJECT = Path(__file__).parents[3] / "infra" / "localstack"
+REGION = "eu-west-1"
+ROLE = "arn:aws:iam::000000000000:role/lambda"
+HOST_SECRET = "HOST_SECRET_OF_THE_TEST"
+
+
+@dataclass
+class Server:
+    """A started LocalStack; `folder` holds everything it writes, `temporary` is its temporary directory."""
+
+    process: subprocess.Popen[bytes]
+    endpoint: str
+    folder: Path
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, folder: Path) -> "Server":
+        python = PROJECT / ".venv" / "bin" / "python"
+        if not python.exists():
+            pytest.fail(f"{python} does not exist: run `make -C infra/localstack setup`")
+        port = _free_port()
+        for name in ("root", "tmp"):
+            (folder / name).mkdir(parents=True)
+        with (folder / "localstack.log").open("wb") as log:
+            process = subprocess.Popen(
+                [python, "-m", "localstack.runtime.main"],
+                cwd=folder,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "TMPDIR": str(folder / "tmp"),
+                    "FILESYSTEM_ROOT": str(folder / "root"),
+                    "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+                    "OVERRIDE_IN_DOCKER": "0",
+                    "DNS_ADDRESS": "0",
+                    "SKIP_SSL_CERT_DOWNLOAD": "1",
+                    "DISABLE_EVENTS": "1",
+                    "LAMBDA_RUNTIME_EXECUTOR": "process",
+                    HOST_SECRET: "must not reach a function",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        server = cls(process, f"http://127.0.0.1:{port}", folder)
+        server._wait_until_ready()
+        return server
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "tmp"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "localstack.log").read_text(errors="replace")
+
+    def client(self, service: str) -> Any:
+        """A boto3 client that neither retries nor limits concurrency."""
+        if service not in self.clients:
+            self.clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}, max_pool_connections=50, read_timeout=60),
+            )
+        return self.clients[service]
+
+    def stop(self) -> None:
+        """Ask LocalStack to end, and wait for it.
+
+        First all services that an invocation uses must have started: LocalStack never ends when one starts
+        while it stops.
+        """
+        self.client("logs").describe_log_groups()
+        self.client("cloudwatch").list_metrics()
+        self.client("sqs").list_queues()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _wait_until_ready(self) -> None:
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                pytest.fail(f"LocalStack ended at its start:\n{self.log}")
+            return "\nReady." in self.log
+
+        wait_for(ready, "LocalStack to be ready", seconds=60)
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+    """The first true value of `condition`, asked again and again; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"Waited {seconds} s for {what}")
+        time.sleep(0.05)
+    return value
+
+
+def zip_of(
+    files: dict[str, str | bytes], *, date: tuple[int, ...] = (2024, 1, 1, 0, 0, 0), mode: int = 0o644
+) -> bytes:
+    """A zip archive of files, all of one date and permission mode."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name, date)
+            entry.external_attr = mode << 16
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def processes_below(folder: Path) -> list[int]:
+    """Pids of all processes whose command line, environment or working directory names `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            try:
+                texts = [(entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()]
+                texts.append(os.fsencode((entry / "cwd").readlink()))
+            except OSError:
+                continue
+            if any(os.fsencode(folder) in text for text in texts):
+                found.append(int(entry.name))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Result:
+    """An invocation's response: `payload` parsed, `error` True for a FunctionError, `logs` the last 4 KB."""
+
+    payload: Any
+    error: bool
+    logs: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A deployed function."""
+
+    server: Server
+    name: str
+
+    def invoke(self, event: object = None, qualifier: str | None = None) -> Result:
+        arguments = {"Qualifier": qualifier} if qualifier else {}
+        response = self.server.client("lambda").invoke(
+            FunctionName=self.name, Payload=json.dumps(event), LogType="Tail", **arguments
+        )
+        return Result(
+            payload=json.loads(response["Payload"].read()),
+            error=response.get("FunctionError") == "Unhandled",
+            logs=base64.b64decode(response["LogResult"]).decode(errors="replace"),
+        )
+
+    def log_events(self) -> list[str]:
+        """Messages of the function's log group, as far as they have arrived, without their line ends."""
+        logs = self.server.client("logs")
+        group = f"/aws/lambda/{self.name}"
+        if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return []
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"].rstrip("\n") for page in pages for event in page["events"]]
+
+    def log_events_with(self, text: str) -> list[str]:
+        """All messages, once one of them contains `text`."""
+
+        def events() -> list[str]:
+            found = self.log_events()
+            return found if any(text in message for message in found) else []
+
+        return wait_for(events, f"{text!r} in the logs of {self.name}")
+
+
+def create_function(server: Server, name: str, source: str, **configuration: Any) -> None:
+    """Create a function whose module `app` is `source`; `files` are further files of its archive."""
+    files = configuration.pop("files", {})
+    server.client("lambda").create_function(
+        FunctionName=name,
+        Role=ROLE,
+        Runtime=configuration.pop("Runtime", "python3.13"),
+        Handler=configuration.pop("Handler", "app.handler"),
+        Code={"ZipFile": zip_of({"app.py": source, **files})},
+        **configuration,
+    )

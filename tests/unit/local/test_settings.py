@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.local import settings
+from infra.local.errors import LocalError
+
+
+def load(directory: Path, **environment: str) -> settings.Settings:
+    return settings.load({"LOCAL_DIR": str(directory), **environment})
+
+
+def test_without_any_variable_the_defaults_hold(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    assert (loaded.postgres_port, loaded.mlflow_port, loaded.localstack_port) == (55432, 5000, 4566)
+    assert loaded.programs == ("postgres", "localstack", "s3-mirror", "mlflow")
+
+
+def test_a_relative_folder_lies_in_the_repository() -> None:
+    assert settings.load({"LOCAL_DIR": "elsewhere"}).directory == settings.ROOT / "elsewhere"
+    assert settings.load({}).directory == settings.ROOT / ".local"
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "5000.0", "\u0665"])
+@pytest.mark.parametrize("name", ["POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT"])
+def test_a_port_that_cannot_be_one_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(LocalError, match=name):
+        load(tmp_path, **{name: value})
+
+
+def test_two_servers_on_one_port_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="MLFLOW_PORT"):
+        load(tmp_path, MLFLOW_PORT="4566")
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    assert load(tmp_path, MLFLOW_PORT="").mlflow_port == 5000
+
+
+def test_with_a_database_host_no_postgres_is_started(tmp_path: Path) -> None:
+    loaded = load(tmp_path, DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="secret")
+    assert loaded.external_database == settings.ExternalDatabase("db", 5432, "me", "secret")
+    assert "postgres" not in loaded.programs
+
+
+def test_a_database_host_without_a_user_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match="DATABASE_USER"):
+        load(tmp_path, DATABASE_HOST="db", DATABASE_PASSWORD="secret")
+
+
+def test_what_the_platform_runs_with_is_the_default_of_every_other_shell(tmp_path: Path) -> None:
+    running = load(
+        tmp_path, MLFLOW_PORT="5001", DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="x"
+    )
+    running.create_directories()
+    settings.record(running)
+    assert load(tmp_path) == running
+    settings.forget(running)
+    assert load(tmp_path).mlflow_port == 5000
+
+
+def test_other_settings_than_the_running_ones_are_refused_by_name(tmp_path: Path) -> None:
+    running = load(tmp_path)
+    running.create_directories()
+    settings.record(running)
+    settings.refuse_other_settings(load(tmp_path))
+    with pytest.raises(LocalError, match="MLFLOW_PORT"):
+        settings.refuse_other_settings(load(tmp_path, MLFLOW_PORT="5001"))
+
+
+def test_the_record_which_may_hold_a_password_is_for_its_owner_only(tmp_path: Path) -> None:
+    running = load(tmp_path, DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="secret")
+    running.create_directories()
+    settings.record(running)
+    file = tmp_path / "run" / "settings.json"
+    assert json.loads(file.read_text())["DATABASE_PASSWORD"] == "secret"
+    assert file.stat().st_mode & 0o777 == 0o600
