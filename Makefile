@@ -1,7 +1,7 @@
 # Everything a person or CI calls. `make help` lists it.
 
 PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
-    "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13)) or print(sys.executable)' 2>/dev/null && break; done)
+    "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
 

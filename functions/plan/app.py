@@ -4,7 +4,6 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools.metrics import MetricUnit
-
 from readmission import observability, settings
 from readmission.batches import plan
 from readmission.database import connect

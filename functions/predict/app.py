@@ -3,7 +3,6 @@
 from typing import Any
 
 from mangum import Mangum
-
 from readmission import observability
 from readmission.serving.api import create_app
 from readmission.serving.production import Production

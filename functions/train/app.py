@@ -3,7 +3,6 @@
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
-
 from readmission import observability, settings
 from readmission.database import connect
 from readmission.payloads import TrainEvent, TrainResult

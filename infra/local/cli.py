@@ -101,7 +101,9 @@ def _log_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", help="a file, URL, s3://bucket/key or synthetic[:rows=N][,seed=N]; UCI's by default")
+    parser.add_argument(
+        "--dataset", help="a file, URL, s3://bucket/key or synthetic[:rows=N][,seed=N]; UCI's by default"
+    )
 
 
 def _request(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +142,7 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m infra.local", description="The platform on this machine."
-    )
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The platform on this machine.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)

@@ -54,7 +54,11 @@ def next_commands(settings: Settings, stack: Stack) -> str:
             ("API", stack.api_url, "with the header x-api-key; its pages: /docs"),
             ("key", stack.api_key, ""),
             ("certificate", str(certificate(settings)), "verifies https://localhost"),
-            ("MLflow", settings.mlflow_url, f"model {stack.pipeline_arn.rpartition(':')[2].removesuffix('-pipeline')!r}"),
+            (
+                "MLflow",
+                settings.mlflow_url,
+                f"model {stack.pipeline_arn.rpartition(':')[2].removesuffix('-pipeline')!r}",
+            ),
         ]
     )
     return f"""{places}

@@ -42,9 +42,7 @@ def clean(settings: Settings) -> None:
         print(f"Nothing to remove: {settings.directory} does not exist.")
         return
     if not settings.run.exists() or ROOT.is_relative_to(settings.directory):
-        raise LocalError(
-            f"{settings.directory} (LOCAL_DIR) is not a folder of this platform: nothing removed."
-        )
+        raise LocalError(f"{settings.directory} (LOCAL_DIR) is not a folder of this platform: nothing removed.")
     with only_one(settings):
         _stop(settings)
         with step("files", f"removing {settings.directory}") as outcome:
@@ -74,9 +72,7 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
                 outcome.text = "stopped"
         if program == "s3-mirror" and supervision.states(settings)[program].exit_code != 0:
             log = settings.log(program)
-            print(
-                f"The last copy of S3 failed; what was written last may be lost. See {log}", file=sys.stderr
-            )
+            print(f"The last copy of S3 failed; what was written last may be lost. See {log}", file=sys.stderr)
     seen |= set(processes.ours(settings))
     supervision.shut_down(settings)
     processes.wait_until_gone(seen, PATIENCE_SECONDS[SUPERVISOR])

@@ -67,9 +67,7 @@ class Difference:
 
 def difference(index: Index, listing: dict[str, Version]) -> Difference:
     changed = [
-        key
-        for key, version in listing.items()
-        if key not in index.entries or index.entries[key].version != version
+        key for key, version in listing.items() if key not in index.entries or index.entries[key].version != version
     ]
     return Difference(changed, gone=[key for key in index.entries if key not in listing])
 
@@ -207,8 +205,7 @@ class Mirror:
         except FileNotFoundError:
             return Index()
         entries = {
-            key: Entry(Version(**entry["version"]), entry["headers"])
-            for key, entry in stored["entries"].items()
+            key: Entry(Version(**entry["version"]), entry["headers"]) for key, entry in stored["entries"].items()
         }
         return Index(stored["created"], entries)
 

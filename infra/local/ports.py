@@ -16,9 +16,7 @@ def refuse_taken(port: int, variable: str) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(("127.0.0.1", port))
     except PermissionError:
-        raise LocalError(
-            f"Port {port} is reserved for root. Choose one above 1023 by setting {variable}."
-        ) from None
+        raise LocalError(f"Port {port} is reserved for root. Choose one above 1023 by setting {variable}.") from None
     except OSError:
         raise LocalError(
             f"Port {port} is taken by {owner(port) or 'another process'}. "

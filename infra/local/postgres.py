@@ -69,9 +69,7 @@ def _password_file(settings: Settings, user: str) -> Path:
 
 def connect(server: Database, database: str) -> pg8000.native.Connection:
     """The caller closes it. Raises pg8000's errors."""
-    return pg8000.native.Connection(
-        server.user, server.host, database, server.port, server.password, timeout=10
-    )
+    return pg8000.native.Connection(server.user, server.host, database, server.port, server.password, timeout=10)
 
 
 # --- The server's own files and command -----------------------------------------------------------------
@@ -154,9 +152,7 @@ def _as_system_user(data: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     if not shutil.which("setpriv"):
-        raise LocalError(
-            "Postgres does not run as root, and setpriv (package util-linux) is missing: install it."
-        )
+        raise LocalError("Postgres does not run as root, and setpriv (package util-linux) is missing: install it.")
     server = str(binaries() / "postgres")
     user = ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups"]
     reading = [*user, "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]

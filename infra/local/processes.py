@@ -57,9 +57,7 @@ def ours(settings: Settings) -> list[Process]:
     unsettled = True
     while unsettled:
         children = {
-            pid: programs[stat.parent]
-            for pid, stat in stats.items()
-            if pid not in programs and stat.parent in programs
+            pid: programs[stat.parent] for pid, stat in stats.items() if pid not in programs and stat.parent in programs
         }
         programs |= children
         unsettled = bool(children)

@@ -125,9 +125,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
     return value
 
 
-def zip_of(
-    files: dict[str, str | bytes], *, date: tuple[int, ...] = (2024, 1, 1, 0, 0, 0), mode: int = 0o644
-) -> bytes:
+def zip_of(files: dict[str, str | bytes], *, date: tuple[int, ...] = (2024, 1, 1, 0, 0, 0), mode: int = 0o644) -> bytes:
     """A zip archive of files, all of one date and permission mode."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

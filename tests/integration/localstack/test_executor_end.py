@@ -37,9 +37,7 @@ def handler(event, context):
 def test_no_process_and_no_file_is_left_when_localstack_ends(tmp_path, end):
     server = Server.start(tmp_path / "localstack")
     create_function(server, "leave", LEAVE)
-    server.client("lambda").get_waiter("function_active_v2").wait(
-        FunctionName="leave", WaiterConfig={"Delay": 0.1}
-    )
+    server.client("lambda").get_waiter("function_active_v2").wait(FunctionName="leave", WaiterConfig={"Delay": 0.1})
     left = Function(server, "leave").invoke().payload
     assert all(is_alive(pid) for pid in left["pids"])
     assert all(Path(path).exists() for path in left["files"])
@@ -48,12 +46,11 @@ def test_no_process_and_no_file_is_left_when_localstack_ends(tmp_path, end):
 
     wait_for(lambda: not processes_below(server.folder), "all processes to end")
     assert [pid for pid in left["pids"] if is_alive(pid)] == []
-    wait_for(
-        lambda: not list(server.temporary.glob("localstack-lambda-*")), "the working folder to be removed"
-    )
+    wait_for(lambda: not list(server.temporary.glob("localstack-lambda-*")), "the working folder to be removed")
 
 
-def test_an_invocation_that_runs_while_localstack_is_killed_ends(tmp_path):
+@pytest.mark.parametrize("end", [Server.stop, Server.kill])
+def test_an_invocation_that_runs_ends_with_localstack(tmp_path, end):
     server = Server.start(tmp_path / "localstack")
     marker = tmp_path / "pid"
     create_function(
@@ -68,13 +65,11 @@ def handler(event, context):
 """,
         Timeout=900,
     )
-    server.client("lambda").get_waiter("function_active_v2").wait(
-        FunctionName="hang", WaiterConfig={"Delay": 0.1}
-    )
+    server.client("lambda").get_waiter("function_active_v2").wait(FunctionName="hang", WaiterConfig={"Delay": 0.1})
     server.client("lambda").invoke(FunctionName="hang", InvocationType="Event")
     pid = int(wait_for(lambda: marker.exists() and marker.read_text(), "the invocation to run"))
 
-    server.kill()
+    end(server)
 
     wait_for(lambda: not is_alive(pid), "the process to end")
     wait_for(lambda: not processes_below(server.folder), "all processes to end")

@@ -1,6 +1,7 @@
 """What callers of a function get."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.integration.localstack.server import Function, is_alive, wait_for, zip_of
 
@@ -112,6 +113,34 @@ def test_an_update_switches_to_the_new_code_and_ends_the_old_process(deploy):
 
     assert function.invoke().payload == "new"
     wait_for(lambda: not is_alive(pid), "the old process to end")
+
+
+def test_an_invocation_that_runs_during_an_update_completes_with_the_old_code(deploy, tmp_path):
+    source = """
+import time
+from pathlib import Path
+def handler(event, context):
+    Path(event, "running").touch()
+    while not Path(event, "go on").exists():
+        time.sleep(0.01)
+    return "old"
+"""
+    function = deploy(source, Timeout=30)
+    lambda_client = function.server.client("lambda")
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(function.invoke, str(tmp_path))
+        wait_for((tmp_path / "running").exists, "the invocation to run")
+        lambda_client.update_function_code(
+            FunctionName=function.name, ZipFile=zip_of({"app.py": source.replace("old", "new")})
+        )
+        lambda_client.get_waiter("function_updated_v2").wait(
+            FunctionName=function.name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
+        )
+        (tmp_path / "go on").touch()
+
+        assert running.result().payload == "old"
+    assert function.invoke(str(tmp_path)).payload == "new"
 
 
 def test_an_alias_with_provisioned_concurrency_runs_in_an_environment_made_before(deploy):

@@ -85,9 +85,7 @@ def test_code_and_layers_are_in_front_of_the_runtime_in_the_order_of_aws(deploy,
 
 
 def test_a_later_layer_overwrites_an_earlier_one_and_the_function_overrides_both(deploy, layer):
-    first = layer(
-        {"python/one.py": "X = 'first'", "python/two.py": "X = 'first'", "python/three.py": "X = 'first'"}
-    )
+    first = layer({"python/one.py": "X = 'first'", "python/two.py": "X = 'first'", "python/three.py": "X = 'first'"})
     second = layer({"python/two.py": "X = 'second'", "python/three.py": "X = 'second'"})
     function = deploy(
         "import one, two, three\ndef handler(event, context):\n    return [one.X, two.X, three.X]\n",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from localstack import config
 from localstack.aws.api.lambda_ import PackageType
+from localstack.runtime.events import infra_stopping
 from localstack.services.lambda_.invocation.lambda_models import (
     FunctionVersion,
     InitializationType,
@@ -55,7 +56,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     def start(self, env_vars: dict[str, str]) -> None:
         tmp = host().folder.environment(self.id)
         folders = host().code.folders(_key(self.function_version))
-        self._sandbox = Sandbox(self._settings(env_vars, folders, tmp), tmp)
+        self._sandbox = Sandbox(self._settings(env_vars, folders, tmp), tmp, infra_stopping.is_set)
         provisioned = env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == InitializationType.provisioned_concurrency
         ready = self._sandbox.start(_PROVISIONED_INIT_SECONDS if provisioned else INIT_SECONDS)
         # An on-demand environment that is not ready tells so, with its logs, when it is invoked.

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,12 +78,14 @@ class _Run:
 class Sandbox:
     """`start` once, then `invoke` one event after the other, then `stop` (from any thread, at any time).
 
-    A process that failed is replaced at the next invocation, as AWS does; the folder stays.
+    A process that failed is replaced at the next invocation, as AWS does; the folder stays. Everything ends at
+    once with SandboxStopped when `is_host_stopping` becomes true.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, is_host_stopping: Callable[[], bool]) -> None:
         self._settings = settings
         self._folder = folder
+        self._is_host_stopping = is_host_stopping
         self._busy = Lock()
         self._stopped = False
         self._run: _Run | None = None
@@ -100,7 +102,7 @@ class Sandbox:
             return self._start_process(init_seconds).idle is not None
 
     def invoke(self, invocation: Invocation) -> Outcome:
-        """Run one event. Errors of the function are outcomes; raises SandboxStopped when `stop` comes."""
+        """Run one event. Errors of the function are outcomes; raises SandboxStopped after `stop`."""
         with self._busy:
             run = self._usable_run()
             init_seconds = run.init_seconds if run.is_new else 0.0
@@ -129,7 +131,10 @@ class Sandbox:
             return Outcome(payload, failure is not None, logs)
 
     def stop(self) -> None:
-        """Kill all processes and remove the folder; an invocation in progress raises SandboxStopped."""
+        """Kill all processes and remove the folder, after an invocation in progress has ended.
+
+        An update or deletion of a function leaves what runs alone, as on AWS; a start in progress is broken off.
+        """
         self._stopped = True
         with self._busy:
             if self._run:
@@ -211,7 +216,7 @@ class Sandbox:
             event = run.process.wait(min(sample_at, deadline) - time.monotonic())
             if isinstance(event, Request):
                 return event
-            if self._stopped:
+            if self._is_host_stopping() or (self._stopped and run.is_new):
                 raise SandboxStopped
             if event is not None:
                 raise exit_error(request_id, event)

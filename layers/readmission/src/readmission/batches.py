@@ -17,7 +17,6 @@ from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
 from readmission import sources
-from readmission.contract import NAMES
 from readmission.errors import BatchMissing, InvalidRequest
 from readmission.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
 
@@ -124,7 +123,9 @@ def _list_loaded(raw: Connection, kind: DataKind) -> list[Batch]:
     )
     together = max(1, -(-len(loaded) // MAX_BATCHES))
     return [
-        Batch(number=number, batch_ids=[row[0] for row in group], keys=[], first_row=0, rows=sum(row[1] for row in group))
+        Batch(
+            number=number, batch_ids=[row[0] for row in group], keys=[], first_row=0, rows=sum(row[1] for row in group)
+        )
         for number, group in enumerate(batched(loaded, together, strict=False), start=1)
     ]
 

@@ -24,8 +24,16 @@ _READ: Final = f"""
     ) TO STDOUT WITH (FORMAT csv)
 """
 _CLEAN: Final = (
-    "data_kind", "split", "row_hash", "delivered_at", "row_number", "encounter_id", "patient_nbr", *FEATURES, "readmitted"
-)  # fmt: skip
+    "data_kind",
+    "split",
+    "row_hash",
+    "delivered_at",
+    "row_number",
+    "encounter_id",
+    "patient_nbr",
+    *FEATURES,
+    "readmitted",
+)
 _KEY: Final = ("data_kind", "encounter_id")
 _QUARANTINE: Final = ("data_kind", "row_hash", "batch_id", "row_number", "encounter_id", "reason")
 # Whichever batch is cleaned first, the newest delivery of an encounter stays.

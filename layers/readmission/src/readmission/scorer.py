@@ -7,9 +7,9 @@ document and proves that it equals the fitted pipeline; its form:
 
 where `model` is one of
 
-    {"type": "linear",   "mean": [f], "scale": [f], "coefficients": [[f] × classes], "intercepts": [c]}
+    {"type": "linear",   "mean": [f], "scale": [f], "coefficients": [[f] x classes], "intercepts": [c]}
     {"type": "forest",   "trees": [tree, …]}                      leaves hold one probability a class
-    {"type": "boosting", "baseline": [c], "trees": [[tree, …] × classes]}      leaves hold one raw score
+    {"type": "boosting", "baseline": [c], "trees": [[tree, …] x classes]}      leaves hold one raw score
 
 A tree is `{"feature", "threshold", "left", "right", "value"}`, lists over its nodes. A node with `feature` -1 is a
 leaf whose value is `value[left]`; at another the walk goes left when the feature is not above the threshold.

@@ -131,7 +131,9 @@ def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[
             spool.write(chunk)
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        kind = SourceNotFound if code in ("NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403") else SourceUnavailable
+        kind = (
+            SourceNotFound if code in ("NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403") else SourceUnavailable
+        )
         raise kind(f"{source} cannot be read: {code}") from error
     except BotoCoreError as error:
         raise SourceUnavailable(f"{source} cannot be read: {error}") from error
@@ -149,7 +151,7 @@ def _open_table(spool: IO[bytes], source: str) -> tuple[IO[str], str]:
             member = _table_in(archive, source)
             raw, where = archive.open(member), f"{source} ({member})"
         elif magic[:2] == b"\x1f\x8b":
-            raw = cast(IO[bytes], gzip.open(spool))
+            raw = cast(IO[bytes], gzip.GzipFile(fileobj=spool))
     except _BROKEN as error:
         raise SourceMalformed(f"{source} is a broken archive: {error}") from error
     return io.TextIOWrapper(raw, "utf-8-sig", newline=""), where
@@ -168,7 +170,9 @@ def _table_in(archive: zipfile.ZipFile, source: str) -> str:
             mismatch = mismatch or error
         else:
             return name
-    raise mismatch or SourceMalformed(f"{source} holds no CSV file, only {', '.join(archive.namelist()[:10]) or 'nothing'}")
+    raise mismatch or SourceMalformed(
+        f"{source} holds no CSV file, only {', '.join(archive.namelist()[:10]) or 'nothing'}"
+    )
 
 
 def _read(text: IO[str], where: str) -> Iterator[list[str]]:

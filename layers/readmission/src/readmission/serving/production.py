@@ -69,7 +69,9 @@ class Production:
             except (ModelUnavailable, ScorerInvalid) as error:
                 problem = self._problem = str(error)
                 serving = self.served.version.number if self.served else "none"
-                self._logger.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
+                self._logger.warning(
+                    "the Production model cannot be loaded: %s; still serving version: %s", error, serving
+                )
             wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
             self._look_again_at = self._clock() + wait
             return problem

@@ -33,7 +33,7 @@ def _field(name: str) -> Any:
 
 Encounter: Any = create_model(
     "Encounter",
-    __config__=ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]}),
+    __config__=ConfigDict(extra="forbid", json_schema_extra={"examples": [{**EXAMPLE}]}),
     __doc__="One encounter at discharge.",
     **{name: _field(name) for name in FEATURES},
 )

@@ -1,7 +1,7 @@
 """Which trained model is served: the best candidate by validation, if it is not worse than the one in place."""
 
 import warnings
-from typing import Final
+from typing import Final, Literal, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -11,7 +11,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 from pg8000.native import Connection
 
 from readmission.errors import NoCandidates
-from readmission.payloads import DataKind, PromoteEvent, PromoteResult
+from readmission.payloads import DataKind, Family, PromoteEvent, PromoteResult
 from readmission.scorer import Scorer, load
 from readmission.settings import ModelSettings
 from readmission.training import dataset, evaluation, export
@@ -35,11 +35,12 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         take, reason = _compare(client, best, version, incumbent, clean, event["data_kind"])
         if take:
             _set_production(client, version)
-        client.set_model_version_tag(version.name, version.version, "decision", f"{'promoted' if take else 'kept'}: {reason}")
+        decision: Literal["promoted", "kept"] = "promoted" if take else "kept"
+        client.set_model_version_tag(version.name, version.version, "decision", f"{decision}: {reason}")
         return PromoteResult(
-            decision="promoted" if take else "kept",
+            decision=decision,
             reason=reason,
-            model=best.data.tags["family"],
+            model=cast(Family, best.data.tags["family"]),
             version=str(version.version),
             production_version=str(version.version if take or incumbent is None else incumbent.version),
         )
@@ -83,7 +84,7 @@ def _register(client: MlflowClient, run: Run, settings: ModelSettings) -> ModelV
             raise
     if versions := client.search_model_versions(f"run_id = '{run.info.run_id}'"):
         return versions[0]
-    (model,) = run.outputs.model_outputs
+    (model,) = run.outputs.model_outputs if run.outputs else ()
     tags = {name: run.data.tags[name] for name in ("family", "data_kind", "scorer_sha256", "pipeline_run")}
     return client.create_model_version(
         settings.name,
@@ -134,8 +135,8 @@ def _compare(
 
 
 def _scorer(client: MlflowClient, version: ModelVersion) -> Scorer:
-    content = client.download_artifacts(version.run_id, SCORER_ARTIFACT)
-    with open(content, "rb") as file:
+    path = client.download_artifacts(str(version.run_id), SCORER_ARTIFACT)
+    with open(path, "rb") as file:
         return load(file.read(), version.tags["scorer_sha256"])
 
 

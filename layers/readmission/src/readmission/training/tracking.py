@@ -53,7 +53,7 @@ def _may_pass(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, requests.RequestException):
             return True
-        if isinstance(error, RestException) and error.get_http_status_code() >= 500:
+        if isinstance(error, RestException) and int(error.get_http_status_code()) >= 500:  # type: ignore[no-untyped-call]
             return True
         error = error.__cause__ or error.__context__
     return False
