@@ -26,16 +26,32 @@ def deploy(settings: Settings) -> stack.Stack:
         outcome.text = _build(settings, built_from)
     with step("deploy", "to LocalStack, by `sam deploy`") as outcome:
         outcome.text = _deploy(settings, built_from)
+    remember(settings)
     return stack.get(settings)
 
 
+def remember(settings: Settings) -> None:
+    """Notes whether LocalStack holds the stack now, however it came there: `redeploy` goes by that."""
+    try:
+        deployed = stack.find(settings) is not None
+    except LocalError:
+        return  # LocalStack has stopped answering: what was noted last stands
+    if deployed:
+        _mark(settings).touch()
+    else:
+        _mark(settings).unlink(missing_ok=True)
+
+
 def redeploy(settings: Settings) -> str:
-    """Puts the stack back that a LocalStack before this one held; the S3 mirror remembers that there was one."""
-    bucket = next(iter(settings.mirror_buckets), "")
-    if not (settings.mirror / bucket).is_dir():
+    """Puts the stack back that the LocalStack before this one held."""
+    if not _mark(settings).exists():
         return "none was deployed"
     built_from = _fingerprint()
     return f"{_build(settings, built_from)}; {_deploy(settings, built_from)}"
+
+
+def _mark(settings: Settings) -> Path:
+    return settings.directory / "deployed"
 
 
 def _build(settings: Settings, built_from: str) -> str:

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from infra.local import processes, supervision
+from infra.local import deploy, processes, supervision
 from infra.local.errors import LocalError
 from infra.local.lock import only_one
 from infra.local.processes import Process
@@ -64,6 +64,8 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
     """Returns all that ever ran meanwhile: a Lambda function started just now may outlive the parent by which
     it is known."""
     seen = set(known)
+    if supervision.states(settings)["localstack"].runs:
+        deploy.remember(settings)
     for program in reversed(settings.programs):
         seen |= set(processes.ours(settings))
         if supervision.states(settings)[program].may_run:

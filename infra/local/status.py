@@ -2,7 +2,7 @@
 
 import time
 
-from infra.local import processes, ready, supervision
+from infra.local import processes, ready, stack, supervision
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 from infra.local.terminal import table
@@ -29,11 +29,23 @@ def status(settings: Settings) -> bool:
         words = _words(settings, name) if state.runs else f"down ({state.name.lower()})"
         pid, uptime = (str(state.pid), _duration(time.time() - state.started)) if state.runs else ("-", "-")
         rows.append((name, words, pid, uptime, addresses[name]))
+    if states["localstack"].runs:
+        rows.append(_application(settings))
     print(table(rows))
-    all_up = all(row[1] == "up" for row in rows[1:])
+    all_up = all(row[1] in ("up", "deployed", "not deployed") for row in rows[1:])
     if not all_up:
         print("\nStart what is down: python -m infra.local up")
     return all_up
+
+
+def _application(settings: Settings) -> tuple[str, str, str, str, str]:
+    try:
+        deployed = stack.find(settings)
+    except LocalError:
+        return ("api", "does not answer", "-", "-", "-")
+    if deployed is None:
+        return ("api", "not deployed", "-", "-", "deploy it: make deploy")
+    return ("api", "deployed", "-", "-", deployed.api_url)
 
 
 def _words(settings: Settings, program: str) -> str:

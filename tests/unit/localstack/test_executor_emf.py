@@ -128,14 +128,10 @@ def test_a_malformed_line_raises_the_reason(line, reason):
 
 def test_the_publisher_groups_by_account_region_and_namespace_and_splits_at_the_limit():
     calls: list[tuple[str, str, str, int]] = []
-    publisher = MetricsPublisher(
-        lambda account, region, space, data: calls.append((account, region, space, len(data)))
-    )
+    publisher = MetricsPublisher(lambda account, region, space, data: calls.append((account, region, space, len(data))))
     many = emf(*[directive({"Name": "A"}, dimensions=[[]] * 100)] * 15, A=1)
 
-    publisher.submit(
-        "1", "eu", f"START\n{many}\n{emf(directive({'Name': 'A'}, namespace='Other'), A=1)}\nEND\n"
-    )
+    publisher.submit("1", "eu", f"START\n{many}\n{emf(directive({'Name': 'A'}, namespace='Other'), A=1)}\nEND\n")
     publisher.submit("2", "us", emf(directive({"Name": "A"}), A=1))
     publisher.close()
 

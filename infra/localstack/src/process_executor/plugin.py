@@ -9,7 +9,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
 
     name = "process"
 
-    def load(self, *args, **kwargs) -> type:
+    def load(self, *args: object, **kwargs: object) -> type:
         from process_executor.executor import ProcessRuntimeExecutor
 
         return ProcessRuntimeExecutor

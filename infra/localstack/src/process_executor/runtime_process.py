@@ -17,9 +17,7 @@ _PIPE_CAPACITY = 65536
 class RuntimeProcess:
     """A started process of its own session. All methods belong to the one thread that uses the process."""
 
-    def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str], cwd: Path, send_timeout: float
-    ) -> None:
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], cwd: Path, send_timeout: float) -> None:
         self._api = RuntimeApi(send_timeout)
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)

@@ -40,9 +40,7 @@ def process_variables(
         "LAMBDA_RUNTIME_DIR": interpreter.parents[1],
         "TMPDIR": tmp,
     }
-    given = {
-        name: value for name, value in localstack.items() if name in function or not _localstack_only(name)
-    }
+    given = {name: value for name, value in localstack.items() if name in function or not _localstack_only(name)}
     return {name: str(value) for name, value in (unreserved | given | reserved).items()}
 
 

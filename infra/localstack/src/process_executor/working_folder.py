@@ -27,8 +27,10 @@ class WorkingFolder:
         )
 
     def close(self) -> None:
-        """Kill what still runs in the folder and remove it; returns when that is done."""
+        """Kill what still runs in the folder and remove it; returns when that is done, raises if it failed."""
         self._watchdog.communicate()
+        if self._watchdog.returncode:
+            raise RuntimeError(f"The watchdog of {self.path} ended with {self._watchdog.returncode}")
 
     def environment(self, environment_id: str) -> Path:
         """Private folder of one execution environment: its TMPDIR and the mark of its processes."""

@@ -84,13 +84,15 @@ def _register(client: MlflowClient, run: Run, settings: ModelSettings) -> ModelV
             raise
     if versions := client.search_model_versions(f"run_id = '{run.info.run_id}'"):
         return versions[0]
-    (model,) = run.outputs.model_outputs if run.outputs else ()
+    models = run.outputs.model_outputs if run.outputs else []
+    if not models:
+        raise NoCandidates(f"the MLflow run {run.info.run_id} has logged no model")
     tags = {name: run.data.tags[name] for name in ("family", "data_kind", "scorer_sha256", "pipeline_run")}
     return client.create_model_version(
         settings.name,
-        source=f"models:/{model.model_id}",
+        source=f"models:/{models[0].model_id}",
         run_id=run.info.run_id,
-        model_id=model.model_id,
+        model_id=models[0].model_id,
         tags=tags,
     )
 

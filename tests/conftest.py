@@ -1,0 +1,57 @@
+"""One platform for all tests that only use it. Those that start and stop platforms make their own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local import aws
+from tests.platforms import Platform, new_platform
+
+
+@pytest.fixture(scope="session")
+def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Running: Postgres, MLflow and LocalStack on free ports, in a temporary folder."""
+    platform = new_platform(tmp_path_factory.mktemp("platform") / ".local")
+    try:
+        platform.run("up")
+        yield platform
+    finally:
+        platform.run("clean")
+    assert platform.processes() == []
+
+
+@pytest.fixture(scope="session")
+def system(shared_platform: Platform) -> Iterator[Platform]:
+    """The shared platform, with this process's environment set as a function's is."""
+    settings = shared_platform.settings
+    variables = aws.environment(settings) | {
+        "DATABASE_SECRET": "readmission/database",
+        "DATABASE_TLS": "disable",
+        "DATA_BUCKET": "readmission-data-000000000000",
+        "MLFLOW_TRACKING_URI": settings.mlflow_url,
+        "MODEL_NAME": "readmission",
+        "DEFAULT_SOURCE": "synthetic:rows=500",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield shared_platform
+
+
+@pytest.fixture(scope="session")
+def diabetes_data() -> Path | None:
+    """The real archive, where DIABETES_DATA names it; without it, tests use synthetic data in its place."""
+    name = os.environ.get("DIABETES_DATA")
+    if not name:
+        return None
+    path = Path(name).resolve()
+    assert path.is_file(), f"DIABETES_DATA names no file: {path}"
+    return path
+
+
+def pytest_report_header(config: Any) -> str:
+    name = os.environ.get("DIABETES_DATA")
+    return f"data: {name}" if name else "data: synthetic (DIABETES_DATA names no archive of the real data)"

@@ -1,0 +1,87 @@
+"""A whole platform of its own: on free ports, in a temporary folder, operated through its command line."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import aws, postgres, settings
+from infra.local.settings import ROOT, Settings
+
+
+@dataclass(frozen=True)
+class Platform:
+    variables: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        return settings.load(self.variables)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.local", *command],
+            cwd=ROOT,
+            env=os.environ | self.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, exit_code: int = 0) -> str:
+        """What it printed; the test fails when it ends with another exit code."""
+        with self.start(*command) as process:
+            out, err = process.communicate(timeout=300)
+        assert process.returncode == exit_code, f"{command}: {process.returncode}\n{out}\n{err}"
+        return out + err
+
+    def pids(self) -> dict[str, str]:
+        rows = (line.split() for line in self.run("status").splitlines()[1:])
+        return {row[0]: row[2] for row in rows}
+
+    def client(self, service: str) -> Any:
+        return aws.client(self.settings, service)
+
+    def query(self, database: str, statement: str) -> Any:
+        connection = postgres.connect(postgres.database(self.settings), database)
+        try:
+            return connection.run(statement)
+        finally:
+            connection.close()
+
+    def processes(self) -> list[str]:
+        """Every process that in any way has to do with the folder, found without the code under test."""
+        return [
+            f"{entry.name} {(entry / 'cmdline').read_bytes()!r}"
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and int(entry.name) != os.getpid() and self._belongs(entry)
+        ]
+
+    def _belongs(self, entry: Path) -> bool:
+        folder = self.variables["LOCAL_DIR"]
+        try:
+            if " Z " in (entry / "stat").read_text():
+                return False
+            texts = [(entry / name).read_bytes() for name in ("cmdline", "environ")]
+            return folder.encode() in b"".join(texts) or os.readlink(entry / "cwd").startswith(folder)
+        except OSError:
+            return False  # it ended meanwhile
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def new_platform(folder: Path) -> Platform:
+    numbers = map(str, free_ports(3))
+    names = ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT")
+    return Platform({"LOCAL_DIR": str(folder), **dict(zip(names, numbers, strict=True))})
