@@ -1,5 +1,6 @@
 """Training one family: fit, evaluate, export, prove the export, and log it all to one MLflow run."""
 
+from importlib.metadata import version
 from typing import Any, Final
 
 import mlflow
@@ -20,6 +21,7 @@ from readmission.training import dataset, evaluation, export, families
 from readmission.training.tracking import SCORER_ARTIFACT, digest, experiment_id, reachable
 
 _EXAMPLE_ROWS: Final = 5
+_REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
 
 
 def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> TrainResult:
@@ -90,4 +92,6 @@ def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> None:
         signature=infer_signature(example, pipeline.predict(example)),
         input_example=example,
         skops_trusted_types=list(families.TREES),
+        # Named here: MLflow finds them out by loading the model in another process, which takes longer than the fit.
+        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
     )
