@@ -64,8 +64,7 @@ def _postgres(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    program = ROOT / "infra" / "local" / "localstack_on_loopback.py"
-    return [str(LOCALSTACK_PYTHON), "-P", str(program)], {
+    return [str(LOCALSTACK_PYTHON), "-P", "-m", "localstack.runtime.main"], {
         "OVERRIDE_IN_DOCKER": "0",
         "FILESYSTEM_ROOT": str(settings.localstack_files),
         "GATEWAY_LISTEN": f"127.0.0.1:{settings.localstack_port}",

@@ -16,6 +16,13 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
 
 
 @hooks.on_infra_start()
+def listen_where_told() -> None:
+    from process_executor import listening
+
+    listening.restrict()
+
+
+@hooks.on_infra_start()
 def extend_cloudformation() -> None:
     from process_executor import cloudformation
 

@@ -67,11 +67,12 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part]) -> None:
     document = export.to_json(export.document_of(pipeline, list(FEATURES)))
     difference = export.largest_difference(document, pipeline, parts["test"].features)
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
-    mlflow.log_metrics({**_evaluate(pipeline, parts), "scorer_largest_difference": difference})
     mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
     mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
     mlflow.log_text(document.decode(), SCORER_ARTIFACT)
-    _log_pipeline(pipeline, training)
+    model_id = _log_pipeline(pipeline, training)
+    # Behind the model, for which MLflow would ask for every metric of the run one by one.
+    mlflow.log_metrics({**_evaluate(pipeline, parts), "scorer_largest_difference": difference}, model_id=model_id)
 
 
 def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str, float]:
@@ -84,9 +85,10 @@ def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str,
     return found
 
 
-def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> None:
+def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:
+    """Log the model with signature and input example; answers its MLflow id."""
     example = training.features.head(_EXAMPLE_ROWS)
-    mlflow.sklearn.log_model(
+    info = mlflow.sklearn.log_model(
         pipeline,
         name="model",
         signature=infer_signature(example, pipeline.predict(example)),
@@ -95,3 +97,4 @@ def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> None:
         # Named here: MLflow finds them out by loading the model in another process, which takes longer than the fit.
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
     )
+    return str(info.model_id)

@@ -1,0 +1,111 @@
+"""What the plug-in adds to LocalStack's CloudFormation, and to the address it listens on."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.localstack.server import ROLE, Server, zip_of
+
+BUCKET = "code-of-stacks"
+
+
+def template(key: str, version: str, api: str) -> str:
+    """A function with a published version behind an alias, as SAM's AutoPublishAlias writes it, and a REST API."""
+    function = {"FunctionName": "aliased", "Runtime": "python3.13", "Handler": "app.handler", "Role": ROLE}
+    resources = {
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {**function, "Code": {"S3Bucket": BUCKET, "S3Key": key}},
+        },
+        f"Version{version}": {
+            "Type": "AWS::Lambda::Version",
+            "DeletionPolicy": "Retain",
+            "Properties": {"FunctionName": {"Ref": "Function"}},
+        },
+        "Alias": {
+            "Type": "AWS::Lambda::Alias",
+            "Properties": {
+                "Name": "live",
+                "FunctionName": {"Ref": "Function"},
+                "FunctionVersion": {"Fn::GetAtt": [f"Version{version}", "Version"]},
+            },
+        },
+        "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": api}},
+    }
+    outputs = {"ApiId": {"Value": {"Ref": "Api"}}}
+    return json.dumps({"Resources": resources, "Outputs": outputs})
+
+
+@pytest.fixture
+def stack(server: Server) -> Iterator[Any]:
+    """Deploys a version of the stack and answers the stack's description."""
+    s3, cloudformation = server.client("s3"), server.client("cloudformation")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+    def deploy(version: str, api: str = "api-of-the-stack") -> Any:
+        source = f"def handler(event, context):\n    return {version!r}\n"
+        s3.put_object(Bucket=BUCKET, Key=f"{version}.zip", Body=zip_of({"app.py": source}))
+        exists = "Stacks" in _describe(cloudformation)
+        act, wait = ("update_stack", "stack_update_complete") if exists else ("create_stack", "stack_create_complete")
+        getattr(cloudformation, act)(StackName="stack", TemplateBody=template(f"{version}.zip", version, api))
+        cloudformation.get_waiter(wait).wait(StackName="stack", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        return _describe(cloudformation)["Stacks"][0]
+
+    yield deploy
+    cloudformation.delete_stack(StackName="stack")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="stack", WaiterConfig={"Delay": 1})
+    for version in ("one", "two"):
+        s3.delete_object(Bucket=BUCKET, Key=f"{version}.zip")
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def _describe(cloudformation: Any) -> Any:
+    try:
+        return cloudformation.describe_stacks(StackName="stack")
+    except cloudformation.exceptions.ClientError:
+        return {}
+
+
+def test_a_stack_deployed_again_moves_its_alias_to_the_new_version(server: Server, stack: Any) -> None:
+    for version in ("one", "two"):
+        stack(version)
+        response = server.client("lambda").invoke(FunctionName="aliased", Qualifier="live")
+        assert json.loads(response["Payload"].read()) == version
+
+
+def test_a_rest_api_has_the_same_id_in_every_life_of_its_stack(server: Server, stack: Any) -> None:
+    ids = set()
+    for _ in range(2):
+        ids.add(stack("one", api="api-of-two-lives")["Outputs"][0]["OutputValue"])
+        server.client("cloudformation").delete_stack(StackName="stack")
+        server.client("cloudformation").get_waiter("stack_delete_complete").wait(
+            StackName="stack", WaiterConfig={"Delay": 1}
+        )
+    assert len(ids) == 1
+
+
+def test_two_rest_apis_of_one_name_are_two(server: Server) -> None:
+    apigateway = server.client("apigateway")
+    ids = {apigateway.create_rest_api(name="twice")["id"] for _ in range(2)}
+    assert len(ids) == 2
+    for api_id in ids:
+        apigateway.delete_rest_api(restApiId=api_id)
+
+
+def test_it_listens_on_the_interface_that_it_was_told_only(server: Server) -> None:
+    port = int(server.endpoint.rpartition(":")[2])
+    assert _listening_on(port) == {"127.0.0.1"}
+
+
+def _listening_on(port: int) -> set[str]:
+    """The IPv4 addresses on which something listens at `port`, from the kernel's table."""
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        address, _, hexadecimal_port = line.split()[1].partition(":")
+        if line.split()[3] == "0A" and int(hexadecimal_port, 16) == port:
+            found.add(socket.inet_ntoa(bytes.fromhex(address)[::-1]))
+    return found
