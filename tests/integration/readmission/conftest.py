@@ -9,7 +9,6 @@ from typing import Any
 import boto3
 import pytest
 from pg8000.native import Connection
-
 from readmission import settings, synthetic
 from readmission.batches import plan, to_csv
 from readmission.clean import clean
@@ -18,6 +17,7 @@ from readmission.database import connect
 from readmission.ingest import ingest
 from readmission.migrations import migrate
 from readmission.payloads import CleanResult, IngestResult, Plan, PlanEvent, parse_request
+
 from tests.platforms import Platform
 
 BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")

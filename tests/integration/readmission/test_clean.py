@@ -1,6 +1,7 @@
 from readmission.contract import NAMES
 from readmission.features import FEATURES, features_of
 from readmission.splits import split_of
+
 from tests.integration.readmission.conftest import Stores, changed
 
 EVERYTHING = "SELECT row_to_json(c)::jsonb - 'cleaned_at' FROM diabetes_clean c ORDER BY encounter_id"
@@ -31,9 +32,7 @@ def test_cleaning_again_changes_nothing(stores: Stores, rows: list[list[str]]) -
     assert (stores.clean.run(EVERYTHING), stores.clean.run("SELECT row_hash, reason FROM quarantine")) == before
 
 
-def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores: Stores, rows: list[list[str]]) -> None:
     rows[3] = changed(rows[3], age="[200-210)", readmitted="MAYBE")
     _, ((result),) = stores.load(rows)
     assert (result["rows"], result["cleaned"], result["quarantined"]) == (40, 39, 1)
@@ -96,9 +95,7 @@ def test_a_run_that_starts_at_clean_cleans_what_raw_holds(stores: Stores, rows: 
     assert sum(result["cleaned"] for result in stores.tidy(planned)) == 40
 
 
-def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(stores: Stores, rows: list[list[str]]) -> None:
     stores.load(rows)
     planned = stores.plan(source="synthetic:rows=40,seed=9")
     stores.ingest(planned)

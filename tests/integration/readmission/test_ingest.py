@@ -2,13 +2,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
-
 from readmission import settings
 from readmission.contract import NAMES, sql_name
 from readmission.database import connect
 from readmission.errors import BatchMissing, DatabaseUnavailable, ValueOutOfRange
 from readmission.ingest import ingest, row_hash
 from readmission.splits import split_of
+
 from tests.integration.readmission.conftest import BUCKETS, Stores, changed
 
 
@@ -43,9 +43,7 @@ def test_loading_the_same_rows_again_adds_none(stores: Stores, rows: list[list[s
     assert (again["added"], count(stores)) == (0, 40)
 
 
-def test_loading_the_same_rows_in_other_batches_adds_none_and_moves_them(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_loading_the_same_rows_in_other_batches_adds_none_and_moves_them(stores: Stores, rows: list[list[str]]) -> None:
     stores.ingest(stores.deliver(rows))
     results = stores.ingest(stores.deliver(rows, batch_size=7))
     assert sum(result["added"] for result in results) == 0
@@ -106,9 +104,7 @@ def test_a_batch_that_is_not_in_the_manifest_is_named(stores: Stores, rows: list
         ingest({"manifest": planned["manifest"], "batch": 9}, BUCKETS[0], stores.s3, stores.raw)
 
 
-def test_a_database_that_is_away_is_an_error_that_may_pass(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_that_is_away_is_an_error_that_may_pass(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     from readmission import database
 
     port_of_nobody = {"username": "u", "password": "p", "host": "127.0.0.1", "port": 1}

@@ -2,10 +2,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pg8000.native import Connection
-
 from readmission import migrations, settings
 from readmission.database import connect
 from readmission.migrations import migrate
+
 from tests.integration.readmission.conftest import Stores
 
 

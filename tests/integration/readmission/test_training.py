@@ -7,7 +7,6 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-
 from readmission import synthetic
 from readmission.errors import ModelUnavailable, NoCandidates, NoTrainingData, TrackingUnavailable
 from readmission.features import FEATURES
@@ -18,6 +17,7 @@ from readmission.settings import ModelSettings
 from readmission.training import dataset
 from readmission.training.promote import promote
 from readmission.training.train import train
+
 from tests.integration.readmission.conftest import Stores
 
 pytestmark = [
@@ -118,9 +118,7 @@ def test_without_rows_training_says_what_is_missing(models: Models) -> None:
         models.train("logistic_regression", kind="real")
 
 
-def test_an_mlflow_that_is_away_is_an_error_that_may_pass(
-    models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_mlflow_that_is_away_is_an_error_that_may_pass(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     models.settings = ModelSettings("http://127.0.0.1:1", "away")
     with pytest.raises(TrackingUnavailable, match=r"127\.0\.0\.1:1"):
@@ -150,9 +148,7 @@ def test_serving_finds_the_promoted_version_and_its_scorer(models: Models) -> No
 def test_the_best_by_validation_is_the_one_registered(models: Models) -> None:
     models.load()
     trained = [models.train("logistic_regression"), models.train("gradient_boosting")]
-    losses = [
-        models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained
-    ]
+    losses = [models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained]
     best = trained[losses.index(min(losses))]
     assert models.promote(*trained)["model"] == best["model"]
     assert len(models.client.search_model_versions(f"name = '{models.settings.name}'")) == 1
@@ -180,9 +176,7 @@ def test_a_model_as_good_takes_over_and_the_stage_moves_with_it(models: Models) 
 def test_a_worse_model_is_kept_out_with_the_reason(models: Models) -> None:
     models.load()
     trained = [models.train("logistic_regression"), models.train("gradient_boosting")]
-    losses = [
-        models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained
-    ]
+    losses = [models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained]
     better, worse = sorted(trained, key=lambda one: losses[trained.index(one)])
     models.promote(better)
     result = models.promote(worse)

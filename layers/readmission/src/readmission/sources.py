@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import lzma
 import tempfile
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from readmission import synthetic
 from readmission.contract import column_order
@@ -35,8 +36,17 @@ _TIMEOUT_SECONDS: Final = 30
 _CHUNK: Final = 1 << 20
 _DEFAULT_SYNTHETIC: Final = {"rows": 20_000, "seed": 1}
 _MAX_SYNTHETIC_ROWS: Final = 100_000_000
-# What zipfile and gzip raise for damaged, encrypted or unknown compression.
-_BROKEN: Final = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_LONGEST_SEED: Final = 18  # digits
+# What zipfile and gzip raise for damaged, encrypted or unknown compression; bz2 has no error of its own.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +68,13 @@ def parse_synthetic(source: str) -> Synthetic | None:
     values = dict(_DEFAULT_SYNTHETIC)
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
-        if key not in values or not text.isdigit() or (key == "rows" and not 1 <= int(text) <= _MAX_SYNTHETIC_ROWS):
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_SEED else -1
+        if key not in values or number < 0 or (key == "rows" and not 1 <= number <= _MAX_SYNTHETIC_ROWS):
             raise InvalidRequest(
                 f"input field 'source': {option!r} in {source!r}; a synthetic source is synthetic[:rows=N][,seed=N]"
                 f" with 1 to {_MAX_SYNTHETIC_ROWS} rows"
             )
-        values[key] = int(text)
+        values[key] = number
     return Synthetic(**values)
 
 
@@ -97,7 +108,7 @@ def _fetch(source: str, s3: "S3Client", spool: IO[bytes]) -> None:
     scheme, _, rest = source.partition("://")
     if scheme in ("http", "https"):
         _fetch_url(source, spool)
-    elif scheme == "s3" and "/" in rest:
+    elif scheme == "s3" and all(rest.partition("/")):
         bucket, _, key = rest.partition("/")
         _fetch_object(source, bucket, key, s3, spool)
     else:
@@ -135,6 +146,8 @@ def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[
             SourceNotFound if code in ("NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403") else SourceUnavailable
         )
         raise kind(f"{source} cannot be read: {code}") from error
+    except ParamValidationError as error:
+        raise InvalidRequest(f"input field 'source': {source!r} is no S3 address: {error}") from error
     except BotoCoreError as error:
         raise SourceUnavailable(f"{source} cannot be read: {error}") from error
 
@@ -146,7 +159,7 @@ def _open_table(spool: IO[bytes], source: str) -> tuple[IO[str], str]:
     raw: IO[bytes] = spool
     where = source
     try:
-        if magic == b"PK\x03\x04":
+        if magic in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive's
             archive = zipfile.ZipFile(spool)
             member = _table_in(archive, source)
             raw, where = archive.open(member), f"{source} ({member})"
@@ -163,7 +176,10 @@ def _table_in(archive: zipfile.ZipFile, source: str) -> str:
     mismatch: ColumnsMismatch | None = None
     for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
         with archive.open(name) as raw:
-            header = next(csv.reader(io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")), [])
+            try:
+                header = next(csv.reader(io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")), [])
+            except csv.Error:
+                header = []  # a first line that is longer than any header
         try:
             column_order(header, f"{source} ({name})")
         except ColumnsMismatch as error:

@@ -1,0 +1,104 @@
+"""The deployed application, operated as its users do: executions, HTTPS through the gateway, MLflow's client."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.local import pipeline, predict, stack
+from infra.local.settings import Settings
+from infra.local.stack import Stack
+from tests.platforms import Platform
+
+SYNTHETIC = "synthetic:rows=6000,seed=4"
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class Application:
+    platform: Platform
+    stack: Stack
+
+    @property
+    def settings(self) -> Settings:
+        return self.platform.settings
+
+    def run(self, **request: Any) -> dict[str, Any]:
+        """An execution's output; LocalError with the failed step, error and message when it fails."""
+        return pipeline.run(self.settings, self.stack, request)
+
+    def put_source(self, name: str, content: bytes) -> str:
+        s3 = boto3.client("s3")
+        s3.put_object(Bucket=self.stack.data_bucket, Key=f"sources/{name}", Body=content)
+        s3.close()
+        return f"s3://{self.stack.data_bucket}/sources/{name}"
+
+    def call(self, path: str, body: Any = None, *, method: str = "", key: str | None = "", **headers: str) -> Response:
+        """One request to the gateway, its certificate verified; `body` is sent as JSON unless it is bytes."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.stack.api_url}{path}", data, method=method or None)
+        for name, value in ({"Content-Type": "application/json"} if data else {} | headers).items():
+            request.add_header(name, value)
+        if key is not None:
+            request.add_header("x-api-key", key or self.stack.api_key)
+        context = ssl.create_default_context(cafile=str(predict.certificate(self.settings)))
+        try:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
+                return Response(answer.status, dict(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Response(error.code, dict(error.headers), error.read().decode())
+
+    def predict(self) -> Response:
+        return self.call("/predict", predict.SAMPLE)
+
+    def count(self, database: str, what: str) -> int:
+        ((rows,),) = self.platform.query(database, f"SELECT count(*) FROM {what}")
+        return int(rows)
+
+
+@pytest.fixture(scope="session")
+def application(system: Platform) -> Iterator[Application]:
+    """Deployed, with empty databases; whatever other tests have trained has other names."""
+    system.run("deploy")
+    for database, tables in (("raw", "diabetes_raw"), ("clean", "diabetes_clean, quarantine")):
+        system.query(database, f"DROP TABLE IF EXISTS {tables}, schema_migrations")
+    yield Application(system, stack.get(system.settings))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the first whole execution gave, and what the API said before it."""
+
+    source: str
+    rows: int
+    output: dict[str, Any]
+    before: Response
+
+
+@pytest.fixture(scope="session")
+def trained(application: Application, diabetes_data: Path | None) -> Trained:
+    """One whole execution, on the real data where it is there."""
+    before = application.predict()
+    if diabetes_data:
+        source, rows = application.put_source(diabetes_data.name, diabetes_data.read_bytes()), 101_766
+    else:
+        source, rows = SYNTHETIC, 6_000
+    return Trained(source, rows, application.run(source=source), before)

@@ -1,0 +1,159 @@
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from infra.local import supervision
+from infra.local.predict import SAMPLE
+from tests.e2e.conftest import Application, Trained
+
+REFRESH_SECONDS = 10
+
+
+def test_before_any_model_is_promoted_the_api_says_so(trained: Trained) -> None:
+    assert trained.before.status == 503
+    assert "in Production yet" in trained.before.json["detail"]
+
+
+def test_the_request_of_the_original_project_is_answered(application: Application, trained: Trained) -> None:
+    response = application.predict()
+    answer = response.json
+    assert response.status == 200
+    assert answer["readmitted"] in ("NO", ">30", "<30")
+    assert set(answer["probabilities"]) == {"NO", ">30", "<30"}
+    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert answer["model_version"] == trained.output["promotion"]["production_version"]
+    assert answer["data_kind"] == trained.output["data_kind"]
+
+
+def test_the_answer_is_what_the_logged_model_says(application: Application, trained: Trained) -> None:
+    model: Any = mlflow.sklearn.load_model("models:/readmission@Production")
+    row = pd.DataFrame([SAMPLE]).astype(float)
+    expected = dict(zip(model.classes_, model.predict_proba(row)[0], strict=True))
+    assert application.predict().json["probabilities"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/health", "/reload-model"])
+def test_without_a_key_the_gateway_refuses(application: Application, path: str) -> None:
+    method = "GET" if path == "/health" else "POST"
+    assert application.call(path, method=method, key=None).status == 403
+    assert application.call(path, method=method, key="a-wrong-key-of-some-length").status == 403
+
+
+def test_a_malformed_request_names_the_field(application: Application, trained: Trained) -> None:
+    response = application.call("/predict", SAMPLE | {"time_in_hospital": "long"})
+    assert response.status == 422
+    assert response.json["detail"][0]["loc"] == ["body", "time_in_hospital"]
+
+
+def test_a_body_that_is_too_large_is_refused(application: Application, trained: Trained) -> None:
+    assert application.call("/predict", b"[" + b"1," * 100_000 + b"1]").status == 413
+
+
+BODIES = {
+    "nothing": b"",
+    "no JSON": b"{age",
+    "a list": b"[]",
+    "not UTF-8": b"\xff\xfe\xfd",
+    "NaN": json.dumps(SAMPLE | {"num_procedures": float("nan")}).encode(),
+    "infinite": json.dumps(SAMPLE | {"num_procedures": float("inf")}).encode(),
+    "huge": json.dumps(SAMPLE).replace("45", "1e400").encode(),
+    "deep": b"[" * 20_000 + b"]" * 20_000,
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_nonsense_is_the_client_s_error(application: Application, trained: Trained, body: bytes) -> None:
+    response = application.call("/predict", body, method="POST")
+    assert 400 <= response.status < 500, response.text
+
+
+def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(application: Application) -> None:
+    page = application.call("/docs", key=None)
+    assert page.status == 200 and "url: 'openapi.json'" in page.text
+    document = application.call("/openapi.json", key=None)
+    assert document.status == 200 and "/predict" in document.json["paths"]
+
+
+def test_health_names_the_version(application: Application, trained: Trained) -> None:
+    response = application.call("/health")
+    assert (response.status, response.json["status"]) == (200, "ok")
+    assert response.json["model_version"] == application.predict().json["model_version"]
+
+
+@pytest.fixture
+def second_version(application: Application, trained: Trained) -> Iterator[tuple[MlflowClient, str, str]]:
+    """Another family's run as a version of its own, not in Production; afterwards Production is as it was."""
+    client = MlflowClient()
+    current = client.get_model_version_by_alias("readmission", "Production")
+    other = next(one for one in trained.output["candidates"] if one["model"] != current.tags["family"])
+    run = client.get_run(other["mlflow_run_id"])
+    assert run.outputs is not None
+    model_id = run.outputs.model_outputs[0].model_id
+    version = client.create_model_version(
+        "readmission",
+        source=f"models:/{model_id}",
+        run_id=run.info.run_id,
+        model_id=model_id,
+        tags={name: run.data.tags[name] for name in ("family", "data_kind", "scorer_sha256")},
+    )
+    yield client, str(current.version), str(version.version)
+    client.set_registered_model_alias("readmission", "Production", current.version)
+    _wait_for_version(application, str(current.version), 30)
+    client.delete_model_version("readmission", version.version)
+
+
+def test_a_promotion_is_followed_within_30_seconds_without_a_deploy(
+    application: Application, second_version: tuple[MlflowClient, str, str]
+) -> None:
+    client, current, other = second_version
+    assert application.predict().json["model_version"] == current
+    client.set_registered_model_alias("readmission", "Production", other)
+    _wait_for_version(application, other, 30)
+
+
+def test_reload_follows_a_promotion_at_once(
+    application: Application, second_version: tuple[MlflowClient, str, str]
+) -> None:
+    client, current, other = second_version
+    application.predict()
+    client.set_registered_model_alias("readmission", "Production", other)
+    assert application.call("/reload-model", method="POST").json == {
+        "model_version": other,
+        "previous_version": current,
+    }
+
+
+def test_a_version_with_a_broken_scorer_never_replaces_the_working_one(
+    application: Application, second_version: tuple[MlflowClient, str, str]
+) -> None:
+    client, current, other = second_version
+    client.set_model_version_tag("readmission", other, "scorer_sha256", "0" * 64)
+    client.set_registered_model_alias("readmission", "Production", other)
+    response = application.call("/reload-model", method="POST")
+    assert response.status == 503 and "SHA-256" in response.json["detail"]
+    assert application.predict().json["model_version"] == current
+
+
+def test_the_last_good_model_is_served_while_mlflow_is_away(application: Application, trained: Trained) -> None:
+    version = application.predict().json["model_version"]
+    supervision.stop_program(application.settings, "mlflow")
+    try:
+        time.sleep(REFRESH_SECONDS + 1)
+        response = application.predict()
+        assert (response.status, response.json["model_version"]) == (200, version)
+        assert application.call("/reload-model", method="POST").status == 503
+    finally:
+        application.platform.run("up")
+
+
+def _wait_for_version(application: Application, version: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while (answered := application.predict().json["model_version"]) != version:
+        assert time.monotonic() < deadline, f"after {seconds} s it still is version {answered}, not {version}"
+        time.sleep(1)

@@ -1,0 +1,220 @@
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from mlflow import MlflowClient
+from readmission import synthetic
+from readmission.batches import to_csv
+from readmission.contract import NAMES
+
+from infra.local.errors import LocalError
+from tests.e2e.conftest import Application, Trained
+
+KIND = {True: "synthetic", False: "real"}
+
+
+def kind(trained: Trained) -> str:
+    return KIND[trained.source.startswith("synthetic")]
+
+
+def table(rows: list[list[str]], header: tuple[str, ...] = NAMES) -> bytes:
+    return to_csv([header, *rows]).encode()
+
+
+def some_rows() -> list[list[str]]:
+    return list(synthetic.rows(30, seed=8))
+
+
+def with_field(name: str, value: str, place: int = 11) -> bytes:
+    rows = some_rows()
+    rows[place][NAMES.index(name)] = value
+    return table(rows)
+
+
+def test_every_row_of_the_source_is_in_raw_and_clean(application: Application, trained: Trained) -> None:
+    condition = f"WHERE data_kind = '{kind(trained)}'"
+    assert application.count("raw", f"diabetes_raw {condition}") == trained.rows
+    assert application.count("clean", f"diabetes_clean {condition}") == trained.rows
+
+
+def test_no_patient_is_in_two_splits(application: Application, trained: Trained) -> None:
+    twice = "(SELECT FROM diabetes_clean GROUP BY data_kind, patient_nbr HAVING count(DISTINCT split) > 1)"
+    assert application.count("clean", twice) == 0
+
+
+def test_the_splits_are_about_70_15_15(application: Application, trained: Trained) -> None:
+    for split, share in (("train", 0.70), ("validation", 0.15), ("test", 0.15)):
+        found = application.count("clean", f"diabetes_clean WHERE data_kind = '{kind(trained)}' AND split = '{split}'")
+        assert found / trained.rows == pytest.approx(share, abs=0.02)
+
+
+def test_three_models_are_trained_and_the_best_is_in_production(application: Application, trained: Trained) -> None:
+    client = MlflowClient()
+    runs = {one["model"]: client.get_run(one["mlflow_run_id"]) for one in trained.output["candidates"]}
+    assert set(runs) == {"logistic_regression", "random_forest", "gradient_boosting"}
+    best = min(runs, key=lambda model: runs[model].data.metrics["validation_log_loss"])
+    version = client.get_model_version_by_alias("readmission", "Production")
+    assert (version.current_stage, version.tags["family"], version.tags["data_kind"]) == (
+        "Production",
+        best,
+        kind(trained),
+    )
+    assert trained.output["promotion"]["decision"] == "promoted"
+
+
+def test_the_registry_answers_the_search_of_its_old_clients(application: Application, trained: Trained) -> None:
+    (model,) = MlflowClient().search_registered_models("name = 'readmission'")
+    assert model.aliases["Production"]
+    assert "Production" in {version.current_stage for version in model.latest_versions}
+
+
+def test_a_second_execution_of_the_same_source_adds_no_row(application: Application, trained: Trained) -> None:
+    application.run(source=trained.source, stop_after="clean")
+    assert application.count("raw", f"diabetes_raw WHERE data_kind = '{kind(trained)}'") == trained.rows
+    assert application.count("clean", f"diabetes_clean WHERE data_kind = '{kind(trained)}'") == trained.rows
+
+
+def test_an_execution_can_stop_after_each_stage_and_start_at_the_next(
+    application: Application, trained: Trained
+) -> None:
+    source = "synthetic:rows=2000,seed=77"
+    raw = application.count("raw", "diabetes_raw")
+    clean = application.count("clean", "diabetes_clean")
+    ingested = application.run(source=source, stop_after="ingest", batch_size=300)
+    assert application.count("raw", "diabetes_raw") > raw
+    assert application.count("clean", "diabetes_clean") == clean
+    assert "candidates" not in ingested
+    cleaned = application.run(source=source, start_at="clean", stop_after="clean")
+    assert application.count("clean", "diabetes_clean") > clean
+    assert "candidates" not in cleaned
+    fitted = application.run(source=source, start_at="train", stop_after="train", models=["logistic_regression"])
+    assert [one["model"] for one in fitted["candidates"]] == ["logistic_regression"]
+    assert "promotion" not in fitted
+
+
+def test_many_batches_make_a_small_payload(application: Application, trained: Trained) -> None:
+    output = application.run(source="synthetic:rows=600,seed=5", batch_size=5, stop_after="ingest")
+    assert len(output["batches"]) == 120
+    assert len(str(output)) < 2_000
+
+
+def test_each_row_that_was_added_is_counted_in_cloudwatch(application: Application, trained: Trained) -> None:
+    cloudwatch = boto3.client("cloudwatch")
+    source = application.put_source("counted.csv", table(list(synthetic.rows(50, seed=123))))
+    before = _sum(cloudwatch, "RowsAdded")
+    application.run(source=source, stop_after="ingest")
+    _eventually(lambda: _sum(cloudwatch, "RowsAdded") - before == 50)
+    cloudwatch.close()
+
+
+def _sum(cloudwatch: Any, name: str) -> float:
+    answer = cloudwatch.get_metric_data(
+        MetricDataQueries=[
+            {
+                "Id": "one",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "Readmission",
+                        "MetricName": name,
+                        "Dimensions": [{"Name": "service", "Value": "ingest"}],
+                    },
+                    "Period": 86_400,
+                    "Stat": "Sum",
+                },
+            }
+        ],
+        StartTime=_midnight(),
+        EndTime=_midnight() + 2 * 86_400,
+    )
+    return float(sum(answer["MetricDataResults"][0]["Values"]))
+
+
+def _midnight() -> float:
+    return time.time() // 86_400 * 86_400
+
+
+def _eventually(condition: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about within 20 s"
+        time.sleep(0.2)
+
+
+BROKEN = {
+    "a zip that is cut off": (b"PK\x03\x04" + b"\x00" * 200, "plan: SourceMalformed", "broken archive"),
+    "an empty file": (b"", "plan: SourceMalformed", "is empty"),
+    "a missing column": (table([row[:-1] for row in some_rows()], NAMES[:-1]), "plan: ColumnsMismatch", "'readmitted'"),
+    "an extra column": (
+        table([[*row, "x"] for row in some_rows()], (*NAMES, "bmi")),
+        "plan: ColumnsMismatch",
+        "extra: 'bmi'",
+    ),
+    "a row with too few fields": (
+        table([*some_rows()[:6], some_rows()[6][:40], *some_rows()[7:]]),
+        "plan: RowMalformed",
+        "row 7: 40 fields, not 50",
+    ),
+    "a value out of range": (
+        with_field("time_in_hospital", "-4"),
+        "ingest: ValueOutOfRange",
+        "row 12, column 'time_in_hospital': '-4'",
+    ),
+    "a number that is none": (with_field("patient_nbr", "12x"), "ingest: ValueOutOfRange", "column 'patient_nbr'"),
+}
+
+
+@pytest.mark.parametrize(("content", "error", "message"), BROKEN.values(), ids=BROKEN)
+def test_bad_data_fails_the_execution_by_name_and_leaves_raw_as_it_was(
+    application: Application, trained: Trained, content: bytes, error: str, message: str
+) -> None:
+    source = application.put_source("broken.csv", content)
+    before = application.count("raw", "diabetes_raw")
+    with pytest.raises(LocalError) as caught:
+        application.run(source=source)
+    said = str(caught.value)
+    assert f"failed in step {error}" in said and source in said and message in said
+    assert application.count("raw", "diabetes_raw") == before
+
+
+def test_a_source_that_is_not_there_is_named(application: Application, trained: Trained) -> None:
+    source = f"s3://{application.stack.data_bucket}/sources/nothing.zip"
+    with pytest.raises(LocalError, match=rf"step plan: SourceNotFound: {source}"):
+        application.run(source=source)
+
+
+REQUESTS = {
+    "batch size of zero": ({"batch_size": 0}, "'batch_size'"),
+    "unknown model": ({"models": ["svm"]}, "'models'"),
+    "unknown field": ({"dataset": "x"}, "'dataset'"),
+    "unknown step": ({"start_at": "lunch"}, "'start_at'"),
+    "source of another kind": ({"source": "ftp://host/file"}, "'source'"),
+}
+
+
+@pytest.mark.parametrize(("request_", "field"), REQUESTS.values(), ids=REQUESTS)
+def test_an_input_that_cannot_be_used_names_its_field(
+    application: Application, trained: Trained, request_: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(LocalError, match=rf"step plan: InvalidRequest: input field {field}"):
+        application.run(**request_)
+
+
+def test_rows_that_are_readable_but_invalid_are_quarantined_with_the_reason(
+    application: Application, trained: Trained
+) -> None:
+    source = application.put_source("odd.csv", with_field("age", "[100-110)"))
+    application.run(source=source, stop_after="clean")
+    assert application.count("clean", "quarantine WHERE reason LIKE 'age: ''[100-110)'' is not one of%'") == 1
+
+
+def test_the_size_of_what_is_deployed_stays_below_its_limits(application: Application) -> None:
+    build = Path(__file__).parents[2] / ".aws-sam" / "build"
+
+    def size(*parts: str) -> int:
+        return sum(file.stat().st_size for part in parts for file in (build / part).rglob("*") if file.is_file())
+
+    mib = 1 << 20
+    assert size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
+    assert size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
