@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
-
 from readmission.contract import DRUGS, NAMES
 
 BUCKET = "data"

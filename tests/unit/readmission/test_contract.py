@@ -1,7 +1,7 @@
 import pytest
-
 from readmission.contract import COLUMNS, NAMES, OneOf, Text, Whole, check_numbers, column_order, sql_name, violations
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
+
 from tests.unit.readmission.builders import encounter, fields
 
 WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, Whole)]

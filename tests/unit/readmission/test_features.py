@@ -1,7 +1,7 @@
 import pytest
-
 from readmission.contract import DRUGS
 from readmission.features import FEATURES, features_of
+
 from tests.unit.readmission.builders import encounter
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, IncompleteReadError, ParamValidationError
-
 from readmission.contract import NAMES
 from readmission.errors import (
     ColumnsMismatch,
@@ -23,6 +22,7 @@ from readmission.errors import (
     SourceUnavailable,
 )
 from readmission.sources import Synthetic, data_kind, open_rows, parse_synthetic
+
 from tests.unit.readmission.builders import BUCKET, FakeS3, archive, client_error, fields, numbered, table
 
 ROWS = numbered(3)

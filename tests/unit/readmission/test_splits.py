@@ -1,7 +1,6 @@
 from collections import Counter
 
 import pytest
-
 from readmission.splits import SPLITS, split_of
 
 

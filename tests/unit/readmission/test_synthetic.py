@@ -2,7 +2,6 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-
 from readmission import synthetic
 from readmission.contract import CLASSES, NAMES, check_numbers, violations
 from readmission.splits import SPLITS, split_of
