@@ -38,8 +38,9 @@ class Platform:
         return out + err
 
     def pids(self) -> dict[str, str]:
+        """Of the servers, by name."""
         rows = (line.split() for line in self.run("status").splitlines()[1:])
-        return {row[0]: row[2] for row in rows}
+        return {row[0]: row[2] for row in rows if row[2].isdigit()}
 
     def client(self, service: str) -> Any:
         return aws.client(self.settings, service)

@@ -1,6 +1,5 @@
 """Which data a run starts from, and bringing a local file to where the pipeline can read it."""
 
-import urllib.error
 import urllib.request
 from hashlib import sha256
 from pathlib import Path
@@ -25,25 +24,28 @@ def source(settings: Settings, stack: Stack, dataset: str) -> str:
 
 def default() -> str:
     """The UCI archive; where it cannot be reached, synthetic data, and it says so."""
-    request = urllib.request.Request(UCI, method="HEAD", headers={"User-Agent": "readmission"})
+    with step("data", "looking for the UCI archive") as outcome:
+        problem = _problem(UCI)
+        outcome.text = problem or "reached"
+    if problem is None:
+        return UCI
+    print(
+        f"            {UCI}\n"
+        "            Going on with SYNTHETIC data instead: its forecasts mean nothing for patients.\n"
+        "            With a copy of the archive: make demo DATASET=path/to/archive.zip",
+        flush=True,
+    )
+    return SYNTHETIC
+
+
+def _problem(url: str) -> str | None:
+    """Why the URL cannot be read; None when it can."""
+    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "readmission"})
     try:
-        with step("data", "looking for the UCI archive") as outcome:
-            try:
-                urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
-                outcome.text = "reached"
-            except urllib.error.HTTPError:
-                raise
-            except OSError as error:
-                outcome.text = f"cannot be reached: {getattr(error, 'reason', error)}"
-                raise
-    except OSError:
-        print(
-            f"            {UCI}\n"
-            "            Going on with SYNTHETIC data instead: its forecasts mean nothing for patients.\n"
-            "            With a copy of the archive: make demo DATASET=path/to/archive.zip"
-        )
-        return SYNTHETIC
-    return UCI
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
+    except OSError as error:  # HTTP errors are of this kind too
+        return f"cannot be reached: {getattr(error, 'reason', None) or error}"
+    return None
 
 
 def _upload(settings: Settings, stack: Stack, file: Path) -> str:

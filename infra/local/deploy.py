@@ -45,7 +45,7 @@ def remember(settings: Settings) -> None:
 def redeploy(settings: Settings) -> str:
     """Puts the stack back that the LocalStack before this one held."""
     if not _mark(settings).exists():
-        return "none was deployed"
+        return "nothing was"
     built_from = _fingerprint()
     return f"{_build(settings, built_from)}; {_deploy(settings, built_from)}"
 

@@ -44,7 +44,7 @@ def put_secret(settings: Settings) -> str:
 # that returns what it did in words. The mirror starts behind them; if one fails, the next `up` does them all.
 AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
     ("secret", "putting the database's address into Secrets Manager", put_secret),
-    ("stack", "deploying the application again", deploy.redeploy),
+    ("stack", "putting back what was deployed", deploy.redeploy),
     ("s3", "putting objects back", mirror.restore),
 ]
 

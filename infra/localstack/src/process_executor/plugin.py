@@ -23,6 +23,13 @@ def listen_where_told() -> None:
 
 
 @hooks.on_infra_start()
+def separate_storage() -> None:
+    from process_executor import storage
+
+    storage.separate()
+
+
+@hooks.on_infra_start()
 def extend_cloudformation() -> None:
     from process_executor import cloudformation
 

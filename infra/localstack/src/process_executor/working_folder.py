@@ -1,4 +1,4 @@
-"""The folder that holds everything this LocalStack writes for its functions, guarded by a watchdog."""
+"""The folder that holds everything this LocalStack writes for functions and S3, guarded by a watchdog."""
 
 import subprocess
 import sys

@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from itertools import batched, islice
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from botocore.exceptions import ClientError
@@ -98,7 +98,8 @@ def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Cli
     first_row = 1
     for number, chunk in enumerate(batched(rows, size, strict=False), start=1):
         if number > MAX_BATCHES:
-            least = -(-(first_row + sum(1 for _ in islice(rows, 10**9))) // MAX_BATCHES)
+            total = first_row - 1 + len(chunk) + sum(1 for _ in rows)
+            least = -(-total // MAX_BATCHES)
             raise InvalidRequest(
                 f"input field 'batch_size': {size} makes more than {MAX_BATCHES} batches; at least {least} is needed"
             )

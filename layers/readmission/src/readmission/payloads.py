@@ -104,6 +104,8 @@ class PromoteResult(TypedDict):
 
 def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
     """Check an execution's input. Raises `InvalidRequest` that names the field and what it may be."""
+    if not isinstance(document, Mapping):  # Step Functions takes any JSON
+        raise InvalidRequest(f"the input must be a JSON object, not {type(document).__name__}")
     known = {"source", "batch_size", "models", "start_at", "stop_after"}
     for name in document:
         if name not in known:

@@ -47,8 +47,12 @@ class Scorer:
             self.features: tuple[str, ...] = tuple(document["features"])
             self.classes: tuple[str, ...] = tuple(document["classes"])
             self._evaluate = _EVALUATORS[document["model"]["type"]](document["model"])
-        except (KeyError, TypeError) as error:
-            raise ScorerInvalid(f"a scorer document without a usable {error}") from error
+            # One try, so that a document that does not fit together is found out here and not by a request.
+            shares = self._evaluate([0.0] * len(self.features))
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            raise ScorerInvalid(f"a scorer document that cannot be used: {type(error).__name__}: {error}") from error
+        if len(shares) != len(self.classes):
+            raise ScorerInvalid(f"a scorer document of {len(self.classes)} classes with {len(shares)} probabilities")
 
     def probabilities(self, row: Sequence[float]) -> list[float]:
         """The probability of each class for one row of `features`; finite numbers only. They sum to 1."""

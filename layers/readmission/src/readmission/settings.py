@@ -62,10 +62,10 @@ class ModelSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        return cls(
-            tracking_uri=_required(environment, "MLFLOW_TRACKING_URI").rstrip("/"),
-            name=_required(environment, "MODEL_NAME"),
-        )
+        uri = _required(environment, "MLFLOW_TRACKING_URI")
+        if not uri.startswith(("http://", "https://")):
+            raise ConfigurationError(f"the environment variable MLFLOW_TRACKING_URI is no http(s) URL: {uri!r}")
+        return cls(tracking_uri=uri.rstrip("/"), name=_required(environment, "MODEL_NAME"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _TIMEOUT_SECONDS: Final = 30
 _CHUNK: Final = 1 << 20
 _DEFAULT_SYNTHETIC: Final = {"rows": 20_000, "seed": 1}
 _MAX_SYNTHETIC_ROWS: Final = 100_000_000
-_LONGEST_SEED: Final = 18  # digits
+_MOST_DIGITS: Final = 18
 # What zipfile and gzip raise for damaged, encrypted or unknown compression; bz2 has no error of its own.
 _BROKEN: Final = (
     zipfile.BadZipFile,
@@ -68,7 +68,7 @@ def parse_synthetic(source: str) -> Synthetic | None:
     values = dict(_DEFAULT_SYNTHETIC)
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_SEED else -1
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else -1
         if key not in values or number < 0 or (key == "rows" and not 1 <= number <= _MAX_SYNTHETIC_ROWS):
             raise InvalidRequest(
                 f"input field 'source': {option!r} in {source!r}; a synthetic source is synthetic[:rows=N][,seed=N]"

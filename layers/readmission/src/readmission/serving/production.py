@@ -8,6 +8,7 @@ from logging import Logger
 from typing import Final, Protocol
 
 from readmission.errors import ModelUnavailable, ScorerInvalid
+from readmission.features import FEATURES
 from readmission.scorer import Scorer, load
 from readmission.serving.registry import Version
 
@@ -78,5 +79,8 @@ class Production:
 
     def _follow(self, version: Version) -> None:
         if self.served is None or self.served.version != version:
-            self.served = Served(version, load(self._registry.scorer_document(version), version.scorer_sha256))
+            scorer = load(self._registry.scorer_document(version), version.scorer_sha256)
+            if unknown := [name for name in scorer.features if name not in FEATURES]:
+                raise ScorerInvalid(f"version {version.number} needs features unknown here: {', '.join(unknown)}")
+            self.served = Served(version, scorer)
             self._logger.info("serving version %s of %s", version.number, version.name)

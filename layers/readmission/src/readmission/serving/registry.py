@@ -44,7 +44,11 @@ class MlflowRegistry:
             if error.code in (400, 404):
                 raise ModelUnavailable(f"no version of the model {self._name!r} is in Production yet") from error
             raise ModelUnavailable(f"MLflow at {self._server} answered {error.code}") from error
-        return _version(json.loads(answer)["model_version"])
+        try:
+            entry: dict[str, Any] = {**json.loads(answer)["model_version"]}
+        except (ValueError, LookupError, TypeError) as error:
+            raise ModelUnavailable(f"MLflow at {self._server} answered something else than a model version") from error
+        return _version(entry)
 
     def scorer_document(self, version: Version) -> bytes:
         """The bytes of the version's scorer document."""

@@ -51,7 +51,11 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
 def _may_pass(error: BaseException | None) -> bool:
     """Whether the server failed, or the way to it did: MLflow's client hides that error behind one of its own."""
     while error is not None:
-        if isinstance(error, requests.RequestException):
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            # Of an artifact's download: the server answered, so it depends on what.
+            if error.response.status_code >= 500 or error.response.status_code in (408, 429):
+                return True
+        elif isinstance(error, requests.RequestException):
             return True
         if isinstance(error, RestException) and int(error.get_http_status_code()) >= 500:  # type: ignore[no-untyped-call]
             return True

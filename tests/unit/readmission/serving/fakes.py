@@ -1,0 +1,89 @@
+"""A registry and a clock in memory, and a client of the API without a server."""
+
+import asyncio
+import json
+import logging
+from hashlib import sha256
+from typing import Any
+
+import httpx
+
+from readmission.errors import ModelUnavailable
+from readmission.serving.api import create_app
+from readmission.serving.production import Production
+from readmission.serving.registry import Version
+from tests.unit.readmission.documents import constant
+
+LOGGER = logging.getLogger("serving")
+REFRESH_SECONDS = 10.0
+
+
+class FakeRegistry:
+    """Holds the version in Production and the documents of all; `problem` is raised while it is set."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = "no version is in Production yet"
+        self.looks = 0
+        self.downloads = 0
+        self._version: Version
+        self._documents: dict[str, bytes] = {}
+
+    def promote(self, number: str, document: Any, registered_sha256: str | None = None) -> Version:
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self._documents[number] = content
+        hashed = registered_sha256 or sha256(content).hexdigest()
+        self._version = Version("readmission", number, f"run-{number}", "random_forest", "synthetic", hashed)
+        self.problem = None
+        return self._version
+
+    def production(self) -> Version:
+        self.looks += 1
+        if self.problem:
+            raise ModelUnavailable(self.problem)
+        return self._version
+
+    def scorer_document(self, version: Version) -> bytes:
+        self.downloads += 1
+        return self._documents[version.number]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Api:
+    """The API on a fake registry and clock. What the application raises is raised here."""
+
+    def __init__(self) -> None:
+        self.registry = FakeRegistry()
+        self.clock = Clock()
+        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock)
+        self.app = create_app(self.production)
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://api.example") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(send())
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, content: bytes | str = b"", content_type: str = "application/json") -> httpx.Response:
+        return self.request("POST", path, content=content, headers={"Content-Type": content_type})
+
+    def predict(self, document: Any) -> httpx.Response:
+        return self.post("/predict", json.dumps(document))
+
+
+def serving(*shares: float) -> Api:
+    """An API with version 1, which gives every encounter these probabilities."""
+    api = Api()
+    api.registry.promote("1", constant(*shares))
+    return api

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from readmission.errors import ConfigurationError
+from readmission.settings import DatabaseSettings, ModelSettings, ServingSettings, data_bucket, default_source
+
+ENVIRONMENT = {
+    "DATABASE_SECRET": "readmission/database",
+    "DATABASE_TLS": "verify-full",
+    "DATA_BUCKET": "bucket",
+    "DEFAULT_SOURCE": "synthetic",
+    "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+    "MODEL_NAME": "readmission",
+    "MODEL_REFRESH_SECONDS": "2.5",
+}
+
+
+def test_all_settings_are_read() -> None:
+    model = ModelSettings("http://mlflow:5000", "readmission")
+    assert DatabaseSettings.from_environment(ENVIRONMENT) == DatabaseSettings("readmission/database", "verify-full")
+    assert ServingSettings.from_environment(ENVIRONMENT) == ServingSettings(model, 2.5)
+    assert data_bucket(ENVIRONMENT) == "bucket"
+    assert default_source(ENVIRONMENT) == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (DatabaseSettings.from_environment, "DATABASE_SECRET"),
+        (data_bucket, "DATA_BUCKET"),
+        (default_source, "DEFAULT_SOURCE"),
+        (ModelSettings.from_environment, "MLFLOW_TRACKING_URI"),
+        (ModelSettings.from_environment, "MODEL_NAME"),
+        (ServingSettings.from_environment, "MODEL_NAME"),
+    ],
+)
+@pytest.mark.parametrize("empty", [False, True], ids=["missing", "empty"])
+def test_a_missing_variable_is_named(read: Callable[[dict[str, str]], Any], name: str, empty: bool) -> None:
+    environment = {key: value for key, value in ENVIRONMENT.items() if key != name} | ({name: ""} if empty else {})
+    with pytest.raises(ConfigurationError, match=name):
+        read(environment)
+
+
+@pytest.mark.parametrize("value", ["", "Require", "off", "prefer"])
+def test_an_unknown_tls_mode_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"DATABASE_TLS .*{value!r}"):
+        DatabaseSettings.from_environment(ENVIRONMENT | {"DATABASE_TLS": value})
+
+
+@pytest.mark.parametrize("value", ["", "ten", "0", "-1", "nan", "inf", "86400", "10s"])
+def test_a_wrong_number_of_seconds_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"MODEL_REFRESH_SECONDS .*{value!r}"):
+        ServingSettings.from_environment(ENVIRONMENT | {"MODEL_REFRESH_SECONDS": value})
+
+
+@pytest.mark.parametrize("value", ["mlflow", "mlflow:5000", "sqlite:///mlflow.db", "file:///tmp/mlruns", "/mlruns"])
+def test_a_tracking_uri_that_is_no_url_of_a_server_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"MLFLOW_TRACKING_URI .*{value!r}"):
+        ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": value})
+
+
+def test_connections_are_encrypted_unless_told_otherwise() -> None:
+    assert DatabaseSettings.from_environment({"DATABASE_SECRET": "s"}).tls == "require"
+
+
+def test_a_model_is_looked_for_every_10_seconds_unless_told_otherwise() -> None:
+    environment = {key: value for key, value in ENVIRONMENT.items() if key != "MODEL_REFRESH_SECONDS"}
+    assert ServingSettings.from_environment(environment).refresh_seconds == 10
+
+
+def test_a_slash_at_the_end_of_the_tracking_uri_is_dropped() -> None:
+    settings = ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": "https://mlflow.example/x/"})
+    assert settings.tracking_uri == "https://mlflow.example/x"
