@@ -35,7 +35,7 @@ def _logs(settings: Settings, arguments: argparse.Namespace) -> int:
     known = sorted(log.stem for log in settings.logs.glob("*.log"))
     wanted = [arguments.name] if arguments.name else known
     if not known:
-        raise LocalError("There are no logs yet. Start the platform: python -m infra.local up")
+        raise LocalError("There are no logs yet. Start the platform: make up")
     if missing := set(wanted) - set(known):
         raise LocalError(f"There is no log of {', '.join(missing)}. There are: {', '.join(known)}")
     sys.stdout.flush()
@@ -132,7 +132,7 @@ COMMANDS = (
     Command("down", "stop everything; the data stays", _down),
     Command("status", "what runs and where; exit code 0 only when all is up", _status),
     Command("logs", "follow the logs", _logs, _log_name),
-    Command("env", 'shell exports for AWS and MLflow clients: eval "$(python -m infra.local env)"', _env),
+    Command("env", 'shell exports for AWS and MLflow clients: eval "$(make -s env)"', _env),
     Command("deploy", "build the application and deploy it to LocalStack", _deploy),
     Command("pipeline", "run the state machine and watch it", _pipeline, _request),
     Command("predict", "one prediction through the gateway", _predict, _patient),
@@ -159,5 +159,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("Interrupted. What was started still runs: python -m infra.local status", file=sys.stderr)
+        print("Interrupted. What was started still runs: make status", file=sys.stderr)
         return 130

@@ -196,7 +196,7 @@ def _wrong_password(settings: Settings) -> str:
         return "The database server refuses DATABASE_USER with DATABASE_PASSWORD."
     return (
         f"Postgres refuses the password in {settings.secrets}: that folder and {settings.postgres_data} "
-        "do not belong together. Put the right one back, or start anew: python -m infra.local clean"
+        "do not belong together. Put the right one back, or start anew: make clean"
     )
 
 

@@ -39,7 +39,7 @@ def _failure(settings: Settings, program: str, what: str, log_position: int) -> 
         end = "".join(f"  {line}" for line in deque(file, maxlen=15)).rstrip()
     return (
         f"{program} {what}. The end of {log}:\n{end}\n"
-        f"More: python -m infra.local logs {program}. When it is mended: python -m infra.local up"
+        f"More: make logs NAME={program}. When it is mended: make up"
     )
 
 

@@ -169,7 +169,7 @@ def refuse_other_settings(settings: Settings) -> None:
     differing = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
     if running and differing:
         raise LocalError(
-            f"The platform is running with another {', '.join(differing)}. Stop it first: python -m infra.local down"
+            f"The platform is running with another {', '.join(differing)}. Stop it first: make down"
         )
 
 

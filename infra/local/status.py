@@ -34,7 +34,7 @@ def status(settings: Settings) -> bool:
     print(table(rows))
     all_up = all(row[1] in ("up", "deployed", "not deployed") for row in rows[1:])
     if not all_up:
-        print("\nStart what is down: python -m infra.local up")
+        print("\nStart what is down: make up")
     return all_up
 
 
@@ -60,9 +60,9 @@ def _print_without_supervisor(settings: Settings) -> None:
     if orphans:
         pids = ", ".join(str(process.pid) for process in processes.roots(orphans))
         print(f"supervisord is gone, but servers of this platform still run (pid {pids}).")
-        print("Stop them: python -m infra.local down; or start all anew: python -m infra.local up")
+        print("Stop them: make down; or start all anew: make up")
     else:
-        print("The platform is down. Start it: python -m infra.local up")
+        print("The platform is down. Start it: make up")
 
 
 def _duration(seconds: float) -> str:

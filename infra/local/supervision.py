@@ -133,7 +133,7 @@ def _server(settings: Settings) -> Iterator[Any]:
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             yield server.supervisor
     except (OSError, http.client.HTTPException):
-        raise NotRunning("The platform is down. Start it: python -m infra.local up") from None
+        raise NotRunning("The platform is down. Start it: make up") from None
     except xmlrpc.client.Fault as fault:
         raise LocalError(f"supervisord: {fault.faultString}") from None
     finally:

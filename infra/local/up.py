@@ -7,7 +7,7 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local import aws, deploy, down, mirror, ports, postgres, processes, programs, ready, supervision
+from infra.local import aws, deploy, down, mirror, ports, postgres, processes, programs, ready, stack, supervision
 from infra.local.errors import LocalError
 from infra.local.lock import only_one
 from infra.local.settings import Settings, record, refuse_other_settings
@@ -50,9 +50,10 @@ AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
 
 
 NEXT_COMMANDS = """\
-python -m infra.local status    how it does
-python -m infra.local logs      follow the logs
-python -m infra.local down      stop it, keeping all data"""
+make deploy    build the application and deploy it
+make status    how it does
+make logs      follow the logs
+make down      stop it, keeping all data"""
 
 
 def up(settings: Settings) -> None:
@@ -76,8 +77,11 @@ def start(settings: Settings) -> None:
 
 def addresses(settings: Settings) -> str:
     server = postgres.database(settings)
+    deployed = stack.find(settings)
+    api = [("API", deployed.api_url, "the deployed application; make env tells its key")] if deployed else []
     return table(
         [
+            *api,
             ("LocalStack", settings.localstack_url, "AWS: S3, Lambda, Step Functions, API Gateway"),
             ("MLflow", settings.mlflow_url, "runs and the model registry"),
             ("Postgres", f"{server.host}:{server.port}", f"databases {', '.join(postgres.DATABASES)}"),
@@ -132,7 +136,7 @@ def _localstack_errors(settings: Settings) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         log = settings.log("localstack")
-        raise LocalError(f"LocalStack refused: {error}\nSee {log}, then: python -m infra.local up") from None
+        raise LocalError(f"LocalStack refused: {error}\nSee {log}, then: make up") from None
 
 
 def _start(settings: Settings, program: str) -> Callable[[], None]:

@@ -6,10 +6,10 @@ import tracemalloc
 from typing import Any
 
 import pytest
-
 from readmission.batches import plan, read_batch, read_rows, to_csv
 from readmission.errors import BatchMissing, InvalidRequest, RowMalformed
 from readmission.payloads import MAX_BATCHES, Plan, parse_request
+
 from tests.unit.readmission.builders import BUCKET, FakeS3, client_error, fields, numbered, table
 
 SOURCE = f"s3://{BUCKET}/source"
@@ -51,7 +51,11 @@ def test_the_source_is_cut_into_batches_numbered_from_1() -> None:
 def test_the_manifest_lists_each_batch_with_its_first_row_and_its_rows() -> None:
     s3 = _s3()
     batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
-    assert [(batch["number"], batch["first_row"], batch["rows"]) for batch in batches] == [(1, 1, 3), (2, 4, 3), (3, 7, 1)]
+    assert [(batch["number"], batch["first_row"], batch["rows"]) for batch in batches] == [
+        (1, 1, 3),
+        (2, 4, 3),
+        (3, 7, 1),
+    ]
 
 
 def test_the_batches_hold_the_rows_in_their_order() -> None:
@@ -123,7 +127,11 @@ def test_a_source_without_rows_has_no_batches() -> None:
 
 def test_the_answer_repeats_what_was_asked_for() -> None:
     planned = _plan(_s3(), models=["random_forest"], start_at="ingest", stop_after="clean")
-    assert (planned["models"], planned["start_at"], planned["stop_after"]) == (["random_forest"], "ingest", "clean")
+    assert (planned["models"], planned["start_at"], planned["stop_after"]) == (
+        ["random_forest"],
+        "ingest",
+        "clean",
+    )
 
 
 def test_a_synthetic_source_is_labelled_so_in_answer_and_manifest() -> None:

@@ -1,5 +1,15 @@
 import pytest
-from readmission.contract import COLUMNS, NAMES, OneOf, Text, Whole, check_numbers, column_order, sql_name, violations
+from readmission.contract import (
+    COLUMNS,
+    NAMES,
+    OneOf,
+    Text,
+    Whole,
+    check_numbers,
+    column_order,
+    sql_name,
+    violations,
+)
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 from tests.unit.readmission.builders import encounter, fields

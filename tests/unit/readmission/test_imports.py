@@ -11,16 +11,26 @@ import pytest
 HEAVY = ("boto3", "numpy", "sklearn", "pandas", "mlflow", "pg8000")
 PREDICT = Path(__file__).parents[3] / "functions" / "predict"
 ENVIRONMENT = {
-    # Nothing listens there, and nothing is asked: the module looks for a model, and goes on without.
-    "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
+    "MLFLOW_TRACKING_URI": "http://mlflow.example",
     "MODEL_NAME": "readmission",
     "PYTHONPATH": str(PREDICT),
 }
+# The module looks for a model and finds no network, and goes on without one.
+PROGRAM = """
+import json, socket, sys
+
+def refuse(*_, **__):
+    raise ConnectionRefusedError
+
+socket.create_connection = refuse
+import {module}
+json.dump(sorted(sys.modules), sys.stderr)
+"""
 
 
 @pytest.mark.parametrize("module", ["readmission.serving.api", "app"], ids=["serving.api", "functions/predict"])
 def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) -> None:
-    program = f"import {module}, json, sys; json.dump(sorted(sys.modules), sys.stderr)"
+    program = PROGRAM.format(module=module)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | ENVIRONMENT
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert [name for name in json.loads(done.stderr) if name in HEAVY] == []

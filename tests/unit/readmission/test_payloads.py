@@ -1,7 +1,6 @@
 from typing import Any
 
 import pytest
-
 from readmission.errors import InvalidRequest
 from readmission.payloads import FAMILIES, MAX_BATCH_SIZE, STEPS, PipelineRequest, parse_request
 

@@ -4,9 +4,9 @@ from math import exp, inf, nextafter
 from typing import Any
 
 import pytest
-
 from readmission.errors import ScorerInvalid
 from readmission.scorer import Scorer, load
+
 from tests.unit.readmission.documents import document, stump
 
 LINEAR = {
@@ -18,7 +18,10 @@ LINEAR = {
 }
 FOREST = {
     "type": "forest",
-    "trees": [stump(0, 1.5, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]), stump(1, 0.0, [0.2, 0.2, 0.6], [0.0, 0.0, 1.0])],
+    "trees": [
+        stump(0, 1.5, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]),
+        stump(1, 0.0, [0.2, 0.2, 0.6], [0.0, 0.0, 1.0]),
+    ],
 }
 BOOSTING = {
     "type": "boosting",
@@ -50,7 +53,9 @@ def test_a_boosting_adds_its_leaves_to_the_baseline_and_takes_the_softmax() -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "goes"), [(1.5, "left"), (nextafter(1.5, -inf), "left"), (1.6, "right")], ids=["on", "below", "above"]
+    ("value", "goes"),
+    [(1.5, "left"), (nextafter(1.5, -inf), "left"), (1.6, "right")],
+    ids=["on", "below", "above"],
 )
 @pytest.mark.parametrize("model", [FOREST, BOOSTING], ids=["forest", "boosting"])
 def test_a_walk_goes_left_up_to_the_threshold(model: dict[str, Any], value: float, goes: str) -> None:

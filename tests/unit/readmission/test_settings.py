@@ -2,7 +2,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from readmission.errors import ConfigurationError
 from readmission.settings import DatabaseSettings, ModelSettings, ServingSettings, data_bucket, default_source
 

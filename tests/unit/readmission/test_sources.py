@@ -43,7 +43,6 @@ def _refused(kind: type[ReadmissionError], content: bytes) -> str:
     return str(refused.value)
 
 
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -132,7 +131,9 @@ def test_a_malformed_row_in_a_zip_is_named_with_the_member() -> None:
         pytest.param(gzip.compress(table(ROWS))[:-20], "the archive is broken", id="truncated-gzip"),
         pytest.param(b"\x1f\x8bnonsense", "the archive is broken", id="only-a-gzips-signature"),
         pytest.param(table([fields(race="Zo\xeb")]).decode().encode("latin-1"), "not UTF-8", id="latin-1"),
-        pytest.param(gzip.compress(table([fields(race="Zo\xeb")]).decode().encode("latin-1")), "UTF-8", id="gz-latin-1"),
+        pytest.param(
+            gzip.compress(table([fields(race="Zo\xeb")]).decode().encode("latin-1")), "UTF-8", id="gz-latin-1"
+        ),
         pytest.param(table(ROWS).decode().encode("utf-16"), "not UTF-8", id="utf-16"),
         pytest.param(table(ROWS) + b'"never closed', "after row 3", id="open-quote"),
         pytest.param(table([fields(race="x" * (csv.field_size_limit() + 1))]), "field larger", id="endless-field"),
@@ -205,7 +206,7 @@ def test_a_bucket_name_that_s3_does_not_allow_is_an_invalid_request() -> None:
         def get_object(self, **_: str) -> Any:
             raise ParamValidationError(report='Invalid bucket name "a b"')
 
-    with pytest.raises(InvalidRequest, match="'source'.*a b"), open_rows("s3://a b/key", Strict()):  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match=r"'source'.*a b"), open_rows("s3://a b/key", Strict()):  # type: ignore[arg-type]
         raise AssertionError
 
 
@@ -251,7 +252,14 @@ def test_a_failure_of_s3_is_told_with_the_source(error: Exception, kind: type[Ex
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("mine"), EOFError("mine"), ValueError("mine"), OSError("mine"), csv.Error("mine"), KeyboardInterrupt()],
+    [
+        RuntimeError("mine"),
+        EOFError("mine"),
+        ValueError("mine"),
+        OSError("mine"),
+        csv.Error("mine"),
+        KeyboardInterrupt(),
+    ],
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("source", [SOURCE, "synthetic:rows=5"], ids=["file", "synthetic"])

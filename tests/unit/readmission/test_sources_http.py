@@ -8,9 +8,9 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 
 import pytest
-
 from readmission import sources
 from readmission.errors import SourceMalformed, SourceNotFound, SourceUnavailable
+
 from tests.unit.readmission.builders import FakeS3, numbered, table
 
 SOURCE = "https://example.org/data.csv"

@@ -83,8 +83,8 @@ def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> t
 
 def read_rows(bucket: str, key: str, s3: "S3Client") -> Iterator[list[str]]:
     """The rows of one batch object, 50 fields each, in the contract's order."""
-    text = gzip.decompress(_get(bucket, key, s3)).decode()
-    return csv.reader(io.StringIO(text, newline=""))
+    content = gzip.GzipFile(fileobj=io.BytesIO(_get(bucket, key, s3)))
+    return csv.reader(io.TextIOWrapper(content, "utf-8", newline=""))
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:

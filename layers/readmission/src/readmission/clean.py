@@ -9,7 +9,7 @@ from pg8000.native import Connection
 
 from readmission.batches import read_batch
 from readmission.contract import NAMES, sql_name, violations
-from readmission.database import copy_in, transaction
+from readmission.database import Rows, transaction
 from readmission.features import FEATURES, features_of
 from readmission.payloads import BatchEvent, CleanResult
 
@@ -61,12 +61,14 @@ _WITHDRAW: Final = """
 def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, target: Connection) -> CleanResult:
     """Clean the batch's raw rows into `target` (database `clean`), all or nothing; doing it again changes nothing."""
     _, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
-    cleaned, rejected = _Csv(), _Csv()
+    cleaned, rejected = Rows(), Rows()
     for row in _raw_rows(raw, batch["batch_ids"]):
         if broken := violations(row):
-            rejected.add({**row, "reason": "; ".join(broken)}, _QUARANTINE)
+            row["reason"] = "; ".join(broken)
+            rejected.add(row[name] for name in _QUARANTINE)
         else:
-            cleaned.add({**row, **features_of(row)}, _CLEAN)
+            fields = {**row, **features_of(row)}
+            cleaned.add(fields[name] for name in _CLEAN)
     with transaction(target):
         _stage(target, "cleaned", "diabetes_clean", _CLEAN, cleaned)
         _stage(target, "rejected", "quarantine", _QUARANTINE, rejected)
@@ -74,23 +76,10 @@ def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, targe
             target.run(statement)
     return CleanResult(
         batch=batch["number"],
-        rows=cleaned.rows + rejected.rows,
-        cleaned=cleaned.rows,
-        quarantined=rejected.rows,
+        rows=cleaned.count + rejected.count,
+        cleaned=cleaned.count,
+        quarantined=rejected.count,
     )
-
-
-class _Csv:
-    """CSV text that grows by a row at a time."""
-
-    def __init__(self) -> None:
-        self.text = io.StringIO(newline="")
-        self.rows = 0
-        self._writer = csv.writer(self.text, lineterminator="\n")
-
-    def add(self, fields: dict[str, object], names: tuple[str, ...]) -> None:
-        self._writer.writerow([fields[name] for name in names])
-        self.rows += 1
 
 
 def _raw_rows(raw: Connection, batch_ids: list[str]) -> Iterator[dict[str, str]]:
@@ -104,9 +93,8 @@ def _raw_rows(raw: Connection, batch_ids: list[str]) -> Iterator[dict[str, str]]
         yield dict(zip(names, row, strict=True))
 
 
-def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: _Csv) -> None:
+def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: Rows) -> None:
     """Copy the rows to a temporary table with `columns` of `table`."""
     names = ", ".join(columns)
     target.run(f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")
-    rows.text.seek(0)
-    copy_in(target, f"COPY {stage} ({names}) FROM STDIN WITH (FORMAT csv)", rows.text)
+    rows.copy_into(target, stage, columns)

@@ -4,6 +4,8 @@ Bulk data moves by COPY. Where a COPY needs a parameter, it reads a transaction-
 SQL is never built from values.
 """
 
+import csv
+import io
 import json
 import socket
 import ssl
@@ -50,7 +52,8 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
     try:
         yield connection
-    except (InterfaceError, OSError) as error:
+    # pg8000 makes an InterfaceError of every OSError of its own; another one (a full disk, an HTTP answer) is not ours.
+    except InterfaceError as error:
         raise DatabaseUnavailable(f"database {database!r}: {error}") from error
     except DatabaseError as error:
         if _code(error).startswith(_TRANSIENT):
@@ -72,23 +75,29 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.run("COMMIT")
 
 
-def copy_in(connection: Connection, statement: str, lines: Iterable[str]) -> int:
-    """Run `COPY … FROM STDIN` with CSV `lines` (each with its newline); returns the number of rows."""
-    connection.run(statement, stream=_blocks(lines))
-    return int(connection.row_count)
+class Rows:
+    """Rows on their way into a COPY, as CSV bytes. No field may be None: an empty one is an empty text, not NULL."""
 
+    def __init__(self) -> None:
+        self.count = 0
+        self._content = io.BytesIO()
+        self._text = io.TextIOWrapper(self._content, "utf-8", newline="")
+        self._writer = csv.writer(self._text, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
-def _blocks(lines: Iterable[str]) -> Iterator[bytes]:
-    block: list[str] = []
-    size = 0
-    for line in lines:
-        block.append(line)
-        size += len(line)
-        if size >= _COPY_BYTES:
-            yield "".join(block).encode()
-            block, size = [], 0
-    if block:
-        yield "".join(block).encode()
+    def add(self, fields: Iterable[object]) -> None:
+        self._writer.writerow(fields)
+        self.count += 1
+
+    def copy_into(self, connection: Connection, table: str, columns: Iterable[str]) -> None:
+        """Send all rows to `table`; the names of table and columns are the caller's own, never a value."""
+        statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv)"
+        connection.run(statement, stream=self._blocks())
+
+    def _blocks(self) -> Iterator[bytes]:
+        self._text.flush()
+        with self._content.getbuffer() as view:
+            for start in range(0, len(view), _COPY_BYTES):
+                yield bytes(view[start : start + _COPY_BYTES])
 
 
 @cache

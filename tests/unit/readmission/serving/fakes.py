@@ -7,11 +7,11 @@ from hashlib import sha256
 from typing import Any
 
 import httpx
-
 from readmission.errors import ModelUnavailable
 from readmission.serving.api import create_app
 from readmission.serving.production import Production
 from readmission.serving.registry import Version
+
 from tests.unit.readmission.documents import constant
 
 LOGGER = logging.getLogger("serving")

@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 import pytest
-
 from readmission.features import FEATURES
+
 from tests.unit.readmission.serving.fakes import Api, serving
 
 

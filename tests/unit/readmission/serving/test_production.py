@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 import pytest
-
 from readmission.errors import ModelUnavailable
 from readmission.serving.production import Production
 from readmission.serving.registry import Version
+
 from tests.unit.readmission.documents import constant, document, stump
 from tests.unit.readmission.serving.fakes import LOGGER, REFRESH_SECONDS, Clock, FakeRegistry
 

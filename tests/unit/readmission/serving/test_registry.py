@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-
 from readmission.errors import ModelUnavailable
 from readmission.serving.registry import MlflowRegistry, Version
 from readmission.settings import ModelSettings
+
 from tests.unit.readmission.wire import Wire, http
 
 REGISTRY = MlflowRegistry(ModelSettings("http://mlflow.example:5000", "readmission model"))
@@ -73,7 +73,16 @@ def test_an_answer_that_breaks_off_or_is_no_http_is_told(wire: Wire, answer: byt
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>Sign in</html>", b"", b"{}", b"[]", b"null", b'{"model_version": null}', b'{"model_version": []}', b"\xff"],
+    [
+        b"<html>Sign in</html>",
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"model_version": null}',
+        b'{"model_version": []}',
+        b"\xff",
+    ],
 )
 def test_an_answer_that_is_no_model_version_is_told(wire: Wire, body: bytes) -> None:
     wire.answer = http(200, body)

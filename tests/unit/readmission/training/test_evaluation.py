@@ -1,7 +1,6 @@
 from math import log
 
 import pytest
-
 from readmission.training.evaluation import SELECTION, metrics
 
 CLASSES = ["<30", ">30", "NO"]

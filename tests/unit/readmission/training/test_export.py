@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-
 from readmission.contract import CLASSES
 from readmission.features import FEATURES
 from readmission.payloads import FAMILIES
 from readmission.scorer import Scorer, load
 from readmission.training import export, families
 from readmission.training.tracking import digest
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 
 NAMES = list(FEATURES)
 

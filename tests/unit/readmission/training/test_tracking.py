@@ -9,10 +9,10 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-
 from readmission.errors import TrackingUnavailable
 from readmission.settings import ModelSettings
 from readmission.training.tracking import digest, reachable
+
 from tests.unit.readmission.wire import Wire, http
 
 SETTINGS = ModelSettings("http://mlflow.example:5000", "readmission")

@@ -1,0 +1,164 @@
+"""The inference function behind API Gateway: a REST API's event in, its answer out."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from readmission.errors import ConfigurationError
+from readmission.serving import registry
+from readmission.serving.schemas import EXAMPLE
+
+from tests.unit.functions.lambdas import Context, load
+from tests.unit.readmission.documents import constant
+from tests.unit.readmission.serving.fakes import FakeRegistry
+
+
+@pytest.fixture(autouse=True)
+def event_loop() -> Iterator[None]:
+    """Mangum takes the thread's event loop, and Python warns of one that it has to make for that."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    """The registry that the function finds, with version 1 in Production."""
+    fake = FakeRegistry()
+    fake.promote("1", constant(0.1, 0.2, 0.7))
+    monkeypatch.setattr(registry, "MlflowRegistry", lambda settings: fake)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setenv("MODEL_NAME", "readmission")
+    return fake
+
+
+@pytest.fixture
+def app(models: FakeRegistry) -> ModuleType:
+    return load("predict")
+
+
+def _event(method: str, path: str, body: str | None = None, encoded: bool = False) -> dict[str, Any]:
+    """What a REST API with a `{proxy+}` resource sends (payload 1.0)."""
+    headers = {
+        "Accept": "*/*",
+        "Content-Type": "application/json",
+        "Host": "abc123.execute-api.eu-central-1.amazonaws.com",
+        "User-Agent": "curl/8.5.0",
+        "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Proto": "https",
+        "x-api-key": "a-key-of-at-least-20-characters",
+    }
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"proxy": path.lstrip("/")},
+        "stageVariables": None,
+        "requestContext": {
+            "resourceId": "r1",
+            "resourcePath": "/{proxy+}",
+            "httpMethod": method,
+            "path": f"/v1{path}",
+            "stage": "v1",
+            "accountId": "000000000000",
+            "apiId": "abc123",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "requestTimeEpoch": 1767225600000,
+            "protocol": "HTTP/1.1",
+            "identity": {"sourceIp": "203.0.113.7", "userAgent": "curl/8.5.0", "apiKey": "a-key"},
+        },
+        "body": body,
+        "isBase64Encoded": encoded,
+    }
+
+
+def _send(app: ModuleType, *event: Any) -> tuple[int, Any]:
+    answer = app.handler(_event(*event), Context())
+    assert answer["isBase64Encoded"] is False
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def test_a_prediction_is_answered(app: ModuleType) -> None:
+    status, answer = _send(app, "POST", "/predict", json.dumps(EXAMPLE))
+    assert (status, answer["readmitted"], answer["model_version"]) == (200, "NO", "1")
+
+
+def test_a_body_that_api_gateway_encoded_is_answered(app: ModuleType) -> None:
+    body = base64.b64encode(json.dumps(EXAMPLE).encode()).decode()
+    assert _send(app, "POST", "/predict", body, True)[0] == 200
+
+
+def test_the_answer_is_json_to_the_client(app: ModuleType) -> None:
+    answer = app.handler(_event("GET", "/health"), Context())
+    headers = {**answer["headers"], **answer["multiValueHeaders"]}
+    assert headers["content-type"] in ("application/json", ["application/json"])
+
+
+@pytest.mark.parametrize("body", [None, "", "{", "[]", json.dumps({**EXAMPLE, "age_numeric": -1})])
+def test_a_wrong_body_is_the_clients_error(app: ModuleType, body: str | None) -> None:
+    status, answer = _send(app, "POST", "/predict", body)
+    assert status == 422
+    assert answer["detail"]
+
+
+def test_the_openapi_document_is_relative_to_the_stage(app: ModuleType) -> None:
+    status, answer = _send(app, "GET", "/openapi.json")
+    assert (status, answer["servers"]) == (200, [{"url": "."}])
+
+
+def test_the_docs_are_a_page(app: ModuleType) -> None:
+    answer = app.handler(_event("GET", "/docs"), Context())
+    assert answer["statusCode"] == 200
+    assert "openapi.json" in answer["body"]
+
+
+def test_an_unknown_path_is_not_found(app: ModuleType) -> None:
+    assert _send(app, "GET", "/nothing")[0] == 404
+
+
+def test_the_model_is_looked_for_at_the_cold_start(models: FakeRegistry) -> None:
+    app = load("predict")
+    assert (models.looks, models.downloads) == (1, 1)
+    _send(app, "POST", "/predict", json.dumps(EXAMPLE))
+    assert models.looks == 1
+
+
+def test_a_cold_start_without_a_model_answers_with_the_reason(models: FakeRegistry) -> None:
+    models.problem = "MLflow cannot be reached"
+    assert _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE)) == (
+        503,
+        {"detail": "MLflow cannot be reached"},
+    )
+
+
+def test_a_cold_start_with_a_broken_model_answers_with_the_reason(models: FakeRegistry) -> None:
+    models.promote("1", b"<html>")
+    status, answer = _send(load("predict"), "GET", "/health")
+    assert status == 503
+    assert "no JSON" in answer["detail"]
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "MODEL_NAME"])
+def test_a_missing_variable_fails_the_cold_start_with_its_name(
+    models: FakeRegistry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError, match=name):
+        load("predict")
+
+
+def test_values_of_a_request_are_not_logged(app: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "age_numeric": 87654321}))
+    captured = capsys.readouterr()
+    assert "87654321" not in captured.out + captured.err

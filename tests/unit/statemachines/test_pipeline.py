@@ -1,0 +1,240 @@
+"""The state machine agrees with the errors, the payloads and the template that it refers to."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from readmission import errors, payloads
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "statemachines" / "pipeline.asl.json").read_text()
+MACHINE = json.loads(TEXT)
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (`!Ref`, `!Sub`, …) as what they are applied to."""
+
+
+def _short_form(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)
+
+
+_Template.add_multi_constructor("!", _short_form)
+RESOURCES = yaml.load((ROOT / "template.yaml").read_text(), _Template)["Resources"]
+
+
+def _states(machine: Any, outer: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every state with its name and that of the map it is in, if any."""
+    for name, state in machine["States"].items():
+        yield name, state, outer
+        if "ItemProcessor" in state:
+            yield from _states(state["ItemProcessor"], name)
+
+
+STATES = {name: state for name, state, _ in _states(MACHINE)}
+OUTER = {name: outer for name, _, outer in _states(MACHINE) if outer}
+TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+MAPS = [name for name, state in STATES.items() if state["Type"] == "Map"]
+FAILS = [name for name, state in STATES.items() if state["Type"] == "Fail"]
+RETRIES = [
+    pytest.param(retry, id=f"{name}-{place}") for name in TASKS for place, retry in enumerate(STATES[name]["Retry"])
+]
+TRANSIENT = {error.__name__ for error in errors.Transient.__subclasses__()}
+
+# What each task takes and answers.
+PAYLOADS = {
+    "Plan": (payloads.PlanEvent, payloads.Plan),
+    "Ingest": (payloads.BatchEvent, payloads.IngestResult),
+    "Clean": (payloads.BatchEvent, payloads.CleanResult),
+    "Train": (payloads.TrainEvent, payloads.TrainResult),
+    "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
+}
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """Every JSONPath in a part of the machine."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key.endswith((".$", "Path")) and isinstance(inner, str):
+                yield from re.findall(r"\$[$\w.]*", inner)
+            else:
+                yield from _paths(inner)
+
+
+def _successors(state: Any) -> set[str]:
+    rules = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {rule[key] for rule in rules for key in ("Next", "Default") if key in rule}
+
+
+def test_the_tasks_are_the_steps_and_their_plan() -> None:
+    assert [name.lower() for name in TASKS] == ["plan", *payloads.STEPS]
+
+
+@pytest.mark.parametrize("retry", RETRIES)
+def test_only_errors_that_may_pass_are_retried(retry: Any) -> None:
+    unknown = [name for name in retry["ErrorEquals"] if not name.startswith(("Lambda.", "States."))]
+    assert set(unknown) <= TRANSIENT
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("error", sorted(TRANSIENT))
+def test_every_error_that_may_pass_is_retried_in_every_task(task: str, error: str) -> None:
+    assert any(error in retry["ErrorEquals"] for retry in STATES[task]["Retry"])
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Lambda.ClientExecutionTimeoutException",
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+    ],
+)
+def test_lambdas_own_passing_errors_are_retried_in_every_task(task: str, error: str) -> None:
+    assert any(error in retry["ErrorEquals"] for retry in STATES[task]["Retry"])
+
+
+@pytest.mark.parametrize("retry", RETRIES)
+def test_a_retry_waits_longer_each_time_up_to_a_limit_and_not_all_at_once(retry: Any) -> None:
+    assert retry["JitterStrategy"] == "FULL"
+    assert retry["BackoffRate"] > 1
+    assert 0 < retry["IntervalSeconds"] <= retry["MaxDelaySeconds"]
+    assert 1 <= retry["MaxAttempts"] <= 10
+
+
+def test_the_base_of_the_passing_errors_is_never_raised_and_so_never_named() -> None:
+    assert "Transient" not in TEXT
+
+
+def test_errors_that_may_pass_have_no_subclasses_that_retry_would_not_know() -> None:
+    """Step Functions compares the name of the class itself."""
+    assert [error for error in errors.Transient.__subclasses__() if error.__subclasses__()] == []
+
+
+@pytest.mark.parametrize("name", [*TASKS, *MAPS])
+def test_whatever_fails_ends_in_a_state_that_names_the_step(name: str) -> None:
+    catcher = OUTER.get(name, name)
+    (catch,) = STATES[catcher]["Catch"]
+    assert catch["ErrorEquals"] == ["States.ALL"]
+    step = name.split()[0]
+    failure = STATES[catch["Next"]]
+    assert failure["Type"] == "Fail"
+    assert catch["Next"] == f"{step} failed"
+    assert failure["CausePath"].startswith(f"States.Format('{step.lower()} failed: ")
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_failure_keeps_the_errors_name_and_cause(name: str) -> None:
+    caught = [catch for state in STATES.values() for catch in state.get("Catch", []) if catch["Next"] == name]
+    assert [catch["ResultPath"] for catch in caught] == ["$.failure"]
+    assert STATES[name]["ErrorPath"] == "$.failure.Error"
+    assert "$.failure.Cause" in STATES[name]["CausePath"]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_limits_how_much_runs_at_once(name: str) -> None:
+    assert 0 < STATES[name]["MaxConcurrency"] <= 10
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_does_not_wait_for_ever(name: str) -> None:
+    assert 0 < STATES[name]["TimeoutSeconds"] <= 900
+
+
+def _function(task: str) -> str:
+    """The logical name of the function that a task calls."""
+    (substitution,) = re.findall(r"^\$\{(\w+)\}$", STATES[task]["Parameters"]["FunctionName"])
+    arn: str = RESOURCES["Pipeline"]["Properties"]["DefinitionSubstitutions"][substitution]
+    name, _, attribute = arn.partition(".")
+    assert attribute == "Arn"
+    return name
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_calls_the_function_of_its_name(name: str) -> None:
+    assert RESOURCES[_function(name)]["Properties"]["CodeUri"] == f"functions/{name.lower()}"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_waits_no_shorter_than_its_function_may_run(name: str) -> None:
+    assert STATES[name]["TimeoutSeconds"] >= RESOURCES[_function(name)]["Properties"]["Timeout"]
+
+
+def test_the_template_gives_every_substitution_and_no_others() -> None:
+    assert (
+        set(re.findall(r"\$\{(\w+)\}", TEXT)) == RESOURCES["Pipeline"]["Properties"]["DefinitionSubstitutions"].keys()
+    )
+
+
+def test_the_machine_may_call_every_function_it_calls() -> None:
+    policies = RESOURCES["Pipeline"]["Properties"]["Policies"]
+    allowed = {policy["LambdaInvokePolicy"]["FunctionName"] for policy in policies}
+    assert allowed == {_function(name) for name in TASKS}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_hands_over_the_fields_that_its_function_takes(name: str) -> None:
+    event, _ = PAYLOADS[name]
+    assert {key.removesuffix(".$") for key in STATES[name]["Parameters"]["Payload"]} == event.__annotations__.keys()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_selects_only_fields_that_its_function_answers(name: str) -> None:
+    _, result = PAYLOADS[name]
+    selected = [path.removeprefix("$.Payload.") for path in _paths(STATES[name].get("ResultSelector", {}))]
+    assert set(selected) <= result.__annotations__.keys()
+
+
+@pytest.mark.parametrize("name", list(MACHINE["States"]))
+def test_a_state_reads_only_what_the_plan_or_a_step_before_it_left(name: str) -> None:
+    left = {path.removeprefix("$.Payload.") for path in _paths(STATES["Plan"]["ResultSelector"])}
+    left |= {"candidates", "failure", "promotion"}
+    assert left - {"candidates", "failure", "promotion"} <= payloads.Plan.__annotations__.keys()
+    state = {key: value for key, value in STATES[name].items() if key not in ("ItemProcessor", "ResultSelector")}
+    read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
+    read |= {rule["Variable"].removeprefix("$.") for rule in state.get("Choices", [])}
+    assert read <= left
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_map_hands_its_task_what_that_selects(name: str) -> None:
+    handed = {key.removesuffix(".$") for key in STATES[name]["ItemSelector"]}
+    (task,) = STATES[name]["ItemProcessor"]["States"].values()
+    assert {path.removeprefix("$.") for path in _paths(task["Parameters"]["Payload"])} == handed
+
+
+@pytest.mark.parametrize("step", payloads.STEPS[1:])
+def test_a_run_can_start_at_every_step(step: str) -> None:
+    (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice["StringEquals"] == step]
+    assert choice["Next"].lower().startswith(step)
+
+
+def test_a_run_starts_at_ingest_otherwise() -> None:
+    assert STATES["Start at"]["Default"] == "Ingest batches"
+
+
+@pytest.mark.parametrize("step", payloads.STEPS[:-1])
+def test_a_run_can_stop_after_every_step(step: str) -> None:
+    (choice,) = STATES[f"After {step}"]["Choices"]
+    assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", step, "Done")
+
+
+def test_every_state_is_reached_and_every_one_named_is_there() -> None:
+    named = {MACHINE["StartAt"]}.union(*(_successors(state) for name, state in STATES.items() if name not in OUTER))
+    assert named == MACHINE["States"].keys()
+
+
+def test_the_events_of_the_most_batches_fit_into_an_execution() -> None:
+    """Step Functions ends an execution at 25,000 events; an iteration of a map makes about 7."""
+    assert payloads.MAX_BATCHES * 2 * 7 < 25_000
