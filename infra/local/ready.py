@@ -37,10 +37,7 @@ def _failure(settings: Settings, program: str, what: str, log_position: int) -> 
     with log.open(errors="replace") as file:
         file.seek(min(log_position, log.stat().st_size))
         end = "".join(f"  {line}" for line in deque(file, maxlen=15)).rstrip()
-    return (
-        f"{program} {what}. The end of {log}:\n{end}\n"
-        f"More: make logs NAME={program}. When it is mended: make up"
-    )
+    return f"{program} {what}. The end of {log}:\n{end}\nMore: make logs NAME={program}. When it is mended: make up"
 
 
 def _localstack(settings: Settings) -> bool:

@@ -168,9 +168,7 @@ def refuse_other_settings(settings: Settings) -> None:
     wanted = as_environment(settings)
     differing = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
     if running and differing:
-        raise LocalError(
-            f"The platform is running with another {', '.join(differing)}. Stop it first: make down"
-        )
+        raise LocalError(f"The platform is running with another {', '.join(differing)}. Stop it first: make down")
 
 
 def _parse(directory: Path, values: Mapping[str, str]) -> Settings:

@@ -23,9 +23,7 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def mlflow(
-    platform: Any, path: str, body: bytes | dict[str, Any] | None = None, method: str = "POST"
-) -> bytes:
+def mlflow(platform: Any, path: str, body: bytes | dict[str, Any] | None = None, method: str = "POST") -> bytes:
     data = json.dumps(body).encode() if isinstance(body, dict) else body
     request = urllib.request.Request(f"{platform.settings.mlflow_url}/{path}", data, method=method)
     request.add_header("Content-Type", "application/json")
@@ -66,9 +64,9 @@ def test_the_application_finds_its_database_in_the_secret(platform: Any) -> None
         "port": platform.settings.postgres_port,
         "username": "readmission",
     }
-    assert platform.query(
-        "raw", "SELECT current_user, usesuper FROM pg_user WHERE usename = current_user"
-    ) == [["readmission", False]]
+    assert platform.query("raw", "SELECT current_user, usesuper FROM pg_user WHERE usename = current_user") == [
+        ["readmission", False]
+    ]
     assert password not in platform.run("env") + platform.run("status")
     logs = "".join(log.read_text() for log in platform.settings.logs.iterdir())
     assert logs and password not in logs
@@ -82,9 +80,7 @@ def test_every_socket_is_on_loopback_only(platform: Any) -> None:
     sockets = {os.readlink(link) for link in links if link.is_symlink()}
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     rows += [row.split() for row in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    listening = {
-        tuple(row[1].split(":")) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
-    }
+    listening = {tuple(row[1].split(":")) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
     assert {host for host, _ in listening} == {"0100007F"}
     numbers = {int(port, 16) for _, port in listening}
     wanted = platform.settings

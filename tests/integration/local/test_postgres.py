@@ -38,9 +38,7 @@ def test_a_wrong_password_of_an_external_server_is_told_without_showing_it(platf
         assert "guessed" not in str(refused.value)
 
 
-def test_a_missing_database_that_its_user_may_not_make_is_told(
-    platform: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_database_that_its_user_may_not_make_is_told(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.run("up")
     external = with_external(platform, "readmission", postgres.database(platform.settings).password)
     monkeypatch.setattr(postgres, "DATABASES", ("raw", "elsewhere"))

@@ -44,11 +44,7 @@ class FakeS3:
     def list_buckets(self) -> dict[str, Any]:
         if self.down:
             raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
-        return {
-            "Buckets": [
-                {"Name": name, "CreationDate": bucket.created} for name, bucket in self.buckets.items()
-            ]
-        }
+        return {"Buckets": [{"Name": name, "CreationDate": bucket.created} for name, bucket in self.buckets.items()]}
 
     def put_object(self, Bucket: str, Key: str, Body: Any, **headers: Any) -> None:
         content = Body if isinstance(Body, bytes) else Body.read()
@@ -81,9 +77,7 @@ class FakeS3:
         return [{"Contents": [self._listed(key, item)]} for key, item in stored] or [{}]
 
     def _listed(self, key: str, item: dict[str, Any]) -> dict[str, Any]:
-        return {"Key": key, "Size": len(item["content"])} | {
-            name: item[name] for name in ("ETag", "LastModified")
-        }
+        return {"Key": key, "Size": len(item["content"])} | {name: item[name] for name in ("ETag", "LastModified")}
 
 
 class Body(io.BytesIO):
@@ -123,9 +117,7 @@ def file(mirror: Mirror, name: str) -> Path:
 def test_a_difference_names_what_is_new_changed_and_gone() -> None:
     old, new = Version("1", 1, "t1"), Version("2", 1, "t1")
     index = Index("t0", {key: Entry(old, {}) for key in ("same", "changed", "gone")})
-    assert difference(index, {"same": old, "changed": new, "new": new}) == Difference(
-        ["changed", "new"], ["gone"]
-    )
+    assert difference(index, {"same": old, "changed": new, "new": new}) == Difference(["changed", "new"], ["gone"])
 
 
 @pytest.mark.parametrize("other", [Version("x", 1, "t"), Version("e", 2, "t"), Version("e", 1, "u")])
@@ -259,9 +251,7 @@ def test_after_restoring_nothing_is_copied_again(mirror: Mirror, s3: FakeS3) -> 
     assert s3.reads == []
 
 
-def test_a_file_missing_from_the_mirror_is_said(
-    mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_missing_from_the_mirror_is_said(mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.put_object(BUCKET, "a", b"1")
     mirror.copy()
     file(mirror, "a").unlink()

@@ -30,9 +30,7 @@ def python(code: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_program_is_known_by_its_temporary_folder(loaded: Settings) -> None:
     with python(SLEEP, TMPDIR=str(loaded.temporary / "localstack" / "function")) as process:
-        assert [(found.pid, found.program) for found in processes.ours(loaded)] == [
-            (process.pid, "localstack")
-        ]
+        assert [(found.pid, found.program) for found in processes.ours(loaded)] == [(process.pid, "localstack")]
 
 
 def test_a_child_is_known_by_its_parent_when_it_dropped_its_environment(loaded: Settings) -> None:
@@ -47,22 +45,16 @@ def test_a_child_is_known_by_its_parent_when_it_dropped_its_environment(loaded: 
 
 @pytest.mark.parametrize("variables", [{}, {"TMPDIR": "/tmp/localstack"}, {"LOCAL_DIR": "same"}])
 def test_a_foreign_process_is_not_ours(loaded: Settings, variables: dict[str, str]) -> None:
-    with python(
-        SLEEP, **{name: value.replace("same", str(loaded.directory)) for name, value in variables.items()}
-    ):
+    with python(SLEEP, **{name: value.replace("same", str(loaded.directory)) for name, value in variables.items()}):
         assert processes.ours(loaded) == []
 
 
 def test_a_platform_in_a_folder_whose_name_begins_alike_is_foreign(loaded: Settings) -> None:
-    with python(
-        SLEEP, **{processes.MARK: f"{loaded.directory}2", "TMPDIR": f"{loaded.directory}2/tmp/mlflow"}
-    ):
+    with python(SLEEP, **{processes.MARK: f"{loaded.directory}2", "TMPDIR": f"{loaded.directory}2/tmp/mlflow"}):
         assert processes.ours(loaded) == []
 
 
-def test_a_process_that_ignores_the_polite_signal_is_killed(
-    loaded: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_ignores_the_polite_signal_is_killed(loaded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(down.PATIENCE_SECONDS, "mlflow", 0.2)
     with python(STUBBORN, TMPDIR=str(loaded.temporary / "mlflow")) as process:
         down.stop_leftovers(processes.ours(loaded))

@@ -50,9 +50,7 @@ def test_a_database_host_without_a_user_is_refused_by_name(tmp_path: Path) -> No
 
 
 def test_what_the_platform_runs_with_is_the_default_of_every_other_shell(tmp_path: Path) -> None:
-    running = load(
-        tmp_path, MLFLOW_PORT="5001", DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="x"
-    )
+    running = load(tmp_path, MLFLOW_PORT="5001", DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="x")
     running.create_directories()
     settings.record(running)
     assert load(tmp_path) == running

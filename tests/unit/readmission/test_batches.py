@@ -94,6 +94,12 @@ def test_the_same_source_twice_writes_the_same_objects() -> None:
     assert first.objects == second.objects
 
 
+def test_a_batchs_bytes_hold_no_time() -> None:
+    s3 = _s3()
+    (batch,) = _manifest(s3, _plan(s3))["batches"]
+    assert s3.objects[batch["keys"][0]][4:8] == bytes(4)
+
+
 def test_a_batch_keeps_its_key_when_rows_are_added_behind_it() -> None:
     first, second = _s3(), _s3([*ROWS, fields(encounter_id="99")])
     before = _manifest(first, _plan(first, batch_size=7))["batches"]

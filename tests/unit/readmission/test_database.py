@@ -1,5 +1,7 @@
 """Which failures of a database may pass, and what transactions and COPY do, on fake connections."""
 
+import csv
+import io
 import json
 import socket
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError, InterfaceError
 from readmission import database
-from readmission.database import connect, copy_in, transaction
+from readmission.database import Rows, connect, transaction
 from readmission.errors import DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 
@@ -26,12 +28,10 @@ class FakeConnection:
         self.ran: list[str] = []
         self.blocks: list[bytes] = []
         self.closed = False
-        self.row_count = 0
 
     def run(self, statement: str, stream: Any = ()) -> None:
         self.ran.append(statement)
         self.blocks += stream
-        self.row_count = b"".join(self.blocks).count(b"\n")
         if statement in self.failures:
             raise self.failures[statement]
 
@@ -197,15 +197,41 @@ def test_a_roll_back_that_fails_too_does_not_hide_the_first_error(failure: Excep
         raise ValueError("first")
 
 
+def _rows(*rows: tuple[object, ...]) -> Rows:
+    found = Rows()
+    for row in rows:
+        found.add(row)
+    return found
+
+
+def _copied(rows: Rows) -> FakeConnection:
+    connection = FakeConnection()
+    rows.copy_into(connection, "staged", ("a", "b"))  # type: ignore[arg-type]
+    return connection
+
+
+def test_rows_are_copied_into_the_named_columns_of_the_table() -> None:
+    assert _copied(_rows()).ran == ["COPY staged (a, b) FROM STDIN WITH (FORMAT csv)"]
+
+
 @pytest.mark.parametrize("count", [0, 1, 10_000])
-def test_a_copy_sends_every_line_and_counts_the_rows(count: int) -> None:
-    connection = FakeConnection()
-    lines = [f"{number},é\n" for number in range(count)]
-    assert copy_in(connection, "COPY", iter(lines)) == count  # type: ignore[arg-type]
-    assert b"".join(connection.blocks).decode() == "".join(lines)
+def test_a_copy_sends_every_row(count: int) -> None:
+    rows = _rows(*((number, "é") for number in range(count)))
+    assert rows.count == count
+    sent = b"".join(_copied(rows).blocks).decode()
+    assert sent == "".join(f'"{number}","é"\n' for number in range(count))
 
 
-def test_a_copy_sends_blocks_and_not_single_lines() -> None:
-    connection = FakeConnection()
-    copy_in(connection, "COPY", ["x" * 99 + "\n"] * 10_000)  # type: ignore[arg-type]
-    assert len(connection.blocks) == pytest.approx(1_000_000 / 65_536, abs=1)
+def test_an_empty_field_is_sent_as_an_empty_text_and_not_as_null() -> None:
+    assert _copied(_rows(("", "x"))).blocks == [b'"","x"\n']
+
+
+def test_fields_with_quotes_commas_and_line_breaks_are_sent_whole() -> None:
+    row = ['say "no"', "a,b\nc\r\nd"]
+    sent = b"".join(_copied(_rows(tuple(row))).blocks).decode()
+    assert list(csv.reader(io.StringIO(sent, newline=""))) == [row]
+
+
+def test_a_copy_sends_blocks_and_not_single_rows() -> None:
+    rows = _rows(*(("x" * 94, "y") for _ in range(10_000)))
+    assert len(_copied(rows).blocks) == pytest.approx(1_000_000 / 65_536, abs=1)

@@ -100,12 +100,21 @@ def test_a_zips_column_mismatch_names_the_likeliest_member() -> None:
     [
         pytest.param(fields()[:-1], 49, id="too-few"),
         pytest.param([*fields(), "x"], 51, id="too-many"),
-        pytest.param([], 0, id="blank-line"),
     ],
 )
 def test_a_row_with_another_number_of_fields_is_named_by_its_number(row: list[str], count: int) -> None:
     message = _refused(RowMalformed, table([*ROWS, row, *ROWS]))
     assert message == f"{SOURCE}, row 4: {count} fields, not 50"
+
+
+def test_a_blank_line_is_no_row() -> None:
+    with open_rows(SOURCE, FakeS3(source=table([*ROWS, []]) + b"\n")) as rows:  # type: ignore[arg-type]
+        assert list(rows) == ROWS
+
+
+def test_a_nul_character_is_named_with_its_row() -> None:
+    message = _refused(RowMalformed, table([*ROWS, fields(race="a\0b")]))
+    assert message == f"{SOURCE}, row 4: a NUL character, which Postgres cannot store"
 
 
 @pytest.mark.parametrize("pack", [table, lambda rows: gzip.compress(table(rows))], ids=["csv", "gzip"])

@@ -25,16 +25,12 @@ from moto.utilities.id_generator import IdSourceContext
 _UPDATABLE = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
 
 
-def update_alias(
-    self: LambdaAliasProvider, request: ResourceRequest[dict[str, Any]]
-) -> ProgressEvent[dict[str, Any]]:
+def update_alias(self: LambdaAliasProvider, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
     """Points the alias to another version; LocalStack can only create one, and fails as it exists."""
     parameters = provider_utils.select_attributes(request.desired_state, _UPDATABLE)
     result = request.aws_client_factory.lambda_.update_alias(**parameters)
     model = {**request.desired_state, "Id": result["AliasArn"]}
-    return ProgressEvent(
-        status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context
-    )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
 def change_of_reference(

@@ -42,7 +42,7 @@ class ColumnsMismatch(ReadmissionError):
 
 
 class RowMalformed(ReadmissionError):
-    """A row has another number of fields than the table has columns; the message names the row."""
+    """A row has another number of fields than the table has columns, or a NUL character; the message names the row."""
 
 
 class ValueOutOfRange(ReadmissionError):
@@ -50,7 +50,7 @@ class ValueOutOfRange(ReadmissionError):
 
 
 class BatchMissing(ReadmissionError):
-    """A manifest or batch that this run should have written is not in S3, or is not what its name says."""
+    """A manifest or batch that this run should have written is not in S3."""
 
 
 class NoTrainingData(ReadmissionError):

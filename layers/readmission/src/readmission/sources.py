@@ -200,9 +200,12 @@ def _read(text: IO[str], where: str) -> Iterator[list[str]]:
             raise SourceMalformed(f"{where} is empty")
         order = column_order(header, where)
         as_is = order == list(range(len(order)))
-        for number, row in enumerate(reader, start=1):
+        # A blank line is no row: many programs end their files with one.
+        for number, row in enumerate(filter(None, reader), start=1):
             if len(row) != len(header):
                 raise RowMalformed(f"{where}, row {number}: {len(row)} fields, not {len(header)}")
+            if "\0" in "".join(row):
+                raise RowMalformed(f"{where}, row {number}: a NUL character, which Postgres cannot store")
             yield row if as_is else [row[place] for place in order]
     except csv.Error as error:
         raise SourceMalformed(f"{where}, after row {number}: {error}") from error

@@ -35,8 +35,8 @@ def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
     doses = {drug: r.choices(_DOSES, (8, 1, 1))[0] for drug in DRUGS if r.random() < _DRUG_SHARES.get(drug, 0.01)}
     change = any(dose != "Steady" for dose in doses.values())
     diagnoses = min(16, 3 + _count(r, 4.5 + 0.5 * decade / 9))
-    any_score = -0.45 + 0.45 * inpatient + 0.08 * diagnoses - 0.2 + 0.12 * frailty + 0.2 * bool(doses)
-    early_score = -1.5 + 0.3 * min(inpatient, 4) + 0.04 * stay
+    any_score = -1.0 + 0.45 * inpatient + 0.08 * diagnoses - 0.2 + 0.12 * frailty + 0.2 * bool(doses)
+    early_score = -1.7 + 0.3 * min(inpatient, 4) + 0.04 * stay
     readmitted = "NO"
     if r.random() < _logistic(any_score):
         readmitted = "<30" if r.random() < _logistic(early_score) else ">30"

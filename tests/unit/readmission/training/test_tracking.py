@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from readmission.errors import TrackingUnavailable
 from readmission.settings import ModelSettings
 from readmission.training.tracking import digest, reachable
@@ -69,6 +69,12 @@ def test_a_server_that_fails_may_be_better_later(wire: Wire, client: MlflowClien
     wire.answer = http(status, body)
     with pytest.raises(TrackingUnavailable):
         _ask(client)
+
+
+@pytest.mark.parametrize("code", ["INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"])
+def test_a_failure_that_mlflow_tells_by_its_code_may_be_better_later(code: str) -> None:
+    with pytest.raises(TrackingUnavailable), reachable(SETTINGS):
+        raise RestException({"error_code": code, "message": "…"})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from readmission.serving.production import Production, Served
 from readmission.serving.schemas import Encounter, Health, Prediction, Problem, Reload
 
 MAX_BODY_BYTES: Final = 64 * 1024
+MAX_PROBLEMS: Final = 50
 
 # API Gateway checks the key before a request gets here; this is for the OpenAPI document and the "Authorize" button.
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
@@ -85,7 +86,7 @@ def _predict(served: Served, encounter: Any) -> Prediction:
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     """422 with the fields' names and what is wrong. The values are left out: they are a patient's."""
     assert isinstance(error, RequestValidationError)
-    problems = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    problems = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()[:MAX_PROBLEMS]]
     return JSONResponse({"detail": problems}, 422)
 
 

@@ -1,0 +1,86 @@
+"""README.md says what the code says."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+from readmission import errors, observability
+from readmission.payloads import STEPS, Plan
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def cells(heading: str) -> list[list[str]]:
+    """The rows of all tables below a heading, up to the next heading of its level."""
+    level = heading.split()[0]
+    body = re.split(rf"\n#{{1,{len(level)}}} ", README.split(f"\n{heading}\n", 1)[1])[0]
+    rows = [line.strip("|").split("|") for line in body.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", text))
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation, whose tags do not matter here."""
+
+
+_Template.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def test_every_make_command_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = re.findall(r"`([^`\n]+)`|^    (.*)$|^(eval .*)$", README, re.MULTILINE)
+    mentioned = {name for parts in code for part in parts for name in re.findall(r"\bmake (?:-s )?([a-z]+)", part)}
+    assert mentioned and mentioned <= targets
+
+
+def test_make_help_lists_every_target() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert {line.split()[0] for line in said.splitlines()} == set(phony[1].split())
+
+
+def test_the_metrics_table_lists_every_metric() -> None:
+    constants = {value for name, value in vars(observability).items() if name.isupper() and isinstance(value, str)} - {
+        observability.NAMESPACE
+    }
+    listed = set().union(*(named(row[0]) for row in cells("## Metrics")))
+    assert listed == constants
+
+
+def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_again() -> None:
+    served = {"ModelUnavailable", "ScorerInvalid"}  # errors of the API, which answers them itself
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
+    rows = cells("### What can go wrong")
+    assert set().union(*(named(row[0]) for row in rows)) == named_errors
+    again = set().union(*(named(row[0]) for row in rows if row[2] == "yes"))
+    assert again == {kind.__name__ for kind in errors.Transient.__subclasses__()}
+
+
+def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:
+    template = yaml.load((ROOT / "template.yaml").read_text(), _Template)
+    rows = [row for row in cells("## The template") if len(row) == 3]
+    listed = set().union(*(named(row[0]) for row in rows))
+    assert set(template["Parameters"]) <= listed
+
+
+def test_the_states_table_lists_every_field_of_the_plan() -> None:
+    (row,) = [row for row in cells("## The pipeline") if row[0] == "Plan"]
+    assert named(row[3]) == set(Plan.__annotations__)
+
+
+def test_the_input_table_names_every_step() -> None:
+    rows = {next(iter(named(row[0])), ""): row for row in cells("## The pipeline")}
+    for field in ("start_at", "stop_after"):
+        assert named(" ".join(rows[field][1:])) >= set(STEPS)
+
+
+def test_every_relative_link_leads_to_a_file() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links and all((ROOT / link).is_file() for link in links)
