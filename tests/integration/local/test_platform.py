@@ -174,7 +174,7 @@ def test_a_server_that_does_not_start_is_shown_with_the_end_of_its_log(another: 
     another.settings.postgres_data.mkdir(mode=0o700)
     said = another.run("up", exit_code=1)
     assert "postgres stopped while starting" in said
-    assert "python -m infra.local logs postgres" in said
+    assert "make logs NAME=postgres" in said
     assert "Traceback" not in said
 
 
