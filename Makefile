@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict history rollback test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -59,6 +59,12 @@ pipeline: setup ## run the state machine  [DATASET= BATCH_SIZE= MODELS=a,b START
 
 predict: setup ## one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
+
+history: setup ## what was promoted, refused and rolled back, and why
+	@$(LOCAL) history
+
+rollback: setup ## put an earlier model into Production  [VERSION=n REASON='…']
+	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)')
 
 # ---------------------------------------------------------------- develop
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import aws, dataset, deploy, down, pipeline, predict, stack, status, up
+from infra.local import aws, dataset, deploy, down, history, pipeline, predict, stack, status, up
 from infra.local import demo as whole
 from infra.local.errors import LocalError
 from infra.local.settings import Settings, load
@@ -86,6 +86,16 @@ def _predict(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _history(settings: Settings, arguments: argparse.Namespace) -> int:
+    print(history.history(settings, stack.get(settings), arguments.limit))
+    return 0
+
+
+def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
+    print(history.rollback(settings, stack.get(settings), arguments.version, arguments.reason))
+    return 0
+
+
 def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
     whole.demo(settings, arguments.dataset)
     return 0
@@ -118,6 +128,15 @@ def _patient(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patient", help="a JSON file with the 14 fields; a sample patient by default")
 
 
+def _limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, help="how many decisions, 20 by default")
+
+
+def _version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", help="of the model; the one that served before by default")
+    parser.add_argument("--reason", help="why, for the ledger")
+
+
 @dataclass(frozen=True)
 class Command:
     name: str
@@ -136,6 +155,8 @@ COMMANDS = (
     Command("deploy", "build the application and deploy it to LocalStack", _deploy),
     Command("pipeline", "run the state machine and watch it", _pipeline, _request),
     Command("predict", "one prediction through the gateway", _predict, _patient),
+    Command("history", "what was promoted, refused and rolled back, and why", _history, _limit),
+    Command("rollback", "put an earlier version of the model into Production", _rollback, _version),
     Command("demo", "all of it: start, deploy, run the pipeline, predict", _demo, _dataset),
     Command("clean", "stop everything and remove all data", _clean),
 )

@@ -137,8 +137,8 @@ def test_a_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch)
     assert step.calls == []
 
 
-def test_a_model_that_is_kept_counts_as_no_promotion(capsys: pytest.CaptureFixture[str]) -> None:
-    module, _ = _wired("promote", {**RESULTS["promote"][1], "decision": "kept"})
+def test_a_model_that_is_refused_counts_as_no_promotion(capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = _wired("promote", {**RESULTS["promote"][1], "decision": "refused"})
     module.handler(PROMOTE_EVENT, Context())
     assert metrics_in(capsys.readouterr().out)[observability.MODELS_PROMOTED] == [0.0]
 
