@@ -31,6 +31,8 @@ _CLEAN: Final = (
     "row_number",
     "encounter_id",
     "patient_nbr",
+    "race",
+    "gender",
     *FEATURES,
     "readmitted",
 )

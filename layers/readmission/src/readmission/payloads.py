@@ -6,7 +6,7 @@ themselves travel through S3 and Postgres.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from readmission.errors import InvalidRequest
 
@@ -89,17 +89,54 @@ class TrainResult(TypedDict):
 class PromoteEvent(TypedDict):
     """`candidates` are MLflow run ids; none means the newest finished run of each family in `models`."""
 
+    execution: str | None
     data_kind: DataKind
     models: list[Family]
     candidates: list[TrainResult]
 
 
 class PromoteResult(TypedDict):
-    decision: Literal["promoted", "kept"]
+    decision: Literal["promoted", "refused"]
     reason: str
     model: Family
     version: str
     production_version: str
+
+
+class RollbackRequest(TypedDict):
+    """What a person asks *promote* for; without a version, the one that served before."""
+
+    version: NotRequired[str | None]
+    reason: NotRequired[str | None]
+
+
+class RollbackResult(TypedDict):
+    version: str
+    previous_version: str
+    reason: str
+
+
+class PlotsEvent(TypedDict):
+    """What *report* gets after a training."""
+
+    task: Literal["plots"]
+    model: Family
+    mlflow_run_id: str
+
+
+class CardEvent(TypedDict):
+    """What *report* gets after the promotion."""
+
+    task: Literal["card"]
+    data_kind: DataKind
+    promotion: PromoteResult
+
+
+class ReportResult(TypedDict):
+    """The artifacts that were written to the run."""
+
+    mlflow_run_id: str
+    artifacts: list[str]
 
 
 def parse_request(document: Mapping[str, Any]) -> PipelineRequest:

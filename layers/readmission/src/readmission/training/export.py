@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -37,11 +38,15 @@ def to_json(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
+def scores(scorer: Scorer, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """The scorer's probabilities (rows x classes, in the order of its classes) of a table that holds its features."""
+    return np.asarray([scorer.probabilities(row) for row in rows[list(scorer.features)].to_numpy().tolist()])
+
+
 def largest_difference(document: bytes, pipeline: Pipeline, rows: pd.DataFrame) -> float:
     """The largest absolute difference between the scorer's and the pipeline's probabilities over all `rows`."""
-    scorer = Scorer(json.loads(document))
-    ours = [scorer.probabilities(row) for row in rows.to_numpy().tolist()]
-    return float(np.abs(np.asarray(ours) - pipeline.predict_proba(rows)).max())
+    ours = scores(Scorer(json.loads(document)), rows)
+    return float(np.abs(ours - pipeline.predict_proba(rows)).max())
 
 
 def _model(pipeline: Pipeline) -> dict[str, Any]:

@@ -1,48 +1,61 @@
-"""Which trained model is served: the best candidate by validation, if it is not worse than the one in place."""
+"""Which trained model serves: the best candidate by validation, if nothing speaks against it."""
 
-import warnings
-from typing import Final, Literal, cast
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from pg8000.native import Connection
 
-from readmission.errors import NoCandidates
+from readmission.database import transaction
+from readmission.errors import NoCandidates, ScorerInvalid
 from readmission.payloads import DataKind, Family, PromoteEvent, PromoteResult
-from readmission.scorer import Scorer, load
 from readmission.settings import ModelSettings
-from readmission.training import dataset, evaluation, export
-from readmission.training.tracking import ALIAS, SCORER_ARTIFACT, experiment_id, reachable
+from readmission.training import comparison, dataset, evaluation, export, ledger, production
+from readmission.training.tracking import experiment_id, reachable
 
 _METRIC: Final = f"validation_{evaluation.SELECTION}"
-_SLACK: Final = 1e-9  # the incumbent is evaluated by its scorer, which differs from its pipeline by less
+_TAGS: Final = ("family", "data_kind", "scorer_sha256", "pipeline_run", "data_hash", "code_version")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    take: bool
+    reason: str
+    metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> PromoteResult:
-    """Register the best candidate, and let it take `Production` (alias and stage) when it is not worse.
+    """Register the best candidate, let it take `Production` when the comparison allows, and write that down.
 
-    Raises `NoCandidates` when no candidate was finished, or none has a scorer equal to its pipeline, and
-    `TrackingUnavailable` when MLflow does not answer. Doing it again registers no second version.
+    An execution decides once: asked again, it answers what it has decided. Raises `NoCandidates` when no candidate
+    was finished, or none has a scorer equal to its pipeline, and `TrackingUnavailable` when MLflow does not answer.
     """
     with reachable(settings):
         client = MlflowClient(settings.tracking_uri)
         best = min(_candidates(client, event, settings), key=lambda run: run.data.metrics[_METRIC])
         version = _register(client, best, settings)
-        incumbent = _production(client, settings)
-        take, reason = _compare(client, best, version, incumbent, clean, event["data_kind"])
-        if take:
-            _set_production(client, version)
-        decision: Literal["promoted", "kept"] = "promoted" if take else "kept"
-        client.set_model_version_tag(version.name, version.version, "decision", f"{decision}: {reason}")
+        incumbent = production.current(client, settings.name)
+        line = ledger.of_execution(clean, settings.name, event["execution"])
+        if line is None:
+            verdict = _judge(client, version, incumbent, clean, event["data_kind"])
+            line = _line(version, incumbent, verdict, event["execution"])
+            # The line first: should the alias fail to move, it is taken back with it.
+            with transaction(clean):
+                ledger.append(clean, line)
+                if verdict.take:
+                    production.put(client, version)
+            client.set_model_version_tag(version.name, version.version, "decision", f"{line.decision}: {line.reason}")
+        serving = line.version if line.decision == "promoted" else line.previous_version
         return PromoteResult(
-            decision=decision,
-            reason=reason,
+            decision="promoted" if line.decision == "promoted" else "refused",
+            reason=line.reason,
             model=cast(Family, best.data.tags["family"]),
-            version=str(version.version),
-            production_version=str(version.version if take or incumbent is None else incumbent.version),
+            version=line.version,
+            production_version=serving or "",
         )
 
 
@@ -87,79 +100,66 @@ def _register(client: MlflowClient, run: Run, settings: ModelSettings) -> ModelV
     models = run.outputs.model_outputs if run.outputs else []
     if not models:
         raise NoCandidates(f"the MLflow run {run.info.run_id} has logged no model")
-    tags = {name: run.data.tags[name] for name in ("family", "data_kind", "scorer_sha256", "pipeline_run")}
     return client.create_model_version(
         settings.name,
         source=f"models:/{models[0].model_id}",
         run_id=run.info.run_id,
         model_id=models[0].model_id,
-        tags=tags,
+        tags={name: run.data.tags[name] for name in _TAGS},
     )
 
 
-def _production(client: MlflowClient, settings: ModelSettings) -> ModelVersion | None:
-    try:
-        return client.get_model_version_by_alias(settings.name, ALIAS)
-    except MlflowException as error:
-        # MLflow says INVALID_PARAMETER_VALUE for an alias that is not there.
-        if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def _compare(
-    client: MlflowClient,
-    best: Run,
-    version: ModelVersion,
-    incumbent: ModelVersion | None,
-    clean: Connection,
-    kind: DataKind,
-) -> tuple[bool, str]:
-    """Whether the best candidate takes over, and why, on today's validation rows for both."""
-    challenger = f"version {version.version} ({best.data.tags['family']})"
-    loss = best.data.metrics[_METRIC]
+def _judge(
+    client: MlflowClient, version: ModelVersion, incumbent: ModelVersion | None, clean: Connection, kind: DataKind
+) -> _Verdict:
+    """Whether the version takes over, and why: both models on today's test rows, by their scorers."""
+    name = f"version {version.version} ({version.tags['family']})"
+    if incumbent and incumbent.version == version.version:
+        return _Verdict(True, f"{name} is in Production already")
+    if incumbent and kind == "synthetic" and incumbent.tags.get("data_kind") == "real":
+        return _Verdict(False, f"{name} learned from synthetic data, version {incumbent.version} from real data")
+    test = dataset.load(clean, kind)["test"]
+    rows = comparison.Rows(test.target.to_numpy().astype(str), test.patients, test.groups)
+    scorer = production.scorer_of(client, version)
+    shares = export.scores(scorer, test.features)
+    calibrated = evaluation.calibration(rows.early, shares[:, scorer.classes.index("<30")])
+    metrics = {"test": evaluation.metrics(test.target.to_list(), shares, scorer.classes)}
+    if objections := comparison.miscalibration(calibrated, int(rows.early.sum())):
+        return _Verdict(False, f"{name}: {'; '.join(objections)}", metrics)
+    loss = f"test log loss {metrics['test']['log_loss']:.4f}"
     if incumbent is None:
-        return True, f"{challenger} is the first: validation {evaluation.SELECTION} {loss:.4f}"
-    if incumbent.version == version.version:
-        return True, f"{challenger} is in Production already"
-    if kind != incumbent.tags["data_kind"]:
-        verdict = "takes over from" if kind == "real" else "does not replace"
-        return kind == "real", (
-            f"{challenger}, trained on {kind} data, {verdict} version {incumbent.version},"
-            f" trained on {incumbent.tags['data_kind']} data"
+        return _Verdict(True, f"{name} is the first: {loss}", metrics)
+    if kind != incumbent.tags.get("data_kind"):
+        return _Verdict(
+            True, f"{name} learned from real data, version {incumbent.version} from synthetic data", metrics
         )
-    theirs = _loss_today(_scorer(client, incumbent), clean, kind)
-    sign = "<=" if loss <= theirs + _SLACK else ">"
-    return loss <= theirs + _SLACK, (
-        f"{challenger} against version {incumbent.version} ({incumbent.tags['family']}): validation"
-        f" {evaluation.SELECTION} {loss:.4f} {sign} {theirs:.4f}"
+    try:
+        theirs = production.scorer_of(client, incumbent)
+        against = comparison.compare(rows, shares, export.scores(theirs, test.features), scorer.classes)
+    except (ScorerInvalid, KeyError) as error:
+        return _Verdict(
+            True, f"{name}: {loss}; version {incumbent.version} cannot be scored any more: {error}", metrics
+        )
+    metrics["difference"] = against.as_json()
+    opponent = f"version {incumbent.version} ({incumbent.tags.get('family')})"
+    if objections := comparison.objections(against):
+        return _Verdict(False, f"{name} against {opponent}: {'; '.join(objections)}", metrics)
+    how = "better" if against.log_loss.high < 0 else f"not worse by more than {comparison.MARGIN}, and newer"
+    return _Verdict(True, f"{name} against {opponent}: test log loss {against.log_loss}: {how}", metrics)
+
+
+def _line(
+    version: ModelVersion, incumbent: ModelVersion | None, verdict: _Verdict, execution: str | None
+) -> ledger.Line:
+    return ledger.Line(
+        model_name=version.name,
+        version=str(version.version),
+        previous_version=str(incumbent.version) if incumbent else None,
+        decision="promoted" if verdict.take else "refused",
+        reason=verdict.reason,
+        metrics=verdict.metrics,
+        data_kind=version.tags["data_kind"],
+        data_hash=version.tags["data_hash"],
+        code_version=version.tags["code_version"],
+        execution=execution,
     )
-
-
-def _scorer(client: MlflowClient, version: ModelVersion) -> Scorer:
-    path = client.download_artifacts(str(version.run_id), SCORER_ARTIFACT)
-    with open(path, "rb") as file:
-        return load(file.read(), version.tags["scorer_sha256"])
-
-
-def _loss_today(scorer: Scorer, clean: Connection, kind: DataKind) -> float:
-    """The scorer's selection metric on the validation rows as they are now."""
-    part = dataset.load(clean, kind)["validation"]
-    rows = part.features[list(scorer.features)].to_numpy().tolist()
-    shares = [scorer.probabilities(row) for row in rows]
-    return evaluation.metrics(part.target.to_list(), shares, scorer.classes)[evaluation.SELECTION]
-
-
-def _set_production(client: MlflowClient, version: ModelVersion) -> None:
-    """The alias, and the deprecated stage for clients that still look for it.
-
-    Others leave the stage one by one: MLflow's own `archive_existing_versions` compares an integer with a text, which
-    Postgres refuses by pg8000 (MLflow 3.17).
-    """
-    client.set_registered_model_alias(version.name, ALIAS, version.version)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        for other in client.search_model_versions(f"name = '{version.name}'"):
-            if other.current_stage == ALIAS and other.version != version.version:
-                client.transition_model_version_stage(version.name, other.version, "Archived")
-        client.transition_model_version_stage(version.name, version.version, ALIAS)

@@ -11,6 +11,7 @@ from mlflow.models import infer_signature
 from pg8000.native import Connection
 from sklearn.pipeline import Pipeline
 
+from readmission.code_version import code_version
 from readmission.contract import CLASSES
 from readmission.features import FEATURES
 from readmission.payloads import TrainEvent, TrainResult
@@ -36,7 +37,13 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         if finished := _finished(client, experiment, event):
             return TrainResult(model=event["model"], mlflow_run_id=finished.info.run_id)
         parts = dataset.load(clean, event["data_kind"])
-        tags = {"pipeline_run": event["run_id"], "family": event["model"], "data_kind": event["data_kind"]}
+        tags = {
+            "pipeline_run": event["run_id"],
+            "family": event["model"],
+            "data_kind": event["data_kind"],
+            "data_hash": dataset.rows_hash(clean, event["data_kind"]),
+            "code_version": code_version(),
+        }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=event["model"], tags=tags) as run:
             _fit_and_log(event, parts)

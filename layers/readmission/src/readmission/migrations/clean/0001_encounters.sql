@@ -9,6 +9,10 @@ CREATE TABLE diabetes_clean (
     row_number integer NOT NULL,
     cleaned_at timestamptz NOT NULL DEFAULT now(),
 
+    -- no features: they tell how the models do for whom
+    race text NOT NULL,
+    gender text NOT NULL,
+
     age_numeric smallint NOT NULL,
     time_in_hospital smallint NOT NULL,
     num_lab_procedures smallint NOT NULL,
