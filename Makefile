@@ -20,13 +20,13 @@ setup: .venv/.made infra/localstack/.venv/.made ## install all that the other ta
 .venv/.made: uv.lock pyproject.toml layers/readmission/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.13 is needed and was not found on PATH or in pyenv." \
 	    "Install it (pyenv install 3.13) or name it: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
-	@echo "setup       Python packages into .venv ..."
+	@echo "setup       Python packages into .venv ..." >&2
 	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
 	@$(BIN)/uv sync --quiet --frozen --all-groups
 	@touch $@
 
 infra/localstack/.venv/.made: .venv/.made infra/localstack/pyproject.toml infra/localstack/uv.lock
-	@echo "setup       LocalStack and the Lambda runtime into infra/localstack ..."
+	@echo "setup       LocalStack and the Lambda runtime into infra/localstack ..." >&2
 	@$(MAKE) --silent -C infra/localstack setup UV=$(CURDIR)/$(BIN)/uv PYTHON="$(PYTHON)"
 	@touch $@
 

@@ -228,4 +228,5 @@ def test_the_size_of_what_is_built_stays_below_its_limits(architecture: str, tmp
 
     mib = 1 << 20
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
+    assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
     assert 200 * mib < size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib

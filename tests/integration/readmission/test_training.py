@@ -46,6 +46,9 @@ def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: M
     for split in ("validation", "test"):
         assert 0 < run.data.metrics[f"{split}_log_loss"] < 1.2
         assert 0.4 < run.data.metrics[f"{split}_auc_any"] < 1
+    assert run.data.metrics["patients_in_two_splits"] == 0
+    low, high = (run.data.metrics[f"test_auc_any_{end}"] for end in ("low", "high"))
+    assert low < run.data.metrics["test_auc_any"] < high
     assert run.outputs is not None
     info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
     assert [column.name for column in info.signature.inputs] == list(FEATURES)

@@ -55,8 +55,11 @@ PAYLOADS = {
     "Ingest": (payloads.BatchEvent, payloads.IngestResult),
     "Clean": (payloads.BatchEvent, payloads.CleanResult),
     "Train": (payloads.TrainEvent, payloads.TrainResult),
+    "Report": (payloads.PlotsEvent, payloads.ReportResult),
     "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
+    "Model card": (payloads.CardEvent, payloads.ReportResult),
 }
+REPORTS = ("Report", "Model card")
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -75,7 +78,17 @@ def _successors(state: Any) -> set[str]:
 
 
 def test_the_tasks_are_the_steps_and_their_plan() -> None:
-    assert [name.lower() for name in TASKS] == ["plan", *payloads.STEPS]
+    assert [name.lower() for name in TASKS if name not in REPORTS] == ["plan", *payloads.STEPS]
+
+
+def test_every_training_and_every_promotion_is_reported() -> None:
+    train = STATES["Train models"]["ItemProcessor"]["States"]["Train"]
+    assert [state["Next"] for state in (train, STATES["Promote"])] == list(REPORTS)
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_report_passes_on_what_it_got(name: str) -> None:
+    assert STATES[name]["ResultPath"] is None
 
 
 @pytest.mark.parametrize("retry", RETRIES)
@@ -127,7 +140,7 @@ def test_whatever_fails_ends_in_a_state_that_names_the_step(name: str) -> None:
     catcher = OUTER.get(name, name)
     (catch,) = STATES[catcher]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
-    step = name.split()[0]
+    step = catcher.removesuffix(" batches").removesuffix(" models")
     failure = STATES[catch["Next"]]
     assert failure["Type"] == "Fail"
     assert catch["Next"] == f"{step} failed"
@@ -163,7 +176,8 @@ def _function(task: str) -> str:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_calls_the_function_of_its_name(name: str) -> None:
-    assert RESOURCES[_function(name)]["Properties"]["CodeUri"] == f"functions/{name.lower()}"
+    folder = "report" if name in REPORTS else name.lower()
+    assert RESOURCES[_function(name)]["Properties"]["CodeUri"] == f"functions/{folder}"
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -210,8 +224,15 @@ def test_a_state_reads_only_what_the_plan_or_a_step_before_it_left(name: str) ->
 @pytest.mark.parametrize("name", MAPS)
 def test_a_map_hands_its_task_what_that_selects(name: str) -> None:
     handed = {key.removesuffix(".$") for key in STATES[name]["ItemSelector"]}
-    (task,) = STATES[name]["ItemProcessor"]["States"].values()
+    processor = STATES[name]["ItemProcessor"]
+    task = processor["States"][processor["StartAt"]]
     assert {path.removeprefix("$.") for path in _paths(task["Parameters"]["Payload"])} == handed
+
+
+def test_a_report_reads_what_its_training_answers() -> None:
+    read = {path.removeprefix("$.") for path in _paths(STATES["Report"]["Parameters"]["Payload"])}
+    assert STATES["Train"]["OutputPath"] == "$.Payload"
+    assert read == payloads.TrainResult.__annotations__.keys()
 
 
 @pytest.mark.parametrize("step", payloads.STEPS[1:])

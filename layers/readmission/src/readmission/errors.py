@@ -61,6 +61,10 @@ class NoCandidates(ReadmissionError):
     """No finished training run is there to promote."""
 
 
+class EvaluationMissing(ReadmissionError):
+    """A training run has no evaluation to report: it was made by an earlier release."""
+
+
 class ConfigurationError(ReadmissionError):
     """An environment variable is missing or cannot be read; the message names it."""
 

@@ -14,6 +14,8 @@ ROWS_CLEANED: Final = "RowsCleaned"
 ROWS_QUARANTINED: Final = "RowsQuarantined"
 MODELS_TRAINED: Final = "ModelsTrained"
 MODELS_PROMOTED: Final = "ModelsPromoted"
+PLOTS_WRITTEN: Final = "PlotsWritten"
+CARDS_WRITTEN: Final = "CardsWritten"
 
 
 def logger(service: str) -> Logger:

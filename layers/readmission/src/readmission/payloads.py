@@ -116,6 +116,29 @@ class RollbackResult(TypedDict):
     reason: str
 
 
+class PlotsEvent(TypedDict):
+    """What *report* gets after a training."""
+
+    task: Literal["plots"]
+    model: Family
+    mlflow_run_id: str
+
+
+class CardEvent(TypedDict):
+    """What *report* gets after the promotion."""
+
+    task: Literal["card"]
+    data_kind: DataKind
+    promotion: PromoteResult
+
+
+class ReportResult(TypedDict):
+    """The artifacts that were written to the run."""
+
+    mlflow_run_id: str
+    artifacts: list[str]
+
+
 def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
     """Check an execution's input. Raises `InvalidRequest` that names the field and what it may be."""
     if not isinstance(document, Mapping):  # Step Functions takes any JSON

@@ -1,6 +1,7 @@
 """The clean rows as a table for training."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +71,12 @@ def load(clean: Connection, kind: DataKind) -> dict[Split, Part]:
         groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
         parts[split] = Part(rows[list(FEATURES)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
     return parts
+
+
+def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:
+    """How many patients stand in more than one split: none, as they are split by a hash of their number."""
+    each = np.concatenate([np.unique(part.patients) for part in parts.values()])
+    return len(each) - len(np.unique(each))
 
 
 def rows_hash(clean: Connection, kind: DataKind) -> str:

@@ -14,6 +14,7 @@ from readmission.errors import TrackingUnavailable
 from readmission.settings import ModelSettings
 
 SCORER_ARTIFACT: Final = "scorer.json"
+EVALUATION_ARTIFACT: Final = "evaluation.json"
 ALIAS: Final = "Production"
 
 

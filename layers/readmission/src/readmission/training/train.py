@@ -19,7 +19,7 @@ from readmission.scorer import FORMAT
 from readmission.settings import ModelSettings
 from readmission.splits import Split
 from readmission.training import dataset, evaluation, export, families
-from readmission.training.tracking import SCORER_ARTIFACT, digest, experiment_id, reachable
+from readmission.training.tracking import EVALUATION_ARTIFACT, SCORER_ARTIFACT, digest, experiment_id, reachable
 
 _EXAMPLE_ROWS: Final = 5
 _REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
@@ -78,18 +78,24 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part]) -> None:
     mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
     mlflow.log_text(document.decode(), SCORER_ARTIFACT)
     model_id = _log_pipeline(pipeline, training)
+    evaluated = _evaluate(pipeline, parts)
+    mlflow.log_dict(evaluated, EVALUATION_ARTIFACT)
+    figures = {
+        **evaluation.flat_metrics(evaluated),
+        "scorer_largest_difference": difference,
+        "patients_in_two_splits": dataset.patients_in_two_splits(parts),
+    }
     # Behind the model, for which MLflow would ask for every metric of the run one by one.
-    mlflow.log_metrics({**_evaluate(pipeline, parts), "scorer_largest_difference": difference}, model_id=model_id)
+    mlflow.log_metrics(figures, model_id=model_id)
 
 
-def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for split in ("validation", "test"):
-        part = parts[split]
-        probabilities: Any = pipeline.predict_proba(part.features)
-        values = evaluation.metrics(part.target.to_list(), probabilities, sorted(CLASSES))
-        found |= {f"{split}_{name}": value for name, value in values.items()}
-    return found
+def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str, Any]:
+    """The evaluation document: metrics with intervals, subgroups, curves, and what each feature is worth."""
+    classes = sorted(CLASSES)
+    evaluated: tuple[Split, ...] = ("validation", "test")
+    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in evaluated}
+    effects = evaluation.feature_effects(pipeline.predict_proba, parts["validation"], classes)
+    return evaluation.evaluation_document(parts, probabilities, classes, effects=effects)
 
 
 def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:

@@ -1,0 +1,129 @@
+"""The four plots of a training run, drawn from its evaluation document without a display."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; line styles tell them apart without any.
+_LOOKS: Final = {"early": ("#0072B2", "-", "o"), "any": ("#D55E00", "--", "s")}
+_NAMES: Final = {"early": "within 30 days", "any": "at any time"}
+_GREY: Final = "#666666"
+_FEATURES: Final = 20
+_SPLIT: Final = "test"
+
+
+def draw(document: Mapping[str, Any], model: str, data_kind: str) -> dict[str, bytes]:
+    """Artifact path → PNG of 960 pixels' width, all of the test split but the feature effect (validation)."""
+    label = f"{model.replace('_', ' ')}, {data_kind.upper() if data_kind != 'real' else 'real'} data"
+    plots: dict[str, Callable[[Figure, Mapping[str, Any], str], None]] = {
+        "roc": _roc,
+        "precision_recall": _precision_recall,
+        "reliability": _reliability,
+        "feature_effect": _feature_effect,
+    }
+    return {f"plots/{name}.png": _png(plot, document, label) for name, plot in plots.items()}
+
+
+def _png(plot: Callable[[Figure, Mapping[str, Any], str], None], document: Mapping[str, Any], label: str) -> bytes:
+    figure = Figure(figsize=(8, 6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    plot(figure, document, label)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def _percent(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, fontsize=12)
+    axes.set_ylabel(y, fontsize=12)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(alpha=0.3)
+
+
+def _legend(document: Mapping[str, Any], question: str, metric: str) -> str:
+    """For example: within 30 days: AUC 0.684 (0.671 to 0.697)."""
+    name = {"auc": "AUC", "average_precision": "average precision"}[metric]
+    value = document[_SPLIT]["metrics"][f"{metric}_{question}"]
+    low, high = document[_SPLIT]["intervals"][f"{metric}_{question}"]
+    if None in (value, low, high):
+        return f"{_NAMES[question]}: {name} not defined"
+    return f"{_NAMES[question]}: {name} {value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _roc(figure: Figure, document: Mapping[str, Any], label: str) -> None:
+    axes = figure.subplots()
+    for question, (colour, line, _) in _LOOKS.items():
+        points = document[_SPLIT]["curves"][question]["roc"]
+        legend = _legend(document, question, "auc")
+        axes.plot(points["x"], points["y"], color=colour, linestyle=line, linewidth=2, label=legend)
+    axes.plot([0, 1], [0, 1], color=_GREY, linestyle=":", label="chance")
+    _percent(axes, "False positive rate (% of those not readmitted)", "True positive rate (% of those readmitted)")
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+    axes.set_title(f"ROC on the test split\n{label}", fontsize=13)
+    axes.legend(loc="lower right", fontsize=10)
+
+
+def _precision_recall(figure: Figure, document: Mapping[str, Any], label: str) -> None:
+    axes = figure.subplots()
+    for question, (colour, line, _) in _LOOKS.items():
+        curves = document[_SPLIT]["curves"][question]
+        points = curves["precision_recall"]
+        legend = _legend(document, question, "average_precision")
+        axes.plot(points["x"], points["y"], color=colour, linestyle=line, linewidth=2, label=legend)
+        base = curves["base_rate"]
+        axes.axhline(base, color=colour, linestyle=":", label=f"{_NAMES[question]}: base rate {base:.1%}")
+    _percent(axes, "Recall (% of those readmitted)", "Precision (% of those flagged)")
+    axes.set(xlim=(0, 1), ylim=(0, 1.01))
+    axes.set_title(f"Precision and recall on the test split\n{label}", fontsize=13)
+    axes.legend(loc="upper right", fontsize=10)
+
+
+def _reliability(figure: Figure, document: Mapping[str, Any], label: str) -> None:
+    figure.set_figheight(4.8)
+    for axes, (question, (colour, _, marker)) in zip(figure.subplots(1, 2), _LOOKS.items(), strict=True):
+        bins = document[_SPLIT]["curves"][question]["reliability"]
+        means, shares = ([one[name] for one in bins] for name in ("probability", "observed"))
+        errors = [
+            [max(one["observed"] - one["low"], 0) for one in bins],
+            [max(one["high"] - one["observed"], 0) for one in bins],
+        ]
+        top = min(1.0, 1.1 * max(*means, *(one["high"] for one in bins)))
+        axes.plot([0, top], [0, top], color=_GREY, linestyle=":", label="perfect")
+        axes.errorbar(means, shares, errors, color=colour, marker=marker, capsize=3, label="a tenth of the stays, 95 %")
+        _percent(axes, "Mean predicted probability (%)", "Observed share (%)")
+        axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
+        axes.locator_params(nbins=6)
+        axes.set_title(f"Readmitted {_NAMES[question]}\n{_calibration(document, question)}", fontsize=11)
+        axes.legend(loc="lower right", fontsize=9)
+    figure.suptitle(f"Reliability on the test split, {label}", fontsize=13)
+
+
+def _calibration(document: Mapping[str, Any], question: str) -> str:
+    found = document[_SPLIT]["metrics"]
+    slope, ece = found[f"{question}_calibration_slope"], found[f"{question}_ece"]
+    return f"slope {'not defined' if slope is None else f'{slope:.2f}'}, ECE {ece:.4f}"
+
+
+def _feature_effect(figure: Figure, document: Mapping[str, Any], label: str) -> None:
+    largest = document["feature_effects"][:_FEATURES][::-1]
+    names = [one["feature"].replace("_", " ") for one in largest]
+    columns = (
+        ("log_loss", "Rise of log loss (nats), three classes", _LOOKS["early"][0]),
+        ("auc_early", "Fall of AUC, within 30 days", _LOOKS["any"][0]),
+    )
+    for axes, (column, title, colour) in zip(figure.subplots(1, 2, sharey=True), columns, strict=True):
+        values, deviations = ([one[name] for one in largest] for name in (column, f"{column}_deviation"))
+        axes.barh(names, values, xerr=deviations, color=colour, error_kw={"ecolor": _GREY, "capsize": 2})
+        axes.axvline(0, color=_GREY, linewidth=0.8)
+        axes.set_xlabel(title, fontsize=11)
+        axes.locator_params(axis="x", nbins=5)
+        axes.tick_params(axis="y", labelsize=9)
+        axes.margins(y=0.02)
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"What shuffling one feature costs, on validation rows (mean ± deviation)\n{label}", fontsize=12)

@@ -1,0 +1,71 @@
+"""The report handler only translates: which of its two tasks, and what it counts."""
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+from readmission import observability
+from readmission.errors import ConfigurationError, TrackingUnavailable
+from readmission.settings import ModelSettings
+
+from tests.unit.functions.lambdas import Context, load, metrics_in
+
+PLOTS = {"task": "plots", "model": "random_forest", "mlflow_run_id": "r1"}
+CARD = {"task": "card", "data_kind": "real", "promotion": {"version": "1"}}
+ANSWERS = {
+    "plots": {"mlflow_run_id": "r1", "artifacts": ["plots/roc.png", "plots/reliability.png"]},
+    "card": {"mlflow_run_id": "r1", "artifacts": ["model_card.md", "model_card.html"]},
+}
+# What Powertools warns of when a handler fails before it has counted anything.
+fails_before_any_metric = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+
+@pytest.fixture
+def calls() -> list[Any]:
+    return []
+
+
+@pytest.fixture
+def app(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setenv("MODEL_NAME", "readmission")
+    monkeypatch.setenv("MPLCONFIGDIR", "set, so that the module leaves the variable alone")
+    module = load("report")
+    for task, name in (("plots", "write_plots"), ("card", "write_card")):
+        vars(module)[name] = lambda event, settings, task=task: calls.append((task, event, settings)) or ANSWERS[task]
+    return module
+
+
+@pytest.mark.parametrize("event", [PLOTS, CARD], ids=["plots", "card"])
+def test_a_task_is_done_with_event_and_settings(app: ModuleType, calls: list[Any], event: Any) -> None:
+    assert app.handler(event, Context()) == ANSWERS[event["task"]]
+    assert calls == [(event["task"], event, ModelSettings("http://mlflow.example", "readmission"))]
+
+
+@pytest.mark.parametrize(
+    ("event", "counted"),
+    [(PLOTS, {observability.PLOTS_WRITTEN: [2.0]}), (CARD, {observability.CARDS_WRITTEN: [1.0]})],
+    ids=["plots", "card"],
+)
+def test_what_was_written_is_counted(
+    app: ModuleType, capsys: pytest.CaptureFixture[str], event: Any, counted: dict[str, Any]
+) -> None:
+    app.handler(event, Context())
+    assert metrics_in(capsys.readouterr().out) == {**counted, "service": "report"}
+
+
+@fails_before_any_metric
+def test_an_error_reaches_step_functions_under_its_own_name(app: ModuleType) -> None:
+    def fail(*_: Any) -> None:
+        raise TrackingUnavailable("away")
+
+    vars(app)["write_plots"] = fail
+    with pytest.raises(TrackingUnavailable):
+        app.handler(PLOTS, Context())
+
+
+@fails_before_any_metric
+def test_a_missing_variable_is_named(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_URI"):
+        app.handler(PLOTS, Context())

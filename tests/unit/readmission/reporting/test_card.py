@@ -1,0 +1,134 @@
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+from readmission.reporting import card
+
+from tests.unit.readmission.reporting.documents import document
+
+FACTS = card.Facts(
+    name="readmission",
+    number="7",
+    family="gradient_boosting",
+    data_kind="real",
+    run_id="0123abcd",
+    created=datetime(2026, 11, 24, 9, 30, tzinfo=UTC),
+    tags={"pipeline_run": "run-1", "scorer_sha256": "ab12", "mlflow.user": "somebody"},
+    params={"max_iter": "400"},
+)
+DECISION = card.Decision("promoted", "version 7 is better than version 6", "7")
+FORMS = [card.markdown, card.html, card.description]
+both = pytest.mark.parametrize("form", FORMS[:2], ids=["markdown", "html"])
+each = pytest.mark.parametrize("form", FORMS, ids=["markdown", "html", "description"])
+type Form = Callable[..., str]
+
+
+@both
+@pytest.mark.parametrize(
+    "what",
+    [
+        "version 7",
+        "Gradient boosting",
+        "2026-11-24 09:30",
+        "Intended: ",
+        "Not for decisions on treatment",
+        "7,000",
+        "3,500",
+        "1999",
+        "death or hospice: 242 rows",
+        "0.684 (0.674 to 0.694)",
+        "calibration slope",
+        "Flag the highest 10 %",
+        "too few",
+        "0.650 (0.640 to 0.660)",
+        "Limits",
+        "400",
+        "To reproduce",
+        "promoted. version 7 is better than version 6.",
+    ],
+)
+def test_the_card_says(form: Form, what: str) -> None:
+    assert what in form(FACTS, document(), DECISION)
+
+
+@each
+def test_synthetic_data_is_said_before_everything_else_and_again(form: Form) -> None:
+    text = form(replace(FACTS, data_kind="synthetic"), document(), DECISION)
+    assert text.index("SYNTHETIC DATA") < text.index("Forecasts")
+    assert text.count("SYNTHETIC DATA") >= 2
+    assert "SYNTHETIC" not in form(FACTS, document(), DECISION)
+
+
+@both
+def test_the_plots_are_named_by_their_path_in_the_artifacts(form: Form) -> None:
+    text = form(FACTS, document(), DECISION)
+    for name in ("roc", "precision_recall", "reliability", "feature_effect"):
+        assert f"plots/{name}.png" in text
+
+
+@both
+def test_what_mlflow_notes_of_the_machine_is_left_out(form: Form) -> None:
+    assert "somebody" not in form(FACTS, document(), DECISION)
+
+
+def test_text_from_outside_is_no_markup_in_the_page() -> None:
+    evil = "<script>alert(1)</script> & <img src=x onerror=1>"
+    text = card.html(replace(FACTS, params={"a": evil}), document(), replace(DECISION, reason=evil))
+    assert "<script" not in text and "<img src=x" not in text and "&lt;script&gt;" in text
+
+
+def test_text_from_outside_is_no_markup_in_markdown() -> None:
+    text = card.markdown(FACTS, document(), replace(DECISION, reason="a|b\n# <b>title</b> [x](http://y) `z`"))
+    assert r"a\|b \# \<b\>title\</b\> \[x\](http://y) \`z\`" in text
+
+
+def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head() -> None:
+    blocks = [block.splitlines() for block in card.markdown(FACTS, document(), DECISION).split("\n\n")]
+    tables = [lines for lines in blocks if lines and lines[0].startswith("|")]
+    assert len(tables) == 5
+    for lines in tables:
+        assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+
+
+class _Balance(HTMLParser):
+    """Notes the tags that are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere() -> None:
+    text = card.html(FACTS, document(), DECISION)
+    balance = _Balance()
+    balance.feed(text)
+    assert balance.open == []
+    assert text.startswith("<!doctype html>") and "http" not in text and "<script" not in text
+
+
+def test_the_description_fits_into_the_registry_and_says_where_the_rest_is() -> None:
+    long = replace(DECISION, reason="because " * 2000)
+    for decision in (DECISION, long):
+        text = card.description(FACTS, document(), decision)
+        assert len(text) <= card.DESCRIPTION_LIMIT
+        assert text.endswith("of run 0123abcd.\n")
+
+
+def test_the_usual_description_is_whole() -> None:
+    text = card.description(replace(FACTS, data_kind="synthetic"), document(), DECISION)
+    assert "## Limits" in text and "less sharp." in text and "plots/" not in text
+
+
+def test_a_figure_that_is_not_defined_is_said_to_be_so() -> None:
+    changed = document()
+    changed["test"]["metrics"]["early_calibration_slope"] = None
+    assert "not defined" in card.markdown(FACTS, changed, DECISION)

@@ -1,0 +1,44 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from readmission.reporting import plots
+
+from tests.unit.readmission.reporting.documents import document
+
+NAMES = {f"plots/{name}.png" for name in ("roc", "precision_recall", "reliability", "feature_effect")}
+
+
+def _images(**changes: object) -> dict[str, Image.Image]:
+    drawn = plots.draw(document(**changes), "random_forest", "real")
+    return {path: Image.open(io.BytesIO(content)) for path, content in drawn.items()}
+
+
+def test_there_are_four_pngs_wide_enough_to_read() -> None:
+    images = _images()
+    assert images.keys() == NAMES
+    assert all(image.format == "PNG" and image.width == 960 for image in images.values())
+
+
+@pytest.mark.parametrize("path", sorted(NAMES))
+def test_a_plot_shows_both_colours(path: str) -> None:
+    pixels = np.asarray(_images()[path].convert("RGB")).reshape(-1, 3)
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)):
+        assert (pixels == colour).all(axis=1).sum() > 50
+
+
+def test_the_same_document_draws_the_same_bytes() -> None:
+    assert plots.draw(document(), "random_forest", "real") == plots.draw(document(), "random_forest", "real")
+
+
+def test_synthetic_data_shows_in_every_plot() -> None:
+    real, synthetic = (plots.draw(document(), "random_forest", kind) for kind in ("real", "synthetic"))
+    assert all(real[path] != synthetic[path] for path in NAMES)
+
+
+def test_a_figure_that_is_not_defined_and_no_features_are_drawn_all_the_same() -> None:
+    changed = document(feature_effects=[])
+    changed["test"]["metrics"] = dict.fromkeys(changed["test"]["metrics"])
+    changed["test"]["metrics"] |= {"early_ece": 0.1, "any_ece": 0.1}
+    assert plots.draw(changed, "random_forest", "real").keys() == NAMES
