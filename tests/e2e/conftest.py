@@ -78,8 +78,8 @@ class Application:
 def application(system: Platform) -> Iterator[Application]:
     """Deployed, with empty databases; whatever other tests have trained has other names."""
     system.run("deploy")
-    for database, tables in (("raw", "diabetes_raw"), ("clean", "diabetes_clean, quarantine")):
-        system.query(database, f"DROP TABLE IF EXISTS {tables}, schema_migrations")
+    for database in ("raw", "clean"):
+        system.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     yield Application(system, stack.get(system.settings))
 
 
