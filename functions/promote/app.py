@@ -1,6 +1,6 @@
 """Lambda *promote*: what serves. Decides on an execution's best model, goes back to an earlier one, tells the history.
 
-`readmission.training.promote`, `rollback` and `ledger`.
+`readmission.training.promote` and `ledger`.
 """
 
 from typing import Any
@@ -9,8 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from readmission import observability, settings
 from readmission.database import connect
 from readmission.training import ledger
-from readmission.training.promote import promote
-from readmission.training.rollback import rollback
+from readmission.training.promote import promote, rollback
 
 logger = observability.logger("promote")
 metrics = observability.metrics("promote")
@@ -24,7 +23,7 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     promoted = False
     with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
         if "history" in event:
-            result: Any = ledger.newest(clean, model.name, int(event["history"].get("limit", 50)))
+            result: Any = ledger.history(event["history"], clean, model.name)
         elif "rollback" in event:
             result = rollback(event["rollback"], clean, model)
             logger.info("rolled back", extra={**result})

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.local import aws
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
@@ -32,8 +34,14 @@ def _row(line: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _ask(settings: Settings, stack: Stack, event: dict[str, Any]) -> Any:
-    """The function's answer. Raises LocalError with what it says is wrong."""
-    response = aws.client(settings, "lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
+    """The function's answer. Raises LocalError with what it says is wrong, or that it cannot be asked."""
+    try:
+        response = aws.client(settings, "lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
+    except ClientError as error:
+        what = error.response["Error"].get("Message", str(error))
+        raise LocalError(f"The function {FUNCTION} cannot be called: {what}. Deploy again: make deploy") from error
+    except BotoCoreError as error:
+        raise LocalError(f"The function {FUNCTION} did not answer: {error}. See: make status") from error
     answer = json.load(response["Payload"])
     if "FunctionError" in response:
         raise LocalError(f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', answer)}")

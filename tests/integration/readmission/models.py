@@ -8,8 +8,7 @@ from readmission.payloads import DataKind, Family, PromoteEvent, PromoteResult, 
 from readmission.serving.registry import MlflowRegistry
 from readmission.settings import ModelSettings
 from readmission.training import ledger
-from readmission.training.promote import promote
-from readmission.training.rollback import rollback
+from readmission.training.promote import promote, rollback
 from readmission.training.train import train
 
 from tests.integration.readmission.conftest import Stores
@@ -40,9 +39,9 @@ class Models:
     def promote(
         self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None
     ) -> PromoteResult:
-        event = PromoteEvent(
-            execution=execution, data_kind=kind, models=["logistic_regression"], candidates=list(candidates)
-        )
+        event = PromoteEvent(data_kind=kind, models=["logistic_regression"], candidates=list(candidates))
+        if execution is not None:
+            event["execution"] = execution
         return promote(event, self.stores.clean, self.settings)
 
     def rollback(self, version: str | None = None, reason: str | None = None) -> RollbackResult:

@@ -1,14 +1,23 @@
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from zlib import crc32
 
 import mlflow
 import pytest
 from pg8000.exceptions import DatabaseError
-from readmission.errors import InvalidRequest, ModelUnavailable, NoCandidates
+from readmission import settings
+from readmission.database import connect
+from readmission.errors import InvalidRequest, ModelUnavailable, NoCandidates, TrackingUnavailable
 from readmission.features import FEATURES
+from readmission.payloads import TrainResult
 from readmission.scorer import load
-from readmission.training import comparison, production
+from readmission.training import comparison, ledger, production
+from readmission.training.promote import promote, rollback
+from readmission.training.tracking import digest
 
-from tests.integration.readmission.conftest import Stores
+from tests.integration.readmission.conftest import BUCKETS, Stores
 from tests.integration.readmission.models import Models
 
 pytestmark = [
@@ -22,7 +31,8 @@ pytestmark = [
 
 @pytest.fixture
 def models(stores: Stores, request: pytest.FixtureRequest) -> Iterator[Models]:
-    yield Models(stores, request.node.name[:60])
+    # A name of its own for each case: long ones begin alike.
+    yield Models(stores, f"{request.function.__name__[:40]}_{crc32(request.node.name.encode()):08x}")
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -106,8 +116,26 @@ def test_a_scorer_that_differs_from_its_pipeline_is_never_promoted(models: Model
     models.load()
     trained = models.train("logistic_regression")
     models.client.log_metric(trained["mlflow_run_id"], "scorer_largest_difference", 1e-6)
-    with pytest.raises(NoCandidates, match="equals its pipeline to 1e-09"):
-        models.promote(trained)
+    result = models.promote(trained)
+    assert (result["decision"], result["production_version"]) == ("refused", "")
+    assert "differs from its pipeline by 1e-06" in result["reason"] == models.ledger[0]["reason"]
+    with pytest.raises(ModelUnavailable):
+        models.registry.production()
+
+
+def test_a_candidate_with_an_exact_scorer_is_taken_before_a_better_one_without(models: Models) -> None:
+    models.load()
+    exact, better = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    models.client.log_metric(better["mlflow_run_id"], "validation_log_loss", 0.1)
+    models.client.log_metric(better["mlflow_run_id"], "scorer_largest_difference", 1e-6)
+    assert models.promote(better, exact)["decision"] == "promoted"
+    assert models.registry.production().run_id == exact["mlflow_run_id"]
+
+
+def test_without_any_finished_training_there_is_nothing_to_promote(models: Models) -> None:
+    with pytest.raises(NoCandidates, match="run the pipeline from 'train'"):
+        models.promote()
+    assert models.ledger == []
 
 
 def test_without_candidates_the_newest_finished_run_of_the_family_is_taken(models: Models) -> None:
@@ -132,6 +160,7 @@ def test_a_worse_model_is_refused_with_the_interval_and_that_is_written_down(
     line = models.ledger[0]
     assert (line["version"], line["previous_version"], line["decision"]) == ("2", "1", "refused")
     assert set(line["metrics"]["difference"]["log_loss"]) == {"value", "low", "high"}
+    assert set(line["metrics"]["incumbent"]) == set(line["metrics"]["challenger"]) >= {"log_loss", "auc_early"}
 
 
 def test_a_miscalibrated_model_is_refused_even_as_the_first(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +183,8 @@ def test_every_decision_is_in_the_ledger_with_the_hashes_of_data_and_code(models
     assert (line["execution"], line["data_kind"]) == ("execution-1", "synthetic")
     assert line["data_hash"] == tags["data_hash"] and len(line["data_hash"]) == 64
     assert line["code_version"] == tags["code_version"] and len(line["code_version"]) == 16
-    assert line["metrics"]["test"]["auc_early"] > 0
+    assert (line["family"], line["mlflow_run_id"]) == ("logistic_regression", trained["mlflow_run_id"])
+    assert 0 < line["metrics"]["challenger"]["auc_early"] < 1
 
 
 def test_an_execution_decides_once_however_often_its_step_runs(models: Models) -> None:
@@ -166,24 +196,124 @@ def test_an_execution_decides_once_however_often_its_step_runs(models: Models) -
     assert len(models.ledger) == 2
 
 
-def test_a_decision_whose_alias_could_not_be_moved_is_not_written_down(
+@pytest.fixture
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Runs a step that breaks off between the ledger and the registry."""
+
+    def run(step: Callable[[], Any]) -> None:
+        def fail(*_: object) -> None:
+            raise TrackingUnavailable("the registry went away")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(production, "put", fail)
+            with pytest.raises(TrackingUnavailable):
+                step()
+
+    return run
+
+
+@pytest.mark.parametrize("execution", ["execution-1", None])
+def test_a_step_that_broke_off_behind_the_ledger_is_made_up_for_when_it_runs_again(
+    models: Models, broken_off: Callable[[Callable[[], Any]], None], execution: str | None
+) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression", run="one"), execution="execution-0")
+    trained = models.train("logistic_regression", run="two")
+    broken_off(lambda: models.promote(trained, execution=execution))
+    assert models.registry.production().number == "1"
+    result = models.promote(trained, execution=execution)
+    assert (result["decision"], result["production_version"]) == ("promoted", "2")
+    version = models.client.get_model_version_by_alias(models.settings.name, "Production")
+    assert (version.version, version.current_stage) == ("2", "Production")
+    assert version.tags["decision"].startswith("promoted: ")
+    assert [(line["version"], line["previous_version"]) for line in models.ledger] == [("2", "1"), ("1", None)]
+
+
+def test_a_step_that_broke_off_and_never_ran_again_is_made_up_for_by_the_next(
+    models: Models, broken_off: Callable[[Callable[[], Any]], None]
+) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression", run="one"), execution="execution-1")
+    trained = models.train("logistic_regression", run="two")
+    broken_off(lambda: models.promote(trained, execution="execution-2"))
+    assert models.rollback()["previous_version"] == "2"
+    assert models.registry.production().number == "1"
+
+
+def test_a_rollback_that_broke_off_is_made_up_for(
+    models: Models, broken_off: Callable[[Callable[[], Any]], None]
+) -> None:
+    models.load()
+    for run in ("one", "two"):
+        models.promote(models.train("logistic_regression", run=run), execution=run)
+    broken_off(lambda: models.rollback("1"))
+    with pytest.raises(InvalidRequest, match="in Production already"):
+        models.rollback("1")
+    assert models.registry.production().number == "1"
+    assert [line["decision"] for line in models.ledger] == ["rolled back", "promoted", "promoted"]
+
+
+def test_what_somebody_has_moved_in_the_registry_is_not_moved_back(models: Models) -> None:
+    models.load()
+    trained = [models.train("logistic_regression", run=run) for run in ("one", "two")]
+    for number, one in enumerate(trained):
+        models.promote(one, execution=f"execution-{number}")
+    models.client.set_registered_model_alias(models.settings.name, "Production", "1")
+    models.promote(trained[1], execution="execution-1")
+    assert models.registry.production().number == "1"
+
+
+def test_an_execution_that_runs_again_does_not_undo_what_came_after_it(models: Models) -> None:
+    models.load()
+    trained = [models.train("logistic_regression", run=run) for run in ("one", "two")]
+    for number, one in enumerate(trained):
+        models.promote(one, execution=f"execution-{number}")
+    models.rollback()
+    assert models.promote(trained[1], execution="execution-1")["version"] == "2"
+    assert models.registry.production().number == "1"
+
+
+def test_without_an_execution_the_same_decision_is_written_down_once(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.load()
-    trained = models.train("logistic_regression")
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("the registry went away")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(production, "put", fail)
-        with pytest.raises(RuntimeError):
-            models.promote(trained, execution="execution-1")
-    assert models.ledger == []
-    assert models.promote(trained, execution="execution-1")["decision"] == "promoted"
+    first, second = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    assert models.promote(first)["decision"] == models.promote(first)["decision"] == "promoted"
+    monkeypatch.setattr(comparison, "MARGIN", -1.0)
+    assert models.promote(second) == models.promote(second)
+    assert [line["decision"] for line in models.ledger] == ["refused", "promoted"]
 
 
-@pytest.mark.parametrize("statement", ["UPDATE promotion_ledger SET reason = ''", "DELETE FROM promotion_ledger"])
+def test_decisions_at_the_same_time_see_each_other(models: Models) -> None:
+    models.load()
+    trained = [models.train("logistic_regression", run=run) for run in ("one", "two", "three")]
+
+    def decide(one: TrainResult) -> None:
+        with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
+            promote(
+                {
+                    "execution": one["mlflow_run_id"],
+                    "data_kind": "synthetic",
+                    "models": ["logistic_regression"],
+                    "candidates": [one],
+                },
+                clean,
+                models.settings,
+            )
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(decide, trained))
+    serving = None
+    for line in reversed(models.ledger):
+        assert line["previous_version"] == serving
+        serving = line["version"] if line["decision"] == "promoted" else serving
+    assert models.registry.production().number == serving
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE promotion_ledger SET reason = ''", "DELETE FROM promotion_ledger", "TRUNCATE promotion_ledger"],
+)
 def test_the_ledger_takes_no_change(models: Models, statement: str) -> None:
     models.load()
     models.promote(models.train("logistic_regression"))
@@ -212,7 +342,13 @@ def test_a_rollback_can_name_its_version(models: Models) -> None:
 
 @pytest.mark.parametrize(
     ("version", "says"),
-    [("1", "in Production already"), ("7", "cannot be served"), (None, "knows no version before 1")],
+    [
+        ("1", "in Production already"),
+        ("7", "there is no version 7"),
+        ("x", "must be the number of a version"),
+        ("", "must be the number of a version"),
+        (None, "knows no version before 1"),
+    ],
 )
 def test_a_rollback_that_cannot_be_is_refused_by_name(models: Models, version: str | None, says: str) -> None:
     models.load()
@@ -225,3 +361,122 @@ def test_a_rollback_that_cannot_be_is_refused_by_name(models: Models, version: s
 def test_without_a_model_there_is_nothing_to_go_back_from(models: Models) -> None:
     with pytest.raises(InvalidRequest, match="nothing to go back from"):
         models.rollback()
+
+
+@pytest.mark.parametrize("request_", ["2", None, {"versions": "2"}, {"version": 2}, {"reason": 5}], ids=repr)
+def test_a_rollback_that_is_not_asked_for_as_it_should_is_refused_by_name(models: Models, request_: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        rollback(request_, models.stores.clean, models.settings)
+
+
+def test_a_rollback_to_a_version_whose_scorer_is_another_is_refused(models: Models) -> None:
+    models.load()
+    for run in ("one", "two"):
+        models.promote(models.train("logistic_regression", run=run))
+    models.client.set_model_version_tag(models.settings.name, "1", "scorer_sha256", "0" * 64)
+    with pytest.raises(InvalidRequest, match=r"version 1 .* cannot be served: .*SHA-256"):
+        models.rollback()
+    assert models.registry.production().number == "2"
+    assert len(models.ledger) == 2
+
+
+def test_two_rollbacks_in_a_row_go_two_versions_back(models: Models) -> None:
+    models.load()
+    for run in ("one", "two", "three"):
+        models.promote(models.train("logistic_regression", run=run))
+    assert [models.rollback()["version"], models.rollback()["version"]] == ["2", "1"]
+    with pytest.raises(InvalidRequest, match="knows no version before 1"):
+        models.rollback()
+
+
+def test_a_version_that_was_rolled_back_from_comes_back_by_a_rollback_only(models: Models) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression", run="one"), execution="one")
+    second = models.train("logistic_regression", run="two")
+    models.promote(second, execution="two")
+    models.rollback(reason="a complaint")
+    result = models.promote(second, execution="three")
+    assert (result["decision"], result["production_version"]) == ("refused", "1")
+    assert "rollback to version 1 (a complaint)" in result["reason"]
+    assert models.rollback("2")["version"] == "2"
+    assert "in Production already" in models.promote(second, execution="four")["reason"]
+
+
+def test_an_older_model_that_is_only_as_good_is_refused(models: Models) -> None:
+    models.load()
+    older, newer = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    models.promote(newer)
+    result = models.promote(older)
+    assert result["decision"] == "refused" and "not the newer one" in result["reason"]
+
+
+def test_too_few_early_readmissions_to_judge_calibration_are_told_in_the_reason(models: Models) -> None:
+    models.load()
+    assert "not decisive with" in models.promote(models.train("logistic_regression"))["reason"]
+
+
+def replace_scorer(models: Models, trained: TrainResult, **fields: Any) -> None:
+    """The run's scorer document with some fields changed, under the right hash."""
+    run = trained["mlflow_run_id"]
+    document = mlflow.artifacts.load_dict(f"runs:/{run}/scorer.json")
+    content = json.dumps({**document, **fields})
+    models.client.log_text(run, content, "scorer.json")
+    for version in models.client.search_model_versions(f"run_id = '{run}'"):
+        models.client.set_model_version_tag(version.name, version.version, "scorer_sha256", digest(content.encode()))
+
+
+def remove_scorer(models: Models, trained: TrainResult) -> None:
+    s3 = models.stores.s3
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKETS[1])
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    (key,) = (key for key in keys if trained["mlflow_run_id"] in key and key.endswith("scorer.json"))
+    s3.delete_object(Bucket=BUCKETS[1], Key=key)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        pytest.param({"format_version": 99}, "version 99", id="unknown-format"),
+        pytest.param(
+            {"features": ["shoe_size", *list(FEATURES)[1:]]}, "no longer have its features shoe_size", id="features"
+        ),
+        pytest.param({"classes": ["<30", ">30", "never"]}, "its classes are <30, >30, never", id="classes"),
+        pytest.param(None, "scorer document cannot be read", id="gone"),
+    ],
+)
+def test_a_model_that_cannot_be_scored_any_more_is_replaced(
+    models: Models, damage: dict[str, Any] | None, says: str
+) -> None:
+    models.load()
+    first = models.train("logistic_regression", run="one")
+    models.promote(first)
+    if damage:
+        replace_scorer(models, first, **damage)
+    else:
+        remove_scorer(models, first)
+    result = models.promote(models.train("logistic_regression", run="two"))
+    assert (result["decision"], result["production_version"]) == ("promoted", "2")
+    assert "version 1 (logistic_regression) cannot be scored any more" in result["reason"] and says in result["reason"]
+
+
+def test_a_challenger_that_cannot_be_scored_is_refused(models: Models) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression", run="one"))
+    second = models.train("logistic_regression", run="two")
+    remove_scorer(models, second)
+    result = models.promote(second)
+    assert (result["decision"], result["production_version"]) == ("refused", "1")
+    assert "version 2 (logistic_regression) cannot be scored" in result["reason"]
+
+
+def test_the_history_is_empty_before_anything_was_migrated(models: Models) -> None:
+    models.stores.clean.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    assert ledger.history({}, models.stores.clean, models.settings.name) == []
+
+
+@pytest.mark.parametrize(
+    "request_", [None, [], {"limit": 0}, {"limit": 1001}, {"limit": "5"}, {"limit": True}], ids=repr
+)
+def test_a_history_of_no_sensible_length_is_refused_by_name(models: Models, request_: Any) -> None:
+    with pytest.raises(InvalidRequest, match="from 1 to 1000"):
+        ledger.history(request_, models.stores.clean, models.settings.name)

@@ -3,6 +3,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra.local import history, settings
 from infra.local.errors import LocalError
@@ -58,3 +59,25 @@ def test_what_the_function_refuses_is_told_by_name(monkeypatch: pytest.MonkeyPat
     with_answer(monkeypatch, {"errorType": "InvalidRequest", "errorMessage": "version 9 cannot be served"}, "Unhandled")
     with pytest.raises(LocalError, match="InvalidRequest: version 9 cannot be served"):
         history.rollback(settings.load({}), STACK, "9", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no such function"}}, "Invoke"),
+            "no such function. Deploy again: make deploy",
+        ),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "did not answer.*make status"),
+    ],
+)
+def test_a_function_that_cannot_be_asked_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    class Away:
+        def invoke(self, **_: Any) -> None:
+            raise error
+
+    monkeypatch.setattr(history.aws, "client", lambda *_: Away())
+    with pytest.raises(LocalError, match=says):
+        history.history(settings.load({}), STACK, 5)

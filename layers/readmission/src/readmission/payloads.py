@@ -87,9 +87,12 @@ class TrainResult(TypedDict):
 
 
 class PromoteEvent(TypedDict):
-    """`candidates` are MLflow run ids; none means the newest finished run of each family in `models`."""
+    """`candidates` are MLflow run ids; none means the newest finished run of each family in `models`.
 
-    execution: str | None
+    `execution` is the state machine's execution, which decides once; another caller has none.
+    """
+
+    execution: NotRequired[str | None]
     data_kind: DataKind
     models: list[Family]
     candidates: list[TrainResult]
