@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict history rollback test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict history rollback evaluate test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -65,6 +65,9 @@ history: setup ## what was promoted, refused and rolled back, and why
 
 rollback: setup ## put an earlier model into Production  [VERSION=n REASON='…']
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)')
+
+evaluate: setup ## the recipe over five patient-grouped splits, beside that of 14 features  [DATASET= MODEL=family]
+	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import aws, dataset, deploy, down, history, pipeline, predict, stack, status, up
+from infra.local import aws, dataset, deploy, down, evaluate, history, pipeline, predict, stack, status, up
 from infra.local import demo as whole
 from infra.local.errors import LocalError
 from infra.local.settings import Settings, load
@@ -96,6 +96,12 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(settings: Settings, arguments: argparse.Namespace) -> int:
+    up.start(settings)
+    print(evaluate.evaluate(settings, arguments.dataset, arguments.model))
+    return 0
+
+
 def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
     whole.demo(settings, arguments.dataset)
     return 0
@@ -122,6 +128,11 @@ def _request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", help="comma-separated; all three by default")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+
+
+def _evaluation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", help="clean this first; else what is clean already, or UCI's archive")
+    parser.add_argument("--model", default="gradient_boosting", help="gradient_boosting by default")
 
 
 def _patient(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +168,9 @@ COMMANDS = (
     Command("predict", "one prediction through the gateway", _predict, _patient),
     Command("history", "what was promoted, refused and rolled back, and why", _history, _limit),
     Command("rollback", "put an earlier version of the model into Production", _rollback, _version),
+    Command(
+        "evaluate", "the recipe over five patient-grouped splits, beside that of 14 features", _evaluate, _evaluation
+    ),
     Command("demo", "all of it: start, deploy, run the pipeline, predict", _demo, _dataset),
     Command("clean", "stop everything and remove all data", _clean),
 )

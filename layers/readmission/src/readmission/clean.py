@@ -10,7 +10,7 @@ from pg8000.native import Connection
 from readmission.batches import read_batch
 from readmission.contract import NAMES, sql_name, violations
 from readmission.database import Rows, transaction
-from readmission.features import FEATURES, features_of
+from readmission.features import INPUTS, fields_of, inputs_of
 from readmission.payloads import BatchEvent, CleanResult
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ _READ: Final = f"""
         WHERE batch_id = ANY (string_to_array(current_setting('readmission.batches'), ','))
     ) TO STDOUT WITH (FORMAT csv)
 """
+# The history is no column: the view `encounters` makes it from a patient's other rows.
+_INPUTS: Final = tuple(name for name in INPUTS if not name.startswith(("last_", "prior_", "same_")))
 _CLEAN: Final = (
     "data_kind",
     "split",
@@ -33,7 +35,7 @@ _CLEAN: Final = (
     "patient_nbr",
     "race",
     "gender",
-    *FEATURES,
+    *_INPUTS,
     "readmitted",
 )
 _KEY: Final = ("data_kind", "encounter_id")
@@ -69,7 +71,7 @@ def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, targe
             row["reason"] = "; ".join(broken)
             rejected.add(row[name] for name in _QUARANTINE)
         else:
-            fields = {**row, **features_of(row)}
+            fields = {**row, **inputs_of(fields_of(row))}
             cleaned.add(fields[name] for name in _CLEAN)
     with transaction(target):
         _stage(target, "cleaned", "diabetes_clean", _CLEAN, cleaned)

@@ -76,13 +76,13 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 class Rows:
-    """Rows on their way into a COPY, as CSV bytes. No field may be None: an empty one is an empty text, not NULL."""
+    """Rows on their way into a COPY, as CSV bytes. None becomes NULL, an empty text stays one."""
 
     def __init__(self) -> None:
         self.count = 0
         self._content = io.BytesIO()
         self._text = io.TextIOWrapper(self._content, "utf-8", newline="")
-        self._writer = csv.writer(self._text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        self._writer = csv.writer(self._text, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
 
     def add(self, fields: Iterable[object]) -> None:
         self._writer.writerow(fields)

@@ -1,12 +1,20 @@
-"""The features the models see: one function from an encounter's fields to numbers, for training and serving alike.
+"""What the models see of an encounter: one set of functions, for training and serving alike.
 
-Names and encodings are the original project's, so that its users' requests keep working.
+An encounter is described by *fields*: the 14 `FEATURES`, which every request gives (names and encodings are the
+original project's, so that its users' requests keep working), `OPTIONAL` ones, and the patient's `HISTORY`; a field
+that is not known is None. `inputs_of` makes the models' inputs of them: `NUMBERS` (None where unknown) and
+`CATEGORIES` (texts; "?" where unknown).
+
+Left out on purpose: `encounter_id` and `patient_nbr` (they tell the calendar, and thereby which stays end the file);
+anything that a later encounter of the patient would change; and race and gender, by which the evaluation tells how the
+models do for whom.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from readmission.contract import AGES, COLUMNS, DRUGS, Whole
+from readmission import icd9
+from readmission.contract import AGES, COLUMNS, DRUGS, MISSING, Rule, Whole
 
 _AGE: Final = {age: 10 * decade + 5 for decade, age in enumerate(AGES)}
 _MAX_GLU_SERUM: Final = {"None": 0, "Norm": 1, ">200": 2, ">300": 3}
@@ -34,9 +42,68 @@ FEATURES: Final[Mapping[str, Whole]] = {
     "num_diabetes_meds": Whole(0, len(DRUGS)),
 }
 
+_IDENTIFIERS: Final = ("admission_type_id", "discharge_disposition_id", "admission_source_id")
+_DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
+# The drugs that more than 1 % of the encounters have; the others count in the numbers of drugs and doses.
+DOSED: Final = (
+    "insulin",
+    "metformin",
+    "glipizide",
+    "glyburide",
+    "pioglitazone",
+    "rosiglitazone",
+    "glimepiride",
+    "repaglinide",
+)
+OPTIONAL: Final[Mapping[str, Rule]] = {
+    **{name: COLUMNS[name] for name in (*_IDENTIFIERS, "payer_code", "medical_specialty", *_DIAGNOSES, *DOSED)},
+    "num_doses_up": Whole(0, len(DRUGS)),
+    "num_doses_down": Whole(0, len(DRUGS)),
+}
+
+# Of the patient's *earlier* encounters only, those that this system knows; `last_` is the one just before. Whether that
+# was followed by a readmission within 30 days is known by now; whether by a later one or none is not.
+_LAST: Final = (
+    "time_in_hospital",
+    "num_lab_procedures",
+    "num_medications",
+    "number_outpatient",
+    "number_emergency",
+    "number_inpatient",
+    "number_diagnoses",
+)
+HISTORY: Final[Mapping[str, Rule]] = {
+    "prior_encounters": Whole(0, 1000),
+    "prior_early_readmissions": Whole(0, 1000),
+    "prior_days_in_hospital": Whole(0, 36500),
+    **{f"last_{name}": FEATURES[name] for name in _LAST},
+    "last_early_readmission": Whole(0, 1),
+    "last_discharge_disposition_id": COLUMNS["discharge_disposition_id"],
+    "last_diag_1": COLUMNS["diag_1"],
+}
+
+CATEGORIES: Final = (
+    *_IDENTIFIERS,
+    "payer_code",
+    "medical_specialty",
+    *(f"{name}_{part}" for name in _DIAGNOSES for part in ("category", "group")),
+    *DOSED,
+    "last_discharge_disposition_id",
+    "last_diag_1_group",
+)
+NUMBERS: Final = (
+    *FEATURES,
+    "num_doses_up",
+    "num_doses_down",
+    *icd9.COMORBIDITIES,
+    *(name for name, rule in HISTORY.items() if isinstance(rule, Whole) and name not in CATEGORIES),
+    "same_diag_1_category",
+)
+INPUTS: Final = (*NUMBERS, *CATEGORIES)
+
 
 def features_of(row: Mapping[str, str]) -> dict[str, int]:
-    """The 14 features of a row of the contract that has no `violations`, in the order of `FEATURES`."""
+    """The 14 features of a row of the contract that breaks no rule, in the order of `FEATURES`."""
     return {
         "age_numeric": _AGE[row["age"]],
         **{name: int(row[name]) for name in _COUNTS},
@@ -46,3 +113,33 @@ def features_of(row: Mapping[str, str]) -> dict[str, int]:
         "diabetesmed_encoded": int(row["diabetesMed"] == "Yes"),
         "num_diabetes_meds": sum(row[drug] != "No" for drug in DRUGS),
     }
+
+
+def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
+    """The 14 features and the `OPTIONAL` fields of a row of the contract that breaks no rule."""
+    doses = [row[drug] for drug in DRUGS]
+    return {
+        **features_of(row),
+        **{name: int(row[name]) for name in _IDENTIFIERS},
+        **{
+            name: None if row[name] == MISSING else row[name]
+            for name in OPTIONAL
+            if name in row and name not in _IDENTIFIERS
+        },
+        "num_doses_up": doses.count("Up"),
+        "num_doses_down": doses.count("Down"),
+    }
+
+
+def inputs_of(fields: Mapping[str, Any]) -> dict[str, int | float | str | None]:
+    """All `INPUTS` of an encounter's fields: those of `FEATURES`, and of `OPTIONAL` and `HISTORY` what is known."""
+    known = {name: value for name, value in fields.items() if value is not None and value != MISSING}
+    diagnoses = [known[name] for name in _DIAGNOSES if name in known]
+    made = {**known, **(icd9.comorbidities(diagnoses) if diagnoses else {})}
+    for name in (*_DIAGNOSES, "last_diag_1"):
+        if name in known:
+            made[f"{name}_category"], made[f"{name}_group"] = icd9.category(known[name]), icd9.group(known[name])
+    if "diag_1" in known and "last_diag_1" in known:
+        made["same_diag_1_category"] = int(made["diag_1_category"] == made["last_diag_1_category"])
+    numbers = {name: made.get(name) for name in NUMBERS}
+    return numbers | {name: str(made.get(name, MISSING)) for name in CATEGORIES}

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import APIKeyHeader
 
 from readmission.errors import ModelUnavailable
+from readmission.features import inputs_of
 from readmission.serving.limits import BodyLimit
 from readmission.serving.production import Production, Served
 from readmission.serving.schemas import Encounter, Health, Prediction, Problem, Reload
@@ -72,7 +73,8 @@ def create_app(production: Production) -> FastAPI:
 
 def _predict(served: Served, encounter: Any) -> Prediction:
     scorer = served.scorer
-    shares = scorer.probabilities([getattr(encounter, name) for name in scorer.features])
+    inputs = inputs_of(encounter.model_dump(exclude_none=True))
+    shares = scorer.probabilities([inputs[name] for name in scorer.features])
     probabilities = dict(zip(scorer.classes, shares, strict=True))
     return Prediction(
         readmitted=max(probabilities, key=lambda name: probabilities[name]),

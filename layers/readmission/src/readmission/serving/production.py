@@ -8,7 +8,7 @@ from logging import Logger
 from typing import Final, Protocol
 
 from readmission.errors import ModelUnavailable, ScorerInvalid
-from readmission.features import FEATURES
+from readmission.features import INPUTS
 from readmission.scorer import Scorer, load
 from readmission.serving.registry import Version
 
@@ -80,7 +80,7 @@ class Production:
     def _follow(self, version: Version) -> None:
         if self.served is None or self.served.version != version:
             scorer = load(self._registry.scorer_document(version), version.scorer_sha256)
-            if unknown := [name for name in scorer.features if name not in FEATURES]:
+            if unknown := [name for name in scorer.features if name not in INPUTS]:
                 raise ScorerInvalid(f"version {version.number} needs features unknown here: {', '.join(unknown)}")
             self.served = Served(version, scorer)
             self._logger.info("serving version %s of %s", version.number, version.name)

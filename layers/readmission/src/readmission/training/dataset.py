@@ -10,38 +10,43 @@ import pandas as pd
 from numpy.typing import NDArray
 from pg8000.native import Connection
 
-from readmission.contract import CLASSES
+from readmission.contract import CLASSES, ENDS_OF_CARE
 from readmission.database import transaction
 from readmission.errors import NoTrainingData
-from readmission.features import FEATURES
+from readmission.features import CATEGORIES, INPUTS, NUMBERS
 from readmission.payloads import DataKind
 from readmission.splits import SPLITS, Split
 
 TARGET: Final = "readmitted"
-# Ordered, so that the same rows train the same model.
+_GROUPS: Final = ("race", "gender")
+_AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
+# Ordered, so that the same rows train the same model. Who died or went to a hospice cannot be readmitted: a model that
+# learned from them would forecast death.
+_ENDED: Final = sorted(place for places in ENDS_OF_CARE.values() for place in places)
 _READ: Final = f"""
     COPY (
-        SELECT split, patient_nbr, race, gender, {", ".join(FEATURES)}, {TARGET} FROM diabetes_clean
-        WHERE data_kind = current_setting('readmission.data_kind') ORDER BY encounter_id
+        SELECT split, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET} FROM encounters
+        WHERE data_kind = current_setting('readmission.data_kind')
+        AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))}) ORDER BY encounter_id
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
-
-
+_EXCLUDED: Final = """
+    SELECT discharge_disposition_id, count(*) FROM diabetes_clean
+    WHERE data_kind = :kind AND discharge_disposition_id = ANY (:ended) GROUP BY 1
+"""
 # Which rows, and in which state: a version that learned from the same rows has the same hash.
 _HASH: Final = """
     SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id)::bytea), 'hex'), '')
     FROM diabetes_clean WHERE data_kind = :kind
 """
-_GROUPS: Final = ("race", "gender")
-_AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One split, all of the same rows.
+    """Rows of one split.
 
-    `features` (rows x 14, float64), `target` (of `CLASSES`), `patients` (their numbers, int64) and `groups` (texts
-    `race`, `gender`, `age_band`).
+    `features` (rows x `INPUTS`: float64, NaN where unknown, and texts, "?" where unknown), `target` (of `CLASSES`),
+    `patients` (their numbers, int64) and `groups` (texts `race`, `gender`, `age_band`).
     """
 
     features: pd.DataFrame
@@ -51,26 +56,46 @@ class Part:
 
 
 def load(clean: Connection, kind: DataKind) -> dict[Split, Part]:
-    """Every split of the clean rows of that kind. Raises `NoTrainingData` when one lacks a class."""
+    """Every split of the clean rows of that kind, less `excluded`. Raises `NoTrainingData` when one lacks a class."""
+    table = read(clean, kind)
+    parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
+    for split, part in parts.items():
+        if lacking := set(CLASSES) - set(part.target):
+            raise NoTrainingData(
+                f"the {kind} clean rows of the {split} split ({len(part.target)}) hold no {', '.join(sorted(lacking))};"
+                " ingest and clean more data first"
+            )
+    return parts
+
+
+def read(clean: Connection, kind: DataKind) -> pd.DataFrame:
+    """The clean rows of that kind less `excluded`, by `encounter_id`: split, patient, groups, `INPUTS` and target."""
     text = io.BytesIO()
     with transaction(clean):
         clean.run("SELECT set_config('readmission.data_kind', :kind, true)", kind=kind)
         clean.run(_READ, stream=text)
     text.seek(0)
-    texts = dict.fromkeys(("split", *_GROUPS, TARGET), "str")
-    numbers = dict.fromkeys(FEATURES, "float64")
-    table = pd.read_csv(text, dtype={"patient_nbr": "int64", **texts, **numbers}, keep_default_na=False)
-    parts: dict[Split, Part] = {}
-    for split in SPLITS:
-        rows = table[table["split"] == split].reset_index(drop=True)
-        if lacking := set(CLASSES) - set(rows[TARGET]):
-            raise NoTrainingData(
-                f"the {kind} clean rows of the {split} split ({len(rows)}) hold no {', '.join(sorted(lacking))};"
-                " ingest and clean more data first"
-            )
-        groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
-        parts[split] = Part(rows[list(FEATURES)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
-    return parts
+    texts = dict.fromkeys(("split", *_GROUPS, *CATEGORIES, TARGET), "str")
+    numbers = dict.fromkeys(NUMBERS, "float64")
+    return pd.read_csv(
+        text,
+        dtype={"patient_nbr": "int64", **texts, **numbers},
+        keep_default_na=False,
+        na_values={name: [""] for name in NUMBERS},
+    )
+
+
+def part_of(rows: pd.DataFrame) -> Part:
+    """Some rows of what `read` answers."""
+    rows = rows.reset_index(drop=True)
+    groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
+    return Part(rows[list(INPUTS)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
+
+
+def excluded(clean: Connection, kind: DataKind) -> dict[str, int]:
+    """How many clean rows of that kind no model sees, by reason (`contract.ENDS_OF_CARE`)."""
+    counts = dict(clean.run(_EXCLUDED, kind=kind, ended=_ENDED))
+    return {reason: sum(counts.get(place, 0) for place in places) for reason, places in ENDS_OF_CARE.items()}
 
 
 def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from readmission.code_version import code_version
 from readmission.contract import CLASSES
-from readmission.features import FEATURES
+from readmission.features import INPUTS
 from readmission.payloads import TrainEvent, TrainResult
 from readmission.scorer import FORMAT
 from readmission.settings import ModelSettings
@@ -46,7 +46,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=event["model"], tags=tags) as run:
-            _fit_and_log(event, parts)
+            _fit_and_log(event, parts, dataset.excluded(clean, event["data_kind"]))
         return TrainResult(model=event["model"], mlflow_run_id=run.info.run_id)
 
 
@@ -68,20 +68,22 @@ def _quoted(value: str) -> str:
     return value
 
 
-def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part]) -> None:
+def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> None:
     training = parts["train"]
-    pipeline = families.FAMILIES[event["model"]]().fit(training.features, training.target)
-    document = export.to_json(export.document_of(pipeline, list(FEATURES)))
+    pipeline = families.fit(event["model"], training.features, training.target)
+    document = export.to_json(export.document_of(pipeline, list(INPUTS)))
     difference = export.largest_difference(document, pipeline, parts["test"].features)
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
     mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
     mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
     mlflow.log_text(document.decode(), SCORER_ARTIFACT)
     model_id = _log_pipeline(pipeline, training)
-    evaluated = _evaluate(pipeline, parts)
+    evaluated = _evaluate(pipeline, parts, excluded)
     mlflow.log_dict(evaluated, EVALUATION_ARTIFACT)
     figures = {
         **evaluation.flat_metrics(evaluated),
+        **_with_features_only(pipeline, parts["test"]),
+        "rows_excluded": sum(excluded.values()),
         "scorer_largest_difference": difference,
         "patients_in_two_splits": dataset.patients_in_two_splits(parts),
     }
@@ -89,13 +91,20 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part]) -> None:
     mlflow.log_metrics(figures, model_id=model_id)
 
 
-def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part]) -> dict[str, Any]:
+def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> dict[str, Any]:
     """The evaluation document: metrics with intervals, subgroups, curves, and what each feature is worth."""
     classes = sorted(CLASSES)
     evaluated: tuple[Split, ...] = ("validation", "test")
     probabilities = {split: pipeline.predict_proba(parts[split].features) for split in evaluated}
     effects = evaluation.feature_effects(pipeline.predict_proba, parts["validation"], classes)
-    return evaluation.evaluation_document(parts, probabilities, classes, effects=effects)
+    return evaluation.evaluation_document(parts, probabilities, classes, effects=effects, excluded=excluded)
+
+
+def _with_features_only(pipeline: Pipeline, test: dataset.Part) -> dict[str, float]:
+    """The test metrics of a request that gives the 14 features and nothing else."""
+    shares = pipeline.predict_proba(families.masked(test.features))
+    found = evaluation.metrics(test.target.to_numpy().astype(str).tolist(), shares, sorted(CLASSES))
+    return {f"test_features_only_{name}": value for name, value in found.items()}
 
 
 def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:

@@ -1,0 +1,82 @@
+"""ICD-9-CM diagnosis codes as the UCI table writes them ("428", "250.83", "V57", "E885").
+
+The groups are those of Strack et al. 2014, table 2 (symptoms count with the organ they come from, diabetes stands
+alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are ranges of codes after Elixhauser et al.
+1998, at the three digits that the table is sure to have.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+# The first category of each chapter, up to the next.
+_CHAPTERS: Final = (
+    (0, "infectious"),
+    (140, "neoplasms"),
+    (240, "endocrine"),
+    (280, "blood"),
+    (290, "mental"),
+    (320, "nervous"),
+    (390, "circulatory"),
+    (460, "respiratory"),
+    (520, "digestive"),
+    (580, "genitourinary"),
+    (630, "pregnancy"),
+    (680, "skin"),
+    (710, "musculoskeletal"),
+    (740, "congenital"),
+    (780, "symptoms"),
+    (800, "injury"),
+)
+_STARTS: Final = tuple(start for start, _ in _CHAPTERS)
+_ORGANS: Final = {250: "diabetes", 785: "circulatory", 786: "respiratory", 787: "digestive", 788: "genitourinary"}
+GROUPS: Final = tuple(
+    dict.fromkeys([*(name for _, name in _CHAPTERS), "diabetes", "external", "supplementary", "other"])
+)
+
+# From one code up to and without another.
+_COMORBIDITIES: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
+    "has_heart_failure": ((428, 429),),
+    "has_ischemic_heart_disease": ((410, 415),),
+    "has_stroke": ((430, 439),),
+    "has_kidney_disease": ((403, 405), (580, 589)),
+    "has_chronic_lung_disease": ((490, 497),),
+    "has_cancer": ((140, 210),),
+    "has_liver_disease": ((570, 574),),
+    "has_mental_disorder": ((290, 320),),
+    "has_complicated_diabetes": ((250.1, 251),),
+    "has_anemia": ((280, 286),),
+    "has_fluid_disorder": ((276, 277),),
+}
+COMORBIDITIES: Final = tuple(_COMORBIDITIES)
+
+
+def category(code: str) -> str:
+    """The code without what follows its point: "250.83" → "250", "V57.8" → "V57"."""
+    return code.partition(".")[0].upper()
+
+
+def group(code: str) -> str:
+    """One of `GROUPS`; "other" for what is no ICD-9 code."""
+    first = code[:1].upper()
+    if first in ("E", "V"):
+        return "external" if first == "E" else "supplementary"
+    number = _number(code)
+    if number is None or not 0 <= number < 1000:
+        return "other"
+    return _ORGANS.get(int(number)) or _CHAPTERS[bisect_right(_STARTS, number) - 1][1]
+
+
+def comorbidities(codes: Iterable[str]) -> dict[str, int]:
+    """Each of `COMORBIDITIES`: 1 when one of the codes is in its ranges, else 0."""
+    numbers = [number for number in map(_number, codes) if number is not None]
+    return {
+        name: int(any(low <= number < high for number in numbers for low, high in ranges))
+        for name, ranges in _COMORBIDITIES.items()
+    }
+
+
+def _number(code: str) -> float | None:
+    whole, _, rest = code.partition(".")
+    digits = whole + rest
+    return float(code) if digits.isascii() and digits.isdigit() and whole else None
