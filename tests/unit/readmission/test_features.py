@@ -1,6 +1,16 @@
 import pytest
 from readmission.contract import DRUGS
-from readmission.features import FEATURES, features_of
+from readmission.features import (
+    CATEGORIES,
+    FEATURES,
+    HISTORY,
+    INPUTS,
+    NUMBERS,
+    OPTIONAL,
+    features_of,
+    fields_of,
+    inputs_of,
+)
 
 from tests.unit.readmission.builders import encounter
 
@@ -94,3 +104,54 @@ def test_a_drug_counts_whatever_its_dose(drug: str, dose: str) -> None:
 @pytest.mark.parametrize(("given", "count"), [((), 0), (DRUGS[:2], 2), (DRUGS, 23)], ids=["none", "two", "all"])
 def test_the_drugs_that_are_given_are_counted(given: tuple[str, ...], count: int) -> None:
     assert features_of(encounter(**dict.fromkeys(given, "Steady")))["num_diabetes_meds"] == count
+
+
+PATIENT = {**features_of(encounter()), "discharge_disposition_id": 3, "diag_1": "428.1", "insulin": "Up"}
+
+
+def test_the_14_features_alone_make_all_inputs_the_rest_unknown() -> None:
+    inputs = inputs_of(features_of(encounter()))
+    assert tuple(inputs) == INPUTS
+    assert {name: inputs[name] for name in FEATURES} == features_of(encounter())
+    assert {inputs[name] for name in NUMBERS if name not in FEATURES} == {None}
+    assert {inputs[name] for name in CATEGORIES} == {"?"}
+
+
+@pytest.mark.parametrize("unknown", [None, "?"])
+def test_an_unknown_field_is_like_one_left_out(unknown: str | None) -> None:
+    left_out = inputs_of(features_of(encounter()))
+    assert inputs_of(features_of(encounter()) | dict.fromkeys([*OPTIONAL, *HISTORY], unknown)) == left_out
+
+
+def test_a_row_gives_every_optional_field_but_those_that_it_does_not_know() -> None:
+    fields = fields_of(encounter(payer_code="MC", glipizide="Down", insulin="Up", acarbose="Up"))
+    assert set(fields) == {*FEATURES, *OPTIONAL}
+    assert (fields["payer_code"], fields["medical_specialty"]) == ("MC", "Pediatrics-Endocrinology")
+    assert (fields["discharge_disposition_id"], fields["diag_1"], fields["diag_2"]) == (25, "250.83", None)
+    assert (fields["insulin"], fields["num_doses_up"], fields["num_doses_down"]) == ("Up", 2, 1)
+
+
+def test_a_diagnosis_becomes_category_group_and_comorbidities() -> None:
+    inputs = inputs_of(PATIENT)
+    assert (inputs["diag_1_category"], inputs["diag_1_group"]) == ("428", "circulatory")
+    assert (inputs["diag_2_category"], inputs["diag_2_group"]) == ("?", "?")
+    assert (inputs["has_heart_failure"], inputs["has_cancer"]) == (1, 0)
+
+
+def test_without_any_diagnosis_comorbidities_are_unknown_and_not_absent() -> None:
+    assert inputs_of(features_of(encounter()))["has_heart_failure"] is None
+
+
+@pytest.mark.parametrize(("last", "same"), [("428.9", 1), ("427", 0), (None, None)])
+def test_the_same_main_diagnosis_as_in_the_last_stay_is_an_input(last: str | None, same: int | None) -> None:
+    inputs = inputs_of({**PATIENT, "last_diag_1": last})
+    assert inputs["same_diag_1_category"] == same
+    assert inputs["last_diag_1_group"] == ("circulatory" if last else "?")
+
+
+def test_identifiers_become_texts() -> None:
+    assert inputs_of(PATIENT)["discharge_disposition_id"] == "3"
+
+
+def test_no_input_is_an_identifier_of_encounter_or_patient_or_a_group_that_fairness_is_told_for() -> None:
+    assert not {"encounter_id", "patient_nbr", "row_number", "delivered_at", "race", "gender"} & set(INPUTS)

@@ -38,7 +38,9 @@ def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
     any_score = -1.0 + 0.45 * inpatient + 0.08 * diagnoses - 0.2 + 0.12 * frailty + 0.2 * bool(doses)
     early_score = -1.7 + 0.3 * min(inpatient, 4) + 0.04 * stay
     readmitted = "NO"
-    if r.random() < _logistic(any_score):
+    # 11 and 13: died, to a hospice.
+    discharge = r.choices((1, 3, 6, 18, 11, 13), (64, 15, 14, 5, 1.5, 0.5))[0]
+    if r.random() < _logistic(any_score) and discharge not in (11, 13):
         readmitted = "<30" if r.random() < _logistic(early_score) else ">30"
     fields = {
         "encounter_id": str(encounter_id),
@@ -48,7 +50,7 @@ def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
         "age": AGES[decade],
         "weight": "?",
         "admission_type_id": str(r.choices((1, 2, 3, 6), (53, 18, 19, 10))[0]),
-        "discharge_disposition_id": str(r.choices((1, 3, 6, 18), (65, 15, 14, 6))[0]),
+        "discharge_disposition_id": str(discharge),
         "admission_source_id": str(r.choices((1, 7, 17), (32, 58, 10))[0]),
         "time_in_hospital": str(stay),
         "payer_code": r.choices(("?", "MC", "HM", "SP"), (40, 35, 15, 10))[0],

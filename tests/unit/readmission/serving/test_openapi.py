@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from readmission.features import FEATURES
+from readmission.features import FEATURES, HISTORY, OPTIONAL
 
 from tests.unit.readmission.serving.fakes import Api, serving
 
@@ -66,9 +66,19 @@ def test_the_answer_without_a_model_is_described(openapi: Any, path: str) -> Non
     assert {"200", "503"} <= operation["responses"].keys()
 
 
-def test_an_encounter_has_the_14_features_all_required_and_no_others(encounter: Any) -> None:
-    assert list(encounter["properties"]) == encounter["required"] == list(FEATURES)
+def test_an_encounter_has_the_14_features_all_required_the_optional_fields_and_no_others(encounter: Any) -> None:
+    assert encounter["required"] == list(FEATURES)
+    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *HISTORY]
     assert encounter["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", [*OPTIONAL, *HISTORY])
+def test_each_optional_field_is_described_with_an_example_and_may_be_null(encounter: Any, name: str) -> None:
+    field = encounter["properties"][name]
+    assert (
+        field["description"].endswith("Unknown when left out.") and field["examples"] and field.get("default") is None
+    )
+    assert {"type": "null"} in field["anyOf"]
 
 
 @pytest.mark.parametrize("name", FEATURES)
