@@ -19,6 +19,7 @@ from readmission.training.tracking import digest
 
 from tests.integration.readmission.conftest import BUCKETS, Stores
 from tests.integration.readmission.models import Models
+from tests.unit.readmission.documents import numbers
 
 pytestmark = [
     # Of MLflow's own making, on every log_model and every stage transition.
@@ -438,7 +439,9 @@ def remove_scorer(models: Models, trained: TrainResult) -> None:
     [
         pytest.param({"format_version": 99}, "version 99", id="unknown-format"),
         pytest.param(
-            {"features": ["shoe_size", *list(FEATURES)[1:]]}, "no longer have its features shoe_size", id="features"
+            {"inputs": numbers("shoe_size", *list(FEATURES)[1:])},
+            "no longer have its features shoe_size",
+            id="features",
         ),
         pytest.param({"classes": ["<30", ">30", "never"]}, "its classes are <30, >30, never", id="classes"),
         pytest.param(None, "scorer document cannot be read", id="gone"),

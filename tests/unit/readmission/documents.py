@@ -1,5 +1,6 @@
 """Scorer documents small enough to evaluate by hand."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from readmission.features import FEATURES
@@ -7,30 +8,34 @@ from readmission.features import FEATURES
 CLASSES = ["<30", ">30", "NO"]
 
 
-def document(model: dict[str, Any], /, **changes: Any) -> dict[str, Any]:
-    """A scorer document of that model."""
+def numbers(*names: str) -> list[dict[str, Any]]:
+    """Inputs that are numbers, of these names."""
+    return [{"name": name, "kind": "number"} for name in names]
+
+
+def document(model: dict[str, Any], /, *, features: Iterable[str] = ("a", "b"), **changes: Any) -> dict[str, Any]:
+    """A scorer document of that model over numbers of these names."""
     return {
         "format": "readmission-scorer",
-        "format_version": 1,
-        "features": ["a", "b"],
+        "format_version": 2,
+        "inputs": numbers(*features),
         "classes": CLASSES,
         "model": model,
         **changes,
     }
 
 
-def stump(feature: int, threshold: float, below: Any, above: Any) -> dict[str, Any]:
-    """A tree of one question."""
+def stump(column: int, threshold: float, below: Any, above: Any, missing: str = "r") -> dict[str, Any]:
+    """A tree of one question; `below` and `above` are a score, or the weights of the classes."""
     return {
-        "feature": [feature, -1, -1],
-        "threshold": [threshold, 0.0, 0.0],
-        "left": [1, 0, 1],
-        "right": [2, 0, 0],
-        "value": [below, above],
+        "columns": [column, -1, -1],
+        "thresholds": [threshold, 0, 0],
+        "missing": f"{missing}rr",
+        "values": [*below, *above] if isinstance(below, list) else [below, above],
     }
 
 
 def constant(*shares: float) -> dict[str, Any]:
     """A document over the real features that gives every encounter these probabilities."""
-    tree = {"feature": [-1], "threshold": [0.0], "left": [0], "right": [0], "value": [list(shares)]}
-    return document({"type": "forest", "trees": [tree]}, features=list(FEATURES))
+    tree = {"columns": [-1], "thresholds": [0], "missing": "r", "values": list(shares)}
+    return document({"type": "forest", "trees": [tree]}, features=FEATURES)

@@ -46,11 +46,11 @@ class Fitted:
         return float(np.abs(np.asarray(ours) - self.pipeline.predict_proba(rows)).max())
 
     def thresholds(self) -> list[tuple[int, float]]:
-        """(feature, threshold) of every inner node of the model's trees."""
+        """(column, threshold) of every inner node of the model's trees."""
         trees = self.document["model"].get("trees", [])
         flat = [tree for group in trees for tree in (group if isinstance(group, list) else [group])]
-        nodes = [node for tree in flat for node in zip(tree["feature"], tree["threshold"], strict=True)]
-        return [(feature, threshold) for feature, threshold in nodes if feature >= 0]
+        nodes = [node for tree in flat for node in zip(tree["columns"], tree["thresholds"], strict=True)]
+        return [(column, threshold) for column, threshold in nodes if column >= 0]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
