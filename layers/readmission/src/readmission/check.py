@@ -33,10 +33,10 @@ def check(event: CheckEvent, bucket: str, s3: "S3Client", clean: Connection, max
 
 
 def _message(source: str, found: Report, max_share: float) -> str:
-    rules = "; ".join(f"{rule} ({count} rows)" for rule, count in list(found["rules"].items())[:_RULES_TOLD])
+    rules = "; ".join(f"{rule} ({count})" for rule, count in list(found["rules"].items())[:_RULES_TOLD])
     return (
         f"{source}: {found['quarantined']} of {found['rows']} rows"
         f" ({share(found['quarantined'], found['rows']):.2%}) break the data contract, more than the share of"
-        f" {max_share:g} that MaxInvalidShare allows. Most often broken: {rules}."
+        f" {max_share:g} that MaxInvalidShare allows. Most often broken (rows): {rules}."
         " Each of these rows is in the table quarantine of the database clean, with every rule it breaks"
     )

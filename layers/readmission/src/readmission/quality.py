@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
-from numpy.typing import NDArray
 from pandera.errors import SchemaErrors
 
 from readmission.contract import CLASSES, COLUMNS, MISSING, OneOf, Rule, Text, Whole
@@ -82,8 +80,9 @@ def broken_rules(rows: pd.DataFrame) -> list[BrokenRule]:
     """
     broken = []
     for name, failed in _failures(RAW_SCHEMA, rows):
-        rule, values = COLUMNS[name], rows[name].to_numpy()
-        said = {value: f"{name}: {rule.complaint(value)}" for value in set(values[failed])}
+        rule, values = COLUMNS[name], rows[name].to_list()
+        # One text for each wrong value, however many rows hold it.
+        said = {value: f"{name}: {rule.complaint(value)}" for value in {values[place] for place in failed}}
         broken.append(BrokenRule(f"{name}: not {rule.wanted}", {place: said[values[place]] for place in failed}))
     invalid = {place for one in broken for place in one.complaints}
     valid = rows.drop(index=sorted(invalid))
@@ -129,7 +128,7 @@ def check_clean(rows: Sequence[Sequence[object]], batch_id: str) -> None:
         raise CleanRowInvalid(f"batch {batch_id}: a clean row breaks its schema, which is a bug: {said}") from errors
 
 
-def _failures(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[tuple[str, NDArray[np.intp]]]:
+def _failures(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[tuple[str, list[int]]]:
     """Of each check that fails, its column, and the index of the rows that fail it."""
     try:
         schema.validate(rows, lazy=True)
@@ -137,13 +136,13 @@ def _failures(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[tuple[str,
         if any(not isinstance(error.check_output, pd.Series) for error in errors.schema_errors):
             raise  # no matter of values: the table itself is not what the schema is for
         return [
-            (str(error.column_name), error.check_output.index[~error.check_output.astype(bool)].to_numpy())
+            (str(error.column_name), error.check_output.index[~error.check_output.astype(bool)].tolist())
             for error in errors.schema_errors
         ]
     return []
 
 
-def _superseded(rows: pd.DataFrame, places: NDArray[np.intp]) -> dict[int, str]:
+def _superseded(rows: pd.DataFrame, places: list[int]) -> dict[int, str]:
     """What is wrong with the rows at these places, each followed by another of the same encounter."""
     last = rows.drop_duplicates(_ENCOUNTER, keep="last").set_index(_ENCOUNTER)["row_number"]
     return {
