@@ -11,11 +11,12 @@ import pytest
 
 TRAINING = ("numpy", "sklearn", "pandas", "pandera", "mlflow")
 HEAVY = ("boto3", "pg8000", *TRAINING)
-PREDICT = Path(__file__).parents[3] / "functions" / "predict"
+ROOT = Path(__file__).parents[3]
+PATHS = (ROOT / "functions" / "predict", ROOT / "layers" / "readmission" / "src")
 ENVIRONMENT = {
     "MLFLOW_TRACKING_URI": "http://mlflow.example",
     "MODEL_NAME": "readmission",
-    "PYTHONPATH": str(PREDICT),
+    "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
 }
 # The module looks for a model and finds no network, and goes on without one.
 PROGRAM = """
