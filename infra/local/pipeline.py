@@ -16,7 +16,7 @@ from infra.local.stack import Stack
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
-TASKS = ("Plan", "Ingest batches", "Clean batches", "Train models", "Promote", "Model card")
+TASKS = ("Plan", "Ingest batches", "Clean batches", "Check data", "Train models", "Promote", "Model card")
 
 
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:

@@ -208,9 +208,22 @@ def test_an_input_that_cannot_be_used_names_its_field(
 def test_rows_that_are_readable_but_invalid_are_quarantined_with_the_reason(
     application: Application, trained: Trained
 ) -> None:
-    source = application.put_source("odd.csv", with_field("age", "[100-110)"))
+    rows = list(synthetic.rows(60, seed=8))
+    rows[11][NAMES.index("age")] = "[100-110)"
+    source = application.put_source("odd.csv", table(rows))
     application.run(source=source, stop_after="clean")
     assert application.count("clean", "quarantine WHERE reason LIKE 'age: ''[100-110)'' is not one of%'") == 1
+
+
+def test_a_run_with_too_many_invalid_rows_stops_before_the_training_and_says_why(
+    application: Application, trained: Trained
+) -> None:
+    source = application.put_source("bad.csv", with_field("age", "[110-120)"))
+    with pytest.raises(LocalError) as caught:
+        application.run(source=source)
+    said = str(caught.value)
+    assert f"failed in step check data: TooManyInvalidRows: {source}: 1 of 30 rows (3.33%)" in said
+    assert "MaxInvalidShare" in said and "age: not one of" in said and "quarantine" in said
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
@@ -229,4 +242,5 @@ def test_the_size_of_what_is_built_stays_below_its_limits(architecture: str, tmp
     mib = 1 << 20
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
     assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
+    assert 200 * mib < size("CleanFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
     assert 200 * mib < size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib

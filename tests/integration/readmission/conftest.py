@@ -11,12 +11,13 @@ import pytest
 from pg8000.native import Connection
 from readmission import settings, synthetic
 from readmission.batches import plan, to_csv
+from readmission.check import check
 from readmission.clean import clean
 from readmission.contract import NAMES
 from readmission.database import connect
 from readmission.ingest import ingest
 from readmission.migrations import migrate
-from readmission.payloads import CleanResult, IngestResult, Plan, PlanEvent, parse_request
+from readmission.payloads import CheckResult, CleanResult, IngestResult, Plan, PlanEvent, parse_request
 
 from tests.platforms import Platform
 
@@ -61,6 +62,9 @@ class Stores:
             for number in planned["batches"]
         ]
 
+    def check(self, planned: Plan, max_share: float) -> CheckResult:
+        return check({"manifest": planned["manifest"]}, BUCKETS[0], self.s3, self.clean, max_share)
+
     def load(self, rows: Sequence[Sequence[str]], **request: Any) -> tuple[list[IngestResult], list[CleanResult]]:
         planned = self.deliver(rows, **request)
         return self.ingest(planned), self.tidy(planned)
@@ -77,7 +81,7 @@ def stores(system: Platform) -> Iterator[Stores]:
         migrate(raw, "raw")
         migrate(clean_, "clean")
         raw.run("TRUNCATE diabetes_raw")
-        clean_.run("TRUNCATE diabetes_clean, quarantine")
+        clean_.run("TRUNCATE diabetes_clean, quarantine, batch_report")
         yield Stores(raw, clean_, s3)
     s3.close()
 

@@ -1,10 +1,29 @@
+from typing import Any
+
+import pytest
+from pg8000.native import Connection
+from readmission import clean, data_report
 from readmission.contract import NAMES
+from readmission.errors import CleanRowInvalid
 from readmission.features import FEATURES, features_of
 from readmission.splits import split_of
 
-from tests.integration.readmission.conftest import Stores, changed
+from tests.integration.readmission.conftest import Stores, changed, manifest_of
 
 EVERYTHING = "SELECT row_to_json(c)::jsonb - 'cleaned_at' FROM diabetes_clean c ORDER BY encounter_id"
+
+
+def _content(connection: Connection) -> list[Any]:
+    """All that *clean* writes, but the times."""
+    return [
+        connection.run(EVERYTHING),
+        connection.run("SELECT row_hash, batch_id, reason FROM quarantine ORDER BY row_hash"),
+        connection.run("SELECT batch_id, report FROM batch_report ORDER BY batch_id"),
+    ]
+
+
+def _corrected(row: list[str]) -> list[str]:
+    return changed(row, readmitted="<30" if row[-1] != "<30" else "NO")
 
 
 def test_a_row_becomes_its_features_and_target(stores: Stores, rows: list[list[str]]) -> None:
@@ -27,9 +46,9 @@ def test_cleaning_again_changes_nothing(stores: Stores, rows: list[list[str]]) -
     planned = stores.deliver(rows, batch_size=15)
     stores.ingest(planned)
     first = stores.tidy(planned)
-    before = stores.clean.run(EVERYTHING), stores.clean.run("SELECT row_hash, reason FROM quarantine")
+    before = _content(stores.clean)
     assert stores.tidy(planned) == first
-    assert (stores.clean.run(EVERYTHING), stores.clean.run("SELECT row_hash, reason FROM quarantine")) == before
+    assert _content(stores.clean) == before
 
 
 def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores: Stores, rows: list[list[str]]) -> None:
@@ -102,3 +121,97 @@ def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(stores: Sto
     stores.tidy(planned)
     found = stores.clean.run("SELECT data_kind, count(*) FROM diabetes_clean GROUP BY 1 ORDER BY 1")
     assert found == [["real", 40], ["synthetic", 40]]
+
+
+def test_of_two_versions_in_one_batch_the_earlier_goes_to_quarantine(stores: Stores, rows: list[list[str]]) -> None:
+    _, (result,) = stores.load([rows[0], rows[1], _corrected(rows[0])])
+    assert (result["cleaned"], result["quarantined"]) == (2, 1)
+    found = stores.clean.run("SELECT readmitted FROM diabetes_clean WHERE encounter_id = :id", id=int(rows[0][0]))
+    assert found == [[_corrected(rows[0])[-1]]]
+    assert stores.clean.run("SELECT row_number, reason FROM quarantine") == [
+        [1, f"encounter_id: {rows[0][0]} occurs again in row 3 of the same batch, which is the one that counts"]
+    ]
+
+
+def test_a_version_that_comes_again_alone_leaves_the_quarantine_and_does_not_win(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.load([rows[0], _corrected(rows[0])])
+    stores.load([rows[0]])
+    assert stores.clean.run("SELECT readmitted FROM diabetes_clean") == [[_corrected(rows[0])[-1]]]
+    assert stores.clean.run("SELECT count(*) FROM quarantine") == [[0]]
+
+
+def test_an_invalid_later_version_leaves_the_valid_one_in_place(stores: Stores, rows: list[list[str]]) -> None:
+    stores.load([rows[0], changed(_corrected(rows[0]), gender="?")])
+    assert stores.clean.run("SELECT readmitted FROM diabetes_clean") == [[rows[0][-1]]]
+    assert stores.clean.run("SELECT row_number FROM quarantine") == [[2]]
+
+
+def test_texts_with_commas_quotes_and_line_breaks_are_cleaned_as_they_are(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    races = ['a,"b"', "c\r\nd", "NaN", "NULL", " e ", "\\N", "é"]
+    stores.load([changed(row, race=race) for row, race in zip(rows, races, strict=False)])
+    found = stores.clean.run("SELECT race FROM diabetes_clean ORDER BY encounter_id")
+    assert [race for (race,) in found] == races
+
+
+def test_every_batch_has_a_report(stores: Stores, rows: list[list[str]]) -> None:
+    rows[3] = changed(rows[3], age="?")
+    planned = stores.deliver(rows, batch_size=15)
+    stores.ingest(planned)
+    stores.tidy(planned)
+    ids = [batch["batch_ids"][0] for batch in manifest_of(stores, planned)["batches"]]
+    reports = data_report.read(stores.clean, ids)
+    assert [(reports[one]["rows"], reports[one]["quarantined"]) for one in ids] == [(15, 1), (15, 0), (10, 0)]
+    assert [len(reports[one]["rules"]) for one in ids] == [1, 0, 0]
+    assert [sum(reports[one]["splits"].values()) for one in ids] == [14, 15, 10]
+
+
+def test_batches_that_are_cleaned_together_have_a_report_each(
+    stores: Stores, rows: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores.ingest(stores.deliver(rows, batch_size=15))
+    monkeypatch.setattr("readmission.batches.MAX_BATCHES", 1)
+    planned = stores.plan(start_at="clean")
+    assert [result["rows"] for result in stores.tidy(planned)] == [40]
+    found = stores.clean.run("SELECT report FROM batch_report")
+    assert sorted(report["rows"] for (report,) in found) == [10, 15, 15]
+
+
+def test_a_batch_whose_rows_another_took_over_is_reported_without_them(stores: Stores, rows: list[list[str]]) -> None:
+    first = stores.deliver(rows[:20])
+    stores.ingest(first)
+    stores.tidy(first)
+    stores.load(rows)
+    (batch,) = manifest_of(stores, first)["batches"]
+    assert list(data_report.of_clean_rows(stores.clean, "real").keys() & set(batch["batch_ids"])) == []
+    stores.tidy(first)
+    assert data_report.read(stores.clean, batch["batch_ids"])[batch["batch_ids"][0]]["rows"] == 0
+
+
+def test_the_reports_of_a_kind_are_those_of_the_batches_its_clean_rows_are_from(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.load(rows[:10])
+    stores.load([_corrected(row) for row in rows[:4]])
+    stores.load(rows[10:12], batch_size=1)
+    planned = stores.plan(source="synthetic:rows=40,seed=9")
+    stores.ingest(planned)
+    stores.tidy(planned)
+    found = data_report.of_clean_rows(stores.clean, "real")
+    assert sorted(report["rows"] for report in found.values()) == [1, 1, 4, 10]
+    assert [report["rows"] for report in data_report.of_clean_rows(stores.clean, "synthetic").values()] == [40]
+
+
+def test_a_clean_row_that_breaks_its_schema_fails_the_batch_and_nothing_of_it_is_written(
+    stores: Stores, rows: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows[3] = changed(rows[3], age="?")
+    planned = stores.deliver(rows)
+    stores.ingest(planned)
+    monkeypatch.setattr(clean, "features_of", lambda row: features_of(row) | {"age_numeric": 555})
+    with pytest.raises(CleanRowInvalid, match="age_numeric: 555: not a whole number from 0 to 120"):
+        stores.tidy(planned)
+    assert _content(stores.clean) == [[], [], []]

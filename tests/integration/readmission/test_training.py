@@ -55,6 +55,18 @@ def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: M
     assert info.saved_input_example_info is not None
 
 
+def test_a_run_holds_the_report_on_the_data_it_learned_from(models: Models) -> None:
+    models.load()
+    models.load(seed=2, kind="real")
+    result = models.train("logistic_regression")
+    report = json.loads(artifact(models, result["mlflow_run_id"], "data_report.json"))
+    assert len(report["batches"]) == 1
+    assert report["total"]["rows"] == sum(report["total"]["classes"].values()) == 1500
+    assert report["total"]["missing_share"]["weight"] == 1
+    metrics = models.client.get_run(result["mlflow_run_id"]).data.metrics
+    assert (metrics["data_batches"], metrics["data_rows"], metrics["data_quarantined_share"]) == (1, 1500, 0)
+
+
 def test_the_scorer_says_what_the_logged_model_says(models: Models) -> None:
     models.load()
     for family in ("logistic_regression", "random_forest", "gradient_boosting"):

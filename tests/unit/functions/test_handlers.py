@@ -49,6 +49,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "DATABASE_SECRET": "secret",
         "DATABASE_TLS": "require",
         "DATA_BUCKET": "bucket",
+        "MAX_INVALID_SHARE": "0.1",
         "DEFAULT_SOURCE": "synthetic",
         "MLFLOW_TRACKING_URI": "http://mlflow.example",
         "MODEL_NAME": "readmission",
@@ -79,6 +80,12 @@ RESULTS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
         {"batch": 2, "rows": 10, "cleaned": 9, "quarantined": 1},
         (BATCH_EVENT, "bucket", "client of s3", "connection to raw", "connection to clean"),
         {observability.ROWS_CLEANED: [9.0], observability.ROWS_QUARANTINED: [1.0]},
+    ),
+    "check": (
+        {"manifest": "key"},
+        {"rows": 10, "cleaned": 9, "quarantined": 1},
+        ({"manifest": "key"}, "bucket", "client of s3", "connection to clean", 0.1),
+        {observability.ROWS_CHECKED: [10.0]},
     ),
     "train": (
         TRAIN_EVENT,

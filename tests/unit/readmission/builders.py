@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pandas as pd
 from botocore.exceptions import ClientError
 from readmission.contract import DRUGS, NAMES
 
@@ -58,6 +59,17 @@ def fields(**changes: str) -> list[str]:
 def numbered(count: int) -> list[list[str]]:
     """So many valid rows that differ."""
     return [fields(encounter_id=str(number), patient_nbr=str(number)) for number in range(1, count + 1)]
+
+
+def batch(*encounters: dict[str, str], data_kind: str = "real") -> pd.DataFrame:
+    """The raw rows of a batch as *clean* reads them: texts, with their place in the delivery."""
+    return pd.DataFrame(
+        [
+            {"data_kind": data_kind, "split": "train", "row_number": str(number), **one}
+            for number, one in enumerate(encounters, start=1)
+        ],
+        dtype=object,
+    )
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = NAMES, newline: str = "\n") -> bytes:

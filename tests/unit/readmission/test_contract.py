@@ -1,22 +1,10 @@
 import pytest
-from readmission.contract import (
-    COLUMNS,
-    NAMES,
-    OneOf,
-    Text,
-    Whole,
-    check_numbers,
-    column_order,
-    sql_name,
-    violations,
-)
+from readmission.contract import COLUMNS, NAMES, Whole, check_numbers, column_order, sql_name
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
-from tests.unit.readmission.builders import encounter, fields
+from tests.unit.readmission.builders import fields
 
 WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, Whole)]
-ONE_OF = [name for name, rule in COLUMNS.items() if isinstance(rule, OneOf)]
-TEXT = [name for name, rule in COLUMNS.items() if isinstance(rule, Text)]
 
 
 def _mismatch(header: list[str]) -> str:
@@ -106,51 +94,6 @@ def test_a_refused_value_is_cut_to_a_readable_length() -> None:
     with pytest.raises(ValueOutOfRange) as refused:
         check_numbers(fields(encounter_id="9" * 100_000), 1, "some.csv")
     assert len(str(refused.value)) < 200
-
-
-def test_a_valid_encounter_has_no_violations() -> None:
-    assert violations(encounter()) == []
-
-
-@pytest.mark.parametrize("name", ONE_OF)
-def test_a_category_outside_its_list_is_a_violation_that_names_the_column_and_the_value(name: str) -> None:
-    (found,) = violations(encounter(**{name: "Perhaps"}))
-    assert found.startswith(f"{name}: 'Perhaps' is not one of ")
-
-
-@pytest.mark.parametrize("name", ONE_OF)
-def test_every_value_of_a_category_is_valid(name: str) -> None:
-    rule = COLUMNS[name]
-    assert isinstance(rule, OneOf)
-    assert [violations(encounter(**{name: value})) for value in rule.values] == [[]] * len(rule.values)
-
-
-@pytest.mark.parametrize("name", ONE_OF)
-def test_the_missing_marker_is_no_value_of_a_category(name: str) -> None:
-    assert len(violations(encounter(**{name: "?"}))) == 1
-
-
-@pytest.mark.parametrize("name", TEXT)
-def test_the_missing_marker_is_valid_text(name: str) -> None:
-    assert violations(encounter(**{name: "?"})) == []
-
-
-@pytest.mark.parametrize("name", TEXT)
-def test_empty_and_too_long_texts_are_violations(name: str) -> None:
-    rule = COLUMNS[name]
-    assert isinstance(rule, Text)
-    assert violations(encounter(**{name: ""})) == [f"{name}: 0 characters, not 1 to {rule.longest}"]
-    assert violations(encounter(**{name: "x" * rule.longest})) == []
-    assert len(violations(encounter(**{name: "x" * (rule.longest + 1)}))) == 1
-
-
-def test_not_measured_is_a_category_and_no_missing_value() -> None:
-    assert violations(encounter(max_glu_serum="None", A1Cresult="None")) == []
-
-
-def test_every_broken_rule_of_a_row_is_told() -> None:
-    found = violations(encounter(gender="?", age="55", readmitted="YES"))
-    assert [sentence.partition(":")[0] for sentence in found] == ["gender", "age", "readmitted"]
 
 
 @pytest.mark.parametrize(

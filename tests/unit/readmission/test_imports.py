@@ -1,19 +1,22 @@
-"""What importing the serving side brings with it: cold starts pay for every package."""
+"""What importing a side of the package brings with it: cold starts pay for every package, and a layer lacks some."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-HEAVY = ("boto3", "numpy", "sklearn", "pandas", "mlflow", "pg8000")
-PREDICT = Path(__file__).parents[3] / "functions" / "predict"
+TRAINING = ("numpy", "sklearn", "pandas", "pandera", "mlflow")
+HEAVY = ("boto3", "pg8000", *TRAINING)
+ROOT = Path(__file__).parents[3]
+PATHS = (ROOT / "functions" / "predict", ROOT / "layers" / "readmission" / "src")
 ENVIRONMENT = {
     "MLFLOW_TRACKING_URI": "http://mlflow.example",
     "MODEL_NAME": "readmission",
-    "PYTHONPATH": str(PREDICT),
+    "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
 }
 # The module looks for a model and finds no network, and goes on without one.
 PROGRAM = """
@@ -28,9 +31,22 @@ json.dump(sorted(sys.modules), sys.stderr)
 """
 
 
-@pytest.mark.parametrize("module", ["readmission.serving.api", "app"], ids=["serving.api", "functions/predict"])
-def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) -> None:
+def _imported_by(module: str, among: Sequence[str]) -> list[str]:
     program = PROGRAM.format(module=module)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | ENVIRONMENT
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert [name for name in json.loads(done.stderr) if name in HEAVY] == []
+    return [name for name in json.loads(done.stderr) if name in among]
+
+
+@pytest.mark.parametrize("module", ["readmission.serving.api", "app"], ids=["serving.api", "functions/predict"])
+def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) -> None:
+    assert _imported_by(module, HEAVY) == []
+
+
+@pytest.mark.parametrize("module", ["batches", "check", "ingest", "migrations"])
+def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module: str) -> None:
+    assert _imported_by(f"readmission.{module}", TRAINING) == []
+
+
+def test_cleaning_imports_neither_scikit_learn_nor_mlflow() -> None:
+    assert _imported_by("readmission.clean", ("pandas", "pandera", "sklearn", "mlflow")) == ["pandas", "pandera"]

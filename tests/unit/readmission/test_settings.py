@@ -3,7 +3,14 @@ from typing import Any
 
 import pytest
 from readmission.errors import ConfigurationError
-from readmission.settings import DatabaseSettings, ModelSettings, ServingSettings, data_bucket, default_source
+from readmission.settings import (
+    DatabaseSettings,
+    ModelSettings,
+    ServingSettings,
+    data_bucket,
+    default_source,
+    max_invalid_share,
+)
 
 ENVIRONMENT = {
     "DATABASE_SECRET": "readmission/database",
@@ -13,6 +20,7 @@ ENVIRONMENT = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     "MODEL_NAME": "readmission",
     "MODEL_REFRESH_SECONDS": "2.5",
+    "MAX_INVALID_SHARE": "0.1",
 }
 
 
@@ -22,6 +30,7 @@ def test_all_settings_are_read() -> None:
     assert ServingSettings.from_environment(ENVIRONMENT) == ServingSettings(model, 2.5)
     assert data_bucket(ENVIRONMENT) == "bucket"
     assert default_source(ENVIRONMENT) == "synthetic"
+    assert max_invalid_share(ENVIRONMENT) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,21 @@ def test_an_unknown_tls_mode_is_named(value: str) -> None:
 def test_a_wrong_number_of_seconds_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MODEL_REFRESH_SECONDS .*{value!r}"):
         ServingSettings.from_environment(ENVIRONMENT | {"MODEL_REFRESH_SECONDS": value})
+
+
+@pytest.mark.parametrize("value", ["", "2 %", "-0.01", "1.01", "nan"])
+def test_a_wrong_share_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"MAX_INVALID_SHARE .*{value!r}"):
+        max_invalid_share({"MAX_INVALID_SHARE": value})
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_no_row_or_every_row_may_be_invalid(value: str) -> None:
+    assert max_invalid_share({"MAX_INVALID_SHARE": value}) == int(value)
+
+
+def test_one_row_in_fifty_may_be_invalid_unless_told_otherwise() -> None:
+    assert max_invalid_share({}) == 0.02
 
 
 @pytest.mark.parametrize("value", ["mlflow", "mlflow:5000", "sqlite:///mlflow.db", "file:///tmp/mlruns", "/mlruns"])

@@ -54,12 +54,15 @@ PAYLOADS = {
     "Plan": (payloads.PlanEvent, payloads.Plan),
     "Ingest": (payloads.BatchEvent, payloads.IngestResult),
     "Clean": (payloads.BatchEvent, payloads.CleanResult),
+    "Check data": (payloads.CheckEvent, payloads.CheckResult),
     "Train": (payloads.TrainEvent, payloads.TrainResult),
     "Report": (payloads.PlotsEvent, payloads.ReportResult),
     "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
     "Model card": (payloads.CardEvent, payloads.ReportResult),
 }
 REPORTS = ("Report", "Model card")
+# Tasks that are no step of their own, with their function: a run can neither start at them nor stop after them.
+FOLDERS = {"Check data": "check", **dict.fromkeys(REPORTS, "report")}
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -78,7 +81,7 @@ def _successors(state: Any) -> set[str]:
 
 
 def test_the_tasks_are_the_steps_and_their_plan() -> None:
-    assert [name.lower() for name in TASKS if name not in REPORTS] == ["plan", *payloads.STEPS]
+    assert [name.lower() for name in TASKS if name not in FOLDERS] == ["plan", *payloads.STEPS]
 
 
 def test_every_training_and_every_promotion_is_reported() -> None:
@@ -86,8 +89,12 @@ def test_every_training_and_every_promotion_is_reported() -> None:
     assert [state["Next"] for state in (train, STATES["Promote"])] == list(REPORTS)
 
 
-@pytest.mark.parametrize("name", REPORTS)
-def test_a_report_passes_on_what_it_got(name: str) -> None:
+def test_what_was_cleaned_is_checked_before_the_run_stops_or_trains() -> None:
+    assert [STATES[name]["Next"] for name in ("Clean batches", "Check data")] == ["Check data", "After clean"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_report_or_check_passes_on_what_it_got(name: str) -> None:
     assert STATES[name]["ResultPath"] is None
 
 
@@ -176,8 +183,7 @@ def _function(task: str) -> str:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_calls_the_function_of_its_name(name: str) -> None:
-    folder = "report" if name in REPORTS else name.lower()
-    assert RESOURCES[_function(name)]["Properties"]["CodeUri"] == f"functions/{folder}"
+    assert RESOURCES[_function(name)]["Properties"]["CodeUri"] == f"functions/{FOLDERS.get(name, name.lower())}"
 
 
 @pytest.mark.parametrize("name", TASKS)

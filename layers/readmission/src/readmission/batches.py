@@ -72,9 +72,14 @@ def plan(event: PlanEvent, request: PipelineRequest, source: str, bucket: str, s
     )
 
 
+def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
+    """The run's manifest. Raises `BatchMissing`."""
+    return cast(Manifest, json.loads(_get(bucket, key, s3)))
+
+
 def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> tuple[Manifest, Batch]:
     """The run's manifest and its batch of that number. Raises `BatchMissing`."""
-    manifest = cast(Manifest, json.loads(_get(bucket, manifest_key, s3)))
+    manifest = read_manifest(bucket, manifest_key, s3)
     for batch in manifest["batches"]:
         if batch["number"] == number:
             return manifest, batch

@@ -1,16 +1,17 @@
 """From raw rows to the typed rows that the models learn from; what breaks a rule goes to quarantine, with the rule."""
 
-import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import pandas as pd
 from pg8000.native import Connection
 
+from readmission import data_report, quality
 from readmission.batches import read_batch
-from readmission.contract import NAMES, sql_name, violations
+from readmission.contract import NAMES, sql_name
 from readmission.database import Rows, transaction
-from readmission.features import INPUTS, fields_of, inputs_of
+from readmission.features import STORED, fields_of, inputs_of
 from readmission.payloads import BatchEvent, CleanResult
 
 if TYPE_CHECKING:
@@ -21,21 +22,22 @@ _READ: Final = f"""
     COPY (
         SELECT {", ".join(_LINEAGE)}, {", ".join(map(sql_name, NAMES))} FROM diabetes_raw
         WHERE batch_id = ANY (string_to_array(current_setting('readmission.batches'), ','))
+        -- as in _MERGE: of two rows of an encounter the last counts
+        ORDER BY delivered_at, row_number, row_hash DESC
     ) TO STDOUT WITH (FORMAT csv)
 """
-# The history is no column: the view `encounters` makes it from a patient's other rows.
-_INPUTS: Final = tuple(name for name in INPUTS if not name.startswith(("last_", "prior_", "same_")))
 _CLEAN: Final = (
     "data_kind",
     "split",
     "row_hash",
+    "batch_id",
     "delivered_at",
     "row_number",
     "encounter_id",
     "patient_nbr",
     "race",
     "gender",
-    *_INPUTS,
+    *STORED,
     "readmitted",
 )
 _KEY: Final = ("data_kind", "encounter_id")
@@ -63,21 +65,25 @@ _WITHDRAW: Final = """
 
 
 def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, target: Connection) -> CleanResult:
-    """Clean the batch's raw rows into `target` (database `clean`), all or nothing; doing it again changes nothing."""
+    """Clean the batch's raw rows into `target` (database `clean`), all or nothing; doing it again changes nothing.
+
+    Raises `CleanRowInvalid` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
+    """
     _, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     cleaned, rejected = Rows(), Rows()
-    for row in _raw_rows(raw, batch["batch_ids"]):
-        if broken := violations(row):
-            row["reason"] = "; ".join(broken)
-            rejected.add(row[name] for name in _QUARANTINE)
-        else:
-            fields = {**row, **inputs_of(fields_of(row))}
-            cleaned.add(fields[name] for name in _CLEAN)
+    reports: dict[str, data_report.Report] = {}
+    table = _raw_rows(raw, batch["batch_ids"])
+    for batch_id in batch["batch_ids"]:
+        rows = table[table["batch_id"] == batch_id].reset_index(drop=True)
+        broken = quality.broken_rules(rows)
+        reports[batch_id] = quality.report_of(rows, broken)
+        _sort_out(rows, quality.reasons(broken), batch_id, cleaned, rejected)
     with transaction(target):
         _stage(target, "cleaned", "diabetes_clean", _CLEAN, cleaned)
         _stage(target, "rejected", "quarantine", _QUARANTINE, rejected)
         for statement in (_MERGE, _RELEASE, _MERGE_QUARANTINE, _WITHDRAW):
             target.run(statement)
+        data_report.save(target, reports)
     return CleanResult(
         batch=batch["number"],
         rows=cleaned.count + rejected.count,
@@ -86,15 +92,31 @@ def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, targe
     )
 
 
-def _raw_rows(raw: Connection, batch_ids: list[str]) -> Iterator[dict[str, str]]:
+def _sort_out(rows: pd.DataFrame, reasons: dict[int, str], batch_id: str, cleaned: Rows, rejected: Rows) -> None:
+    """Add each of the batch's rows to one of the two, those with a reason to `rejected`."""
+    checked: list[Sequence[object]] = []
+    names = list(rows.columns)
+    for place, values in enumerate(rows.itertuples(index=False, name=None)):
+        row = dict(zip(names, values, strict=True))
+        if place in reasons:
+            row["reason"] = reasons[place]
+            rejected.add(row[name] for name in _QUARANTINE)
+        else:
+            fields = {**row, **inputs_of(fields_of(row))}
+            cleaned.add(fields[name] for name in _CLEAN)
+            checked.append([fields[name] for name in quality.CLEAN_COLUMNS])
+    quality.check_clean(checked, batch_id)
+
+
+def _raw_rows(raw: Connection, batch_ids: list[str]) -> pd.DataFrame:
+    """The batches' rows, texts all."""
     text = io.BytesIO()
     with transaction(raw):
         raw.run("SELECT set_config('readmission.batches', :ids, true)", ids=",".join(batch_ids))
         raw.run(_READ, stream=text)
     text.seek(0)
-    names = (*_LINEAGE, *NAMES)
-    for row in csv.reader(io.TextIOWrapper(text, "utf-8", newline="")):
-        yield dict(zip(names, row, strict=True))
+    # As objects, not pandas' texts: these differ with and without pyarrow, which the function has not.
+    return pd.read_csv(text, header=None, names=[*_LINEAGE, *NAMES], dtype=object, keep_default_na=False)
 
 
 def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: Rows) -> None:

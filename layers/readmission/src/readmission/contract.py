@@ -20,12 +20,30 @@ class Whole:
     low: int
     high: int
 
+    @property
+    def wanted(self) -> str:
+        return f"a whole number from {self.low} to {self.high}"
+
+    def allows(self, value: str) -> bool:
+        """Whether the text is such a number: of ASCII digits alone."""
+        return value.isascii() and value.isdigit() and len(value) < 20 and self.low <= int(value) <= self.high
+
+    def complaint(self, value: str) -> str:
+        return f"{value[:40]!r} is not {self.wanted}"
+
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
     """One of a fixed set of values; `MISSING` counts only where it is listed."""
 
     values: frozenset[str]
+
+    @property
+    def wanted(self) -> str:
+        return f"one of {', '.join(sorted(self.values))}"
+
+    def complaint(self, value: str) -> str:
+        return f"{value[:40]!r} is not {self.wanted}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +52,15 @@ class Text:
 
     longest: int
 
+    @property
+    def wanted(self) -> str:
+        return f"1 to {self.longest} characters"
 
+    def complaint(self, value: str) -> str:
+        return f"{len(value)} characters, not 1 to {self.longest}"
+
+
+# Each tells what is `wanted` of a value, and makes the `complaint` about one that is not.
 type Rule = Whole | OneOf | Text
 
 _IDENTIFIER = Whole(1, 2**63 - 1)
@@ -134,24 +160,8 @@ def check_numbers(row: Sequence[str], row_number: int, where: str) -> None:
     """Raise `ValueOutOfRange` for the first numeric field of `row` that is no whole number in its range.
 
     `row` holds the contract's 50 fields in order. Such a field means that the export is broken, so the batch is
-    refused whole; what is readable but invalid is `violations`' matter.
+    refused whole; what is readable but invalid is `quality`'s matter.
     """
     for index, name, rule in _WHOLE:
-        value = row[index]
-        if not (value.isascii() and value.isdigit() and len(value) < 20 and rule.low <= int(value) <= rule.high):
-            raise ValueOutOfRange(
-                f"{where}, row {row_number}, column {name!r}: {value[:40]!r} is not a whole number"
-                f" from {rule.low} to {rule.high}"
-            )
-
-
-def violations(row: Mapping[str, str]) -> list[str]:
-    """What keeps a readable row out of the clean table: one sentence for each broken rule, none when it is valid."""
-    found = []
-    for name, rule in COLUMNS.items():
-        value = row[name]
-        if isinstance(rule, OneOf) and value not in rule.values:
-            found.append(f"{name}: {value[:40]!r} is not one of {', '.join(sorted(rule.values))}")
-        elif isinstance(rule, Text) and not 0 < len(value) <= rule.longest:
-            found.append(f"{name}: {len(value)} characters, not 1 to {rule.longest}")
-    return found
+        if not rule.allows(row[index]):
+            raise ValueOutOfRange(f"{where}, row {row_number}, column {name!r}: {rule.complaint(row[index])}")

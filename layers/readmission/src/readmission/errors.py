@@ -49,8 +49,16 @@ class ValueOutOfRange(ReadmissionError):
     """A numeric field is no whole number or outside its range; the message names row, column and value."""
 
 
+class CleanRowInvalid(ReadmissionError):
+    """A row that was made for the clean table breaks the clean rows' schema: a bug, not bad data."""
+
+
+class TooManyInvalidRows(ReadmissionError):
+    """More of a run's rows are in quarantine than may be; the message tells the share and the most frequent rules."""
+
+
 class BatchMissing(ReadmissionError):
-    """A manifest or batch that this run should have written is not in S3."""
+    """A manifest or batch that this run should have written is not in S3, or the report of one not in Postgres."""
 
 
 class NoTrainingData(ReadmissionError):

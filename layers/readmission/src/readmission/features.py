@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from readmission import icd9
-from readmission.contract import AGES, COLUMNS, DRUGS, MISSING, Rule, Whole
+from readmission.contract import AGES, COLUMNS, DRUGS, MISSING, OneOf, Rule, Whole
 
 _AGE: Final = {age: 10 * decade + 5 for decade, age in enumerate(AGES)}
 _MAX_GLU_SERUM: Final = {"None": 0, "Norm": 1, ">200": 2, ">300": 3}
@@ -100,6 +100,16 @@ NUMBERS: Final = (
     "same_diag_1_category",
 )
 INPUTS: Final = (*NUMBERS, *CATEGORIES)
+
+# The inputs that an encounter's own row makes, with what they may be. The history is made of the patient's other rows
+# when it is asked for (the view `encounters`), so that it is never out of date.
+STORED: Final[Mapping[str, Rule]] = {
+    **FEATURES,
+    **{name: rule for name, rule in OPTIONAL.items() if name not in _DIAGNOSES},
+    **dict.fromkeys(icd9.COMORBIDITIES, Whole(0, 1)),
+    **{f"{name}_category": COLUMNS[name] for name in _DIAGNOSES},
+    **{f"{name}_group": OneOf(frozenset({MISSING, *icd9.GROUPS})) for name in _DIAGNOSES},
+}
 
 
 def features_of(row: Mapping[str, str]) -> dict[str, int]:

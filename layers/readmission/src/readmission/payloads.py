@@ -75,6 +75,20 @@ class CleanResult(TypedDict):
     quarantined: int
 
 
+class CheckEvent(TypedDict):
+    """What *check* gets once every batch is clean."""
+
+    manifest: str
+
+
+class CheckResult(TypedDict):
+    """Of all batches of the run."""
+
+    rows: int
+    cleaned: int
+    quarantined: int
+
+
 class TrainEvent(TypedDict):
     run_id: str
     data_kind: DataKind

@@ -53,6 +53,18 @@ def default_source(environment: Mapping[str, str] = os.environ) -> str:
     return _required(environment, "DEFAULT_SOURCE")
 
 
+def max_invalid_share(environment: Mapping[str, str] = os.environ) -> float:
+    """The largest share of a run's rows, 0 to 1, that may be in quarantine."""
+    text = environment.get("MAX_INVALID_SHARE", "0.02")
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"the environment variable MAX_INVALID_SHARE is no share from 0 to 1: {text!r}")
+    return share
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """Where models are tracked and registered, and under which name."""

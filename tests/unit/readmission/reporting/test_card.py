@@ -53,6 +53,37 @@ def test_the_card_says(form: Form, what: str) -> None:
     assert what in form(FACTS, document(), DECISION)
 
 
+REPORT = {
+    "total": {
+        "rows": 12_345,
+        "quarantined": 60,
+        "quarantined_share": 0.00486,
+        "rules": {"a": 1, "b": 50, "c": 9, "d": 2},
+    },
+    "batches": {"one": {}, "two": {}},
+}
+
+
+@each
+def test_the_card_says_how_the_data_kept_to_its_contract(form: Form) -> None:
+    text = form(replace(FACTS, data_report=REPORT), document(), DECISION)
+    assert "12,345 rows in 2 batches, 60 of them (0.5%) in quarantine" in text
+    assert text.index("b: 50 rows") < text.index("c: 9 rows") < text.index("d: 2 rows")
+    assert "a: 1 rows" not in text
+
+
+@each
+def test_the_card_of_a_run_without_a_data_report_says_nothing_of_it(form: Form) -> None:
+    assert "in quarantine" not in form(FACTS, document(), DECISION)
+
+
+@each
+def test_data_without_invalid_rows_has_no_rules_to_tell(form: Form) -> None:
+    total = REPORT["total"] | {"quarantined": 0, "rules": {}}
+    text = form(replace(FACTS, data_report=REPORT | {"total": total}), document(), DECISION)
+    assert "0 of them" in text and "Most often broken" not in text
+
+
 @each
 def test_synthetic_data_is_said_before_everything_else_and_again(form: Form) -> None:
     text = form(replace(FACTS, data_kind="synthetic"), document(), DECISION)

@@ -109,6 +109,13 @@ def test_the_card_becomes_two_artifacts_and_the_versions_description(mlflow: Mlf
     assert "Model card: readmission, version 3" in mlflow.description and len(mlflow.description) <= 5000
 
 
+def test_the_card_says_what_the_runs_data_report_says(mlflow: Mlflow) -> None:
+    total = {"rows": 1_234, "quarantined": 0, "quarantined_share": 0.0, "rules": {}}
+    mlflow.artifacts["1/r1/artifacts/data_report.json"] = json.dumps({"total": total, "batches": {}}).encode()
+    write_card(CARD, _settings(mlflow))
+    assert "1,234 rows in 0 batches" in mlflow.artifacts["1/r1/artifacts/model_card.md"].decode()
+
+
 def test_reporting_again_changes_nothing(mlflow: Mlflow) -> None:
     write_plots(PLOTS, _settings(mlflow))
     write_card(CARD, _settings(mlflow))

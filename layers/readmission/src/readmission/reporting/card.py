@@ -30,6 +30,7 @@ _OF_CALIBRATION: Final = (
     ("calibration_intercept", "calibration intercept (best 0)"),
     ("ece", "expected calibration error"),
 )
+_RULES_TOLD: Final = 3
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
@@ -50,6 +51,7 @@ class Facts:
     created: datetime
     tags: Mapping[str, str]
     params: Mapping[str, str]
+    data_report: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +177,24 @@ def _data(facts: Facts, evaluation: Mapping[str, Any]) -> list[Block]:
         Text(source),
         Table(("Split", "Stays", "Patients", *(names.get(name, name) for name in classes)), rows),
         Text("Splits are by patient, by a hash of the patient's number: no patient is in two."),
+        *_quality(facts.data_report),
     ]
     return [*blocks, Text("Excluded:"), Items(tuple(excluded))] if excluded else blocks
+
+
+def _quality(report: Mapping[str, Any] | None) -> list[Block]:
+    """How the batches kept to the data contract; nothing of a run of an earlier release."""
+    if report is None:
+        return []
+    total = report["total"]
+    text = (
+        f"Checked against the data contract: {total['rows']:,} rows in {len(report['batches']):,} batches,"
+        f" {total['quarantined']:,} of them ({_percent(total['quarantined_share'])}) in quarantine."
+    )
+    most_first = sorted(total["rules"].items(), key=lambda one: -one[1])
+    rules = tuple(f"{rule}: {count:,} rows" for rule, count in most_first[:_RULES_TOLD])
+    blocks: list[Block] = [Text(text)]
+    return [*blocks, Text("Most often broken:"), Items(rules)] if rules else blocks
 
 
 def _counted(size: Mapping[str, Any], name: str) -> str:

@@ -41,6 +41,7 @@ def write_card(event: CardEvent, settings: ModelSettings) -> ReportResult:
         created=card.moment(version.created),
         tags=run.tags,
         params=run.params,
+        data_report=tracking.data_report(run.id),
     )
     decision = card.Decision(promotion["decision"], promotion["reason"], promotion["production_version"])
     tracking.write(run, card.MARKDOWN_ARTIFACT, card.markdown(facts, evaluation, decision).encode())

@@ -12,6 +12,7 @@ from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUn
 from readmission.settings import ModelSettings
 
 EVALUATION_ARTIFACT: Final = "evaluation.json"
+DATA_REPORT_ARTIFACT: Final = "data_report.json"
 _TIMEOUT_SECONDS: Final = 30
 _SCHEME: Final = "mlflow-artifacts"
 
@@ -70,14 +71,23 @@ class Tracking:
 
     def evaluation(self, run_id: str) -> dict[str, Any]:
         """The run's evaluation document. Raises `EvaluationMissing` when it has none."""
-        # Asked first: for an artifact that is not there MLflow answers as for a store that fails.
-        listed = json.loads(self._ask("GET", "api/2.0/mlflow/artifacts/list", {"run_id": run_id}))
-        if EVALUATION_ARTIFACT not in [file["path"] for file in listed.get("files", [])]:
+        document = self._document(run_id, EVALUATION_ARTIFACT)
+        if document is None:
             raise EvaluationMissing(
                 f"the MLflow run {run_id} has no {EVALUATION_ARTIFACT}; run the pipeline from 'train'"
             )
-        query = {"path": EVALUATION_ARTIFACT, "run_uuid": run_id}
-        document: dict[str, Any] = json.loads(self._ask("GET", "get-artifact", query))
+        return document
+
+    def data_report(self, run_id: str) -> dict[str, Any] | None:
+        """The report on the data that the run learned from; none of a run of an earlier release."""
+        return self._document(run_id, DATA_REPORT_ARTIFACT)
+
+    def _document(self, run_id: str, path: str) -> dict[str, Any] | None:
+        # Asked first: for an artifact that is not there MLflow answers as for a store that fails.
+        listed = json.loads(self._ask("GET", "api/2.0/mlflow/artifacts/list", {"run_id": run_id}))
+        if path not in [file["path"] for file in listed.get("files", [])]:
+            return None
+        document: dict[str, Any] = json.loads(self._ask("GET", "get-artifact", {"path": path, "run_uuid": run_id}))
         return document
 
     def write(self, run: Run, path: str, content: bytes) -> None:

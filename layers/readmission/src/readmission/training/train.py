@@ -1,5 +1,6 @@
 """Training one family: fit, evaluate, export, prove the export, and log it all to one MLflow run."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from mlflow.models import infer_signature
 from pg8000.native import Connection
 from sklearn.pipeline import Pipeline
 
+from readmission import data_report
 from readmission.code_version import code_version
 from readmission.contract import CLASSES
 from readmission.features import INPUTS
@@ -47,6 +49,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=event["model"], tags=tags) as run:
             _fit_and_log(event, parts, dataset.excluded(clean, event["data_kind"]))
+            _log_data_report(data_report.of_clean_rows(clean, event["data_kind"]))
         return TrainResult(model=event["model"], mlflow_run_id=run.info.run_id)
 
 
@@ -89,6 +92,12 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: 
     }
     # Behind the model, for which MLflow would ask for every metric of the run one by one.
     mlflow.log_metrics(figures, model_id=model_id)
+
+
+def _log_data_report(reports: Mapping[str, data_report.Report]) -> None:
+    """What the batches that the rows are from held, and how they kept to the data contract."""
+    mlflow.log_dict(data_report.document(reports), data_report.ARTIFACT)
+    mlflow.log_metrics(data_report.metrics(reports))
 
 
 def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> dict[str, Any]:
