@@ -110,6 +110,7 @@ class _Splits:
         self.masks = [0]
         self.missing = 0
         for threshold, mask, missing_left in sorted(nodes):
+            # One mask for all nodes of a threshold: each is as long as all lanes together.
             if not self.thresholds or threshold > self.thresholds[-1]:
                 self.thresholds.append(threshold)
                 self.masks.append(self.masks[-1])

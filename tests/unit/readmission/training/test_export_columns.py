@@ -252,8 +252,11 @@ def test_a_forests_leaves_are_counts_and_its_thresholds_short() -> None:
 
 
 def test_a_forest_with_weights_that_are_no_counts_is_exported_exactly() -> None:
-    forest = RandomForestClassifier(n_estimators=10, min_samples_leaf=3, class_weight="balanced", random_state=1)
-    assert _difference(_fitted(_columns(), forest), _table(500, seed=14)) <= 1e-14
+    forest = RandomForestClassifier(10, min_samples_leaf=3, class_weight="balanced", bootstrap=False, random_state=1)
+    pipeline = _fitted(_columns(), forest)
+    weights = [weight for tree in forest.estimators_ for weight in tree.tree_.weighted_n_node_samples.tolist()]
+    assert not all(map(float.is_integer, weights))
+    assert _difference(pipeline, _table(500, seed=14)) <= 1e-14
 
 
 @pytest.mark.parametrize("leaves", [2, 8, 9, 31, 200])
