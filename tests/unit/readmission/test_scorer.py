@@ -115,6 +115,8 @@ def test_an_indicator_is_1_for_a_missing_number_and_0_for_any_other(kind: str) -
     inputs = [{"name": "a", "kind": "number", "missing": [7.0, 1.0]}, *numbers("b")]
     scorer = Scorer(document(_asks(1, 0.5, kind), inputs=inputs))
     assert [_side(scorer, value, 0) for value in (None, 7.0, 0)] == ["right", "left", "left"]
+    scorer = Scorer(document(_asks(1, -0.5, kind), inputs=inputs))
+    assert [_side(scorer, value, 0) for value in (None, 7.0, 0)] == ["right", "right", "right"]
     # The next input's column comes behind the indicator's.
     scorer = Scorer(document(_asks(2, 0.5, kind), inputs=inputs))
     assert [_side(scorer, None, value) for value in (0, 1)] == ["left", "right"]

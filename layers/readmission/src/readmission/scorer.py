@@ -77,8 +77,9 @@ class Scorer:
         """The probability of each class for one row of `features`; they sum to 1.
 
         A number that is None or NaN is missing. A category that training has not seen is `unseen`; None is the
-        category "?". Infinite numbers are the caller's to refuse. Raises ValueError for a row of another length or a
-        missing number that the model has no value for, and TypeError for text in a number's place.
+        category "?". Infinite numbers are the caller's to refuse. Raises `ScorerInvalid` when a number is missing for
+        which a linear model has no value, ValueError for a row of another length, and TypeError for text in place of
+        a number that the model asks for.
         """
         return self._evaluate(row)
 
@@ -109,6 +110,7 @@ class _Splits:
         self.masks = [0]
         self.missing = 0
         for threshold, mask, missing_left in sorted(nodes):
+            # One mask for all nodes of a threshold: each is as long as all lanes together.
             if not self.thresholds or threshold > self.thresholds[-1]:
                 self.thresholds.append(threshold)
                 self.masks.append(self.masks[-1])
@@ -226,7 +228,7 @@ def _linear(inputs: list[_Input], model: dict[str, Any], _classes: int) -> _Eval
         scaled = [(value - m) / s for value, m, s in zip(encode(row), mean, scale, strict=True)]
         scores = [sum(map(mul, weights, scaled)) + intercept for weights, intercept in lines]
         if not isfinite(sum(scores)):
-            raise ValueError("a number is missing for which the model has no value, or is too large")
+            raise ScorerInvalid("the scorer has no value for a missing number, or a number is too large for it")
         return _softmax(scores)
 
     return evaluate

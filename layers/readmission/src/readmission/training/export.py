@@ -37,12 +37,13 @@ def document_of(pipeline: Pipeline, features: Sequence[str]) -> dict[str, Any]:
     """
     *before, model = (step for _, step in pipeline.steps)
     block = _encoding(_active(before), list(features))
+    described = _model(model, block)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "inputs": block.inputs,
         "classes": [str(name) for name in pipeline.classes_],
-        "model": _model(model, block),
+        "model": described,
     }
 
 
@@ -242,12 +243,13 @@ def _forest_tree(tree: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
 
     Both are a fraction as long as the shares and thresholds of 64 bits, and say the same.
     """
+    leaf = tree.children_left < 0
     shares = tree.value[:, 0, :]
     weights = np.rint(shares * tree.weighted_n_node_samples[:, np.newaxis])
     counted = np.array_equal(weights / weights.sum(axis=1, keepdims=True), shares)
     return _tree(
-        leaf=tree.children_left < 0,
-        column=column_of[tree.feature],
+        leaf=leaf,
+        column=column_of[np.where(leaf, 0, tree.feature)],
         threshold=_rounded_down(tree.threshold),
         missing_left=tree.missing_go_to_left,
         left=tree.children_left,
