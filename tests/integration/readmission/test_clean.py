@@ -5,7 +5,7 @@ from pg8000.native import Connection
 from readmission import clean, data_report
 from readmission.contract import NAMES
 from readmission.errors import CleanRowInvalid
-from readmission.features import FEATURES, features_of
+from readmission.features import FEATURES, features_of, fields_of
 from readmission.splits import split_of
 
 from tests.integration.readmission.conftest import Stores, changed, manifest_of
@@ -211,7 +211,7 @@ def test_a_clean_row_that_breaks_its_schema_fails_the_batch_and_nothing_of_it_is
     rows[3] = changed(rows[3], age="?")
     planned = stores.deliver(rows)
     stores.ingest(planned)
-    monkeypatch.setattr(clean, "features_of", lambda row: features_of(row) | {"age_numeric": 555})
+    monkeypatch.setattr(clean, "fields_of", lambda row: fields_of(row) | {"age_numeric": 555})
     with pytest.raises(CleanRowInvalid, match="age_numeric: 555: not a whole number from 0 to 120"):
         stores.tidy(planned)
     assert _content(stores.clean) == [[], [], []]

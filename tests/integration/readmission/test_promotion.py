@@ -10,7 +10,7 @@ from pg8000.exceptions import DatabaseError
 from readmission import settings
 from readmission.database import connect
 from readmission.errors import InvalidRequest, ModelUnavailable, NoCandidates, TrackingUnavailable
-from readmission.features import FEATURES
+from readmission.features import FEATURES, INPUTS
 from readmission.payloads import TrainResult
 from readmission.scorer import load
 from readmission.training import comparison, ledger, production
@@ -55,7 +55,7 @@ def test_serving_finds_the_promoted_version_and_its_scorer(models: Models) -> No
     version = models.registry.production()
     assert (version.number, version.run_id, version.data_kind) == ("1", trained["mlflow_run_id"], "synthetic")
     scorer = load(models.registry.scorer_document(version), version.scorer_sha256)
-    assert scorer.features == tuple(FEATURES)
+    assert scorer.features == INPUTS
 
 
 def test_the_best_by_validation_is_the_one_registered(models: Models) -> None:

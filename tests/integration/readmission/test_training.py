@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 from readmission.errors import NoTrainingData, TrackingUnavailable
-from readmission.features import FEATURES
+from readmission.features import INPUTS
 from readmission.scorer import load
 from readmission.settings import ModelSettings
 from readmission.training import dataset
@@ -51,7 +51,7 @@ def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: M
     assert low < run.data.metrics["test_auc_any"] < high
     assert run.outputs is not None
     info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
-    assert [column.name for column in info.signature.inputs] == list(FEATURES)
+    assert [column.name for column in info.signature.inputs] == list(INPUTS)
     assert info.saved_input_example_info is not None
 
 

@@ -56,7 +56,7 @@ class Fitted:
 @pytest.fixture(scope="module", params=FAMILIES)
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     features = _table(900, seed=1)
-    pipeline = families.FAMILIES[request.param]().fit(features, _target(features))
+    pipeline = families.FAMILIES[request.param](NAMES).fit(features, _target(features))
     document = export.document_of(pipeline, NAMES)
     content = export.to_json(document)
     return Fitted(pipeline, document, load(content, digest(content)))
@@ -148,7 +148,7 @@ def test_the_proof_finds_the_difference_in_a_false_one(fitted: Fitted) -> None:
 def test_a_constant_column_does_no_harm() -> None:
     features = _table(300, seed=12).assign(num_procedures=3.0)
     for family in FAMILIES:
-        pipeline = families.FAMILIES[family]().fit(features, _target(features))
+        pipeline = families.FAMILIES[family](NAMES).fit(features, _target(features))
         document = export.to_json(export.document_of(pipeline, NAMES))
         assert export.largest_difference(document, pipeline, _table(100, seed=13)) <= 1e-9
 
@@ -166,5 +166,5 @@ def test_a_document_with_a_number_that_json_lacks_is_refused() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_logged_parameters_are_the_models_own(family: Any) -> None:
-    pipeline = families.FAMILIES[family]()
+    pipeline = families.FAMILIES[family](NAMES)
     assert families.parameters(pipeline) == pipeline[-1].get_params()

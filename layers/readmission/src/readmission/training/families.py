@@ -13,6 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
@@ -30,14 +31,23 @@ def _columns(numbers: Any, columns: Sequence[str]) -> ColumnTransformer:
     """
     transformers: list[tuple[str, Any, list[str]]] = [("numbers", numbers, [n for n in NUMBERS if n in columns])]
     if categories := [name for name in CATEGORIES if name in columns]:
-        transformers.append(("categories", TargetEncoder(target_type="multiclass", random_state=_SEED), categories))
+        transformers.append(
+            (
+                "categories",
+                TargetEncoder(target_type="multiclass", cv=StratifiedKFold(5, shuffle=True, random_state=_SEED)),
+                categories,
+            )
+        )
     return ColumnTransformer(transformers)
 
 
 def _logistic_regression(columns: Sequence[str]) -> Pipeline:
     return Pipeline(
         [
-            ("columns", _columns(SimpleImputer(strategy="median", add_indicator=True), columns)),
+            (
+                "columns",
+                _columns(SimpleImputer(strategy="median", add_indicator=True), columns),
+            ),
             ("scaler", StandardScaler()),
             ("model", LogisticRegression(max_iter=1000)),
         ]
@@ -69,8 +79,9 @@ FAMILIES: Final[Mapping[Family, Callable[[Sequence[str]], Pipeline]]] = {
     "gradient_boosting": _gradient_boosting,
 }
 
-# The compiled trees, which skops cannot look into: trusted, since the run that saves them has just fitted them.
-TREES: Final = (
+# What skops cannot look into, the compiled trees above all: trusted, as the run that saves them has just fitted them.
+TRUSTED: Final = (
+    "numpy.dtype",
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
@@ -80,12 +91,14 @@ def fit(family: Family, features: pd.DataFrame, target: "pd.Series[str]") -> Pip
     """The family's pipeline, fitted on the training rows' columns.
 
     Where there is more than the 14 features, every row is learned from twice: whole, and with only those known. Without
-    the second copy a request of 14 features is forecast worse than by a model that knows no others.
+    the second copy a request of 14 features is forecast worse than by a model that knows no others. A number that is
+    known of no row is left out: there is nothing to learn from it, and boosting cannot bin it.
     """
+    known = [str(name) for name in features if features[name].notna().any()]
     if any(name not in FEATURES for name in features):
         features = pd.concat([features, masked(features)], ignore_index=True)
         target = pd.concat([target, target], ignore_index=True)
-    return FAMILIES[family](list(features.columns)).fit(features, target)
+    return FAMILIES[family](known).fit(features, target)
 
 
 def masked(features: pd.DataFrame) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:
         name="model",
         signature=infer_signature(example, pipeline.predict(example)),
         input_example=example,
-        skops_trusted_types=list(families.TREES),
+        skops_trusted_types=list(families.TRUSTED),
         # Named here: MLflow finds them out by loading the model in another process, which takes longer than the fit.
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
     )

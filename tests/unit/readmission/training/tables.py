@@ -1,0 +1,19 @@
+"""Synthetic encounters as `dataset.read` answers them, without a database; a patient's earlier stays stay unknown."""
+
+import pandas as pd
+from readmission import synthetic
+from readmission.contract import NAMES
+from readmission.features import CATEGORIES, INPUTS, NUMBERS, fields_of, inputs_of
+from readmission.splits import split_of
+
+
+def encounters(count: int, seed: int = 1) -> pd.DataFrame:
+    """So many rows: split, patient, groups, `INPUTS` and target."""
+    rows = [dict(zip(NAMES, row, strict=True)) for row in synthetic.rows(count, seed)]
+    table = pd.DataFrame([inputs_of(fields_of(row)) for row in rows], columns=list(INPUTS))
+    table = table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))
+    for name in ("race", "gender", "readmitted"):
+        table[name] = pd.Series([row[name] for row in rows], dtype="str")
+    table["patient_nbr"] = [int(row["patient_nbr"]) for row in rows]
+    table["split"] = pd.Series([split_of(row["patient_nbr"]) for row in rows], dtype="str")
+    return table
