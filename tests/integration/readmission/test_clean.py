@@ -124,12 +124,17 @@ def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(stores: Sto
 
 
 def test_of_two_versions_in_one_batch_the_earlier_goes_to_quarantine(stores: Stores, rows: list[list[str]]) -> None:
-    _, (result,) = stores.load([rows[0], rows[1], _corrected(rows[0])])
-    assert (result["cleaned"], result["quarantined"]) == (2, 1)
-    found = stores.clean.run("SELECT readmitted FROM diabetes_clean WHERE encounter_id = :id", id=int(rows[0][0]))
-    assert found == [[_corrected(rows[0])[-1]]]
-    assert stores.clean.run("SELECT row_number, reason FROM quarantine") == [
-        [1, f"encounter_id: {rows[0][0]} occurs again in row 3 of the same batch, which is the one that counts"]
+    corrected = [_corrected(row) for row in rows]
+    _, (result,) = stores.load([*rows, *corrected])
+    assert (result["cleaned"], result["quarantined"]) == (40, 40)
+    found = stores.clean.run("SELECT encounter_id, readmitted FROM diabetes_clean ORDER BY row_number")
+    assert found == [[int(row[0]), row[-1]] for row in corrected]
+    assert stores.clean.run("SELECT row_number, reason FROM quarantine ORDER BY row_number") == [
+        [
+            place,
+            f"encounter_id: {row[0]} occurs again in row {place + 40} of the same batch, which is the one that counts",
+        ]
+        for place, row in enumerate(rows, start=1)
     ]
 
 
