@@ -1,9 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pg8000.native import Connection
-from readmission import clean, data_report
+from readmission import clean, data_report, settings
 from readmission.contract import NAMES
+from readmission.database import connect
 from readmission.errors import CleanRowInvalid
 from readmission.features import FEATURES, features_of
 from readmission.splits import split_of
@@ -49,6 +52,24 @@ def test_cleaning_again_changes_nothing(stores: Stores, rows: list[list[str]]) -
     before = _content(stores.clean)
     assert stores.tidy(planned) == first
     assert _content(stores.clean) == before
+
+
+def test_cleaning_beside_itself_gives_the_same_data(stores: Stores, rows: list[list[str]]) -> None:
+    rows[3] = changed(rows[3], age="[200-210)")
+    planned = stores.deliver([*rows, _corrected(rows[0])], batch_size=15)
+    stores.ingest(planned)
+    stores.tidy(planned)
+    once = _content(stores.clean)
+    stores.clean.run("TRUNCATE diabetes_clean, quarantine, batch_report")
+    database = settings.DatabaseSettings.from_environment()
+
+    def again(_: int) -> None:
+        with connect("raw", database) as raw, connect("clean", database) as target:
+            replace(stores, raw=raw, clean=target).tidy(planned)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(again, range(4)))
+    assert _content(stores.clean) == once
 
 
 def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores: Stores, rows: list[list[str]]) -> None:
