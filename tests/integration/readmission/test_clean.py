@@ -1,9 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pg8000.native import Connection
-from readmission import clean, data_report
+from readmission import clean, data_report, settings
 from readmission.contract import NAMES
+from readmission.database import connect
 from readmission.errors import CleanRowInvalid
 from readmission.features import FEATURES, features_of, fields_of
 from readmission.splits import split_of
@@ -49,6 +52,24 @@ def test_cleaning_again_changes_nothing(stores: Stores, rows: list[list[str]]) -
     before = _content(stores.clean)
     assert stores.tidy(planned) == first
     assert _content(stores.clean) == before
+
+
+def test_cleaning_beside_itself_gives_the_same_data(stores: Stores, rows: list[list[str]]) -> None:
+    rows[3] = changed(rows[3], age="[200-210)")
+    planned = stores.deliver([*rows, _corrected(rows[0])], batch_size=15)
+    stores.ingest(planned)
+    stores.tidy(planned)
+    once = _content(stores.clean)
+    stores.clean.run("TRUNCATE diabetes_clean, quarantine, batch_report")
+    database = settings.DatabaseSettings.from_environment()
+
+    def again(_: int) -> None:
+        with connect("raw", database) as raw, connect("clean", database) as target:
+            replace(stores, raw=raw, clean=target).tidy(planned)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(again, range(4)))
+    assert _content(stores.clean) == once
 
 
 def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores: Stores, rows: list[list[str]]) -> None:
@@ -124,12 +145,17 @@ def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(stores: Sto
 
 
 def test_of_two_versions_in_one_batch_the_earlier_goes_to_quarantine(stores: Stores, rows: list[list[str]]) -> None:
-    _, (result,) = stores.load([rows[0], rows[1], _corrected(rows[0])])
-    assert (result["cleaned"], result["quarantined"]) == (2, 1)
-    found = stores.clean.run("SELECT readmitted FROM diabetes_clean WHERE encounter_id = :id", id=int(rows[0][0]))
-    assert found == [[_corrected(rows[0])[-1]]]
-    assert stores.clean.run("SELECT row_number, reason FROM quarantine") == [
-        [1, f"encounter_id: {rows[0][0]} occurs again in row 3 of the same batch, which is the one that counts"]
+    corrected = [_corrected(row) for row in rows]
+    _, (result,) = stores.load([*rows, *corrected])
+    assert (result["cleaned"], result["quarantined"]) == (40, 40)
+    found = stores.clean.run("SELECT encounter_id, readmitted FROM diabetes_clean ORDER BY row_number")
+    assert found == [[int(row[0]), row[-1]] for row in corrected]
+    assert stores.clean.run("SELECT row_number, reason FROM quarantine ORDER BY row_number") == [
+        [
+            place,
+            f"encounter_id: {row[0]} occurs again in row {place + 40} of the same batch, which is the one that counts",
+        ]
+        for place, row in enumerate(rows, start=1)
     ]
 
 
