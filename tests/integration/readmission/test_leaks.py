@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from readmission import synthetic
 from readmission.contract import ENDS_OF_CARE, NAMES
-from readmission.features import HISTORY, INPUTS, fields_of, inputs_of
+from readmission.features import HISTORY, INPUTS, STORED, fields_of, inputs_of
 from readmission.training import dataset
 
 from tests.integration.readmission.conftest import Stores, changed
@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-HISTORY_INPUTS = [name for name in INPUTS if name.startswith(("prior_", "last_", "same_"))]
+HISTORY_INPUTS = [name for name in INPUTS if name not in STORED]
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ FEATURES: Final[Mapping[str, Whole]] = {
 }
 
 _IDENTIFIERS: Final = ("admission_type_id", "discharge_disposition_id", "admission_source_id")
+_TEXTS: Final = ("payer_code", "medical_specialty", "weight")
 _DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
 # The drugs that more than 1 % of the encounters have; the others count in the numbers of drugs and doses.
 DOSED: Final = (
@@ -56,7 +57,7 @@ DOSED: Final = (
     "repaglinide",
 )
 OPTIONAL: Final[Mapping[str, Rule]] = {
-    **{name: COLUMNS[name] for name in (*_IDENTIFIERS, "payer_code", "medical_specialty", *_DIAGNOSES, *DOSED)},
+    **{name: COLUMNS[name] for name in (*_IDENTIFIERS, *_TEXTS, *_DIAGNOSES, *DOSED)},
     "num_doses_up": Whole(0, len(DRUGS)),
     "num_doses_down": Whole(0, len(DRUGS)),
 }
@@ -72,6 +73,8 @@ _LAST: Final = (
     "number_inpatient",
     "number_diagnoses",
 )
+# Their difference from the last stay is an input; that of the visits in the year before tells how long ago it was.
+CHANGING: Final = ("num_medications", "number_outpatient", "number_emergency", "number_inpatient", "number_diagnoses")
 HISTORY: Final[Mapping[str, Rule]] = {
     "prior_encounters": Whole(0, 1000),
     "prior_early_readmissions": Whole(0, 1000),
@@ -84,11 +87,11 @@ HISTORY: Final[Mapping[str, Rule]] = {
 
 CATEGORIES: Final = (
     *_IDENTIFIERS,
-    "payer_code",
-    "medical_specialty",
+    *_TEXTS,
     *(f"{name}_{part}" for name in _DIAGNOSES for part in ("category", "group")),
     *DOSED,
     "last_discharge_disposition_id",
+    "discharge_after_discharge",
     "last_diag_1_group",
 )
 NUMBERS: Final = (
@@ -97,6 +100,8 @@ NUMBERS: Final = (
     "num_doses_down",
     *icd9.COMORBIDITIES,
     *(name for name, rule in HISTORY.items() if isinstance(rule, Whole) and name not in CATEGORIES),
+    "prior_early_share",
+    *(f"change_in_{name}" for name in CHANGING),
     "same_diag_1_category",
 )
 INPUTS: Final = (*NUMBERS, *CATEGORIES)
@@ -149,7 +154,26 @@ def inputs_of(fields: Mapping[str, Any]) -> dict[str, int | float | str | None]:
     for name in (*_DIAGNOSES, "last_diag_1"):
         if name in known:
             made[f"{name}_category"], made[f"{name}_group"] = icd9.category(known[name]), icd9.group(known[name])
-    if "diag_1" in known and "last_diag_1" in known:
-        made["same_diag_1_category"] = int(made["diag_1_category"] == made["last_diag_1_category"])
+    made |= _compared(made)
     numbers = {name: made.get(name) for name in NUMBERS}
     return numbers | {name: str(made.get(name, MISSING)) for name in CATEGORIES}
+
+
+def _compared(made: Mapping[str, Any]) -> dict[str, int | float | str]:
+    """What this stay is against the patient's earlier ones, as far as both are known."""
+
+    def both(name: str, other: str) -> bool:
+        return name in made and other in made
+
+    found: dict[str, int | float | str] = {
+        f"change_in_{name}": made[name] - made[f"last_{name}"] for name in CHANGING if both(name, f"last_{name}")
+    }
+    if both("prior_early_readmissions", "prior_encounters") and made["prior_encounters"]:
+        found["prior_early_share"] = made["prior_early_readmissions"] / made["prior_encounters"]
+    if both("diag_1_category", "last_diag_1_category"):
+        found["same_diag_1_category"] = int(made["diag_1_category"] == made["last_diag_1_category"])
+    if both("discharge_disposition_id", "last_discharge_disposition_id"):
+        found["discharge_after_discharge"] = (
+            f"{made['last_discharge_disposition_id']} {made['discharge_disposition_id']}"
+        )
+    return found

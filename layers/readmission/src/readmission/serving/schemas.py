@@ -32,6 +32,7 @@ _OPTIONAL: Final = {
     "admission_source_id": ("Where the patient came from: 7 emergency room …, as UCI's IDs_mapping.csv.", 7),
     "payer_code": ("Who pays: MC Medicare, MD Medicaid, SP self-pay …", "MC"),
     "medical_specialty": ("The admitting physician's, as UCI spells it.", "InternalMedicine"),
+    "weight": ("Weight band, as UCI writes it; recorded in 3 % of its stays.", "[75-100)"),
     "diag_1": ("Main diagnosis, ICD-9-CM.", "428"),
     "diag_2": ("Second diagnosis, ICD-9-CM.", "250.83"),
     "diag_3": ("Third diagnosis, ICD-9-CM.", "403"),

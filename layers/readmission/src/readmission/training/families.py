@@ -62,10 +62,10 @@ def _random_forest(columns: Sequence[str]) -> Pipeline:
 def _gradient_boosting(columns: Sequence[str]) -> Pipeline:
     model = HistGradientBoostingClassifier(
         learning_rate=0.05,
-        max_iter=300,
-        max_leaf_nodes=15,
-        min_samples_leaf=40,
-        l2_regularization=5.0,
+        max_iter=250,
+        max_leaf_nodes=31,
+        min_samples_leaf=150,
+        l2_regularization=100.0,
         max_features=0.3,
         early_stopping=False,
         random_state=_SEED,

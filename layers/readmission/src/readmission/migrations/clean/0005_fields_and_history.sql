@@ -7,6 +7,7 @@ ALTER TABLE diabetes_clean
     ADD COLUMN admission_source_id smallint NOT NULL,
     ADD COLUMN payer_code text NOT NULL,          -- '?' where unknown, here and in the texts below
     ADD COLUMN medical_specialty text NOT NULL,
+    ADD COLUMN weight text NOT NULL,
     ADD COLUMN diag_1_category text NOT NULL,
     ADD COLUMN diag_1_group text NOT NULL,
     ADD COLUMN diag_2_category text NOT NULL,
@@ -55,6 +56,15 @@ SELECT
     lag((readmitted = '<30')::int) OVER stays AS last_early_readmission,
     lag(discharge_disposition_id::text, 1, '?') OVER stays AS last_discharge_disposition_id,
     lag(diag_1_group, 1, '?') OVER stays AS last_diag_1_group,
+    (count(*) FILTER (WHERE readmitted = '<30') OVER earlier)::float8 / nullif(count(*) OVER earlier, 0)
+        AS prior_early_share,
+    num_medications - lag(num_medications) OVER stays AS change_in_num_medications,
+    number_outpatient - lag(number_outpatient) OVER stays AS change_in_number_outpatient,
+    number_emergency - lag(number_emergency) OVER stays AS change_in_number_emergency,
+    number_inpatient - lag(number_inpatient) OVER stays AS change_in_number_inpatient,
+    number_diagnoses - lag(number_diagnoses) OVER stays AS change_in_number_diagnoses,
+    coalesce(lag(discharge_disposition_id) OVER stays || ' ' || discharge_disposition_id, '?')
+        AS discharge_after_discharge,
     CASE WHEN '?' NOT IN (diag_1_category, lag(diag_1_category) OVER stays)
         THEN (diag_1_category = lag(diag_1_category) OVER stays)::int
     END AS same_diag_1_category
