@@ -31,11 +31,12 @@ def models(settings: Settings, output: dict[str, Any]) -> None:
     """What was trained in this execution, and what became of it."""
     if output["data_kind"] == "synthetic":
         print("\nTrained on SYNTHETIC data: these figures say nothing about patients.")
-    rows = [("model", *(metric.removeprefix("test_") for metric in METRICS))]
-    for candidate in output.get("candidates", []):
-        found = _metrics(settings, candidate["mlflow_run_id"])
-        rows.append((candidate["model"], *(f"{found[metric]:.4f}" for metric in METRICS)))
-    print(f"\nOn the test patients (early: within 30 days; any: at all):\n{table(rows)}")
+    if candidates := output.get("candidates", []):
+        rows = [("model", *(metric.removeprefix("test_") for metric in METRICS))]
+        for candidate in candidates:
+            found = _metrics(settings, candidate["mlflow_run_id"])
+            rows.append((candidate["model"], *(f"{found[metric]:.4f}" for metric in METRICS)))
+        print(f"\nOn the test patients (early: within 30 days; any: at all):\n{table(rows)}")
     if promotion := output.get("promotion"):
         print(f"\n{promotion['decision'].capitalize()}: {promotion['reason']}.")
 

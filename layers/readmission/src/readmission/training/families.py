@@ -79,9 +79,10 @@ FAMILIES: Final[Mapping[Family, Callable[[Sequence[str]], Pipeline]]] = {
     "gradient_boosting": _gradient_boosting,
 }
 
-# What skops cannot look into, the compiled trees above all: trusted, as the run that saves them has just fitted them.
+# What skops does not know, or cannot look into (compiled trees): trusted, as the run that saves them has fitted them.
 TRUSTED: Final = (
     "numpy.dtype",
+    "sklearn.model_selection._split.StratifiedKFold",
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
