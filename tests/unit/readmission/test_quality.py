@@ -6,7 +6,7 @@ import pytest
 from pandera.errors import SchemaErrors
 from readmission.contract import COLUMNS, OneOf, Text, Whole
 from readmission.errors import CleanRowInvalid
-from readmission.features import features_of
+from readmission.features import fields_of, inputs_of
 from readmission.quality import CLEAN_COLUMNS, RAW_SCHEMA, broken_rules, check_clean, reasons, report_of
 
 from tests.unit.readmission.builders import batch, encounter
@@ -155,7 +155,7 @@ def test_the_report_on_a_batch_without_rows_counts_nothing() -> None:
 
 def _clean(**changes: object) -> list[object]:
     """The values of a clean row, some of them changed."""
-    fields: dict[str, Any] = {"data_kind": "real", "split": "train", **encounter(), **features_of(encounter())}
+    fields: dict[str, Any] = {"data_kind": "real", "split": "train", **encounter(), **inputs_of(fields_of(encounter()))}
     return [(fields | changes)[name] for name in CLEAN_COLUMNS]
 
 
