@@ -47,28 +47,27 @@ def test_a_patient_is_tested_once_and_never_learned_from_in_that_split(monkeypat
         seen.append(part_of(rows))
         return seen[-1]
 
-    def guess(family: str, training: Part, test: Part) -> dict[str, Any]:
+    def guess(family: str, training: Part, validation: Part, test: Part) -> dict[str, Any]:
         return dict.fromkeys(RECIPES, np.full((len(test.target), 3), 1 / 3))
 
     monkeypatch.setattr(cross_validation, "part_of", remember)
     monkeypatch.setattr(cross_validation, "_forecasts", guess)
     evaluate(TABLE, "logistic_regression")
-    assert len(seen) == 2 * SPLITS
-    tested = [part.patients for part in seen[::2]]
-    learned = [part.patients for part in seen[1::2]]
+    tested, learned, validated = ([part.patients for part in seen[place::3]] for place in range(3))
     assert sorted(np.concatenate(tested)) == sorted(TABLE["patient_nbr"])
-    for test, training in zip(tested, learned, strict=True):
-        assert not set(test) & set(training)
-        assert 0.6 < len(training) / len(TABLE) < 0.8
+    for parts in zip(tested, learned, validated, strict=True):
+        assert sorted(np.concatenate(parts)) == sorted(TABLE["patient_nbr"])
+        assert sum(len(set(part)) for part in parts) == TABLE["patient_nbr"].nunique()
+        assert 0.6 < len(parts[1]) / len(TABLE) < 0.8
 
 
 def test_the_14_only_recipe_never_sees_another_input(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[list[str]] = []
     fit = families.fit
 
-    def remember(family: Family, features: pd.DataFrame, target: "pd.Series[str]") -> Any:
-        fitted.append(list(features))
-        return fit(family, features, target)
+    def remember(family: Family, training: Part, validation: Part) -> Any:
+        fitted.append(list(training.features))
+        return fit(family, training, validation)
 
     monkeypatch.setattr(families, "fit", remember)
     with threadpool_limits(1):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,19 +7,24 @@ import pytest
 from readmission.features import CATEGORIES, FEATURES, INPUTS, NUMBERS
 from readmission.payloads import FAMILIES, Family
 from readmission.training import export, families
+from readmission.training.dataset import Part, part_of
 from threadpoolctl import threadpool_limits
 
 from tests.unit.readmission.training.tables import encounters
 
-TABLE = encounters(700)
-FEATURES_OF_ROWS, TARGET = TABLE[list(INPUTS)], TABLE["readmitted"]
+TRAINING, VALIDATION = part_of(encounters(700)), part_of(encounters(200, seed=2))
+FEATURES_OF_ROWS, TARGET = TRAINING.features, TRAINING.target
 
 
-def fit(family: Family, features: pd.DataFrame = FEATURES_OF_ROWS, target: "pd.Series[str]" = TARGET) -> bytes:
+def fit(family: Family, training: Part = TRAINING, validation: Part = VALIDATION) -> bytes:
     """The document of the family's model of the rows."""
     with threadpool_limits(1):
-        pipeline = families.fit(family, features, target)
-    return export.to_json(export.document_of(pipeline, list(features.columns)))
+        pipeline = families.fit(family, training, validation)
+    return export.to_json(export.document_of(pipeline, list(training.features.columns)))
+
+
+def only_14(part: Part) -> Part:
+    return replace(part, features=part.features[list(FEATURES)])
 
 
 def test_masked_rows_know_the_14_features_and_nothing_else() -> None:
@@ -32,7 +38,7 @@ def test_masked_rows_know_the_14_features_and_nothing_else() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_forecasts_whole_and_masked_rows_from_probabilities_of_three_classes(family: Family) -> None:
     with threadpool_limits(1):
-        pipeline = families.fit(family, FEATURES_OF_ROWS, TARGET)
+        pipeline = families.fit(family, TRAINING, VALIDATION)
         for rows in (FEATURES_OF_ROWS, families.masked(FEATURES_OF_ROWS)):
             shares = pipeline.predict_proba(rows)
             assert shares.shape == (len(rows), 3)
@@ -56,18 +62,30 @@ def test_a_number_that_is_known_of_no_row_is_no_input(family: Family) -> None:
     assert "last_time_in_hospital" not in {entry["name"] for entry in document["inputs"]}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_14_features_alone_are_learned_from_once(family: Family) -> None:
-    few = FEATURES_OF_ROWS[list(FEATURES)]
-    with threadpool_limits(1):
-        plain = families.FAMILIES[family](list(FEATURES)).fit(few, TARGET)
-    assert fit(family, few) == export.to_json(export.document_of(plain, list(FEATURES)))
+def test_the_14_features_alone_are_learned_from_once() -> None:
+    once = only_14(TRAINING)
+    plain = families.FAMILIES["logistic_regression"](list(FEATURES)).fit(once.features, once.target)
+    expected = export.to_json(export.document_of(plain, list(FEATURES)))
+    assert fit("logistic_regression", once, only_14(VALIDATION)) == expected
+
+
+def test_boosting_stops_where_the_validation_rows_gain_no_more() -> None:
+    turned = replace(VALIDATION, target=VALIDATION.target.map({"NO": "<30", "<30": "NO", ">30": ">30"}))
+    gains, gains_nothing = (
+        len(json.loads(fit("gradient_boosting", validation=part))["model"]["trees"][0]) for part in (VALIDATION, turned)
+    )
+    assert gains > gains_nothing >= 20
+
+
+@pytest.mark.parametrize("family", ["logistic_regression", "random_forest"])
+def test_the_other_families_do_not_look_at_the_validation_rows(family: Family) -> None:
+    assert fit(family, validation=VALIDATION) == fit(family, validation=TRAINING)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_scorer_says_what_the_pipeline_says_of_whole_masked_and_unseen_rows(family: Family) -> None:
     with threadpool_limits(1):
-        pipeline = families.fit(family, FEATURES_OF_ROWS, TARGET)
+        pipeline = families.fit(family, TRAINING, VALIDATION)
         document = export.to_json(export.document_of(pipeline, list(INPUTS)))
         unseen = encounters(80, seed=9)[list(INPUTS)].assign(medical_specialty="Astrology", diag_1_category="E999")
         rows = pd.concat([FEATURES_OF_ROWS[:80], families.masked(FEATURES_OF_ROWS[:80]), unseen], ignore_index=True)

@@ -73,7 +73,7 @@ def _quoted(value: str) -> str:
 
 def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> None:
     training = parts["train"]
-    pipeline = families.fit(event["model"], training.features, training.target)
+    pipeline = families.fit(event["model"], training, parts["validation"])
     document = export.to_json(export.document_of(pipeline, list(INPUTS)))
     difference = export.largest_difference(document, pipeline, parts["test"].features)
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
