@@ -7,6 +7,8 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from readmission.features import CATEGORIES, NUMBERS, inputs_of
+from readmission.serving.schemas import WHOLE_EXAMPLE
 
 from infra.local import supervision
 from infra.local.predict import SAMPLE
@@ -33,9 +35,17 @@ def test_the_request_of_the_original_project_is_answered(application: Applicatio
 
 def test_the_answer_is_what_the_logged_model_says(application: Application, trained: Trained) -> None:
     model: Any = mlflow.sklearn.load_model("models:/readmission@Production")
-    row = pd.DataFrame([SAMPLE]).astype(float)
-    expected = dict(zip(model.classes_, model.predict_proba(row)[0], strict=True))
-    assert application.predict().json["probabilities"] == pytest.approx(expected, abs=1e-9)
+    for patient in (SAMPLE, WHOLE_EXAMPLE):
+        row = pd.DataFrame([inputs_of(patient)])
+        row = row.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))
+        expected = dict(zip(model.classes_, model.predict_proba(row)[0], strict=True))
+        answer = application.call("/predict", patient)
+        assert (answer.status, answer.json["probabilities"]) == (200, pytest.approx(expected, abs=1e-9))
+
+
+def test_an_optional_field_moves_the_forecast(application: Application, trained: Trained) -> None:
+    known = application.call("/predict", SAMPLE | {"prior_encounters": 5, "prior_early_readmissions": 4})
+    assert known.status == 200 and known.json["probabilities"] != application.predict().json["probabilities"]
 
 
 @pytest.mark.parametrize("path", ["/predict", "/health", "/reload-model"])

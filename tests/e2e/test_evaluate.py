@@ -1,0 +1,29 @@
+import re
+
+import pytest
+
+from infra.local import evaluate
+from infra.local.errors import LocalError
+from tests.e2e.conftest import Application, Trained
+
+
+def test_the_recipe_is_evaluated_on_the_clean_rows_beside_that_of_14_features(
+    application: Application, trained: Trained
+) -> None:
+    said = application.platform.run("evaluate", "--model", "logistic_regression")
+    assert re.findall(r"split (\d) of 5", said) == ["1", "2", "3", "4", "5"]
+    kind = trained.output["data_kind"]
+    assert ("SYNTHETIC data" in said) == (kind == "synthetic")
+    kept = application.count("clean", f"diabetes_clean WHERE data_kind = '{kind}' AND discharge_disposition_id NOT IN"
+                             " (11, 13, 14, 19, 20, 21)")  # fmt: skip
+    assert f"logistic_regression on {kept:,} encounters" in said
+    header, *lines = said[said.index("served") :].splitlines()
+    assert re.split(r"  +", header) == ["served", "served, asked 14", "14 only"]
+    figures = {line.split(":")[0]: re.findall(r"[\d.]+ ± [\d.]+", line) for line in lines if "±" in line}
+    assert len(figures) == len(evaluate.METRICS) and {len(cells) for cells in figures.values()} == {3}
+    assert re.search(r"\(a\) AUC [+-]0\.\d{4} \[[+-]0\.\d{4}, [+-]0\.\d{4}\]", said)
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(application: Application) -> None:
+    with pytest.raises(LocalError, match="MODEL: 'oracle' is none of logistic_regression, random_forest"):
+        evaluate.evaluate(application.settings, None, "oracle")
