@@ -10,6 +10,9 @@ import pytest
 from infra.local import aws
 from tests.platforms import Platform, new_platform
 
+# As the template gives it to a training. Read when scikit-learn is imported, which is after this.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session")
 def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:

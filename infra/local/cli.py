@@ -136,7 +136,9 @@ def _evaluation(parser: argparse.ArgumentParser) -> None:
 
 
 def _patient(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--patient", help="a JSON file with the 14 fields; a sample patient by default")
+    parser.add_argument(
+        "--patient", help="a JSON file with the 14 fields, and optional ones; a sample patient by default"
+    )
 
 
 def _limit(parser: argparse.ArgumentParser) -> None:

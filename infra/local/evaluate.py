@@ -1,5 +1,6 @@
 """`make evaluate`: the recipe over five patient-grouped splits of the clean rows, as one table."""
 
+import os
 import time
 from typing import Any, cast
 
@@ -27,7 +28,9 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
 
     Answers the table. Raises LocalError where there are no rows and nothing to take them from.
     """
-    # Only this command needs scikit-learn, which takes two seconds to import.
+    # Threads that wait for each other are to sleep: spinning, they stand still on a machine that is busy otherwise.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Only this command needs scikit-learn, which takes two seconds to import, and reads the above.
     from readmission.errors import NoTrainingData
     from readmission.payloads import FAMILIES, Family
     from readmission.training import cross_validation

@@ -155,11 +155,12 @@ def test_validation_rows_only_tell_when_to_stop(models: Models, family: Family) 
 
 
 def turn(models: Models, split: str) -> None:
-    """Give every row of a split another outcome, and categories that occur nowhere else."""
+    """Give every row of a split another outcome, and categories and numbers that occur nowhere else."""
     models.stores.clean.run(
         "UPDATE diabetes_clean SET"
         " readmitted = CASE readmitted WHEN 'NO' THEN '<30' WHEN '<30' THEN '>30' ELSE 'NO' END,"
-        " medical_specialty = 'Astrology', diag_1_category = '999' WHERE split = :split",
+        " medical_specialty = 'Astrology', diag_1_category = '999', time_in_hospital = time_in_hospital + 50,"
+        " number_inpatient = number_inpatient + 10, has_cancer = 1 WHERE split = :split",
         split=split,
     )
 

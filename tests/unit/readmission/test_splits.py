@@ -29,3 +29,7 @@ def test_about_70_15_and_15_in_100_patients_go_to_the_splits() -> None:
 
 def test_the_same_patient_is_always_in_the_same_split() -> None:
     assert {split_of("8222157") for _ in range(100)} == {split_of("8222157")}
+
+
+def test_leading_zeros_make_no_other_patient() -> None:
+    assert all(split_of(f"00{number}") == split_of(str(number)) for number in range(200))

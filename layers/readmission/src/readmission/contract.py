@@ -60,12 +60,26 @@ class Text:
         return f"{len(value)} characters, not 1 to {self.longest}"
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """An ICD-9-CM code with its point ("250.83", "V57", "E885"), or `MISSING`."""
+
+    pattern: str = r"\?|\d{1,3}(\.\d{1,2})?|V\d{2}(\.\d{1,2})?|E\d{3}(\.\d)?"
+
+    @property
+    def wanted(self) -> str:
+        return "an ICD-9 code as 428, 250.83, V57 or E885, or ?"
+
+    def complaint(self, value: str) -> str:
+        return f"{value[:40]!r} is not {self.wanted}"
+
+
 # Each tells what is `wanted` of a value, and makes the `complaint` about one that is not.
-type Rule = Whole | OneOf | Text
+type Rule = Whole | OneOf | Text | Diagnosis
 
 _IDENTIFIER = Whole(1, 2**63 - 1)
 _DOSES = OneOf(frozenset({"No", "Steady", "Up", "Down"}))
-_DIAGNOSIS = Text(8)
+_DIAGNOSIS = Diagnosis()
 
 DRUGS: Final = (
     "metformin",
@@ -94,7 +108,7 @@ DRUGS: Final = (
 )
 AGES: Final = tuple(f"[{low}-{low + 10})" for low in range(0, 100, 10))
 CLASSES: Final = ("NO", ">30", "<30")
-# Discharge dispositions after which nobody is readmitted: death (11, 19, 20, 21) and hospice (13, 14).
+# Discharge dispositions that end in death or go to a hospice, where a forecast of readmission has no use.
 ENDS_OF_CARE: Final[Mapping[str, tuple[int, ...]]] = {"died": (11, 19, 20, 21), "hospice": (13, 14)}
 
 # The ranges of the numbers are wider than UCI's (which its authors cut, to stays of 1 to 14 days for example):

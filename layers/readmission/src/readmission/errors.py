@@ -61,6 +61,10 @@ class BatchMissing(ReadmissionError):
     """A manifest or batch that this run should have written is not in S3, or the report of one not in Postgres."""
 
 
+class SplitsOverlap(ReadmissionError):
+    """A patient is in two splits: the figures of a model would be too good."""
+
+
 class NoTrainingData(ReadmissionError):
     """The clean table lacks rows, or a class, in a split that training needs."""
 

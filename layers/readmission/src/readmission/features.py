@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from readmission import icd9
-from readmission.contract import AGES, COLUMNS, DRUGS, MISSING, OneOf, Rule, Whole
+from readmission.contract import AGES, COLUMNS, DRUGS, MISSING, OneOf, Rule, Text, Whole
 
 _AGE: Final = {age: 10 * decade + 5 for decade, age in enumerate(AGES)}
 _MAX_GLU_SERUM: Final = {"None": 0, "Norm": 1, ">200": 2, ">300": 3}
@@ -106,13 +106,30 @@ NUMBERS: Final = (
 )
 INPUTS: Final = (*NUMBERS, *CATEGORIES)
 
+# What is known or unknown together, as it comes from one place; an input of two of them needs both.
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "admission and discharge": (*_IDENTIFIERS, "discharge_after_discharge"),
+    "administration": _TEXTS,
+    "diagnoses": (
+        *icd9.COMORBIDITIES,
+        *(f"{name}_{part}" for name in _DIAGNOSES for part in ("category", "group")),
+        "same_diag_1_category",
+    ),
+    "doses": (*DOSED, "num_doses_up", "num_doses_down"),
+    "history": (
+        *(name for name in INPUTS if name.startswith(("prior_", "last_", "change_in_"))),
+        "discharge_after_discharge",
+        "same_diag_1_category",
+    ),
+}
+
 # The inputs that an encounter's own row makes, with what they may be. The history is made of the patient's other rows
 # when it is asked for (the view `encounters`), so that it is never out of date.
 STORED: Final[Mapping[str, Rule]] = {
     **FEATURES,
     **{name: rule for name, rule in OPTIONAL.items() if name not in _DIAGNOSES},
     **dict.fromkeys(icd9.COMORBIDITIES, Whole(0, 1)),
-    **{f"{name}_category": COLUMNS[name] for name in _DIAGNOSES},
+    **dict.fromkeys((f"{name}_category" for name in _DIAGNOSES), Text(4)),
     **{f"{name}_group": OneOf(frozenset({MISSING, *icd9.GROUPS})) for name in _DIAGNOSES},
 }
 
@@ -150,7 +167,9 @@ def inputs_of(fields: Mapping[str, Any]) -> dict[str, int | float | str | None]:
     """All `INPUTS` of an encounter's fields: those of `FEATURES`, and of `OPTIONAL` and `HISTORY` what is known."""
     known = {name: value for name, value in fields.items() if value is not None and value != MISSING}
     diagnoses = [known[name] for name in _DIAGNOSES if name in known]
-    made = {**known, **(icd9.comorbidities(diagnoses) if diagnoses else {})}
+    comorbidities = icd9.comorbidities(diagnoses)
+    # One that is not among some of the diagnoses may be among the others.
+    made = {**known, **{name: has for name, has in comorbidities.items() if has or len(diagnoses) == len(_DIAGNOSES)}}
     for name in (*_DIAGNOSES, "last_diag_1"):
         if name in known:
             made[f"{name}_category"], made[f"{name}_group"] = icd9.category(known[name]), icd9.group(known[name])

@@ -1,8 +1,8 @@
 """ICD-9-CM diagnosis codes as the UCI table writes them ("428", "250.83", "V57", "E885").
 
 The groups are those of Strack et al. 2014, table 2 (symptoms count with the organ they come from, diabetes stands
-alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are ranges of codes after Elixhauser et al.
-1998, at the three digits that the table is sure to have.
+alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are this project's own ranges of codes, as wide
+as the three digits of the table are; the idea is that of Elixhauser et al. 1998.
 """
 
 from bisect import bisect_right
@@ -53,14 +53,13 @@ COMORBIDITIES: Final = tuple(_COMORBIDITIES)
 
 def category(code: str) -> str:
     """The code without what follows its point: "250.83" → "250", "V57.8" → "V57"."""
-    return code.partition(".")[0].upper()
+    return code.partition(".")[0]
 
 
 def group(code: str) -> str:
     """One of `GROUPS`; "other" for what is no ICD-9 code."""
-    first = code[:1].upper()
-    if first in ("E", "V"):
-        return "external" if first == "E" else "supplementary"
+    if code[:1] in ("E", "V"):
+        return "external" if code[0] == "E" else "supplementary"
     number = _number(code)
     if number is None or not 0 <= number < 1000:
         return "other"

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from readmission.contract import CLASSES, COLUMNS, MISSING, OneOf, Rule, Text, Whole
+from readmission.contract import CLASSES, COLUMNS, MISSING, Diagnosis, OneOf, Rule, Text, Whole
 from readmission.data_report import Report
 from readmission.errors import CleanRowInvalid
 from readmission.features import STORED
@@ -50,6 +50,8 @@ def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
             check = pa.Check.isin(sorted(values), **told)
         case Text(longest):
             check = pa.Check.str_length(1, longest, **told)
+        case Diagnosis(pattern):
+            check = pa.Check(lambda values: values.str.fullmatch(pattern), **told)
     return pa.Column(object, check, nullable=nullable)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from readmission.contract import OneOf, Rule, Whole
+from readmission.contract import Diagnosis, OneOf, Rule, Whole
 from readmission.features import DOSED, FEATURES, HISTORY, OPTIONAL
 
 _DESCRIPTIONS: Final = {
@@ -70,6 +70,8 @@ def _optional(name: str, rule: Rule) -> Any:
         kind: Any = Annotated[int, Field(ge=rule.low, le=rule.high)]
     elif isinstance(rule, OneOf):
         kind = Literal[*sorted(rule.values)]
+    elif isinstance(rule, Diagnosis):
+        kind = Annotated[str, Field(pattern=rf"^(?:{rule.pattern})$")]
     else:
         kind = Annotated[str, Field(min_length=1, max_length=rule.longest)]
     return Annotated[kind | None, Field(description=f"{description} Unknown when left out.", examples=[example])], None

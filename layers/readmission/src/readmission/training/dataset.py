@@ -12,7 +12,7 @@ from pg8000.native import Connection
 
 from readmission.contract import CLASSES, ENDS_OF_CARE
 from readmission.database import transaction
-from readmission.errors import NoTrainingData
+from readmission.errors import NoTrainingData, SplitsOverlap
 from readmission.features import CATEGORIES, INPUTS, NUMBERS
 from readmission.payloads import DataKind
 from readmission.splits import SPLITS, Split
@@ -56,9 +56,14 @@ class Part:
 
 
 def load(clean: Connection, kind: DataKind) -> dict[Split, Part]:
-    """Every split of the clean rows of that kind, less `excluded`. Raises `NoTrainingData` when one lacks a class."""
+    """Every split of the clean rows of that kind, less `excluded`.
+
+    Raises `SplitsOverlap` when a patient is in two, and `NoTrainingData` when one lacks a class.
+    """
     table = read(clean, kind)
     parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
+    if shared := patients_in_two_splits(parts):
+        raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
     for split, part in parts.items():
         if lacking := set(CLASSES) - set(part.target):
             raise NoTrainingData(

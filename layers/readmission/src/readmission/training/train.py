@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import mlflow
 import mlflow.sklearn
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.models import infer_signature
@@ -75,7 +76,10 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: 
     training = parts["train"]
     pipeline = families.fit(event["model"], training, parts["validation"])
     document = export.to_json(export.document_of(pipeline, list(INPUTS)))
-    difference = export.largest_difference(document, pipeline, parts["test"].features)
+    test = parts["test"].features
+    difference = export.largest_difference(
+        document, pipeline, pd.concat([test, families.masked(test)], ignore_index=True)
+    )
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
     mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
     mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
