@@ -10,7 +10,7 @@ from pg8000.exceptions import DatabaseError
 from readmission import settings
 from readmission.database import connect
 from readmission.errors import InvalidRequest, ModelUnavailable, NoCandidates, TrackingUnavailable
-from readmission.features import FEATURES, INPUTS
+from readmission.features import INPUTS
 from readmission.payloads import TrainResult
 from readmission.scorer import load
 from readmission.training import comparison, ledger, production
@@ -434,12 +434,21 @@ def remove_scorer(models: Models, trained: TrainResult) -> None:
     s3.delete_object(Bucket=BUCKETS[1], Key=key)
 
 
+LINEAR_OF_ONE = {
+    "type": "linear",
+    "mean": [0.0],
+    "scale": [1.0],
+    "coefficients": [[0.0], [0.0], [0.0]],
+    "intercepts": [0.0, 0.0, 0.0],
+}
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
         pytest.param({"format_version": 99}, "version 99", id="unknown-format"),
         pytest.param(
-            {"inputs": numbers("shoe_size", *list(FEATURES)[1:])},
+            {"inputs": numbers("shoe_size"), "model": LINEAR_OF_ONE},
             "no longer have its features shoe_size",
             id="features",
         ),

@@ -78,6 +78,17 @@ def test_a_text_is_neither_empty_nor_too_long_and_may_be_the_missing_marker(name
     }
 
 
+@pytest.mark.parametrize("name", ["diag_1", "diag_2", "diag_3"])
+def test_a_diagnosis_is_an_icd_9_code_with_its_point_or_missing(name: str) -> None:
+    valid = ["?", "8", "428", "250.83", "786.5", "V57", "V57.89", "E885", "E885.9"]
+    wrong = ["", ".", ".5", "4280", "428.", "428.123", "I50.9", "V5", "E88", " 428", "v57", "banana", "428\n"]
+    found = _reasons(*_each(name, [*valid, *wrong]))
+    assert found == {
+        place: f"{name}: {value!r} is not an ICD-9 code as 428, 250.83, V57 or E885, or ?"
+        for place, value in enumerate(wrong, start=len(valid))
+    }
+
+
 def test_not_measured_is_a_category_and_no_missing_value() -> None:
     assert _reasons(encounter(max_glu_serum="None", A1Cresult="None")) == {}
 

@@ -1,8 +1,8 @@
 """ICD-9-CM diagnosis codes as the UCI table writes them ("428", "250.83", "V57", "E885").
 
 The groups are those of Strack et al. 2014, table 2 (symptoms count with the organ they come from, diabetes stands
-alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are this project's own ranges of codes, as wide
-as the three digits of the table are; the idea is that of Elixhauser et al. 1998.
+alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are this project's own ranges of codes, as
+wide as the three digits of the table are; the idea is that of Elixhauser et al. 1998.
 """
 
 from bisect import bisect_right

@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
@@ -23,19 +24,21 @@ from readmission.payloads import Family
 from readmission.training.dataset import Part
 
 _SEED: Final = 42
+_FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)
 
 
 def _columns(numbers: Any, columns: Sequence[str]) -> ColumnTransformer:
     """Numbers through `numbers`, categories encoded by their training rows' classes (Micci-Barreca 2001).
 
-    `TargetEncoder` encodes its training rows by the classes of other folds: a rare category does not give its row away.
+    `TargetEncoder` encodes its training rows by the classes of other folds, which `fit` makes of other patients: a rare
+    category gives neither its row away, nor the row's copy, nor the patient.
     """
     transformers: list[tuple[str, Any, list[str]]] = [("numbers", numbers, [n for n in NUMBERS if n in columns])]
     if categories := [name for name in CATEGORIES if name in columns]:
         transformers.append(
             (
                 "categories",
-                TargetEncoder(target_type="multiclass", cv=StratifiedKFold(5, shuffle=True, random_state=_SEED)),
+                TargetEncoder(target_type="multiclass", cv=_FOLDS),
                 categories,
             )
         )
@@ -50,7 +53,7 @@ def _logistic_regression(columns: Sequence[str]) -> Pipeline:
                 _columns(SimpleImputer(strategy="median", add_indicator=True), columns),
             ),
             ("scaler", StandardScaler()),
-            ("model", LogisticRegression(max_iter=1000)),
+            ("model", LogisticRegression(C=0.01, max_iter=1000)),
         ]
     )
 
@@ -84,7 +87,7 @@ FAMILIES: Final[Mapping[Family, Callable[[Sequence[str]], Pipeline]]] = {
 # What skops does not know, or cannot look into (compiled trees): trusted, as the run that saves them has fitted them.
 TRUSTED: Final = (
     "numpy.dtype",
-    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.GroupKFold",
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
@@ -99,22 +102,36 @@ def fit(family: Family, training: Part, validation: Part) -> Pipeline:
     """
     known = [str(name) for name in training.features if training.features[name].notna().any()]
     pipeline = FAMILIES[family](known)
-    features, target = _twice(training)
-    if not isinstance(pipeline[-1], HistGradientBoostingClassifier):
-        return pipeline.fit(features, target)
-    features_left, target_left = _twice(validation)
-    columns = pipeline[:-1]
+    features, target, patients = _twice(training)
+    _encode_by_other(patients, pipeline)
+    columns, model = pipeline[:-1], pipeline[-1]
     inputs = columns.fit_transform(features, target)
-    pipeline[-1].fit(inputs, target, X_val=columns.transform(features_left), y_val=target_left)
+    if isinstance(model, HistGradientBoostingClassifier):
+        unseen, unseen_target, _ = _twice(validation)
+        model.fit(inputs, target, X_val=columns.transform(unseen), y_val=unseen_target)
+    else:
+        model.fit(inputs, target)
+    for encoder in _encoders(pipeline["columns"].transformers_):
+        encoder.cv = _FOLDS  # which rows were in which fold is of no use any more, and large
     return pipeline
 
 
-def _twice(part: Part) -> tuple[pd.DataFrame, "pd.Series[str]"]:
+def _encode_by_other(patients: NDArray[np.int64], pipeline: Pipeline) -> None:
+    """Let the encoder's folds be of whole patients: scikit-learn does not pass groups on through a pipeline."""
+    for encoder in _encoders(pipeline["columns"].transformers):
+        encoder.cv = list(_FOLDS.split(patients, groups=patients))
+
+
+def _encoders(transformers: Sequence[tuple[str, Any, Any]]) -> list[TargetEncoder]:
+    return [transformer for _, transformer, _ in transformers if isinstance(transformer, TargetEncoder)]
+
+
+def _twice(part: Part) -> tuple[pd.DataFrame, "pd.Series[str]", NDArray[np.int64]]:
     """The rows whole, and behind them the same rows with something unknown, if they know more than the 14 features."""
     if all(name in FEATURES for name in part.features):
-        return part.features, part.target
+        return part.features, part.target, part.patients
     both = pd.concat([part.features, _partly_masked(part.features)], ignore_index=True)
-    return both, pd.concat([part.target, part.target], ignore_index=True)
+    return both, pd.concat([part.target, part.target], ignore_index=True), np.tile(part.patients, 2)
 
 
 def masked(features: pd.DataFrame) -> pd.DataFrame:

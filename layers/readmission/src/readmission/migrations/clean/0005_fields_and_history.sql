@@ -1,4 +1,4 @@
--- What the models see beside the 14 features. Rows cleaned before lack it: the next run cleans them again from raw.
+-- What the models see beside the 14 features. Rows cleaned before lack it: a run from `clean` makes them again from raw.
 TRUNCATE diabetes_clean;
 
 ALTER TABLE diabetes_clean
@@ -39,6 +39,7 @@ ALTER TABLE diabetes_clean
 CREATE INDEX diabetes_clean_patient ON diabetes_clean (data_kind, patient_nbr, encounter_id);
 
 -- Every encounter with what was known of its patient before it: a later encounter changes nothing of an earlier one.
+-- The numbers of encounters are taken for their order in time, which UCI's file says nothing else about.
 -- Whether the last stay was followed by a readmission within 30 days is known by then; a later one, or none, is not.
 CREATE VIEW encounters AS
 SELECT
