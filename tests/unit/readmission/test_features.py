@@ -3,7 +3,6 @@ from readmission.contract import DRUGS
 from readmission.features import (
     CATEGORIES,
     FEATURES,
-    GROUPS,
     HISTORY,
     INPUTS,
     NUMBERS,
@@ -143,10 +142,6 @@ def test_a_comorbidity_is_absent_only_when_all_three_diagnoses_are_known() -> No
     known = {**PATIENT, "diag_2": "V57"}
     assert inputs_of(known)["has_cancer"] is None
     assert inputs_of({**known, "diag_3": "250.83"})["has_cancer"] == 0
-
-
-def test_every_input_beside_the_14_features_is_in_a_group() -> None:
-    assert set().union(*GROUPS.values()) == set(INPUTS) - set(FEATURES)
 
 
 def test_without_any_diagnosis_comorbidities_are_unknown_and_not_absent() -> None:

@@ -106,23 +106,6 @@ NUMBERS: Final = (
 )
 INPUTS: Final = (*NUMBERS, *CATEGORIES)
 
-# What is known or unknown together, as it comes from one place; an input of two of them needs both.
-GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "admission and discharge": (*_IDENTIFIERS, "discharge_after_discharge"),
-    "administration": _TEXTS,
-    "diagnoses": (
-        *icd9.COMORBIDITIES,
-        *(f"{name}_{part}" for name in _DIAGNOSES for part in ("category", "group")),
-        "same_diag_1_category",
-    ),
-    "doses": (*DOSED, "num_doses_up", "num_doses_down"),
-    "history": (
-        *(name for name in INPUTS if name.startswith(("prior_", "last_", "change_in_"))),
-        "discharge_after_discharge",
-        "same_diag_1_category",
-    ),
-}
-
 # The inputs that an encounter's own row makes, with what they may be. The history is made of the patient's other rows
 # when it is asked for (the view `encounters`), so that it is never out of date.
 STORED: Final[Mapping[str, Rule]] = {

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
 from readmission.contract import MISSING
-from readmission.features import CATEGORIES, FEATURES, GROUPS, NUMBERS
+from readmission.features import CATEGORIES, FEATURES, NUMBERS
 from readmission.payloads import Family
 from readmission.training.dataset import Part
 
@@ -96,9 +96,9 @@ TRUSTED: Final = (
 def fit(family: Family, training: Part, validation: Part) -> Pipeline:
     """The family's pipeline, fitted on the training rows; boosting stops when the validation rows gain no more.
 
-    Where there is more than the 14 features, every row is learned from twice: whole, and with some or all of the rest
-    unknown. Without the second copy a request of 14 features is forecast worse than by a model that knows no others. A
-    number that is known of no row is left out: there is nothing to learn from it, and boosting cannot bin it.
+    Where there is more than the 14 features, every row is learned from twice: whole, and with only those known. Without
+    the second copy a request of 14 features is forecast worse than by a model that knows no others. A number that is
+    known of no row is left out: there is nothing to learn from it, and boosting cannot bin it.
     """
     known = [str(name) for name in training.features if training.features[name].notna().any()]
     pipeline = FAMILIES[family](known)
@@ -127,10 +127,10 @@ def _encoders(transformers: Sequence[tuple[str, Any, Any]]) -> list[TargetEncode
 
 
 def _twice(part: Part) -> tuple[pd.DataFrame, "pd.Series[str]", NDArray[np.int64]]:
-    """The rows whole, and behind them the same rows with something unknown, if they know more than the 14 features."""
+    """The rows whole, and behind them the same rows masked, if they know more than the 14 features."""
     if all(name in FEATURES for name in part.features):
         return part.features, part.target, part.patients
-    both = pd.concat([part.features, _partly_masked(part.features)], ignore_index=True)
+    both = pd.concat([part.features, masked(part.features)], ignore_index=True)
     return both, pd.concat([part.target, part.target], ignore_index=True), np.tile(part.patients, 2)
 
 
@@ -138,18 +138,6 @@ def masked(features: pd.DataFrame) -> pd.DataFrame:
     """The same rows with nothing known but the 14 features."""
     unknown = [name for name in features.columns if name not in FEATURES]
     return features.assign(**{str(name): np.nan if name in NUMBERS else MISSING for name in unknown})
-
-
-def _partly_masked(features: pd.DataFrame) -> pd.DataFrame:
-    """Half of the rows masked, of the others each of `GROUPS` with even chances; the same ones for as many rows."""
-    generator = np.random.default_rng(_SEED)
-    bare = generator.random(len(features)) < 0.5
-    nothing, found = masked(features), features.copy()
-    for names in GROUPS.values():
-        hidden = bare | (generator.random(len(features)) < 0.5)
-        for name in (name for name in names if name in features):
-            found[name] = found[name].where(~hidden, nothing[name])
-    return found
 
 
 def parameters(pipeline: Pipeline) -> dict[str, Any]:
