@@ -58,7 +58,7 @@ def test_without_a_key_the_gateway_refuses(application: Application, path: str) 
 def test_a_malformed_request_names_the_field(application: Application, trained: Trained) -> None:
     response = application.call("/predict", SAMPLE | {"time_in_hospital": "long"})
     assert response.status == 422
-    assert response.json["detail"][0]["loc"] == ["body", "time_in_hospital"]
+    assert [error["field"] for error in response.json["errors"]] == ["time_in_hospital"]
 
 
 def test_a_body_that_is_too_large_is_refused(application: Application, trained: Trained) -> None:

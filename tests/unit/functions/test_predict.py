@@ -136,10 +136,8 @@ def test_the_model_is_looked_for_at_the_cold_start(models: FakeRegistry) -> None
 
 def test_a_cold_start_without_a_model_answers_with_the_reason(models: FakeRegistry) -> None:
     models.problem = "MLflow cannot be reached"
-    assert _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE)) == (
-        503,
-        {"detail": "MLflow cannot be reached"},
-    )
+    status, answer = _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE))
+    assert (status, answer["detail"]) == (503, "MLflow cannot be reached")
 
 
 def test_a_cold_start_with_a_broken_model_answers_with_the_reason(models: FakeRegistry) -> None:

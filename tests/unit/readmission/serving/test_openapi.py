@@ -40,6 +40,7 @@ def test_requests_from_the_docs_go_to_where_the_docs_are(openapi: Any) -> None:
 def test_the_documents_paths_are_the_apis(openapi: Any) -> None:
     assert {path: set(item) for path, item in openapi["paths"].items()} == {
         "/predict": {"post"},
+        "/predict/batch": {"post"},
         "/health": {"get"},
         "/reload-model": {"post"},
     }
@@ -60,7 +61,7 @@ def test_every_path_is_described(openapi: Any) -> None:
             assert operation["description"]
 
 
-@pytest.mark.parametrize("path", ["/predict", "/health", "/reload-model"])
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/health", "/reload-model"])
 def test_the_answer_without_a_model_is_described(openapi: Any, path: str) -> None:
     (operation,) = openapi["paths"][path].values()
     assert {"200", "503"} <= operation["responses"].keys()

@@ -1,0 +1,69 @@
+"""Errors as problem documents (RFC 9457), in one shape whatever went wrong.
+
+The type is always `about:blank`: the status alone tells the kind of a problem, and the title is that status's name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Scope
+
+MEDIA_TYPE: Final = "application/problem+json"
+REQUEST_ID: Final = "readmission.request_id"  # where an ASGI scope holds the request's id
+MAX_ERRORS: Final = 50
+
+_LONGEST_NAME: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with a field. Neither part ever holds its value, which is a patient's."""
+
+    field: str
+    message: str
+
+
+class Refused(Exception):
+    """A request that is answered with a problem document."""
+
+    def __init__(self, status: int, detail: str, errors: Iterable[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+
+
+def name_of(text: str) -> str:
+    """A name that a client gave, fit for an answer: not too long, and without halves of characters."""
+    return text[:_LONGEST_NAME].encode("utf-8", "replace").decode()
+
+
+def listed(errors: list[FieldError]) -> list[dict[str, str]]:
+    """The first errors as an answer tells them."""
+    return [asdict(error) for error in errors[:MAX_ERRORS]]
+
+
+def response(
+    scope: Scope,
+    status: int,
+    detail: str,
+    errors: list[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The problem document of the request that `scope` belongs to."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": quote(scope["path"], errors="replace"),
+        "request_id": scope.get(REQUEST_ID),
+    }
+    if errors:
+        document["errors"] = listed(errors)
+    return Response(to_json(document), status, headers, MEDIA_TYPE)
