@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.security import APIKeyHeader
@@ -71,7 +72,7 @@ def create_app(
             expose_headers=[HEADER],
         )
     app.add_middleware(Envelope, logger=logger or logging.getLogger(__name__), correlate=correlate)
-    for kind in (problems.Refused, ModelUnavailable, ScorerInvalid, HTTPException):
+    for kind in (problems.Refused, ModelUnavailable, ScorerInvalid, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _problem)
     _add_routes(app, production)
     openapi.describe(app)
@@ -156,6 +157,9 @@ async def _problem(request: Request, error: Exception) -> Response:
     """The problem document of what a request may fail with."""
     if isinstance(error, problems.Refused):
         return problems.response(request.scope, error.status, error.detail, error.errors)
+    if isinstance(error, RequestValidationError):
+        errors = [problems.FieldError(str(one["loc"][-1]), one["msg"]) for one in error.errors()]
+        return problems.response(request.scope, 422, "the request cannot be used", errors)
     if isinstance(error, HTTPException):
         detail = {404: "there is nothing at this path", 405: "this path does not take that method"}
         text = detail.get(error.status_code, HTTPStatus(error.status_code).phrase)

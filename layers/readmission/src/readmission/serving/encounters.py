@@ -26,7 +26,7 @@ def fields_of_encounter(document: Any) -> dict[str, Any]:
     Raises `Refused` (422) with every field that is wrong and why, but never with its value.
     """
     if not isinstance(document, dict):
-        raise invalid([FieldError("encounter", "must be a JSON object")])
+        raise Refused(422, "the encounter must be a JSON object", [FieldError("encounter", "must be a JSON object")])
     if errors := mixed(document):
         raise invalid(errors)
     raw = not RAW_ONLY.isdisjoint(document)
@@ -68,6 +68,9 @@ def _prepared(raw: dict[str, Any]) -> dict[str, Any]:
 def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldError]:
     found: dict[str, FieldError] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
+        if not one["loc"]:
+            # Half of a character, which JSON can write, in a name.
+            return [FieldError("encounter", "has a field whose name is no text")]
         # Below the name may be the member of a union; one message for each field is enough.
         name = name_of(str(one["loc"][0]))
         found.setdefault(name, FieldError(name, _message(one["type"], rules.get(name))))
