@@ -59,7 +59,7 @@ _OPTIONAL: Final = {
 _RAW: Final = {
     "age": ("Age in years, as UCI's ten-year range.", "[50-60)"),
     "max_glu_serum": ("Glucose serum test in mg/dL; None: not measured.", "None"),
-    "A1Cresult": ("HbA1c test in %; None: not measured.", ">8"),
+    "A1Cresult": ("HbA1c test in %; None: not measured.", "None"),
     **{name: (f"How {name} was given: No, Steady, Up (dose raised) or Down.", "No") for name in DRUGS},
     "metformin": ("How metformin was given: No, Steady, Up (dose raised) or Down.", "Steady"),
     "insulin": ("How insulin was given: No, Steady, Up (dose raised) or Down.", "Up"),
