@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from readmission.features import FEATURES
 from readmission.serving.api import MAX_BODY_BYTES
-from readmission.serving.schemas import EXAMPLE
+from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
 from tests.unit.readmission.documents import constant, document, stump
-from tests.unit.readmission.serving.fakes import REFRESH_SECONDS, Api, serving
+from tests.unit.readmission.serving.fakes import REFRESH_SECONDS, Api, serving, with_quantiles
 
 # The body of the original project's curl command, letter for letter.
 ORIGINAL = """{
@@ -52,6 +52,29 @@ def test_the_original_projects_request_is_answered(api: Api) -> None:
 )
 def test_the_likeliest_class_is_the_forecast(shares: tuple[float, ...], name: str) -> None:
     assert serving(*shares).predict(EXAMPLE).json()["readmitted"] == name
+
+
+@pytest.mark.parametrize(
+    ("share", "percentile", "band"),
+    [
+        (0.1, 10.0, "low"),
+        (0.6, 60.0, "moderate"),
+        (0.85, 85.0, "high"),
+        (0.9, 90.0, "very high"),
+        (1.0, 100.0, "very high"),
+    ],
+)
+def test_the_early_risk_is_answered_with_its_place_among_the_training_patients(
+    share: float, percentile: float, band: str
+) -> None:
+    api = with_quantiles(serving(share, 0.0, 1 - share), *(n / 100 for n in range(101)))
+    risk = api.predict(EXAMPLE).json()["early_risk"]
+    assert risk == {"probability": pytest.approx(share), "percentile": percentile, "band": band}
+
+
+def test_a_raw_encounter_has_the_forecast_of_its_14_features(api: Api) -> None:
+    raw, encoded = api.predict(RAW_EXAMPLE).json(), api.predict(EXAMPLE).json()
+    assert raw | {"request_id": ""} == encoded | {"request_id": ""}
 
 
 @pytest.mark.parametrize("name", FEATURES)
