@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -202,16 +201,16 @@ def test_every_line_that_a_request_logs_has_its_id(
     app: ModuleType, models: FakeRegistry, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(fields: Any) -> Any:
-        raise ZeroDivisionError(str(fields["age_numeric"]))
+        raise ZeroDivisionError(fields["medical_specialty"])
 
     models.promote("2", constant(0.1, 0.2, 0.7))
     _send(app, "POST", "/reload-model")
     monkeypatch.setattr(forecasts, "inputs_of", fail)
-    assert _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "age_numeric": 111}))[0] == 500
+    assert _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "medical_specialty": "Zymurgy"}))[0] == 500
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [line["level"] for line in lines] == ["INFO", "ERROR"]
     assert {line["correlation_id"] for line in lines} == {GATEWAY_ID}
-    assert "ZeroDivisionError at\n" in lines[1]["message"] and not re.search(r"\b111\b", lines[1]["message"])
+    assert "ZeroDivisionError at\n" in lines[1]["message"] and "Zymurgy" not in log.getvalue()
 
 
 def test_only_the_pages_of_the_configured_origins_may_ask(

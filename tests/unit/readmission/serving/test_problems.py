@@ -171,11 +171,14 @@ def test_a_page_of_a_listed_origin_may_ask() -> None:
     assert answer.headers["Access-Control-Expose-Headers"] == "x-request-id"
 
 
-def test_a_page_of_a_listed_origin_may_read_what_went_wrong() -> None:
+def test_a_page_of_a_listed_origin_may_read_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api("https://ward.example")
     for path in ("/nothing", "/predict"):
         answer = api.request("GET", path, headers={"Origin": "https://ward.example"})
         assert answer.status_code >= 400 and "Access-Control-Allow-Origin" in answer.headers
+    monkeypatch.setattr(api.production, "current", lambda: 1 / 0)
+    answer = api.request("GET", "/health", headers={"Origin": "https://ward.example"})
+    assert answer.status_code == 500 and "Access-Control-Allow-Origin" in answer.headers
 
 
 @pytest.mark.parametrize("origins", [(), ("https://ward.example",)])

@@ -19,7 +19,7 @@ from readmission.serving import batch, bodies, docs, openapi, problems
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
-from readmission.serving.middleware import HEADER, Envelope
+from readmission.serving.middleware import HEADER, Envelope, Unexpected
 from readmission.serving.production import Production, Served
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 
@@ -63,6 +63,7 @@ def create_app(
     )
     # The one that is added last is outermost.
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    app.add_middleware(Unexpected, logger=logger or logging.getLogger(__name__))
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -71,7 +72,7 @@ def create_app(
             allow_headers=["Content-Type", "x-api-key", HEADER],
             expose_headers=[HEADER],
         )
-    app.add_middleware(Envelope, logger=logger or logging.getLogger(__name__), correlate=correlate)
+    app.add_middleware(Envelope, correlate=correlate)
     for kind in (problems.Refused, ModelUnavailable, ScorerInvalid, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _problem)
     _add_routes(app, production)

@@ -26,11 +26,10 @@ _NOTHING: Final = b"default-src 'none'; frame-ancestors 'none'"
 
 
 class Envelope:
-    """Gives each request an id and each answer the headers that protect it; answers 500 to what nobody expected."""
+    """Gives each request an id, and each answer that id and the headers that protect it."""
 
-    def __init__(self, app: ASGIApp, logger: Logger, correlate: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, correlate: Callable[[str], None]) -> None:
         self._app = app
-        self._logger = logger
         self._correlate = correlate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,28 +39,35 @@ class Envelope:
         request_id = request_id_of(scope)
         scope[problems.REQUEST_ID] = request_id
         self._correlate(request_id)
-        started = False
 
         async def enveloped(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 headers = [*message.get("headers", []), *_SECURITY, (HEADER.encode(), request_id.encode())]
                 if not any(name == _POLICY for name, _ in headers):
                     headers.append((_POLICY, _NOTHING))
                 message = {**message, "headers": headers}
             await send(message)
 
+        await self._app(scope, receive, enveloped)
+
+
+class Unexpected:
+    """Answers 500 to what nobody expected, and logs where it happened."""
+
+    def __init__(self, app: ASGIApp, logger: Logger) -> None:
+        self._app = app
+        self._logger = logger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._app(scope, receive, enveloped)
+            await self._app(scope, receive, send)
         except Exception as error:
             # Not the exception's own text: it may hold a value, and values are a patient's.
             stack = "".join(traceback.format_tb(error.__traceback__))
             self._logger.error("unexpected %s at\n%s", type(error).__qualname__, stack)
-            if started:
-                raise
+            # Answers are sent whole, after all that can fail: none has been begun.
             answer = problems.response(scope, 500, "something went wrong here; the log tells it by this request_id")
-            await answer(scope, receive, enveloped)
+            await answer(scope, receive, send)
 
 
 def request_id_of(scope: Scope) -> str:
