@@ -204,6 +204,10 @@ def test_columns_that_are_missing_unknown_or_twice_are_named_once(api: Api) -> N
     assert list(_errors(_post_csv(api, ",".join(header)))) == ["ward", "num_procedures", "age_numeric"]
 
 
+def test_columns_without_end_are_refused(api: Api) -> None:
+    assert "too many columns" in _errors(_post_csv(api, ",".join(EXAMPLE) + "," * 1_000_000))["body"]
+
+
 def test_columns_of_both_forms_are_named(api: Api) -> None:
     assert set(_errors(_post_csv(api, "age,age_numeric"))) == {"age", "age_numeric"}
 

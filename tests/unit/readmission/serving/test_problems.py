@@ -103,8 +103,10 @@ def test_a_wrong_parameter_of_a_path_is_a_problem_too(api: Api) -> None:
 
 
 def test_errors_without_end_are_cut(api: Api) -> None:
-    answer = api.predict({**EXAMPLE, **{f"x{n}": 1 for n in range(1000)}})
+    answer = api.predict({**EXAMPLE, **{f"x{n}": 1 for n in range(150)}})
     assert len(answer.json()["errors"]) == 50
+    answer = api.predict({**EXAMPLE, **{f"x{n}": 1 for n in range(3000)}})
+    assert [error["message"] for error in answer.json()["errors"]] == ["has too many fields"]
 
 
 def test_the_clients_id_is_the_requests(api: Api) -> None:

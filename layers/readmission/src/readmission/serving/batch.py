@@ -13,7 +13,7 @@ from readmission.contract import CLASSES, Whole
 from readmission.errors import ScorerInvalid
 from readmission.features import FEATURES
 from readmission.serving.bodies import CSV, JSON
-from readmission.serving.encounters import PREPARED_RULES, RAW_ONLY, fields_of_encounter, mixed
+from readmission.serving.encounters import MOST_FIELDS, PREPARED_RULES, RAW_ONLY, fields_of_encounter, mixed
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.problems import FieldError, Refused, listed, name_of
 from readmission.serving.production import Served
@@ -112,6 +112,8 @@ def _check_header(header: list[str]) -> None:
     if {*PREPARED_RULES, *RAW_RULES, *IGNORED}.isdisjoint(header):
         # Its cells are not repeated: without a header, the first line is a patient.
         raise Refused(422, "the first line must name the fields", [FieldError("body", "has no header of field names")])
+    if len(header) > MOST_FIELDS:
+        raise Refused(422, "the header has too many columns", [FieldError("body", "has too many columns")])
     raw = not RAW_ONLY.isdisjoint(header)
     allowed = {*RAW_RULES, *IGNORED} if raw else {*PREPARED_RULES}
     required = RAW_REQUIRED if raw else tuple(FEATURES)

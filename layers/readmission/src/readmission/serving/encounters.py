@@ -15,6 +15,9 @@ PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **HISTORY}
 RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
 PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
 
+# More than any encounter has, and few enough to tell of each what is wrong with it.
+MOST_FIELDS: Final = 200
+
 _PREPARED: Final[TypeAdapter[Any]] = TypeAdapter(Encounter)
 _RAW: Final[TypeAdapter[Any]] = TypeAdapter(RawEncounter)
 _LAST: Final = tuple(name for name in HISTORY if name.startswith("last_"))
@@ -27,6 +30,8 @@ def fields_of_encounter(document: Any) -> dict[str, Any]:
     """
     if not isinstance(document, dict):
         raise Refused(422, "the encounter must be a JSON object", [FieldError("encounter", "must be a JSON object")])
+    if len(document) > MOST_FIELDS:
+        raise Refused(422, "the encounter has too many fields", [FieldError("encounter", "has too many fields")])
     if errors := mixed(document):
         raise invalid(errors)
     raw = not RAW_ONLY.isdisjoint(document)
