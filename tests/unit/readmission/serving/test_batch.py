@@ -120,6 +120,18 @@ def test_a_thousand_encounters_are_answered_and_more_refused_with_the_limit(api:
     assert "1000" in _errors(_post_csv(api, _csv(*[EXAMPLE] * 1001)))["encounters"]
 
 
+@pytest.mark.parametrize("character", ["x", '"', "\\", "\x01", "é", "\N{GRINNING FACE}"])
+def test_a_thousand_rows_that_are_all_wrong_fit_into_lambdas_answer(api: Api, character: str) -> None:
+    wrong = {f"{n:02}{character * 64}": 1 for n in range(10)}
+    for encounter in (wrong, dict.fromkeys(RAW_EXAMPLE, "")):
+        row = json.dumps(encounter, ensure_ascii=False).encode()
+        rows = [row] * min(1000, MAX_BATCH_BYTES // (len(row) + 1) - 1)
+        answer = api.post("/predict/batch", b'{"encounters": [' + b",".join(rows) + b"]}")
+        assert answer.json()["refused"] == len(rows)
+        # Lambda takes the body as text in JSON.
+        assert len(json.dumps({"body": answer.text})) < 5_000_000
+
+
 def test_no_encounters_have_no_answers(api: Api) -> None:
     assert _post(api).json()["predictions"] == []
     assert _rows(_post_csv(api, ",".join(EXAMPLE))) == []

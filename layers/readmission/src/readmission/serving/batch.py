@@ -31,6 +31,9 @@ COLUMNS: Final = (
 
 _WHOLE: Final = frozenset(name for name, rule in PREPARED_RULES.items() if isinstance(rule, Whole))
 
+# Of a row: a thousand rows that are all wrong have to fit into the 6 MB that Lambda answers.
+MAX_ROW_ERRORS: Final = 10
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _WEIGHT: Final = re.compile(r"[01](\.[0-9]{0,3})?")
 
@@ -141,7 +144,7 @@ def _answer(served: Served, encounter: Any) -> dict[str, Any]:
             raise encounter
         return {"prediction": forecast(served, fields_of_encounter(encounter))}
     except Refused as refused:
-        return {"problem": {"detail": refused.detail, "errors": listed(refused.errors)}}
+        return {"problem": {"detail": refused.detail, "errors": listed(refused.errors, MAX_ROW_ERRORS)}}
     except ScorerInvalid as error:
         return {"problem": {"detail": str(error), "errors": []}}
 

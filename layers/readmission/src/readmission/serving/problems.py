@@ -3,8 +3,9 @@
 The type is always `about:blank`: the status alone tells the kind of a problem, and the title is that status's name.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,6 +19,7 @@ REQUEST_ID: Final = "readmission.request_id"  # where an ASGI scope holds the re
 MAX_ERRORS: Final = 50
 
 _LONGEST_NAME: Final = 64
+_STRANGE: Final = re.compile(r"[^\w .=()-]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,13 @@ class Refused(Exception):
 
 
 def name_of(text: str) -> str:
-    """A name that a client gave, fit for an answer: not too long, and without halves of characters."""
-    return text[:_LONGEST_NAME].encode("utf-8", "replace").decode()
+    """A name that a client gave, fit for an answer: not too long, and of characters that stay one byte in JSON."""
+    return _STRANGE.sub("?", text[:_LONGEST_NAME])
 
 
-def listed(errors: list[FieldError]) -> list[dict[str, str]]:
+def listed(errors: list[FieldError], most: int = MAX_ERRORS) -> list[dict[str, str]]:
     """The first errors as an answer tells them."""
-    return [asdict(error) for error in errors[:MAX_ERRORS]]
+    return [{"field": error.field, "message": error.message} for error in errors[:most]]
 
 
 def response(
