@@ -3,8 +3,10 @@
 from typing import Any
 
 from mangum import Mangum
+from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from readmission import observability
 from readmission.serving.api import create_app
+from readmission.serving.problems import MEDIA_TYPE
 from readmission.serving.production import Production
 from readmission.serving.registry import MlflowRegistry
 from readmission.settings import ServingSettings
@@ -15,10 +17,15 @@ logger = observability.logger("predict")
 _settings = ServingSettings.from_environment()
 _production = Production(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger)
 _production.refresh()
-_application = Mangum(create_app(_production), lifespan="off")
+_application = Mangum(
+    create_app(_production, cors_origins=_settings.cors_origins, logger=logger, correlate=logger.set_correlation_id),
+    lifespan="off",
+    # Every other type would be answered in base 64.
+    text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
+)
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
     return _application(event, context)

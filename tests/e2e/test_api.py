@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from readmission.features import CATEGORIES, NUMBERS, inputs_of
-from readmission.serving.schemas import WHOLE_EXAMPLE
+from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.schemas import RAW_EXAMPLE, WHOLE_EXAMPLE
 
 from infra.local import supervision
 from infra.local.predict import SAMPLE
@@ -48,7 +49,20 @@ def test_an_optional_field_moves_the_forecast(application: Application, trained:
     assert known.status == 200 and known.json["probabilities"] != application.predict().json["probabilities"]
 
 
-@pytest.mark.parametrize("path", ["/predict", "/health", "/reload-model"])
+def test_a_raw_encounter_has_the_forecast_of_its_fields(application: Application, trained: Trained) -> None:
+    raw = application.call("/predict", RAW_EXAMPLE)
+    fields = application.call("/predict", fields_of_encounter(RAW_EXAMPLE))
+    assert (raw.status, raw.json["probabilities"]) == (200, fields.json["probabilities"])
+
+
+def test_a_batch_is_answered_row_by_row(application: Application, trained: Trained) -> None:
+    answer = application.call("/predict/batch", {"encounters": [SAMPLE, {}, RAW_EXAMPLE] * 300})
+    assert (answer.status, answer.json["answered"], answer.json["refused"]) == (200, 600, 300)
+    assert answer.json["predictions"][0]["prediction"]["probabilities"] == application.predict().json["probabilities"]
+    assert "problem" in answer.json["predictions"][1]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/health", "/reload-model"])
 def test_without_a_key_the_gateway_refuses(application: Application, path: str) -> None:
     method = "GET" if path == "/health" else "POST"
     assert application.call(path, method=method, key=None).status == 403
@@ -58,7 +72,8 @@ def test_without_a_key_the_gateway_refuses(application: Application, path: str) 
 def test_a_malformed_request_names_the_field(application: Application, trained: Trained) -> None:
     response = application.call("/predict", SAMPLE | {"time_in_hospital": "long"})
     assert response.status == 422
-    assert response.json["detail"][0]["loc"] == ["body", "time_in_hospital"]
+    assert [error["field"] for error in response.json["errors"]] == ["time_in_hospital"]
+    assert response.json["status"] == 422 and response.json["request_id"]
 
 
 def test_a_body_that_is_too_large_is_refused(application: Application, trained: Trained) -> None:

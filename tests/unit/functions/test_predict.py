@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import Iterator
 from types import ModuleType
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from readmission.errors import ConfigurationError
-from readmission.serving import registry
-from readmission.serving.schemas import EXAMPLE
+from readmission.serving import forecasts, registry
+from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
 from tests.unit.functions.lambdas import Context, load
 from tests.unit.readmission.documents import constant
 from tests.unit.readmission.serving.fakes import FakeRegistry
+
+GATEWAY_ID = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +46,15 @@ def app(models: FakeRegistry) -> ModuleType:
     return load("predict")
 
 
-def _event(method: str, path: str, body: str | None = None, encoded: bool = False) -> dict[str, Any]:
+@pytest.fixture
+def log(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the function logs from now on: its logger holds the output that there was when it was made."""
+    stream = io.StringIO()
+    monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
+    return stream
+
+
+def _event(method: str, path: str, body: str | None = None, encoded: bool = False, **changes: str) -> dict[str, Any]:
     """What a REST API with a `{proxy+}` resource sends (payload 1.0)."""
     headers = {
         "Accept": "*/*",
@@ -54,6 +65,7 @@ def _event(method: str, path: str, body: str | None = None, encoded: bool = Fals
         "X-Forwarded-Port": "443",
         "X-Forwarded-Proto": "https",
         "x-api-key": "a-key-of-at-least-20-characters",
+        **changes,
     }
     return {
         "resource": "/{proxy+}",
@@ -73,7 +85,7 @@ def _event(method: str, path: str, body: str | None = None, encoded: bool = Fals
             "stage": "v1",
             "accountId": "000000000000",
             "apiId": "abc123",
-            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "requestId": GATEWAY_ID,
             "requestTimeEpoch": 1767225600000,
             "protocol": "HTTP/1.1",
             "identity": {"sourceIp": "203.0.113.7", "userAgent": "curl/8.5.0", "apiKey": "a-key"},
@@ -136,10 +148,8 @@ def test_the_model_is_looked_for_at_the_cold_start(models: FakeRegistry) -> None
 
 def test_a_cold_start_without_a_model_answers_with_the_reason(models: FakeRegistry) -> None:
     models.problem = "MLflow cannot be reached"
-    assert _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE)) == (
-        503,
-        {"detail": "MLflow cannot be reached"},
-    )
+    status, answer = _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE))
+    assert (status, answer["detail"]) == (503, "MLflow cannot be reached")
 
 
 def test_a_cold_start_with_a_broken_model_answers_with_the_reason(models: FakeRegistry) -> None:
@@ -158,7 +168,56 @@ def test_a_missing_variable_fails_the_cold_start_with_its_name(
         load("predict")
 
 
-def test_values_of_a_request_are_not_logged(app: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_of_a_request_are_not_logged(
+    app: ModuleType, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app.logger.info("a line that is logged")
     _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "age_numeric": 87654321}))
+    _send(app, "POST", "/predict", json.dumps({**RAW_EXAMPLE, "patient_nbr": 87654321, "race": "87654321"}))
     captured = capsys.readouterr()
-    assert "87654321" not in captured.out + captured.err
+    assert "a line that is logged" in log.getvalue()
+    assert "87654321" not in log.getvalue() + captured.out + captured.err
+
+
+def test_a_problem_is_text_and_not_base_64(app: ModuleType) -> None:
+    answer = app.handler(_event("GET", "/nothing"), Context())
+    assert answer["isBase64Encoded"] is False and json.loads(answer["body"])["status"] == 404
+
+
+def test_a_batch_of_csv_is_answered_as_csv(app: ModuleType) -> None:
+    text = ",".join(EXAMPLE) + "\n" + ",".join(str(value) for value in EXAMPLE.values())
+    answer = app.handler(_event("POST", "/predict/batch", text, **{"Content-Type": "text/csv"}), Context())
+    assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
+    assert answer["body"].splitlines()[1].startswith("1,NO,")
+
+
+def test_the_gateways_id_is_the_requests_unless_the_client_gives_one(app: ModuleType) -> None:
+    assert _send(app, "POST", "/predict", json.dumps(EXAMPLE))[1]["request_id"] == GATEWAY_ID
+    answer = app.handler(_event("GET", "/nothing", **{"X-Request-Id": "ward-7"}), Context())
+    assert json.loads(answer["body"])["request_id"] == "ward-7"
+
+
+def test_every_line_that_a_request_logs_has_its_id(
+    app: ModuleType, models: FakeRegistry, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(fields: Any) -> Any:
+        raise ZeroDivisionError(fields["medical_specialty"])
+
+    models.promote("2", constant(0.1, 0.2, 0.7))
+    _send(app, "POST", "/reload-model")
+    monkeypatch.setattr(forecasts, "inputs_of", fail)
+    assert _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "medical_specialty": "Zymurgy"}))[0] == 500
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["level"] for line in lines] == ["INFO", "ERROR"]
+    assert {line["correlation_id"] for line in lines} == {GATEWAY_ID}
+    assert "ZeroDivisionError at\n" in lines[1]["message"] and "Zymurgy" not in log.getvalue()
+
+
+def test_only_the_pages_of_the_configured_origins_may_ask(
+    models: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORS_ALLOW_ORIGINS", "https://ward.example")
+    asked = {"Origin": "https://ward.example", "Access-Control-Request-Method": "POST"}
+    answer = load("predict").handler(_event("OPTIONS", "/predict", **asked), Context())
+    headers = {**answer["headers"], **answer["multiValueHeaders"]}
+    assert (answer["statusCode"], headers["access-control-allow-origin"]) == (200, "https://ward.example")

@@ -161,3 +161,9 @@ def test_identifiers_become_texts() -> None:
 
 def test_no_input_is_an_identifier_of_encounter_or_patient_or_a_group_that_fairness_is_told_for() -> None:
     assert not {"encounter_id", "patient_nbr", "row_number", "delivered_at", "race", "gender"} & set(INPUTS)
+
+
+def test_the_fields_of_columns_that_a_row_lacks_are_left_out() -> None:
+    without = ("admission_type_id", "diag_1", "payer_code")
+    fields = fields_of({name: value for name, value in encounter().items() if name not in without})
+    assert fields == {name: value for name, value in fields_of(encounter()).items() if name not in without}

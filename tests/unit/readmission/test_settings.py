@@ -96,3 +96,17 @@ def test_a_model_is_looked_for_every_10_seconds_unless_told_otherwise() -> None:
 def test_a_slash_at_the_end_of_the_tracking_uri_is_dropped() -> None:
     settings = ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": "https://mlflow.example/x/"})
     assert settings.tracking_uri == "https://mlflow.example/x"
+
+
+def test_no_page_may_ask_unless_its_origin_is_listed() -> None:
+    assert ServingSettings.from_environment(ENVIRONMENT).cors_origins == ()
+    listed = ENVIRONMENT | {"CORS_ALLOW_ORIGINS": " https://ward.example, http://localhost:3000,"}
+    assert ServingSettings.from_environment(listed).cors_origins == ("https://ward.example", "http://localhost:3000")
+    assert ServingSettings.from_environment(ENVIRONMENT | {"CORS_ALLOW_ORIGINS": "*"}).cors_origins == ("*",)
+
+
+@pytest.mark.parametrize("value", ["ward.example", "https://ward.example/", "https://a/b", "https://*.example", "null"])
+def test_what_is_no_web_origin_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="CORS_ALLOW_ORIGINS") as caught:
+        ServingSettings.from_environment(ENVIRONMENT | {"CORS_ALLOW_ORIGINS": f"https://ok.example,{value}"})
+    assert repr(value) in str(caught.value)

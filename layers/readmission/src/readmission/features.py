@@ -131,11 +131,14 @@ def features_of(row: Mapping[str, str]) -> dict[str, int]:
 
 
 def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
-    """The 14 features and the `OPTIONAL` fields of a row of the contract that breaks no rule."""
+    """The 14 features and the `OPTIONAL` fields of a row of the contract that breaks no rule.
+
+    A row need not have the columns of which no feature is made: their fields are left out.
+    """
     doses = [row[drug] for drug in DRUGS]
     return {
         **features_of(row),
-        **{name: int(row[name]) for name in _IDENTIFIERS},
+        **{name: int(row[name]) for name in _IDENTIFIERS if name in row},
         **{
             name: None if row[name] == MISSING else row[name]
             for name in OPTIONAL

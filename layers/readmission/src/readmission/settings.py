@@ -1,13 +1,16 @@
 """The one module that reads the environment. A setting that is missing or wrong fails with its variable's name."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self, cast
+from typing import Final, Literal, Self, cast
 
 from readmission.errors import ConfigurationError
 
 type Tls = Literal["disable", "require", "verify-full"]
+
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:
@@ -26,6 +29,15 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
     if not 0 < seconds < 86_400:
         raise ConfigurationError(f"the environment variable {name} is no number of seconds: {text!r}")
     return seconds
+
+
+def _origins(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    origins = tuple(origin for part in environment.get(name, "").split(",") if (origin := part.strip()))
+    for origin in origins:
+        # A browser sends an origin without a path; one with a path, or a slash, would never match.
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise ConfigurationError(f"the environment variable {name} has no web origin: {origin!r}")
+    return origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +94,19 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
-    """The model to serve, and how long (seconds) an answer may rest on the last look at the registry."""
+    """The model to serve, how long (seconds) an answer may rest on the last look at the registry, and to whose pages.
+
+    `cors_origins` are the web origins whose pages may ask; `*` is any.
+    """
 
     model: ModelSettings
     refresh_seconds: float
+    cors_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         return cls(
             model=ModelSettings.from_environment(environment),
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
+            cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
         )

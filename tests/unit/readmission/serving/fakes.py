@@ -56,13 +56,14 @@ class Clock:
 
 
 class Api:
-    """The API on a fake registry and clock. What the application raises is raised here."""
+    """The API on a fake registry and clock. `ids` are those of the requests, as the logger is told them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *cors_origins: str) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
         self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock)
-        self.app = create_app(self.production)
+        self.ids: list[str] = []
+        self.app = create_app(self.production, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -75,11 +76,20 @@ class Api:
     def get(self, path: str) -> httpx.Response:
         return self.request("GET", path)
 
-    def post(self, path: str, content: bytes | str = b"", content_type: str = "application/json") -> httpx.Response:
-        return self.request("POST", path, content=content, headers={"Content-Type": content_type})
+    def post(
+        self, path: str, content: bytes | str = b"", content_type: str = "application/json", **headers: str
+    ) -> httpx.Response:
+        return self.request("POST", path, content=content, headers={"Content-Type": content_type, **headers})
 
     def predict(self, document: Any) -> httpx.Response:
         return self.post("/predict", json.dumps(document))
+
+
+def with_quantiles(api: Api, *quantiles: float) -> Api:
+    """The same API, whose model knows its patients' risks."""
+    assert api.production.refresh() is None and api.production.served
+    api.production.served.scorer.risk_quantiles = quantiles
+    return api
 
 
 def serving(*shares: float) -> Api:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from readmission.features import FEATURES
 from readmission.serving.api import MAX_BODY_BYTES
-from readmission.serving.schemas import EXAMPLE
+from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
 from tests.unit.readmission.documents import constant, document, stump
-from tests.unit.readmission.serving.fakes import REFRESH_SECONDS, Api, serving
+from tests.unit.readmission.serving.fakes import REFRESH_SECONDS, Api, serving, with_quantiles
 
 # The body of the original project's curl command, letter for letter.
 ORIGINAL = """{
@@ -38,9 +38,11 @@ def test_the_original_projects_request_is_answered(api: Api) -> None:
         {
             "readmitted": "NO",
             "probabilities": {"<30": 0.1, ">30": 0.2, "NO": 0.7},
+            "early_risk": {"probability": 0.1, "band": None, "percentile": None},
             "model_name": "readmission",
             "model_version": "1",
             "data_kind": "synthetic",
+            "request_id": answer.headers["x-request-id"],
         },
     )
 
@@ -50,6 +52,29 @@ def test_the_original_projects_request_is_answered(api: Api) -> None:
 )
 def test_the_likeliest_class_is_the_forecast(shares: tuple[float, ...], name: str) -> None:
     assert serving(*shares).predict(EXAMPLE).json()["readmitted"] == name
+
+
+@pytest.mark.parametrize(
+    ("share", "percentile", "band"),
+    [
+        (0.1, 10.0, "low"),
+        (0.6, 60.0, "moderate"),
+        (0.85, 85.0, "high"),
+        (0.9, 90.0, "very high"),
+        (1.0, 100.0, "very high"),
+    ],
+)
+def test_the_early_risk_is_answered_with_its_place_among_the_training_patients(
+    share: float, percentile: float, band: str
+) -> None:
+    api = with_quantiles(serving(share, 0.0, 1 - share), *(n / 100 for n in range(101)))
+    risk = api.predict(EXAMPLE).json()["early_risk"]
+    assert risk == {"probability": pytest.approx(share), "percentile": percentile, "band": band}
+
+
+def test_a_raw_encounter_has_the_forecast_of_its_14_features(api: Api) -> None:
+    raw, encoded = api.predict(RAW_EXAMPLE).json(), api.predict(EXAMPLE).json()
+    assert raw | {"request_id": ""} == encoded | {"request_id": ""}
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -70,7 +95,7 @@ def test_both_ends_of_every_range_are_accepted(api: Api, end: str) -> None:
 
 def _fields(answer: Any) -> list[str]:
     assert answer.status_code == 422
-    return [problem["loc"][-1] for problem in answer.json()["detail"]]
+    return [error["field"] for error in answer.json()["errors"]]
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -97,7 +122,7 @@ def test_an_invalid_field_is_named_and_its_value_is_not_repeated(api: Api, name:
     answer = api.predict({**EXAMPLE, name: value})
     assert _fields(answer) == [name]
     assert str(SECRET) not in answer.text
-    assert "input" not in answer.json()["detail"][0]
+    assert answer.json()["errors"][0].keys() == {"field", "message"}
 
 
 def test_an_unknown_field_is_named_and_its_value_is_not_repeated(api: Api) -> None:
@@ -152,7 +177,7 @@ def test_a_body_that_is_no_encounter_is_the_clients_error(api: Api, content: byt
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", ""])
 def test_a_body_of_another_content_type_is_the_clients_error(api: Api, content_type: str) -> None:
-    assert api.post("/predict", ORIGINAL, content_type).status_code in (415, 422)
+    assert api.post("/predict", ORIGINAL, content_type).status_code == 415
 
 
 def test_a_content_type_with_a_charset_is_accepted(api: Api) -> None:
@@ -165,10 +190,7 @@ def test_a_body_of_the_largest_size_is_read(api: Api) -> None:
 
 def test_a_larger_body_is_refused_with_the_limit(api: Api) -> None:
     answer = api.post("/predict", ORIGINAL.ljust(MAX_BODY_BYTES + 1))
-    assert (answer.status_code, answer.json()) == (
-        413,
-        {"detail": f"the body is larger than {MAX_BODY_BYTES} bytes"},
-    )
+    assert (answer.status_code, answer.json()["detail"]) == (413, f"the body is larger than {MAX_BODY_BYTES} bytes")
 
 
 def test_a_larger_body_is_refused_whatever_length_it_claims(api: Api) -> None:
@@ -203,12 +225,12 @@ def test_an_endless_body_in_pieces_is_refused_before_its_end(api: Api) -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", "/health"), ("POST", "/reload-model")])
 def test_without_a_model_the_answer_is_503_with_the_reason(empty: Api, method: str, path: str) -> None:
     answer = empty.request(method, path)
-    assert (answer.status_code, answer.json()) == (503, {"detail": "no version is in Production yet"})
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
 
 
 def test_without_a_model_a_prediction_is_503_with_the_reason(empty: Api) -> None:
     answer = empty.predict(EXAMPLE)
-    assert (answer.status_code, answer.json()) == (503, {"detail": "no version is in Production yet"})
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
 
 
 def test_without_a_model_a_wrong_request_is_still_the_clients_error(empty: Api) -> None:

@@ -1,10 +1,13 @@
 """The API's own description of itself."""
 
+import json
 import re
 from typing import Any
 
 import pytest
+from readmission.contract import COLUMNS
 from readmission.features import FEATURES, HISTORY, OPTIONAL
+from readmission.serving.schemas import RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving
 
@@ -26,6 +29,11 @@ def encounter(openapi: Any) -> Any:
     return openapi["components"]["schemas"]["Encounter"]
 
 
+@pytest.fixture(scope="module")
+def raw(openapi: Any) -> Any:
+    return openapi["components"]["schemas"]["RawEncounter"]
+
+
 def test_the_docs_are_a_page_that_looks_for_the_document_beside_itself(api: Api) -> None:
     answer = api.get("/docs")
     assert answer.status_code == 200
@@ -40,6 +48,7 @@ def test_requests_from_the_docs_go_to_where_the_docs_are(openapi: Any) -> None:
 def test_the_documents_paths_are_the_apis(openapi: Any) -> None:
     assert {path: set(item) for path, item in openapi["paths"].items()} == {
         "/predict": {"post"},
+        "/predict/batch": {"post"},
         "/health": {"get"},
         "/reload-model": {"post"},
     }
@@ -60,10 +69,70 @@ def test_every_path_is_described(openapi: Any) -> None:
             assert operation["description"]
 
 
-@pytest.mark.parametrize("path", ["/predict", "/health", "/reload-model"])
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/health", "/reload-model"])
 def test_the_answer_without_a_model_is_described(openapi: Any, path: str) -> None:
     (operation,) = openapi["paths"][path].values()
     assert {"200", "503"} <= operation["responses"].keys()
+
+
+def test_a_prediction_takes_both_forms_of_an_encounter(openapi: Any) -> None:
+    body = openapi["paths"]["/predict"]["post"]["requestBody"]
+    forms = [form["$ref"].rpartition("/")[2] for form in body["content"]["application/json"]["schema"]["anyOf"]]
+    assert body["required"] and forms == ["Encounter", "RawEncounter"]
+
+
+def test_a_batch_takes_and_answers_json_and_csv(openapi: Any) -> None:
+    operation = openapi["paths"]["/predict/batch"]["post"]
+    assert set(operation["requestBody"]["content"]) == {"application/json", "text/csv"}
+    assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+    assert openapi["components"]["schemas"]["Batch"]["properties"]["encounters"]["maxItems"] == 1000
+
+
+def test_every_problem_is_described_as_a_problem_document(openapi: Any) -> None:
+    for path, item in openapi["paths"].items():
+        for operation in item.values():
+            problems = {status: answer for status, answer in operation["responses"].items() if status != "200"}
+            wanted = {"413", "415", "422", "503"} if path.startswith("/predict") else {"503"}
+            assert problems.keys() == wanted
+            for answer in problems.values():
+                assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_everything_that_is_referred_to_is_there(openapi: Any) -> None:
+    names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(openapi)))
+    assert names and names <= openapi["components"]["schemas"].keys()
+
+
+def test_a_problem_has_the_fields_that_are_described(api: Api, openapi: Any) -> None:
+    described = openapi["components"]["schemas"]["Problem"]["properties"]
+    assert api.predict({}).json().keys() == described.keys()
+
+
+def test_a_raw_encounter_has_the_columns_of_the_file_and_the_history(raw: Any) -> None:
+    assert list(raw["properties"]) == [*COLUMNS, *HISTORY]
+    assert raw["required"] == list(RAW_REQUIRED) and raw["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, *HISTORY])
+def test_each_raw_field_is_described_with_an_example(raw: Any, name: str) -> None:
+    assert raw["properties"][name]["description"] and raw["properties"][name]["examples"]
+
+
+@pytest.mark.parametrize("name", [name for name in RAW_REQUIRED if name in FEATURES])
+def test_a_number_of_a_raw_encounter_is_described_with_its_range_and_as_text(raw: Any, name: str) -> None:
+    number, text = raw["properties"][name]["anyOf"]
+    assert (number["type"], number["minimum"], number["maximum"]) == (
+        "integer",
+        FEATURES[name].low,
+        FEATURES[name].high,
+    )
+    assert text["type"] == "string" and text["pattern"]
+
+
+def test_the_examples_of_a_raw_encounter_are_answered(api: Api, raw: Any) -> None:
+    assert raw["examples"]
+    for example in raw["examples"]:
+        assert api.predict(example).status_code == 200
 
 
 def test_an_encounter_has_the_14_features_all_required_the_optional_fields_and_no_others(encounter: Any) -> None:
@@ -105,13 +174,18 @@ def test_the_examples_of_an_encounter_are_answered(api: Api, encounter: Any) -> 
 
 @pytest.mark.parametrize(
     ("path", "method", "schema"),
-    [("/predict", "post", "Prediction"), ("/health", "get", "Health"), ("/reload-model", "post", "Reload")],
+    [
+        ("/predict", "post", "Prediction"),
+        ("/predict/batch", "post", "BatchPrediction"),
+        ("/health", "get", "Health"),
+        ("/reload-model", "post", "Reload"),
+    ],
 )
 def test_an_answer_has_the_fields_that_are_described(
     api: Api, openapi: Any, encounter: Any, path: str, method: str, schema: str
 ) -> None:
     described = openapi["components"]["schemas"][schema]["properties"]
-    body = encounter["examples"][0] if path == "/predict" else None
+    body = {"/predict": encounter["examples"][0], "/predict/batch": {"encounters": []}}.get(path)
     answer = api.request(method.upper(), path, json=body) if body else api.request(method.upper(), path)
     assert answer.json().keys() == described.keys()
     for name, field in described.items():

@@ -1,30 +1,55 @@
 """The FastAPI application. `functions/predict` puts it behind API Gateway."""
 
+import logging
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request, Security
+from fastapi import FastAPI, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import HTMLResponse
 from fastapi.security import APIKeyHeader
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 
-from readmission.errors import ModelUnavailable
-from readmission.features import inputs_of
+from readmission.errors import ModelUnavailable, ScorerInvalid
+from readmission.serving import batch, bodies, docs, openapi, problems
+from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
+from readmission.serving.middleware import HEADER, Envelope, Unexpected
 from readmission.serving.production import Production, Served
-from readmission.serving.schemas import Encounter, Health, Prediction, Problem, Reload
+from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 
 MAX_BODY_BYTES: Final = 64 * 1024
-MAX_PROBLEMS: Final = 50
+# 3 KiB an encounter, which is one with all its fields and wide indentation. Lambda takes 6 MB, with the body as text
+# in JSON, where every quotation mark is two bytes.
+MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
+_BATCH: Final = "/predict/batch"
 
 # API Gateway checks the key before a request gets here; this is for the OpenAPI document and the "Authorize" button.
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
-_UNAVAILABLE: Final[dict[int | str, dict[str, Any]]] = {503: {"model": Problem, "description": "No model, and why."}}
+_UNAVAILABLE: Final = openapi.refusals(_503="No model, and why.")
+_UNREADABLE: Final = openapi.refusals(
+    _413="The body is too large.",
+    _415="The body is of another type.",
+    _422="The body cannot be used: which fields, and why. Values are not repeated.",
+)
 
 
-def create_app(production: Production) -> FastAPI:
-    """The application that serves `production`."""
+def create_app(
+    production: Production,
+    *,
+    cors_origins: Sequence[str] = (),
+    logger: logging.Logger | None = None,
+    correlate: Callable[[str], None] = lambda request_id: None,
+) -> FastAPI:
+    """The application that serves `production`.
+
+    Pages of `cors_origins` may ask it. `correlate` is told each request's id before anything is logged of it.
+    """
     app = FastAPI(
         title="Readmission forecast",
         summary="Whether a diabetic patient will be readmitted: within 30 days, later, or not at all.",
@@ -33,20 +58,65 @@ def create_app(production: Production) -> FastAPI:
         servers=[{"url": "."}],
         docs_url=None,
         redoc_url=None,
+        # It would lead to a path without the gateway's stage.
+        redirect_slashes=False,
     )
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ModelUnavailable, _unavailable)
+    # The one that is added last is outermost.
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    app.add_middleware(Unexpected, logger=logger or logging.getLogger(__name__))
+    if cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type", "x-api-key", HEADER],
+            expose_headers=[HEADER],
+        )
+    app.add_middleware(Envelope, correlate=correlate)
+    for kind in (problems.Refused, ModelUnavailable, ScorerInvalid, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _problem)
+    _add_routes(app, production)
+    openapi.describe(app)
+    return app
 
+
+def _add_routes(app: FastAPI, production: Production) -> None:
     async def served() -> Served:
         if production.due:
             await run_in_threadpool(production.refresh)
         return production.current()
 
-    @app.post("/predict", responses={**_UNAVAILABLE, 413: {"model": Problem}}, dependencies=[_KEY])
-    async def predict(encounter: Encounter) -> Prediction:
-        """Forecast the readmission of one encounter."""
-        return _predict(await served(), encounter)
+    # The bodies are read here and the answers written here, since both cost FastAPI more than the forecast itself.
+    @app.post(
+        "/predict",
+        response_model=Prediction,
+        responses=_UNREADABLE | _UNAVAILABLE,
+        openapi_extra=openapi.ENCOUNTER,
+        dependencies=[_KEY],
+    )
+    async def predict(request: Request) -> Response:
+        """Forecast the readmission of one encounter, given by its 14 fields or as a row of the UCI file."""
+        bodies.media_type(request, bodies.JSON)
+        fields = fields_of_encounter(bodies.json_of(await bodies.text_of(request)))
+        return _json(_predict(await served(), fields, _id_of(request)))
+
+    @app.post(
+        _BATCH,
+        response_model=BatchPrediction,
+        responses=openapi.BATCH_ANSWER | _UNREADABLE | _UNAVAILABLE,
+        openapi_extra=openapi.BATCH,
+        dependencies=[_KEY],
+    )
+    async def predict_batch(request: Request) -> Response:
+        """Forecast up to 1,000 encounters, as JSON or CSV: each is answered for itself, in order."""
+        kind = bodies.media_type(request, bodies.JSON, bodies.CSV)
+        text = await bodies.text_of(request)
+        encounters = batch.rows_of_csv(text) if kind == bodies.CSV else batch.rows_of_json(bodies.json_of(text))
+        now = await served()
+        answers = batch.predict(now, encounters)
+        if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
+            return Response(batch.as_csv(answers), media_type=bodies.CSV)
+        return Response(batch.as_json(now, _id_of(request), answers), media_type=bodies.JSON)
 
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health() -> Health:
@@ -64,33 +134,35 @@ def create_app(production: Production) -> FastAPI:
             previous_version=before.version.number if before else None,
         )
 
+    page = docs.page(app.title)
+
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(openapi_url="openapi.json", title=app.title)
-
-    return app
+    async def show_docs() -> HTMLResponse:
+        return page
 
 
-def _predict(served: Served, encounter: Any) -> Prediction:
-    scorer = served.scorer
-    inputs = inputs_of(encounter.model_dump(exclude_none=True))
-    shares = scorer.probabilities([inputs[name] for name in scorer.features])
-    probabilities = dict(zip(scorer.classes, shares, strict=True))
-    return Prediction(
-        readmitted=max(probabilities, key=lambda name: probabilities[name]),
-        probabilities=probabilities,
-        model_name=served.version.name,
-        model_version=served.version.number,
-        data_kind=served.version.data_kind,
-    )
+def _predict(served: Served, fields: dict[str, Any], request_id: str) -> dict[str, Any]:
+    return forecast(served, fields) | answered_by(served, request_id)
 
 
-def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """422 with the fields' names and what is wrong. The values are left out: they are a patient's."""
-    assert isinstance(error, RequestValidationError)
-    problems = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()[:MAX_PROBLEMS]]
-    return JSONResponse({"detail": problems}, 422)
+def _json(document: dict[str, Any]) -> Response:
+    return Response(to_json(document), media_type=bodies.JSON)
 
 
-def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 503)
+def _id_of(request: Request) -> str:
+    request_id: str = request.scope[problems.REQUEST_ID]
+    return request_id
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    """The problem document of what a request may fail with."""
+    if isinstance(error, problems.Refused):
+        return problems.response(request.scope, error.status, error.detail, error.errors)
+    if isinstance(error, RequestValidationError):
+        errors = [problems.FieldError(str(one["loc"][-1]), one["msg"]) for one in error.errors()]
+        return problems.response(request.scope, 422, "the request cannot be used", errors)
+    if isinstance(error, HTTPException):
+        detail = {404: "there is nothing at this path", 405: "this path does not take that method"}
+        text = detail.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        return problems.response(request.scope, error.status_code, text, headers=error.headers)
+    return problems.response(request.scope, 503, str(error))

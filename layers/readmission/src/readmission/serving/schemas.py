@@ -2,10 +2,13 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from readmission.contract import Diagnosis, OneOf, Rule, Whole
+from readmission.contract import COLUMNS, DRUGS, Diagnosis, OneOf, Rule, Whole
 from readmission.features import DOSED, FEATURES, HISTORY, OPTIONAL
+from readmission.serving.risk import Band
+
+MAX_ROWS: Final = 1000  # of a batch
 
 _DESCRIPTIONS: Final = {
     "age_numeric": ("Age in years; the middle of the range where only that is known: [50-60) is 55.", 55),
@@ -53,40 +56,119 @@ _OPTIONAL: Final = {
     "last_discharge_disposition_id": ("The stay before this: where the patient went.", 1),
     "last_diag_1": ("The stay before this: its main diagnosis, ICD-9-CM.", "428"),
 }
-EXAMPLE: Final[dict[str, int]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
+_RAW: Final = {
+    "age": ("Age in years, as UCI's ten-year range.", "[50-60)"),
+    "max_glu_serum": ("Glucose serum test in mg/dL; None: not measured.", "None"),
+    "A1Cresult": ("HbA1c test in %; None: not measured.", "None"),
+    **{name: (f"How {name} was given: No, Steady, Up (dose raised) or Down.", "No") for name in DRUGS},
+    "metformin": ("How metformin was given: No, Steady, Up (dose raised) or Down.", "Steady"),
+    "insulin": ("How insulin was given: No, Steady, Up (dose raised) or Down.", "Up"),
+    "change": ("Diabetes medication changed: Ch yes, No no.", "Ch"),
+    "diabetesMed": ("Any diabetes medication prescribed.", "Yes"),
+}
+# Accepted, so that a row of the file can be sent as it is, and not looked at.
+IGNORED: Final = ("encounter_id", "patient_nbr", "race", "gender", "readmitted")
+# What the 14 features are made of.
+RAW_REQUIRED: Final = tuple(name for name in COLUMNS if name in _RAW or name in FEATURES)
+RAW_RULES: Final = {**{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED}, **HISTORY}
+
+EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
 WHOLE_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _OPTIONAL.items()}}
+RAW_EXAMPLE: Final[dict[str, Any]] = {
+    name: (_RAW.get(name) or _DESCRIPTIONS.get(name) or _OPTIONAL[name])[1] for name in COLUMNS if name not in IGNORED
+}
 
 
-def _field(name: str) -> Any:
-    rule = FEATURES[name]
-    description, example = _DESCRIPTIONS[name]
-    return Annotated[int, Field(ge=rule.low, le=rule.high, description=description, examples=[example])], ...
+def as_whole(value: Any) -> Any:
+    """A text of digits as the number that it is, as in a CSV; anything else as it comes."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
 
 
-def _optional(name: str, rule: Rule) -> Any:
-    """A field that may be left out, or null: unknown."""
-    description, example = _OPTIONAL[name]
+def _kind(rule: Rule) -> Any:
+    """The type of a value that keeps to a rule of the contract."""
     if isinstance(rule, Whole):
-        kind: Any = Annotated[int, Field(ge=rule.low, le=rule.high)]
-    elif isinstance(rule, OneOf):
-        kind = Literal[*sorted(rule.values)]
-    elif isinstance(rule, Diagnosis):
-        kind = Annotated[str, Field(pattern=rf"^(?:{rule.pattern})$")]
-    else:
-        kind = Annotated[str, Field(min_length=1, max_length=rule.longest)]
+        return Annotated[int, Field(ge=rule.low, le=rule.high)]
+    if isinstance(rule, OneOf):
+        return Literal[*sorted(rule.values)]
+    if isinstance(rule, Diagnosis):
+        return Annotated[str, Field(pattern=rf"^(?:{rule.pattern})$")]
+    return Annotated[str, Field(min_length=1, max_length=rule.longest)]
+
+
+def _raw_kind(rule: Rule) -> Any:
+    """The same, of a value that may be a number's text."""
+    if not isinstance(rule, Whole):
+        return _kind(rule)
+    described = _kind(rule) | Annotated[str, Field(pattern="^[0-9]{1,19}$")]
+    return Annotated[_kind(rule), BeforeValidator(as_whole, json_schema_input_type=described)]
+
+
+def _required(kind: Any, description: str, example: Any) -> Any:
+    return Annotated[kind, Field(description=description, examples=[example])], ...
+
+
+def _optional(kind: Any, description: str, example: Any) -> Any:
+    """A field that may be left out, or null: unknown."""
     return Annotated[kind | None, Field(description=f"{description} Unknown when left out.", examples=[example])], None
 
 
+def _raw_fields() -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in COLUMNS:
+        if name in IGNORED:
+            fields[name] = Annotated[Any, Field(description="Accepted, and not used.", examples=["?"])], None
+        elif name in RAW_REQUIRED:
+            fields[name] = _required(_raw_kind(COLUMNS[name]), *(_RAW.get(name) or _DESCRIPTIONS[name]))
+        else:
+            fields[name] = _optional(_raw_kind(COLUMNS[name]), *_OPTIONAL[name])
+    return fields | {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in HISTORY.items()}
+
+
+# Strict: of a number's text, a fraction or a boolean nobody knows whether it is what the client meant.
 Encounter: Any = create_model(
     "Encounter",
-    __config__=ConfigDict(extra="forbid", json_schema_extra={"examples": [{**EXAMPLE}, {**WHOLE_EXAMPLE}]}),
+    __config__=ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{**EXAMPLE}, {**WHOLE_EXAMPLE}]}
+    ),
     __doc__="One encounter at discharge: 14 fields that every request gives, and what else is known of it.",
-    **{name: _field(name) for name in FEATURES},
-    **{name: _optional(name, rule) for name, rule in {**OPTIONAL, **HISTORY}.items()},
+    **{name: _required(_kind(rule), *_DESCRIPTIONS[name]) for name, rule in FEATURES.items()},
+    **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **HISTORY}.items()},
+)
+
+RawEncounter: Any = create_model(
+    "RawEncounter",
+    __config__=ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{**RAW_EXAMPLE}]}),
+    __doc__="One encounter as a row of UCI's diabetic_data.csv, and what is known of the patient's earlier ones."
+    " Numbers may be their texts.",
+    **_raw_fields(),
 )
 
 
-class Prediction(BaseModel):
+class Batch(BaseModel):
+    """Up to 1,000 encounters, in either form."""
+
+    encounters: Annotated[list[Encounter | RawEncounter], Field(max_length=MAX_ROWS, examples=[[EXAMPLE, RAW_EXAMPLE]])]
+
+
+class EarlyRisk(BaseModel):
+    """The risk of a readmission within 30 days."""
+
+    probability: Annotated[float, Field(ge=0, le=1, description="The probability of <30.", examples=[0.11])]
+    band: Annotated[
+        Band | None,
+        Field(
+            description="By percentile: low below 50, moderate from 50, high from 80, very high from 90. Null when the"
+            " model does not know its patients' risks.",
+            examples=["moderate"],
+        ),
+    ]
+    percentile: Annotated[
+        float | None,
+        Field(ge=0, le=100, description="The share of the training patients, in %, with a lower risk.", examples=[63]),
+    ]
+
+
+class Forecast(BaseModel):
     """The forecast for one encounter."""
 
     readmitted: Annotated[str, Field(description="The likeliest class: NO, >30 or <30 (days).", examples=["NO"])]
@@ -94,9 +176,50 @@ class Prediction(BaseModel):
         dict[str, float],
         Field(description="Of each class; they sum to 1.", examples=[{"<30": 0.11, ">30": 0.35, "NO": 0.54}]),
     ]
+    early_risk: Annotated[EarlyRisk, Field(examples=[{"probability": 0.11, "band": "moderate", "percentile": 63}])]
+
+
+class Answer(BaseModel):
+    """Which model answered which request."""
+
     model_name: Annotated[str, Field(examples=["readmission"])]
     model_version: Annotated[str, Field(examples=["3"])]
     data_kind: Annotated[str, Field(description="What the model learned from: real or synthetic.", examples=["real"])]
+    request_id: Annotated[str, Field(description="As in the header x-request-id.", examples=["c6af9ac6-7b61"])]
+
+
+class Prediction(Answer, Forecast):
+    """The forecast for one encounter, and who made it."""
+
+
+class Wrong(BaseModel):
+    """What is wrong with a field; never its value."""
+
+    field: Annotated[str, Field(examples=["time_in_hospital"])]
+    message: Annotated[str, Field(examples=["must be a whole number from 0 to 365"])]
+
+
+class RowProblem(BaseModel):
+    """Why an encounter of a batch has no forecast."""
+
+    detail: Annotated[str, Field(examples=["the encounter cannot be used: time_in_hospital"])]
+    errors: Annotated[list[Wrong], Field(examples=[[{"field": "time_in_hospital", "message": "is required"}]])]
+
+
+class Row(BaseModel):
+    """What became of one encounter of a batch: it has a prediction or a problem."""
+
+    index: Annotated[int, Field(ge=0, description="The encounter's place in the request, from 0.", examples=[0])]
+    prediction: Forecast | None = None
+    problem: RowProblem | None = None
+
+
+class BatchPrediction(Answer):
+    """The answers to a batch, in its order."""
+
+    answered: Annotated[int, Field(description="How many encounters have a prediction.", examples=[1])]
+    refused: Annotated[int, Field(description="How many have a problem.", examples=[0])]
+    predictions: Annotated[list[Row], Field(examples=[[{"index": 0, "prediction": {"readmitted": "NO"}}]])]
 
 
 class Health(BaseModel):
@@ -114,6 +237,12 @@ class Reload(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was not answered."""
+    """Why a request was not answered: a problem document (RFC 9457)."""
 
-    detail: str
+    type: Annotated[str, Field(examples=["about:blank"])]
+    title: Annotated[str, Field(description="The status's name.", examples=["Unprocessable Content"])]
+    status: Annotated[int, Field(examples=[422])]
+    detail: Annotated[str, Field(examples=["the encounter cannot be used: time_in_hospital"])]
+    instance: Annotated[str, Field(description="The request's path.", examples=["/predict"])]
+    request_id: Annotated[str, Field(description="As in the header x-request-id.", examples=["c6af9ac6-7b61"])]
+    errors: list[Wrong] | None = None

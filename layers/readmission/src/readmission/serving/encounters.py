@@ -1,0 +1,122 @@
+"""An encounter of a request, in either form, as the fields that the models' inputs are made of."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from readmission.contract import OneOf, Rule, Text
+from readmission.features import FEATURES, HISTORY, OPTIONAL, fields_of
+from readmission.serving.problems import FieldError, Refused, name_of
+from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
+
+PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **HISTORY}
+# The required fields by which the two forms are told apart.
+RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
+PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
+
+# More than any encounter has, and few enough to tell of each what is wrong with it.
+MOST_FIELDS: Final = 200
+
+_PREPARED: Final[TypeAdapter[Any]] = TypeAdapter(Encounter)
+_RAW: Final[TypeAdapter[Any]] = TypeAdapter(RawEncounter)
+_LAST: Final = tuple(name for name in HISTORY if name.startswith("last_"))
+
+
+def fields_of_encounter(document: Any) -> dict[str, Any]:
+    """The fields of an encounter as JSON has it; what is unknown is None or not there.
+
+    Raises `Refused` (422) with every field that is wrong and why, but never with its value.
+    """
+    if not isinstance(document, dict):
+        raise Refused(422, "the encounter must be a JSON object", [FieldError("encounter", "must be a JSON object")])
+    if len(document) > MOST_FIELDS:
+        raise Refused(422, "the encounter has too many fields", [FieldError("encounter", "has too many fields")])
+    if errors := mixed(document):
+        raise invalid(errors)
+    raw = not RAW_ONLY.isdisjoint(document)
+    try:
+        known: dict[str, Any] = vars((_RAW if raw else _PREPARED).validate_python(document))
+    except ValidationError as error:
+        # Without the cause, which holds the values.
+        raise invalid(_errors(error, RAW_RULES if raw else PREPARED_RULES)) from None
+    fields = _prepared(known) if raw else known
+    if errors := _contradictions(fields):
+        raise invalid(errors)
+    return fields
+
+
+def mixed(names: Mapping[str, Any]) -> list[FieldError]:
+    """The fields that tell of one form, when there are some of both."""
+    raw, prepared = RAW_ONLY.intersection(names), PREPARED_ONLY.intersection(names)
+    if not (raw and prepared):
+        return []
+    return [
+        *(FieldError(name, "belongs to a raw encounter, beside fields of the 14") for name in sorted(raw)),
+        *(FieldError(name, "is one of the 14 fields, beside fields of a raw encounter") for name in sorted(prepared)),
+    ]
+
+
+def invalid(errors: list[FieldError]) -> Refused:
+    """The refusal of an encounter with these errors."""
+    names = ", ".join(dict.fromkeys(error.field for error in errors[:5]))
+    more = ", …" if len(errors) > 5 else ""
+    return Refused(422, f"the encounter cannot be used: {names}{more}", errors)
+
+
+def _prepared(raw: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a valid raw encounter."""
+    row = {name: value for name, value in raw.items() if value is not None and name not in IGNORED}
+    return fields_of(row) | {name: row[name] for name in HISTORY if name in row}
+
+
+def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldError]:
+    found: dict[str, FieldError] = {}
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        if not one["loc"]:
+            # Half of a character, which JSON can write, in a name.
+            return [FieldError("encounter", "has a field whose name is no text")]
+        # Below the name may be the member of a union; one message for each field is enough.
+        name = name_of(str(one["loc"][0]))
+        found.setdefault(name, FieldError(name, _message(one["type"], rules.get(name))))
+    return list(found.values())
+
+
+def _message(kind: str, rule: Rule | None) -> str:
+    if rule is None:
+        return "is no field of an encounter of this form"
+    if kind == "missing":
+        return "is required"
+    return f"must be {_wanted(rule)}"
+
+
+def _wanted(rule: Rule) -> str:
+    if isinstance(rule, Text):
+        return f"a text of {rule.wanted}, ? when unknown"
+    return f"{rule.wanted}, as text" if isinstance(rule, OneOf) else rule.wanted
+
+
+def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
+    """What cannot be true together, under the names of the fields."""
+    errors = []
+    stays, early = fields.get("prior_encounters"), fields.get("prior_early_readmissions")
+    if stays is not None and early is not None and early > stays:
+        errors += _together(
+            ("prior_early_readmissions", "prior_encounters"), "prior_early_readmissions is more than prior_encounters"
+        )
+    if stays == 0:
+        told = [name for name in _LAST if fields.get(name) is not None]
+        told += ["prior_days_in_hospital"] * bool(fields.get("prior_days_in_hospital"))
+        if told:
+            errors += _together((*told, "prior_encounters"), "tells of an earlier stay, but prior_encounters is 0")
+    up, down = fields.get("num_doses_up") or 0, fields.get("num_doses_down") or 0
+    if up + down > fields["num_diabetes_meds"]:
+        errors += _together(
+            ("num_doses_up", "num_doses_down", "num_diabetes_meds"),
+            "num_doses_up and num_doses_down together are more than num_diabetes_meds",
+        )
+    return errors
+
+
+def _together(names: tuple[str, ...], message: str) -> list[FieldError]:
+    return [FieldError(name, message) for name in names]

@@ -1,0 +1,44 @@
+"""The forecast of a served model for one encounter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from readmission.features import inputs_of
+from readmission.serving.production import Served
+from readmission.serving.risk import band, place
+
+EARLY = "<30"
+
+
+def forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What `schemas.Forecast` describes. Raises `ScorerInvalid` when the model has no answer to these fields."""
+    scorer = served.scorer
+    inputs = inputs_of(fields)
+    shares = scorer.probabilities([inputs[name] for name in scorer.features])
+    probabilities = dict(zip(scorer.classes, shares, strict=True))
+    return {
+        "readmitted": max(probabilities, key=probabilities.__getitem__),
+        "probabilities": probabilities,
+        "early_risk": _early_risk(getattr(scorer, "risk_quantiles", None), probabilities[EARLY]),
+    }
+
+
+def answered_by(served: Served, request_id: str) -> dict[str, str]:
+    """What `schemas.Answer` describes."""
+    version = served.version
+    return {
+        "model_name": version.name,
+        "model_version": version.number,
+        "data_kind": version.data_kind,
+        "request_id": request_id,
+    }
+
+
+def _early_risk(quantiles: tuple[float, ...] | None, probability: float) -> dict[str, Any]:
+    # Rounded before it is named, so that nobody sees a percentile of 90.0 that is not very high.
+    percentile = None if quantiles is None else round(place(quantiles, probability), 1)
+    return {
+        "probability": probability,
+        "band": None if percentile is None else band(percentile),
+        "percentile": percentile,
+    }

@@ -1,0 +1,71 @@
+"""Errors as problem documents (RFC 9457), in one shape whatever went wrong.
+
+The type is always `about:blank`: the status alone tells the kind of a problem, and the title is that status's name.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Scope
+
+MEDIA_TYPE: Final = "application/problem+json"
+REQUEST_ID: Final = "readmission.request_id"  # where an ASGI scope holds the request's id
+MAX_ERRORS: Final = 50
+
+_LONGEST_NAME: Final = 64
+_STRANGE: Final = re.compile(r"[^\w .=()-]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with a field. Neither part ever holds its value, which is a patient's."""
+
+    field: str
+    message: str
+
+
+class Refused(Exception):
+    """A request that is answered with a problem document."""
+
+    def __init__(self, status: int, detail: str, errors: Iterable[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+
+
+def name_of(text: str) -> str:
+    """A name that a client gave, fit for an answer: not too long, and of characters that stay one byte in JSON."""
+    return _STRANGE.sub("?", text[:_LONGEST_NAME])
+
+
+def listed(errors: list[FieldError], most: int = MAX_ERRORS) -> list[dict[str, str]]:
+    """The first errors as an answer tells them."""
+    return [{"field": error.field, "message": error.message} for error in errors[:most]]
+
+
+def response(
+    scope: Scope,
+    status: int,
+    detail: str,
+    errors: list[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The problem document of the request that `scope` belongs to."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": quote(scope["path"], errors="replace"),
+        "request_id": scope.get(REQUEST_ID),
+    }
+    if errors:
+        document["errors"] = listed(errors)
+    return Response(to_json(document), status, headers, MEDIA_TYPE)

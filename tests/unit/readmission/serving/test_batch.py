@@ -1,0 +1,269 @@
+"""Many encounters in one request."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import httpx
+import pytest
+from readmission.features import FEATURES
+from readmission.serving.api import MAX_BATCH_BYTES, MAX_BODY_BYTES
+from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, WHOLE_EXAMPLE
+
+from tests.unit.readmission.documents import document, numbers, stump
+from tests.unit.readmission.serving.fakes import Api, serving, with_quantiles
+
+SECRET = "87654321"  # a value that no answer may hold
+
+
+@pytest.fixture
+def api() -> Api:
+    """Its model answers <30 from the 40th lab test on, and NO below."""
+    api = Api()
+    tree = stump(list(FEATURES).index("num_lab_procedures"), 39.5, [0.0, 0.0, 1.0], [1.0, 0.0, 0.0])
+    api.registry.promote("1", document({"type": "forest", "trees": [tree]}, features=FEATURES))
+    return with_quantiles(api, *(n / 100 for n in range(101)))
+
+
+def _post(api: Api, *encounters: Any, **headers: str) -> httpx.Response:
+    return api.post("/predict/batch", json.dumps({"encounters": encounters}), **headers)
+
+
+def _post_csv(api: Api, text: str | bytes, **headers: str) -> httpx.Response:
+    return api.post("/predict/batch", text, "text/csv", **headers)
+
+
+def _csv(*rows: dict[str, Any], **dialect: Any) -> str:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(rows[0]), **dialect)
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _rows(answer: httpx.Response) -> list[dict[str, str]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.text, newline=""), strict=True))
+
+
+def _errors(answer: httpx.Response) -> dict[str, str]:
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return {error["field"]: error["message"] for error in answer.json()["errors"]}
+
+
+def test_each_encounter_is_answered_as_it_would_be_alone_in_order(api: Api) -> None:
+    encounters = [EXAMPLE, {**EXAMPLE, "num_lab_procedures": 1}, WHOLE_EXAMPLE, RAW_EXAMPLE]
+    answer = _post(api, *encounters).json()
+    assert [row["index"] for row in answer["predictions"]] == [0, 1, 2, 3]
+    assert [row["prediction"]["readmitted"] for row in answer["predictions"]] == ["<30", "NO", "<30", "<30"]
+    for encounter, row in zip(encounters, answer["predictions"], strict=True):
+        assert row["prediction"].items() <= api.predict(encounter).json().items()
+
+
+def test_a_batch_tells_once_which_model_answered_and_how_many(api: Api) -> None:
+    answer = _post(api, EXAMPLE, {})
+    assert {name: value for name, value in answer.json().items() if name != "predictions"} == {
+        "model_name": "readmission",
+        "model_version": "1",
+        "data_kind": "synthetic",
+        "request_id": answer.headers["x-request-id"],
+        "answered": 1,
+        "refused": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({**EXAMPLE, "age_numeric": SECRET}, "age_numeric"),
+        ({**EXAMPLE, "prior_encounters": 0, "prior_early_readmissions": 1}, "prior_early_readmissions"),
+        ({**RAW_EXAMPLE, "age": SECRET}, "age"),
+        ({**RAW_EXAMPLE, "ward": SECRET}, "ward"),
+        ({**EXAMPLE, "age": SECRET}, "age"),
+        (SECRET, "encounter"),
+        ([SECRET], "encounter"),
+        (None, "encounter"),
+    ],
+)
+def test_a_row_that_is_wrong_has_its_problem_and_the_others_their_forecasts(api: Api, wrong: Any, field: str) -> None:
+    answer = _post(api, EXAMPLE, wrong, EXAMPLE)
+    first, second, third = answer.json()["predictions"]
+    assert "prediction" in first and "prediction" in third
+    assert second.keys() == {"index", "problem"}
+    assert field in [error["field"] for error in second["problem"]["errors"]]
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("number", ["NaN", "1e400", "9" * 10_000])
+def test_a_number_that_is_not_finite_costs_no_other_row(api: Api, number: str) -> None:
+    body = json.dumps({"encounters": [EXAMPLE, EXAMPLE]}).replace(": 55", f": {number}", 1)
+    first, second = api.post("/predict/batch", body).json()["predictions"]
+    assert first["problem"]["errors"][0]["field"] == "age_numeric" and "prediction" in second
+
+
+def test_a_row_that_the_model_cannot_answer_costs_no_other_row() -> None:
+    api = Api()
+    line = {"mean": [0], "scale": [1], "coefficients": [[0]] * 3, "intercepts": [0] * 3}
+    api.registry.promote("1", document({"type": "linear", **line}, inputs=numbers("prior_encounters")))
+    answer = _post(api, EXAMPLE, WHOLE_EXAMPLE).json()["predictions"]
+    assert "no value for a missing number" in answer[0]["problem"]["detail"] and "prediction" in answer[1]
+    assert api.predict(EXAMPLE).status_code == 503
+
+
+def test_a_thousand_encounters_are_answered_and_more_refused_with_the_limit(api: Api) -> None:
+    assert _post(api, *[WHOLE_EXAMPLE] * 1000).json()["answered"] == 1000
+    assert "1000" in _errors(_post(api, *[EXAMPLE] * 1001))["encounters"]
+    assert len(_rows(_post_csv(api, _csv(*[EXAMPLE] * 1000)))) == 1000
+    assert "1000" in _errors(_post_csv(api, _csv(*[EXAMPLE] * 1001)))["encounters"]
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\\", "\x01", "é", "\N{GRINNING FACE}"])
+def test_a_thousand_rows_that_are_all_wrong_fit_into_lambdas_answer(api: Api, character: str) -> None:
+    wrong = {f"{n:02}{character * 64}": 1 for n in range(10)}
+    for encounter in (wrong, dict.fromkeys(RAW_EXAMPLE, "")):
+        row = json.dumps(encounter, ensure_ascii=False).encode()
+        rows = [row] * min(1000, MAX_BATCH_BYTES // (len(row) + 1) - 1)
+        answer = api.post("/predict/batch", b'{"encounters": [' + b",".join(rows) + b"]}")
+        assert answer.json()["refused"] == len(rows)
+        # Lambda takes the body as text in JSON.
+        assert len(json.dumps({"body": answer.text})) < 5_000_000
+
+
+def test_no_encounters_have_no_answers(api: Api) -> None:
+    assert _post(api).json()["predictions"] == []
+    assert _rows(_post_csv(api, ",".join(EXAMPLE))) == []
+
+
+def test_a_batch_may_be_larger_than_one_encounter_but_not_without_end(api: Api) -> None:
+    body = json.dumps({"encounters": [EXAMPLE]})
+    assert MAX_BATCH_BYTES > MAX_BODY_BYTES
+    assert api.post("/predict/batch", body.ljust(MAX_BATCH_BYTES)).status_code == 200
+    answer = api.post("/predict/batch", body.ljust(MAX_BATCH_BYTES + 1))
+    assert answer.status_code == 413 and str(MAX_BATCH_BYTES) in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", "null", "{}", '{"encounters": {}}', '{"encounters": null}', json.dumps(EXAMPLE)]
+)
+def test_what_is_no_list_of_encounters_is_refused(api: Api, body: str) -> None:
+    assert list(_errors(api.post("/predict/batch", body))) == ["encounters"]
+
+
+def test_an_unknown_field_beside_the_encounters_is_named(api: Api) -> None:
+    assert list(_errors(api.post("/predict/batch", '{"encounters": [], "threshold": 1}'))) == ["threshold"]
+
+
+def test_without_a_model_a_batch_is_503_with_the_reason() -> None:
+    answer = _post(Api(), EXAMPLE)
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
+
+
+@pytest.mark.parametrize("example", [EXAMPLE, WHOLE_EXAMPLE, RAW_EXAMPLE], ids=["14", "whole", "raw"])
+def test_a_csv_is_answered_as_the_same_encounters_in_json(api: Api, example: dict[str, Any]) -> None:
+    (row,) = _rows(_post_csv(api, _csv(example)))
+    alone = api.predict(example).json()
+    assert row == {
+        "row": "1",
+        "readmitted": alone["readmitted"],
+        "probability_NO": str(alone["probabilities"]["NO"]),
+        "probability_>30": str(alone["probabilities"][">30"]),
+        "probability_<30": str(alone["probabilities"]["<30"]),
+        "early_risk": str(alone["early_risk"]["probability"]),
+        "band": alone["early_risk"]["band"],
+        "percentile": str(alone["early_risk"]["percentile"]),
+        "error": "",
+    }
+
+
+def test_a_row_of_the_uci_file_is_answered_as_it_is(api: Api) -> None:
+    row = {**dict.fromkeys(IGNORED, "1"), **RAW_EXAMPLE, "medical_specialty": "?", "weight": "?"}
+    assert _rows(_post_csv(api, _csv(row)))[0]["readmitted"] == "<30"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("\ufeff" + _csv(EXAMPLE), id="byte-order-mark"),
+        pytest.param(_csv(EXAMPLE, quoting=csv.QUOTE_ALL), id="quoted"),
+        pytest.param(_csv(EXAMPLE, lineterminator="\n").rstrip(), id="no-end-of-line"),
+        pytest.param(_csv(EXAMPLE) + "\r\n\r\n", id="empty-lines"),
+        pytest.param(_csv({**WHOLE_EXAMPLE, "medical_specialty": 'Surgery, "general"\n'}), id="comma-and-line-end"),
+        pytest.param(_csv(dict(reversed(EXAMPLE.items()))), id="another-order"),
+        pytest.param(_csv({**EXAMPLE, "prior_encounters": "", "diag_1": ""}), id="empty-cells"),
+    ],
+)
+def test_csv_is_read_as_spreadsheets_write_it(api: Api, text: str) -> None:
+    assert [row["error"] for row in _rows(_post_csv(api, text))] == [""]
+
+
+def test_a_wrong_row_of_a_csv_tells_its_error_and_costs_no_other(api: Api) -> None:
+    text = _csv(EXAMPLE, {**EXAMPLE, "age_numeric": SECRET}, EXAMPLE | {"num_procedures": ""}) + "1,2\n" + "3," * 13
+    rows = _rows(_post_csv(api, text))
+    assert [row["row"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert [row["error"].partition(":")[0] for row in rows[:4]] == ["", "age_numeric", "num_procedures", "encounter"]
+    assert rows[1]["readmitted"] == "" and SECRET not in str(rows)
+
+
+def test_fractions_in_a_csv_are_no_whole_numbers(api: Api) -> None:
+    assert "age_numeric" in _rows(_post_csv(api, _csv({**EXAMPLE, "age_numeric": "55.0"})))[0]["error"]
+
+
+def test_columns_that_are_missing_unknown_or_twice_are_named_once(api: Api) -> None:
+    header = [name for name in EXAMPLE if name != "age_numeric"] + ["ward", "num_procedures"]
+    assert list(_errors(_post_csv(api, ",".join(header)))) == ["ward", "num_procedures", "age_numeric"]
+
+
+def test_columns_without_end_are_refused(api: Api) -> None:
+    assert "too many columns" in _errors(_post_csv(api, ",".join(EXAMPLE) + "," * 1_000_000))["body"]
+
+
+def test_columns_of_both_forms_are_named(api: Api) -> None:
+    assert set(_errors(_post_csv(api, "age,age_numeric"))) == {"age", "age_numeric"}
+
+
+@pytest.mark.parametrize("text", ["", f"{SECRET},1,2", '"', f'"{SECRET}', 'age_numeric\n"x"y', "a\0b"])
+def test_what_is_no_csv_with_a_header_is_refused_and_not_repeated(api: Api, text: str) -> None:
+    answer = _post_csv(api, text)
+    assert _errors(answer) and SECRET not in answer.text
+
+
+def test_a_csv_that_is_not_utf_8_is_refused(api: Api) -> None:
+    assert "UTF-8" in _errors(_post_csv(api, _csv(EXAMPLE).encode() + b"\xff"))["body"]
+
+
+def test_an_error_is_no_formula_to_a_spreadsheet(api: Api) -> None:
+    (row,) = _rows(_post(api, {**EXAMPLE, "=cmd()": 1}, Accept="text/csv"))
+    assert row["error"].startswith("'=cmd()")
+
+
+@pytest.mark.parametrize(
+    ("accept", "of_json", "of_csv"),
+    [
+        ("*/*", "application/json", "text/csv"),
+        ("", "application/json", "text/csv"),
+        ("text/csv", "text/csv", "text/csv"),
+        ("application/json", "application/json", "application/json"),
+        ("text/*, application/json;q=0.5", "text/csv", "text/csv"),
+        ("text/csv;q=0.2, application/json;q=0.7", "application/json", "application/json"),
+        ("text/csv;q=0, */*", "application/json", "application/json"),
+        ("TEXT/CSV; charset=utf-8", "text/csv", "text/csv"),
+        ("image/png", "application/json", "text/csv"),
+        ("text/csv;q=x, */*;q=", "application/json", "text/csv"),
+    ],
+)
+def test_the_answers_type_is_what_the_client_accepts_or_else_the_bodys(
+    api: Api, accept: str, of_json: str, of_csv: str
+) -> None:
+    for answer, wanted in (
+        (_post(api, EXAMPLE, Accept=accept), of_json),
+        (_post_csv(api, _csv(EXAMPLE), Accept=accept), of_csv),
+    ):
+        assert answer.headers["Content-Type"].partition(";")[0] == wanted
+
+
+def test_bands_and_percentiles_are_empty_where_the_model_does_not_know_them() -> None:
+    (row,) = _rows(_post_csv(serving(0.1, 0.2, 0.7), _csv(EXAMPLE)))
+    assert (row["early_risk"], row["band"], row["percentile"], row["error"]) == ("0.1", "", "", "")

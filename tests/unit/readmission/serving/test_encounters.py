@@ -1,0 +1,146 @@
+"""The two forms of an encounter: 14 fields and more, or a row of the UCI file."""
+
+from typing import Any
+
+import pytest
+from readmission.contract import DRUGS, MISSING
+from readmission.features import DOSED, FEATURES, HISTORY
+from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.problems import Refused
+from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED, WHOLE_EXAMPLE
+
+TEXTS = ("payer_code", "medical_specialty", "weight", "diag_1", "diag_2", "diag_3", "last_diag_1")
+
+
+def _wrong(document: Any) -> dict[str, str]:
+    with pytest.raises(Refused) as caught:
+        fields_of_encounter(document)
+    assert caught.value.status == 422
+    return {error.field: error.message for error in caught.value.errors}
+
+
+def test_the_raw_example_has_the_14_features_of_the_other_example() -> None:
+    fields = fields_of_encounter(RAW_EXAMPLE)
+    assert {name: fields[name] for name in FEATURES} == EXAMPLE
+
+
+def test_a_raw_encounter_is_encoded_as_a_training_row_is() -> None:
+    row = {"age": "[70-80)", "max_glu_serum": ">300", "A1Cresult": "Norm", "change": "No", "diabetesMed": "No"}
+    doses = {"insulin": "Up", "metformin": "Up", "miglitol": "Down"}
+    fields = fields_of_encounter({**RAW_EXAMPLE, **dict.fromkeys(DRUGS, "No"), **row, **doses, "diag_1": "250.83"})
+    expected = {
+        "age_numeric": 75,
+        "max_glu_serum_encoded": 3,
+        "a1cresult_encoded": 1,
+        "change_encoded": 0,
+        "diabetesmed_encoded": 0,
+        "num_diabetes_meds": 3,
+        "num_doses_up": 2,
+        "num_doses_down": 1,
+        "insulin": "Up",
+        "diag_1": "250.83",
+    }
+    assert {name: fields[name] for name in expected} == expected
+
+
+def test_the_numbers_of_a_raw_encounter_may_be_their_texts() -> None:
+    known = {**RAW_EXAMPLE, "prior_encounters": 2, "last_number_inpatient": 1}
+    texts = {name: str(value) for name, value in known.items()}
+    assert fields_of_encounter(texts) == fields_of_encounter(known)
+
+
+@pytest.mark.parametrize("value", ["", " 3", "3.0", "+3", "-1", "1e1", "٣", "9" * 30, "999999", 3.0, True, None, [3]])
+def test_no_other_text_or_value_is_a_number_of_a_raw_encounter(value: Any) -> None:
+    assert list(_wrong({**RAW_EXAMPLE, "time_in_hospital": value})) == ["time_in_hospital"]
+
+
+@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("value", ["1", True, False, 1.0])
+def test_texts_booleans_and_fractions_are_no_whole_numbers_of_the_14(name: str, value: Any) -> None:
+    assert list(_wrong({**EXAMPLE, name: value})) == [name]
+
+
+@pytest.mark.parametrize("name", RAW_REQUIRED)
+def test_a_raw_field_that_a_feature_is_made_of_is_required(name: str) -> None:
+    assert _wrong({other: value for other, value in RAW_EXAMPLE.items() if other != name}) == {name: "is required"}
+
+
+def test_the_other_raw_fields_may_be_left_out_or_null() -> None:
+    least = {name: RAW_EXAMPLE[name] for name in RAW_REQUIRED}
+    fields = fields_of_encounter(least)
+    assert {name: fields[name] for name in FEATURES} == EXAMPLE
+    assert all(fields.get(name) is None for name in ("admission_type_id", "diag_1", "weight"))
+    assert fields_of_encounter({**least, "admission_type_id": None, "diag_1": None}) == fields
+
+
+def test_what_a_raw_encounter_has_beside_the_inputs_changes_nothing() -> None:
+    more = dict.fromkeys(IGNORED, "anything") | {"patient_nbr": 12345, "gender": None}
+    assert fields_of_encounter({**RAW_EXAMPLE, **more}) == fields_of_encounter(RAW_EXAMPLE)
+
+
+def test_a_raw_encounter_may_have_the_history() -> None:
+    history = {name: WHOLE_EXAMPLE[name] for name in HISTORY}
+    fields = fields_of_encounter({**RAW_EXAMPLE, **history})
+    assert {name: fields[name] for name in HISTORY} == history
+
+
+@pytest.mark.parametrize("name", ["age", "A1Cresult", "insulin", "miglitol", "change"])
+def test_a_category_of_a_raw_encounter_that_is_none_is_told_with_those_that_are(name: str) -> None:
+    (message,) = _wrong({**RAW_EXAMPLE, name: "x87654321"}).values()
+    assert str(RAW_EXAMPLE[name]) in message and "87654321" not in message
+
+
+@pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
+def test_a_question_mark_is_an_unknown_text(example: dict[str, Any]) -> None:
+    fields = fields_of_encounter({**example, **dict.fromkeys(TEXTS, MISSING)})
+    assert all(fields[name] in (None, MISSING) for name in TEXTS)
+
+
+@pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
+@pytest.mark.parametrize("name", [*TEXTS, *DOSED])
+def test_an_empty_or_long_text_is_refused(example: dict[str, Any], name: str) -> None:
+    for value in ("", "x" * 100, 5):
+        assert list(_wrong({**example, name: value})) == [name]
+
+
+def test_errors_name_only_fields_of_the_form_that_was_meant() -> None:
+    assert "age" not in _wrong({"age_numeric": 55})
+    assert "age_numeric" not in _wrong({"age": "[50-60)"})
+
+
+def test_fields_of_both_forms_at_once_are_named() -> None:
+    assert set(_wrong({"age": "[50-60)", "age_numeric": 55, "time_in_hospital": 3})) == {"age", "age_numeric"}
+
+
+def test_an_identifier_is_unknown_among_the_14() -> None:
+    assert list(_wrong({**EXAMPLE, "patient_nbr": 1})) == ["patient_nbr"]
+
+
+def test_a_name_without_end_is_cut() -> None:
+    assert list(_wrong({**EXAMPLE, "x" * 10_000: 1})) == ["x" * 64]
+
+
+def test_more_early_readmissions_than_stays_are_refused() -> None:
+    history = {"prior_encounters": 2, "prior_early_readmissions": 2}
+    assert fields_of_encounter({**EXAMPLE, **history})["prior_encounters"] == 2
+    wrong = _wrong({**EXAMPLE, **history, "prior_early_readmissions": 3})
+    assert set(wrong) == {"prior_encounters", "prior_early_readmissions"}
+
+
+@pytest.mark.parametrize("name", [name for name in HISTORY if name.startswith("last_")] + ["prior_days_in_hospital"])
+@pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
+def test_a_last_stay_of_a_patient_without_one_is_refused(example: dict[str, Any], name: str) -> None:
+    told = {**example, name: WHOLE_EXAMPLE[name]}
+    assert fields_of_encounter({**told, "prior_encounters": 1})
+    assert set(_wrong({**told, "prior_encounters": 0})) == {name, "prior_encounters"}
+
+
+def test_a_first_stay_is_no_contradiction() -> None:
+    first = {"prior_encounters": 0, "prior_early_readmissions": 0, "prior_days_in_hospital": 0}
+    assert fields_of_encounter({**EXAMPLE, **first, "last_diag_1": None})["prior_encounters"] == 0
+
+
+def test_more_doses_changed_than_drugs_given_are_refused() -> None:
+    assert fields_of_encounter({**EXAMPLE, "num_doses_up": 1, "num_doses_down": 1, "num_diabetes_meds": 2})
+    wrong = _wrong({**EXAMPLE, "num_doses_up": 2, "num_doses_down": 1, "num_diabetes_meds": 2})
+    assert set(wrong) == {"num_doses_up", "num_doses_down", "num_diabetes_meds"}
