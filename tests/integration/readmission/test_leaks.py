@@ -103,7 +103,7 @@ def test_who_died_or_went_to_a_hospice_is_not_learned_from_and_counted(stores: S
     rest = [changed(row, discharge_disposition_id="1") for row in rows[len(ended) :]]
     stores.load([*rows[: len(ended)], *rest])
     assert len(dataset.read(stores.clean, "real")) == len(rest)
-    assert dataset.excluded(stores.clean, "real") == {"died": 4, "hospice": 2}
+    assert dataset.excluded(stores.clean, "real") == {"died": 4, "went to a hospice": 2}
 
 
 def test_the_history_in_training_is_that_of_a_request(stores: Stores, stays: list[list[str]]) -> None:

@@ -109,7 +109,7 @@ DRUGS: Final = (
 AGES: Final = tuple(f"[{low}-{low + 10})" for low in range(0, 100, 10))
 CLASSES: Final = ("NO", ">30", "<30")
 # Discharge dispositions that end in death or go to a hospice, where a forecast of readmission has no use.
-ENDS_OF_CARE: Final[Mapping[str, tuple[int, ...]]] = {"died": (11, 19, 20, 21), "hospice": (13, 14)}
+ENDS_OF_CARE: Final[Mapping[str, tuple[int, ...]]] = {"died": (11, 19, 20, 21), "went to a hospice": (13, 14)}
 
 # The ranges of the numbers are wider than UCI's (which its authors cut, to stays of 1 to 14 days for example):
 # a number outside them is a shifted column or a broken export, never a patient.

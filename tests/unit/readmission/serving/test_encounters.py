@@ -144,3 +144,22 @@ def test_more_doses_changed_than_drugs_given_are_refused() -> None:
     assert fields_of_encounter({**EXAMPLE, "num_doses_up": 1, "num_doses_down": 1, "num_diabetes_meds": 2})
     wrong = _wrong({**EXAMPLE, "num_doses_up": 2, "num_doses_down": 1, "num_diabetes_meds": 2})
     assert set(wrong) == {"num_doses_up", "num_doses_down", "num_diabetes_meds"}
+
+
+@pytest.mark.parametrize("place", [11, 13, 14, 19, 20, 21])
+@pytest.mark.parametrize("example", [EXAMPLE, RAW_EXAMPLE], ids=["prepared", "raw"])
+def test_nothing_is_forecast_for_a_stay_that_ends_in_death_or_a_hospice(example: dict[str, Any], place: int) -> None:
+    (message,) = _wrong({**example, "discharge_disposition_id": place}).values()
+    assert message.endswith("nothing is forecast for such a stay")
+
+
+def test_the_whole_example_does_not_contradict_itself() -> None:
+    given = [WHOLE_EXAMPLE[name] for name in DOSED if WHOLE_EXAMPLE[name] != "No"]
+    assert len(given) == WHOLE_EXAMPLE["num_diabetes_meds"]
+    assert given.count("Up") == WHOLE_EXAMPLE["num_doses_up"]
+    assert WHOLE_EXAMPLE["change_encoded"] == 1 and fields_of_encounter(WHOLE_EXAMPLE)
+
+
+@pytest.mark.parametrize("code", ["4280", "I50.9", "banana", " 428", ""])
+def test_a_diagnosis_that_is_no_icd_9_code_is_refused_by_name(code: str) -> None:
+    assert _wrong({**EXAMPLE, "diag_2": code}) == {"diag_2": "must be an ICD-9 code as 428, 250.83, V57 or E885, or ?"}

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.contract import OneOf, Rule, Text
+from readmission.contract import ENDS_OF_CARE, OneOf, Rule, Text
 from readmission.features import FEATURES, HISTORY, OPTIONAL, fields_of
 from readmission.serving.problems import FieldError, Refused, name_of
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
@@ -99,6 +99,10 @@ def _wanted(rule: Rule) -> str:
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
     """What cannot be true together, under the names of the fields."""
     errors = []
+    for how, places in ENDS_OF_CARE.items():
+        if fields.get("discharge_disposition_id") in places:
+            message = f"says that the patient {how}: nothing is forecast for such a stay"
+            errors.append(FieldError("discharge_disposition_id", message))
     stays, early = fields.get("prior_encounters"), fields.get("prior_early_readmissions")
     if stays is not None and early is not None and early > stays:
         errors += _together(
