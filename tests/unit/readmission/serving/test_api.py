@@ -295,7 +295,13 @@ def test_a_reload_that_fails_is_503_with_the_reason_and_predictions_go_on(api: A
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/nothing", 404), ("GET", "/predict", 405), ("GET", "/reload-model", 405)],
+    [
+        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
+        ("POST", "/predict/", 404),
+        ("GET", "/predict", 405),
+        ("GET", "/reload-model", 405),
+    ],
 )
 def test_an_unknown_path_or_method_is_told(api: Api, method: str, path: str, status: int) -> None:
     answer = api.request(method, path)
