@@ -74,7 +74,8 @@ def _quoted(value: str) -> str:
 def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> None:
     training = parts["train"]
     pipeline = families.fit(event["model"], training, parts["validation"])
-    document = export.to_json(export.document_of(pipeline, list(INPUTS)))
+    context = export.context_of(pipeline, training.features)
+    document = export.to_json(export.document_of(pipeline, list(INPUTS), context))
     difference = export.largest_difference(document, pipeline, parts["test"].features)
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
     mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
