@@ -61,7 +61,8 @@ class Api:
     def __init__(self) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
-        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock)
+        # What is due in the background is done when a request begins it.
+        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda look: look())
         self.app = create_app(self.production)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:

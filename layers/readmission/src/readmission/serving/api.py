@@ -40,7 +40,7 @@ def create_app(production: Production) -> FastAPI:
 
     async def served() -> Served:
         if production.due:
-            await run_in_threadpool(production.refresh)
+            await run_in_threadpool(production.follow)
         return production.current()
 
     @app.post("/predict", responses={**_UNAVAILABLE, 413: {"model": Problem}}, dependencies=[_KEY])
