@@ -9,8 +9,9 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import APIKeyHeader
 
-from readmission.errors import ModelUnavailable
+from readmission.errors import ExplanationUnavailable, ModelUnavailable
 from readmission.features import inputs_of
+from readmission.serving.explanation import explain as explained
 from readmission.serving.limits import BodyLimit
 from readmission.serving.production import Production, Served
 from readmission.serving.schemas import Encounter, Health, Prediction, Problem, Reload
@@ -37,16 +38,26 @@ def create_app(production: Production) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ModelUnavailable, _unavailable)
+    app.add_exception_handler(ExplanationUnavailable, _unexplained)
 
     async def served() -> Served:
         if production.due:
             await run_in_threadpool(production.follow)
         return production.current()
 
-    @app.post("/predict", responses={**_UNAVAILABLE, 413: {"model": Problem}}, dependencies=[_KEY])
-    async def predict(encounter: Encounter) -> Prediction:
-        """Forecast the readmission of one encounter."""
-        return _predict(await served(), encounter)
+    @app.post(
+        "/predict",
+        responses={**_UNAVAILABLE, 409: {"model": Problem}, 413: {"model": Problem}},
+        response_model_exclude_none=True,
+        dependencies=[_KEY],
+    )
+    async def predict(encounter: Encounter, explain: bool = False) -> Prediction:
+        """Forecast the readmission of one encounter; with `explain=true`, also what each field adds to the risk."""
+        model = await served()
+        prediction = _predict(model, encounter)
+        if explain:
+            prediction.explanation = explained(model.scorer, encounter.model_dump(exclude_none=True))
+        return prediction
 
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health() -> Health:
@@ -90,6 +101,11 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()[:MAX_PROBLEMS]]
     return JSONResponse({"detail": problems}, 422)
+
+
+def _unexplained(request: Request, error: Exception) -> JSONResponse:
+    """409: asking again does not help as long as this model serves."""
+    return JSONResponse({"detail": str(error)}, 409)
 
 
 def _unavailable(request: Request, error: Exception) -> JSONResponse:

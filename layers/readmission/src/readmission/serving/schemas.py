@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from readmission.contract import OneOf, Rule, Whole
 from readmission.features import DOSED, FEATURES, HISTORY, OPTIONAL
+from readmission.serving.explanation import Explanation
 
 _DESCRIPTIONS: Final = {
     "age_numeric": ("Age in years; the middle of the range where only that is known: [50-60) is 55.", 55),
@@ -95,6 +96,7 @@ class Prediction(BaseModel):
     model_name: Annotated[str, Field(examples=["readmission"])]
     model_version: Annotated[str, Field(examples=["3"])]
     data_kind: Annotated[str, Field(description="What the model learned from: real or synthetic.", examples=["real"])]
+    explanation: Annotated[Explanation | None, Field(description="With `explain=true`: what each field adds.")] = None
 
 
 class Health(BaseModel):
