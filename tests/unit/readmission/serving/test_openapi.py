@@ -40,6 +40,7 @@ def test_requests_from_the_docs_go_to_where_the_docs_are(openapi: Any) -> None:
 def test_the_documents_paths_are_the_apis(openapi: Any) -> None:
     assert {path: set(item) for path, item in openapi["paths"].items()} == {
         "/predict": {"post"},
+        "/model": {"get"},
         "/health": {"get"},
         "/reload-model": {"post"},
     }

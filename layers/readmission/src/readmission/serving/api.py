@@ -11,6 +11,7 @@ from fastapi.security import APIKeyHeader
 
 from readmission.errors import ExplanationUnavailable, ModelUnavailable
 from readmission.features import inputs_of
+from readmission.serving import description
 from readmission.serving.explanation import explain as explained
 from readmission.serving.limits import BodyLimit
 from readmission.serving.production import Production, Served
@@ -58,6 +59,8 @@ def create_app(production: Production) -> FastAPI:
         if explain:
             prediction.explanation = explained(model.scorer, encounter.model_dump(exclude_none=True))
         return prediction
+
+    app.include_router(description.router(production.registry, served), responses=_UNAVAILABLE, dependencies=[_KEY])
 
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health() -> Health:

@@ -22,11 +22,15 @@ _LOST_AFTER_SECONDS: Final = 10.0  # longer than MLflow's time limits: the look 
 
 
 class Registry(Protocol):
-    """Where versions come from; both raise `ModelUnavailable`."""
+    """Where versions come from; every method raises `ModelUnavailable`."""
 
     def production(self) -> Version: ...
 
     def scorer_document(self, version: Version) -> bytes: ...
+
+    def metrics(self, version: Version) -> dict[str, float]: ...
+
+    def model_card(self, version: Version, path: str) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
