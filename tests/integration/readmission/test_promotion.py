@@ -348,6 +348,17 @@ def test_the_ledger_takes_no_change(models: Models, statement: str) -> None:
         models.stores.clean.run(statement)
 
 
+def test_the_ledger_can_be_read_before_a_pipeline_has_made_it_and_behind_a_decision(models: Models) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression"))
+    clean = models.stores.clean
+    assert ledger.read(clean, models.settings.name, 20) == models.ledger != []
+    clean.run("BEGIN")
+    clean.run("DROP TABLE promotion_ledger")
+    assert ledger.read(clean, models.settings.name, 20) == []
+    clean.run("ROLLBACK")
+
+
 def test_a_rollback_goes_to_the_version_before_and_is_written_down(models: Models) -> None:
     models.load()
     for run in ("one", "two"):
