@@ -1,7 +1,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,7 +190,7 @@ def test_without_a_model_a_shorter_refresh_time_counts(registry: FakeRegistry, c
     assert production.due
 
 
-def test_the_time_that_a_look_takes_is_not_counted(clock: Clock) -> None:
+def test_the_next_look_is_due_by_the_beginning_of_the_last(clock: Clock) -> None:
     class Slow(FakeRegistry):
         def production(self) -> Version:
             clock.now += 5
@@ -200,8 +200,10 @@ def test_the_time_that_a_look_takes_is_not_counted(clock: Clock) -> None:
     registry.promote("1", FIRST)
     production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
     production.refresh()
-    clock.now += REFRESH_SECONDS - 0.01
+    clock.now += REFRESH_SECONDS - 5 - 0.01
     assert not production.due
+    clock.now += 0.01
+    assert production.due
 
 
 def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> None:
@@ -321,6 +323,46 @@ def test_a_request_waits_for_the_look_that_replaces_a_frozen_one(instance: Insta
     instance.clock.now += 3600
     threading.Timer(0.02, instance.registry.let_go.set).start()
     assert instance.answer() == "2"
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["times-out-at-the-next-request", "never-ends"])
+@pytest.mark.parametrize("every", [1.7, 3.3, 7.0, 9.9, 10.1, 13.0, 19.9, 21.0, 29.0, 4000.0])
+def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_frozen(
+    clock: Clock, every: float, ends: bool
+) -> None:
+    class Timed(FakeRegistry):
+        said_at = clock()
+        away = False
+
+        def production(self) -> Version:
+            if self.away:
+                raise ModelUnavailable("timed out")
+            self.said_at = clock()
+            return super().production()
+
+    registry = Timed()
+    frozen: list[Callable[[], None]] = []
+
+    def start(look: Callable[[], None]) -> None:
+        # A request waits for the look when what is known is 20 s old; else both are frozen with its answer.
+        if clock() - registry.said_at >= 20:
+            look()
+        else:
+            frozen.append(look)
+
+    registry.promote("1", FIRST)
+    production = Production(registry, 10, LOGGER, clock, start)
+    production.refresh()
+    for _ in range(200):
+        clock.now += every
+        registry.away = True
+        for look in frozen if ends else ():
+            look()
+        frozen.clear()
+        registry.away = False
+        if production.due:
+            production.follow()
+        assert clock() - registry.said_at < 30
 
 
 def test_an_mlflow_that_does_not_answer_keeps_a_request_a_second_and_the_later_ones_not_at_all(

@@ -57,9 +57,9 @@ def in_background(look: Callable[[], None]) -> None:
 class Production:
     """Holds the served model of one process; safe to use from several threads.
 
-    A look is due when the last one is `refresh_seconds` old. An answer waits for it, a second at most, only while
-    there is no model, or when what is known is twice as old. So an answer rests on a look that is at most twice
-    `refresh_seconds` and ten seconds old (30 s with the default of 10), as far as MLflow answers within that second.
+    A look is due `refresh_seconds` after the last one began. An answer waits for it, a second at most, only while there
+    is no model, or when what is known is twice as old. So with the default of 10 no answer rests on what MLflow said
+    more than 30 s ago, be the instance frozen where it may, as far as MLflow answers within that second.
     """
 
     def __init__(
@@ -107,10 +107,9 @@ class Production:
     def refresh(self) -> str | None:
         """Look at the registry and follow it; answers what is wrong, or None. Never drops a working model."""
         with self._lock:
-            return self._refresh()
+            return self._refresh(self._clock())
 
-    def _refresh(self) -> str | None:
-        begun = self._clock()
+    def _refresh(self, begun: float) -> str | None:
         problem: str | None = None
         try:
             self._take(self.registry.production())
@@ -123,8 +122,8 @@ class Production:
             self._logger.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
         finally:
             wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
-            now = self._clock()
-            self._look_again_at = now if now - begun >= _LOST_AFTER_SECONDS else now + wait
+            # From its beginning: what a look tells that was frozen halfway is as old as the freeze is long.
+            self._look_again_at = begun + wait
         return problem
 
     def _running(self) -> _Look | None:
@@ -142,7 +141,7 @@ class Production:
             try:
                 with self._lock:
                     if self._look is look:  # else another has taken its place while it waited
-                        self._refresh()
+                        self._refresh(look.begun)
             except Exception:
                 self._logger.exception("a look at the registry failed")
             finally:
