@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
 
@@ -44,6 +45,31 @@ def test_the_first_model_is_promoted_under_alias_and_stage(models: Models) -> No
     version = models.client.get_model_version_by_alias(models.settings.name, "Production")
     assert (result["decision"], version.version, version.current_stage) == ("promoted", "1", "Production")
     assert version.tags["data_kind"] == "synthetic" and version.tags["decision"].startswith("promoted: ")
+
+
+def test_serving_learns_since_when_and_why_a_version_serves_after_a_promotion_and_a_rollback(models: Models) -> None:
+    models.load()
+    before = datetime.now(UTC).replace(microsecond=0)
+    first = models.promote(models.train("logistic_regression", run="one"))
+    promoted = models.registry.production()
+    assert promoted.decision_reason == first["reason"]
+    assert before <= datetime.fromisoformat(str(promoted.promoted_at)) <= datetime.now(UTC)
+    models.promote(models.train("logistic_regression", run="two"))
+    models.rollback(reason="a complaint")
+    version = models.registry.production()
+    assert (version.number, version.decision_reason) == ("1", "a complaint")
+    assert str(version.promoted_at) >= str(promoted.promoted_at)
+
+
+def test_serving_finds_the_metrics_of_the_promoted_version_and_no_model_card_yet(models: Models) -> None:
+    models.load()
+    trained = models.train("logistic_regression")
+    models.promote(trained)
+    version = models.registry.production()
+    assert models.registry.metrics(version) == models.client.get_run(trained["mlflow_run_id"]).data.metrics
+    assert models.registry.model_card(version, "model_card.md") is None
+    models.client.log_text(trained["mlflow_run_id"], "# Modèle", "model_card.md")
+    assert models.registry.model_card(version, "model_card.md") == "# Modèle"
 
 
 def test_serving_finds_the_promoted_version_and_its_scorer(models: Models) -> None:
@@ -320,6 +346,17 @@ def test_the_ledger_takes_no_change(models: Models, statement: str) -> None:
     models.promote(models.train("logistic_regression"))
     with pytest.raises(DatabaseError, match="append-only"):
         models.stores.clean.run(statement)
+
+
+def test_the_ledger_can_be_read_before_a_pipeline_has_made_it_and_behind_a_decision(models: Models) -> None:
+    models.load()
+    models.promote(models.train("logistic_regression"))
+    clean = models.stores.clean
+    assert ledger.read(clean, models.settings.name, 20) == models.ledger != []
+    clean.run("BEGIN")
+    clean.run("DROP TABLE promotion_ledger")
+    assert ledger.read(clean, models.settings.name, 20) == []
+    clean.run("ROLLBACK")
 
 
 def test_a_rollback_goes_to_the_version_before_and_is_written_down(models: Models) -> None:

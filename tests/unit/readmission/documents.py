@@ -6,6 +6,8 @@ from typing import Any
 from readmission.features import FEATURES
 
 CLASSES = ["<30", ">30", "NO"]
+REFERENCE = {name: float((rule.low + rule.high) // 2) for name, rule in FEATURES.items()}
+CONTEXT = {"reference": REFERENCE, "risk_quantiles": [place / 100 for place in range(101)]}
 
 
 def numbers(*names: str) -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def stump(column: int, threshold: float, below: Any, above: Any, missing: str = 
     }
 
 
-def constant(*shares: float) -> dict[str, Any]:
+def constant(*shares: float, **changes: Any) -> dict[str, Any]:
     """A document over the real features that gives every encounter these probabilities."""
     tree = {"columns": [-1], "thresholds": [0], "missing": "r", "values": list(shares)}
-    return document({"type": "forest", "trees": [tree]}, features=FEATURES)
+    return document({"type": "forest", "trees": [tree]}, features=FEATURES, **changes)

@@ -43,7 +43,7 @@ def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) 
     assert _imported_by(module, HEAVY) == []
 
 
-@pytest.mark.parametrize("module", ["batches", "check", "ingest", "migrations"])
+@pytest.mark.parametrize("module", ["batches", "check", "history", "ingest", "migrations", "training.ledger"])
 def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module: str) -> None:
     assert _imported_by(f"readmission.{module}", TRAINING) == []
 

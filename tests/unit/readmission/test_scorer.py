@@ -9,7 +9,7 @@ import pytest
 from readmission.errors import ScorerInvalid
 from readmission.scorer import Scorer, load
 
-from tests.unit.readmission.documents import document, numbers, stump
+from tests.unit.readmission.documents import CONTEXT, REFERENCE, document, numbers, stump
 
 LINEAR = {
     "type": "linear",
@@ -235,6 +235,43 @@ def test_probabilities_sum_to_1(model: dict[str, Any]) -> None:
 def test_a_document_of_the_registered_hash_is_loaded(model: dict[str, Any]) -> None:
     scorer = load(*_bytes(document(model)))
     assert (scorer.features, scorer.classes) == (("a", "b"), ("<30", ">30", "NO"))
+
+
+def test_a_documents_context_is_told() -> None:
+    scorer = Scorer(document(LINEAR, context=CONTEXT))
+    assert scorer.reference == REFERENCE
+    assert scorer.risk_quantiles == tuple(place / 100 for place in range(101))
+
+
+def test_a_document_without_context_has_no_reference_and_no_quantiles() -> None:
+    scorer = Scorer(document(LINEAR))
+    assert (scorer.reference, scorer.risk_quantiles) == (None, None)
+
+
+RISING = CONTEXT["risk_quantiles"]
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(None, id="null"),
+        pytest.param([], id="list"),
+        pytest.param({"reference": REFERENCE}, id="no-quantiles"),
+        pytest.param({"risk_quantiles": RISING}, id="no-reference"),
+        pytest.param({**CONTEXT, "reference": {**REFERENCE, "blood_group": 1}}, id="unknown-feature"),
+        pytest.param({**CONTEXT, "reference": {"age_numeric": 65}}, id="missing-features"),
+        pytest.param({**CONTEXT, "reference": {**REFERENCE, "age_numeric": inf}}, id="infinite-reference"),
+        pytest.param({**CONTEXT, "reference": {**REFERENCE, "age_numeric": "old"}}, id="text-in-reference"),
+        pytest.param({**CONTEXT, "risk_quantiles": RISING[1:]}, id="100-quantiles"),
+        pytest.param({**CONTEXT, "risk_quantiles": [*RISING, 1.0]}, id="102-quantiles"),
+        pytest.param({**CONTEXT, "risk_quantiles": RISING[::-1]}, id="descending"),
+        pytest.param({**CONTEXT, "risk_quantiles": [nan, *RISING[1:]]}, id="not-a-number"),
+        pytest.param({**CONTEXT, "risk_quantiles": [None, *RISING[1:]]}, id="null-quantile"),
+    ],
+)
+def test_a_malformed_context_is_refused(context: Any) -> None:
+    with pytest.raises(ScorerInvalid, match="cannot be used"):
+        Scorer(document(LINEAR, context=context))
 
 
 def test_a_document_of_another_hash_is_refused_with_both_hashes() -> None:

@@ -10,6 +10,7 @@ from readmission.settings import (
     data_bucket,
     default_source,
     max_invalid_share,
+    model_name,
 )
 
 ENVIRONMENT = {
@@ -30,6 +31,7 @@ def test_all_settings_are_read() -> None:
     assert ServingSettings.from_environment(ENVIRONMENT) == ServingSettings(model, 2.5)
     assert data_bucket(ENVIRONMENT) == "bucket"
     assert default_source(ENVIRONMENT) == "synthetic"
+    assert model_name(ENVIRONMENT) == "readmission"
     assert max_invalid_share(ENVIRONMENT) == 0.1
 
 
@@ -39,6 +41,7 @@ def test_all_settings_are_read() -> None:
         (DatabaseSettings.from_environment, "DATABASE_SECRET"),
         (data_bucket, "DATA_BUCKET"),
         (default_source, "DEFAULT_SOURCE"),
+        (model_name, "MODEL_NAME"),
         (ModelSettings.from_environment, "MLFLOW_TRACKING_URI"),
         (ModelSettings.from_environment, "MODEL_NAME"),
         (ServingSettings.from_environment, "MODEL_NAME"),

@@ -87,3 +87,7 @@ class ModelUnavailable(ReadmissionError):
 
 class ScorerInvalid(ReadmissionError):
     """A scorer document is not one this version can evaluate, or its hash is not the registered one."""
+
+
+class ExplanationUnavailable(ReadmissionError):
+    """The model that serves cannot be explained: an earlier release has trained it."""

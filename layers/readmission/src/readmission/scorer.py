@@ -3,7 +3,11 @@
 The serving function needs neither numpy nor scikit-learn nor MLflow for it. `training/export.py` writes the
 document and proves that it equals the fitted pipeline; its form:
 
-    {"format": "readmission-scorer", "format_version": 2, "inputs": [input, …], "classes": [name, …], "model": model}
+    {"format": "readmission-scorer", "format_version": 2, "inputs": [input, …], "classes": [name, …], "model": model,
+     "context": {"reference": {feature: number}, "risk_quantiles": [number x 101]}}
+
+The context, which may be left out, is of the rows that the model learned from: the medians of the 14 features, and the
+percentiles 0 to 100 of the probability of an early readmission.
 
 An input is one value of a row, and becomes one or more columns, which the model sees in the order of the inputs:
 
@@ -35,9 +39,11 @@ from typing import Any, Final
 
 from readmission.contract import MISSING
 from readmission.errors import ScorerInvalid
+from readmission.features import FEATURES
 
 FORMAT: Final = "readmission-scorer"
 FORMAT_VERSION: Final = 2
+QUANTILES: Final = 101  # of the risk: those of 0, 1, … 100 %
 MOST_LEAVES: Final = 255  # of a tree in a boosting: the number of a leaf, from 1 on, has to fit into a byte
 
 _BITS_OF_BYTE: Final = bytes(byte.bit_count() for byte in range(256))
@@ -50,7 +56,8 @@ type _Evaluate = Callable[[_Row], list[float]]
 class Scorer:
     """Evaluates one document.
 
-    `features` and `classes` give the order of the input and of the probabilities.
+    `features` and `classes` give the order of the input and of the probabilities. `reference` and `risk_quantiles` are
+    the document's context, None when it has none.
     """
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -68,6 +75,7 @@ class Scorer:
             self._evaluate = _EVALUATORS[model["type"]](inputs, model, len(self.classes))
             # One try, so that a document that does not fit together is found out here and not by a request.
             shares = self._evaluate([one.example for one in inputs])
+            self.reference, self.risk_quantiles = _context(document)
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise ScorerInvalid(f"a scorer document that cannot be used: {type(error).__name__}: {error}") from error
         if len(shares) != len(self.classes):
@@ -82,6 +90,22 @@ class Scorer:
         a number that the model asks for.
         """
         return self._evaluate(row)
+
+
+def _context(document: dict[str, Any]) -> tuple[Mapping[str, float] | None, tuple[float, ...] | None]:
+    """The reference and the quantiles of the risk. Raises ValueError, LookupError or TypeError for malformed ones."""
+    if "context" not in document:
+        return None, None
+    context = document["context"]
+    if set(context["reference"]) != set(FEATURES):
+        raise ValueError("the reference is not of the 14 features")
+    reference = dict(zip(FEATURES, _floats(context["reference"][name] for name in FEATURES), strict=True))
+    quantiles = tuple(_floats(context["risk_quantiles"]))
+    if not all(map(isfinite, (*reference.values(), *quantiles))):
+        raise ValueError("the reference or a quantile of the risk is not finite")
+    if len(quantiles) != QUANTILES or list(quantiles) != sorted(quantiles):
+        raise ValueError(f"the quantiles of the risk are not {QUANTILES} ascending numbers")
+    return reference, quantiles
 
 
 def load(content: bytes, expected_sha256: str) -> Scorer:

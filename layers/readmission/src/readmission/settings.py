@@ -65,6 +65,11 @@ def default_source(environment: Mapping[str, str] = os.environ) -> str:
     return _required(environment, "DEFAULT_SOURCE")
 
 
+def model_name(environment: Mapping[str, str] = os.environ) -> str:
+    """The name of the MLflow experiment and of the registered model."""
+    return _required(environment, "MODEL_NAME")
+
+
 def max_invalid_share(environment: Mapping[str, str] = os.environ) -> float:
     """The largest share of a run's rows, 0 to 1, that may be in quarantine."""
     text = environment.get("MAX_INVALID_SHARE", "0.02")
@@ -89,7 +94,7 @@ class ModelSettings:
         uri = _required(environment, "MLFLOW_TRACKING_URI")
         if not uri.startswith(("http://", "https://")):
             raise ConfigurationError(f"the environment variable MLFLOW_TRACKING_URI is no http(s) URL: {uri!r}")
-        return cls(tracking_uri=uri.rstrip("/"), name=_required(environment, "MODEL_NAME"))
+        return cls(tracking_uri=uri.rstrip("/"), name=model_name(environment))
 
 
 @dataclass(frozen=True, slots=True)

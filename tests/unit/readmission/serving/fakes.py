@@ -25,14 +25,17 @@ class FakeRegistry:
         self.problem: str | None = "no version is in Production yet"
         self.looks = 0
         self.downloads = 0
+        self.run_metrics: dict[str, float] = {}
+        self.cards: dict[str, str] = {}
+        self.asked_for_metrics = 0
         self._version: Version
         self._documents: dict[str, bytes] = {}
 
-    def promote(self, number: str, document: Any, registered_sha256: str | None = None) -> Version:
+    def promote(self, number: str, document: Any, registered_sha256: str | None = None, **tags: str) -> Version:
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._documents[number] = content
         hashed = registered_sha256 or sha256(content).hexdigest()
-        self._version = Version("readmission", number, f"run-{number}", "random_forest", "synthetic", hashed)
+        self._version = Version("readmission", number, f"run-{number}", "random_forest", "synthetic", hashed, **tags)
         self.problem = None
         return self._version
 
@@ -45,6 +48,15 @@ class FakeRegistry:
     def scorer_document(self, version: Version) -> bytes:
         self.downloads += 1
         return self._documents[version.number]
+
+    def metrics(self, version: Version) -> dict[str, float]:
+        self.asked_for_metrics += 1
+        if self.problem:
+            raise ModelUnavailable(self.problem)
+        return self.run_metrics
+
+    def model_card(self, version: Version, path: str) -> str | None:
+        return self.cards.get(path)
 
 
 class Clock:
@@ -61,7 +73,8 @@ class Api:
     def __init__(self, *cors_origins: str) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
-        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock)
+        # What is due in the background is done when a request begins it.
+        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda look: look())
         self.ids: list[str] = []
         self.app = create_app(self.production, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
 

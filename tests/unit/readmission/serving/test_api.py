@@ -8,7 +8,7 @@ from readmission.features import FEATURES
 from readmission.serving.api import MAX_BODY_BYTES
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
-from tests.unit.readmission.documents import constant, document, stump
+from tests.unit.readmission.documents import CONTEXT, constant, document, stump
 from tests.unit.readmission.serving.fakes import REFRESH_SECONDS, Api, serving, with_quantiles
 
 # The body of the original project's curl command, letter for letter.
@@ -314,3 +314,34 @@ def test_an_answer_is_json_of_finite_numbers(api: Api) -> None:
         raise AssertionError(constant)
 
     json.loads(api.predict(EXAMPLE).content, parse_constant=refuse)
+
+
+def _explained(api: Api, asked: str) -> Any:
+    return api.post(f"/predict?explain={asked}", ORIGINAL)
+
+
+def test_a_prediction_is_explained_when_that_is_asked_for() -> None:
+    api = Api()
+    age = stump(0, 50, [0.2, 0.2, 0.6], [0.5, 0.2, 0.3])
+    reference = {**CONTEXT, "reference": {**CONTEXT["reference"], "age_numeric": 40}}
+    api.registry.promote("1", document({"type": "forest", "trees": [age]}, features=FEATURES, context=reference))
+    answer = _explained(api, "true").json()
+    assert (answer["readmitted"], answer["explanation"]["score"]) == ("<30", 0)
+    assert answer["explanation"]["base_score"] == pytest.approx(-1.386294, abs=1e-6)
+    contributions = answer["explanation"]["contributions"]
+    assert contributions[0] == {
+        "field": "age_numeric",
+        "contribution": pytest.approx(1.386294, abs=1e-6),
+        "direction": "raises",
+    }
+    assert [one["field"] for one in contributions[1:]] == list(FEATURES)[1:]
+
+
+def test_a_prediction_is_not_explained_unasked(api: Api) -> None:
+    assert "explanation" not in _explained(api, "false").json()
+
+
+def test_an_explanation_by_a_model_without_a_reference_is_409_and_says_to_train_again(api: Api) -> None:
+    answer = _explained(api, "true")
+    assert answer.status_code == 409
+    assert "run the pipeline from 'train'" in answer.json()["detail"]

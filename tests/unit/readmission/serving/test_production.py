@@ -1,6 +1,8 @@
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -188,7 +190,7 @@ def test_without_a_model_a_shorter_refresh_time_counts(registry: FakeRegistry, c
     assert production.due
 
 
-def test_the_time_that_a_look_takes_is_not_counted(clock: Clock) -> None:
+def test_the_next_look_is_due_by_the_beginning_of_the_last(clock: Clock) -> None:
     class Slow(FakeRegistry):
         def production(self) -> Version:
             clock.now += 5
@@ -198,8 +200,10 @@ def test_the_time_that_a_look_takes_is_not_counted(clock: Clock) -> None:
     registry.promote("1", FIRST)
     production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
     production.refresh()
-    clock.now += REFRESH_SECONDS - 0.01
+    clock.now += REFRESH_SECONDS - 5 - 0.01
     assert not production.due
+    clock.now += 0.01
+    assert production.due
 
 
 def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> None:
@@ -209,6 +213,224 @@ def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> 
 
     with pytest.raises(AttributeError):
         Production(Wrong(), REFRESH_SECONDS, LOGGER, clock).refresh()
+
+
+# ---------------------------------------------------------------- in the background
+class Held(FakeRegistry):
+    """A registry whose answer to a look can be held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+        self.let_go = threading.Event()
+        self.let_go.set()
+
+    def production(self) -> Version:
+        self.asked.release()
+        assert self.let_go.wait(5)
+        return super().production()
+
+
+@dataclass
+class Instance:
+    """A warm instance: version 1 serves, and the registry has version 2 by now."""
+
+    registry: Held
+    clock: Clock
+    production: Production
+
+    def answer(self) -> str:
+        """The version that a request is answered by."""
+        if self.production.due:
+            self.production.follow()
+        return _number(self.production)
+
+    def begun(self) -> None:
+        """Come back once a look is asking the registry."""
+        assert self.registry.asked.acquire(timeout=5)
+
+
+@pytest.fixture
+def instance(clock: Clock) -> Iterator[Instance]:
+    registry = Held()
+    registry.promote("1", FIRST)
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    production.refresh()
+    assert registry.asked.acquire(timeout=5)
+    registry.promote("2", SECOND)
+    yield Instance(registry, clock, production)
+    registry.let_go.set()
+    _end_of_looks()
+
+
+def _end_of_looks() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "look at the registry":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_a_request_that_begins_a_look_does_not_wait_for_it(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS
+    instance.registry.let_go.clear()
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.registry.let_go.set()
+    _end_of_looks()
+    assert instance.answer() == "2"
+
+
+def test_no_look_is_begun_before_it_is_due(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS - 0.01
+    instance.production.follow()
+    _end_of_looks()
+    assert (instance.registry.looks, _number(instance.production)) == (1, "1")
+
+
+def test_requests_during_a_look_begin_no_other(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS
+    instance.registry.let_go.clear()
+    assert [instance.answer() for _ in range(20)] == ["1"] * 20
+    instance.registry.let_go.set()
+    _end_of_looks()
+    assert instance.registry.looks == 2
+
+
+@pytest.mark.parametrize("hours", [0, 5])
+def test_after_a_freeze_the_first_answer_is_by_the_version_in_production(instance: Instance, hours: float) -> None:
+    instance.clock.now += 2 * REFRESH_SECONDS + 3600 * hours
+    assert instance.answer() == "2"
+
+
+def test_a_look_that_was_frozen_halfway_is_replaced_and_its_answer_does_not_count_as_new(instance: Instance) -> None:
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.clock.now += 3600
+    instance.registry.let_go.set()
+    _end_of_looks()  # the frozen one comes first, with an answer that is an hour old
+    assert instance.production.due
+    instance.registry.promote("3", FIRST)
+    assert instance.answer() == "3"
+
+
+def test_a_request_waits_for_the_look_that_replaces_a_frozen_one(instance: Instance) -> None:
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.clock.now += 3600
+    threading.Timer(0.02, instance.registry.let_go.set).start()
+    assert instance.answer() == "2"
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["times-out-at-the-next-request", "never-ends"])
+@pytest.mark.parametrize("every", [1.7, 3.3, 7.0, 9.9, 10.1, 13.0, 19.9, 21.0, 29.0, 4000.0])
+def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_frozen(
+    clock: Clock, every: float, ends: bool
+) -> None:
+    class Timed(FakeRegistry):
+        said_at = clock()
+        away = False
+
+        def production(self) -> Version:
+            if self.away:
+                raise ModelUnavailable("timed out")
+            self.said_at = clock()
+            return super().production()
+
+    registry = Timed()
+    frozen: list[Callable[[], None]] = []
+
+    def start(look: Callable[[], None]) -> None:
+        # A request waits for the look when what is known is 20 s old; else both are frozen with its answer.
+        if clock() - registry.said_at >= 20:
+            look()
+        else:
+            frozen.append(look)
+
+    registry.promote("1", FIRST)
+    production = Production(registry, 10, LOGGER, clock, start)
+    production.refresh()
+    for _ in range(200):
+        clock.now += every
+        registry.away = True
+        for look in frozen if ends else ():
+            look()
+        frozen.clear()
+        registry.away = False
+        if production.due:
+            production.follow()
+        assert clock() - registry.said_at < 30
+
+
+def test_an_mlflow_that_does_not_answer_keeps_a_request_a_second_and_the_later_ones_not_at_all(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("readmission.serving.production._LONGEST_WAIT_SECONDS", 0.05)
+    instance.registry.let_go.clear()
+    instance.clock.now += 3600
+    began = time.monotonic()
+    assert instance.answer() == "1"
+    assert 0.04 < time.monotonic() - began < 1
+    instance.clock.now += 0.05
+    began = time.monotonic()
+    assert [instance.answer() for _ in range(50)] == ["1"] * 50
+    assert time.monotonic() - began < 0.5
+
+
+def test_an_mlflow_that_refuses_is_asked_again_only_when_the_refresh_time_is_over(instance: Instance) -> None:
+    instance.registry.problem = "MLflow cannot be reached"
+    instance.clock.now += 3600
+    for _ in range(5):
+        assert instance.answer() == "1"
+    assert instance.registry.looks == 2
+
+
+def test_a_broken_model_in_production_makes_no_request_wait(instance: Instance) -> None:
+    instance.registry.promote("2", b"<html>")
+    for _ in range(3):
+        instance.clock.now += REFRESH_SECONDS
+        assert instance.answer() == "1"
+        _end_of_looks()
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    began = time.monotonic()
+    assert instance.answer() == "1"
+    assert time.monotonic() - began < 0.5
+
+
+def test_without_a_model_a_request_waits_for_the_look(clock: Clock, registry: FakeRegistry) -> None:
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    registry.promote("1", FIRST)
+    production.follow()
+    assert _number(production) == "1"
+
+
+def test_an_error_of_the_code_in_the_background_is_logged_and_does_not_end_the_looks(
+    instance: Instance, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(instance.registry, "scorer_document", lambda version: None)
+        instance.clock.now += REFRESH_SECONDS
+        assert instance.answer() == "1"
+        _end_of_looks()
+    assert "a look at the registry failed" in caplog.text
+    assert not instance.production.due
+    instance.clock.now += REFRESH_SECONDS
+    instance.answer()
+    _end_of_looks()
+    assert _number(instance.production) == "2"
+
+
+def test_a_promotion_of_the_same_scorer_is_followed_without_fetching_it(
+    production: Production, registry: FakeRegistry
+) -> None:
+    for number in ("1", "2"):
+        registry.promote(number, FIRST)
+        production.refresh()
+    assert (_number(production), registry.downloads) == ("2", 1)
 
 
 def test_looks_from_several_threads_come_one_after_the_other_and_leave_a_whole_model(clock: Clock) -> None:

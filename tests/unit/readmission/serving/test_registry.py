@@ -35,6 +35,12 @@ def test_the_version_in_production_is_read_with_its_tags(wire: Wire) -> None:
     assert REGISTRY.production() == VERSION
 
 
+def test_since_when_and_why_a_version_serves_are_tags_of_it(wire: Wire) -> None:
+    wire.answer = _answer(_entry({**TAGS, "promoted_at": "2026-01-01T12:00:00+00:00", "decision_reason": "better"}))
+    version = REGISTRY.production()
+    assert (version.promoted_at, version.decision_reason) == ("2026-01-01T12:00:00+00:00", "better")
+
+
 def test_the_alias_of_the_named_model_is_asked_for(wire: Wire) -> None:
     wire.answer = _answer(_entry())
     REGISTRY.production()
@@ -119,3 +125,49 @@ def test_a_scorer_document_that_breaks_off_is_told(wire: Wire) -> None:
     wire.answer = http(200, b"a long document")[:-5]
     with pytest.raises(ModelUnavailable, match="cannot be reached"):
         REGISTRY.scorer_document(VERSION)
+
+
+def _run(*metrics: tuple[str, Any]) -> bytes:
+    listed = [{"key": key, "value": value, "timestamp": 1, "step": 0} for key, value in metrics]
+    return http(200, json.dumps({"run": {"info": {}, "data": {"metrics": listed}}}).encode())
+
+
+def test_the_metrics_are_those_of_the_versions_run_that_are_finite(wire: Wire) -> None:
+    wire.answer = _run(("test_auc_early", 0.67), ("rows_train", 100), ("test_early_ece", "NaN"), ("x", "Infinity"))
+    assert REGISTRY.metrics(VERSION) == {"test_auc_early": 0.67, "rows_train": 100.0}
+    assert wire.asked == ["GET /api/2.0/mlflow/runs/get?run_id=run-1 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'{"run": null}', b'{"run": {"data": {}}}', b"\xff"])
+def test_an_answer_that_is_no_run_is_told(wire: Wire, body: bytes) -> None:
+    wire.answer = http(200, body)
+    with pytest.raises(ModelUnavailable, match="something else than a run"):
+        REGISTRY.metrics(VERSION)
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_metrics_that_are_not_given_are_told_with_the_version(wire: Wire, status: int) -> None:
+    wire.answer = http(status)
+    with pytest.raises(ModelUnavailable, match=f"answered {status} for the metrics of version 3"):
+        REGISTRY.metrics(VERSION)
+
+
+@pytest.mark.parametrize("files", [{}, {"files": []}, {"files": [{"path": "model"}]}], ids=["none", "empty", "others"])
+def test_a_run_without_a_model_card_has_none(wire: Wire, files: Any) -> None:
+    wire.answer = http(200, json.dumps(files).encode())
+    assert REGISTRY.model_card(VERSION, "model_card.md") is None
+    assert wire.asked == ["GET /api/2.0/mlflow/artifacts/list?run_id=run-1 HTTP/1.1"]
+
+
+def test_a_model_card_that_is_listed_is_fetched(wire: Wire) -> None:
+    wire.answer = http(200, json.dumps({"files": [{"path": "model_card.md"}]}).encode())
+    # The wire answers everything the same: here the list stands for the card's text.
+    assert REGISTRY.model_card(VERSION, "model_card.md") == '{"files": [{"path": "model_card.md"}]}'
+    assert wire.asked[1:] == ["GET /get-artifact?path=model_card.md&run_uuid=run-1 HTTP/1.1"]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"files": [1]}', b'{"files": [{}]}', b'{"files": null}'])
+def test_an_answer_that_lists_no_artifacts_is_told(wire: Wire, body: bytes) -> None:
+    wire.answer = http(200, body)
+    with pytest.raises(ModelUnavailable, match="something else than artifacts"):
+        REGISTRY.model_card(VERSION, "model_card.md")

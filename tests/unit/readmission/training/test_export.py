@@ -129,6 +129,28 @@ def test_the_same_document_always_has_the_same_bytes(fitted: Fitted) -> None:
     assert export.to_json(export.document_of(fitted.pipeline, NAMES)) == export.to_json(fitted.document)
 
 
+def test_the_context_is_that_of_the_rows(fitted: Fitted) -> None:
+    rows = _table(301, seed=12)
+    scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
+    assert scorer.reference == {name: float(np.median(rows[name])) for name in NAMES}
+    assert scorer.risk_quantiles is not None
+    early = sorted(fitted.pipeline.predict_proba(rows)[:, scorer.classes.index("<30")].tolist())
+    # Of 301 rows the percentiles are every third.
+    assert scorer.risk_quantiles == pytest.approx(early[::3], abs=1e-9)
+
+
+def test_the_same_rows_have_the_same_context(fitted: Fitted) -> None:
+    rows = _table(301, seed=12)
+    assert export.context_of(fitted.pipeline, rows) == export.context_of(fitted.pipeline, rows)
+
+
+def test_the_context_changes_no_probability(fitted: Fitted) -> None:
+    rows = _table(20, seed=12)
+    scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
+    for row in rows.to_numpy().tolist():
+        assert scorer.probabilities(row) == fitted.scorer.probabilities(row)
+
+
 def test_the_proof_finds_no_difference_in_a_true_export(fitted: Fitted) -> None:
     assert export.largest_difference(export.to_json(fitted.document), fitted.pipeline, _table(100, seed=11)) <= 1e-9
 

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, Request, Response, Security
+from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
@@ -14,9 +14,10 @@ from fastapi.security import APIKeyHeader
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from readmission.errors import ModelUnavailable, ScorerInvalid
-from readmission.serving import batch, bodies, docs, openapi, problems
+from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerInvalid
+from readmission.serving import batch, bodies, description, docs, openapi, problems
 from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
 from readmission.serving.middleware import HEADER, Envelope, Unexpected
@@ -32,11 +33,14 @@ _BATCH: Final = "/predict/batch"
 # API Gateway checks the key before a request gets here; this is for the OpenAPI document and the "Authorize" button.
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
 _UNAVAILABLE: Final = openapi.refusals(_503="No model, and why.")
+_UNEXPLAINED: Final = openapi.refusals(_409="The model that serves cannot be explained, and why.")
 _UNREADABLE: Final = openapi.refusals(
     _413="The body is too large.",
     _415="The body is of another type.",
     _422="The body cannot be used: which fields, and why. Values are not repeated.",
 )
+
+type _Explain = Annotated[bool, Query(description="Tell what each field adds to the risk, too.")]
 
 
 def create_app(
@@ -73,7 +77,14 @@ def create_app(
             expose_headers=[HEADER],
         )
     app.add_middleware(Envelope, correlate=correlate)
-    for kind in (problems.Refused, ModelUnavailable, ScorerInvalid, HTTPException, RequestValidationError):
+    for kind in (
+        problems.Refused,
+        ExplanationUnavailable,
+        ModelUnavailable,
+        ScorerInvalid,
+        HTTPException,
+        RequestValidationError,
+    ):
         app.add_exception_handler(kind, _problem)
     _add_routes(app, production)
     openapi.describe(app)
@@ -83,22 +94,26 @@ def create_app(
 def _add_routes(app: FastAPI, production: Production) -> None:
     async def served() -> Served:
         if production.due:
-            await run_in_threadpool(production.refresh)
+            await run_in_threadpool(production.follow)
         return production.current()
 
     # The bodies are read here and the answers written here, since both cost FastAPI more than the forecast itself.
     @app.post(
         "/predict",
         response_model=Prediction,
-        responses=_UNREADABLE | _UNAVAILABLE,
+        responses=_UNREADABLE | _UNAVAILABLE | _UNEXPLAINED,
         openapi_extra=openapi.ENCOUNTER,
         dependencies=[_KEY],
     )
-    async def predict(request: Request) -> Response:
+    async def predict(request: Request, explain: _Explain = False) -> Response:
         """Forecast the readmission of one encounter, given by its 14 fields or as a row of the UCI file."""
         bodies.media_type(request, bodies.JSON)
         fields = fields_of_encounter(bodies.json_of(await bodies.text_of(request)))
-        return _json(_predict(await served(), fields, _id_of(request)))
+        now = await served()
+        answer = forecast(now, fields) | answered_by(now, _id_of(request))
+        if explain:
+            answer["explanation"] = explained(now.scorer, fields)
+        return _json(answer)
 
     @app.post(
         _BATCH,
@@ -117,6 +132,9 @@ def _add_routes(app: FastAPI, production: Production) -> None:
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers), media_type=bodies.CSV)
         return Response(batch.as_json(now, _id_of(request), answers), media_type=bodies.JSON)
+
+    routes = description.router(production.registry, served)
+    app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
 
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health() -> Health:
@@ -141,10 +159,6 @@ def _add_routes(app: FastAPI, production: Production) -> None:
         return page
 
 
-def _predict(served: Served, fields: dict[str, Any], request_id: str) -> dict[str, Any]:
-    return forecast(served, fields) | answered_by(served, request_id)
-
-
 def _json(document: dict[str, Any]) -> Response:
     return Response(to_json(document), media_type=bodies.JSON)
 
@@ -163,6 +177,8 @@ async def _problem(request: Request, error: Exception) -> Response:
         return problems.response(request.scope, 422, "the request cannot be used", errors)
     if isinstance(error, HTTPException):
         detail = {404: "there is nothing at this path", 405: "this path does not take that method"}
-        text = detail.get(error.status_code, HTTPStatus(error.status_code).phrase)
+        # Ours say why; those of the framework only repeat the status.
+        phrase = HTTPStatus(error.status_code).phrase
+        text = error.detail if error.detail != phrase else detail.get(error.status_code, phrase)
         return problems.response(request.scope, error.status_code, text, headers=error.headers)
-    return problems.response(request.scope, 503, str(error))
+    return problems.response(request.scope, 409 if isinstance(error, ExplanationUnavailable) else 503, str(error))

@@ -19,7 +19,7 @@ def forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "readmitted": max(probabilities, key=probabilities.__getitem__),
         "probabilities": probabilities,
-        "early_risk": _early_risk(getattr(scorer, "risk_quantiles", None), probabilities[EARLY]),
+        "early_risk": _early_risk(scorer.risk_quantiles, probabilities[EARLY]),
     }
 
 

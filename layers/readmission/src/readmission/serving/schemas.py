@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from readmission.contract import COLUMNS, DRUGS, Diagnosis, OneOf, Rule, Whole
 from readmission.features import DOSED, FEATURES, HISTORY, OPTIONAL
+from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
 
 MAX_ROWS: Final = 1000  # of a batch
@@ -192,6 +193,8 @@ class Answer(BaseModel):
 
 class Prediction(Answer, Forecast):
     """The forecast for one encounter, and who made it."""
+
+    explanation: Annotated[Explanation | None, Field(description="With `explain=true`: what each field adds.")] = None
 
 
 class Wrong(BaseModel):

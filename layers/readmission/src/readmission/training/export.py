@@ -6,7 +6,7 @@ equality would show a change of them.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,14 +20,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler, TargetEncoder
 
-from readmission.scorer import FORMAT, FORMAT_VERSION, MOST_LEAVES, Scorer
+from readmission.features import FEATURES
+from readmission.scorer import FORMAT, FORMAT_VERSION, MOST_LEAVES, QUANTILES, Scorer
 
 TOLERANCE: Final = 1e-9
 
 type _Floats = NDArray[np.float64]
 
 
-def document_of(pipeline: Pipeline, features: Sequence[str]) -> dict[str, Any]:
+def document_of(
+    pipeline: Pipeline, features: Sequence[str], context: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The scorer document of a pipeline that was fitted on a table of the columns `features`, in that order.
 
     In front of its model may be a `StandardScaler`, or a `ColumnTransformer` and then a `StandardScaler`. The
@@ -44,7 +47,19 @@ def document_of(pipeline: Pipeline, features: Sequence[str]) -> dict[str, Any]:
         "inputs": block.inputs,
         "classes": [str(name) for name in pipeline.classes_],
         "model": described,
+        **({"context": dict(context)} if context is not None else {}),
     }
+
+
+def context_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, Any]:
+    """The document's context, of the rows that the pipeline was fitted on: what a patient can be compared with.
+
+    The quantiles are probabilities that occurred, not means of two: so they ascend for certain. They are rounded, as
+    the threads of a forest add in any order, and the same rows are to give the same document.
+    """
+    early = pipeline.predict_proba(rows)[:, list(pipeline.classes_).index("<30")]
+    quantiles = np.quantile(early, np.linspace(0, 1, QUANTILES), method="inverted_cdf")
+    return {"reference": rows[list(FEATURES)].median().to_dict(), "risk_quantiles": quantiles.round(9).tolist()}
 
 
 def to_json(document: dict[str, Any]) -> bytes:

@@ -137,6 +137,12 @@ def newest(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any
     return [row for (row,) in found]
 
 
+def read(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any]]:
+    """The newest decisions for one who may only read: none as long as no pipeline has made the table."""
+    ((there,),) = clean.run("SELECT to_regclass('promotion_ledger') IS NOT NULL")
+    return newest(clean, model_name, limit) if there else []
+
+
 def history(request: Any, clean: Connection, model_name: str) -> list[dict[str, Any]]:
     """The newest decisions; `request` may hold a `limit`, 50 by default. Raises `InvalidRequest`."""
     limit = request.get("limit", 50) if isinstance(request, dict) else None

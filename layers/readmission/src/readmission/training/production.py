@@ -1,6 +1,7 @@
 """What MLflow's registry has in `Production`: reading it, and moving it."""
 
 import warnings
+from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -29,12 +30,16 @@ def scorer_of(client: MlflowClient, version: ModelVersion) -> Scorer:
         return load(file.read(), version.tags.get("scorer_sha256", ""))
 
 
-def put(client: MlflowClient, version: ModelVersion) -> None:
+def put(client: MlflowClient, version: ModelVersion, reason: str) -> None:
     """Give it the alias, and the deprecated stage for clients that still look for it.
 
-    Others leave the stage one by one: MLflow's own `archive_existing_versions` compares an integer with a text, which
-    Postgres refuses by pg8000 (MLflow 3.17).
+    Since when it serves and why are tags, as serving has no access to the ledger; they come before the alias, so that
+    who finds the alias finds them. Others leave the stage one by one: MLflow's own `archive_existing_versions` compares
+    an integer with a text, which Postgres refuses by pg8000 (MLflow 3.17).
     """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    client.set_model_version_tag(version.name, version.version, "promoted_at", now)
+    client.set_model_version_tag(version.name, version.version, "decision_reason", reason)
     client.set_registered_model_alias(version.name, ALIAS, version.version)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

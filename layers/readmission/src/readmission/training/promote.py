@@ -106,7 +106,7 @@ def settle(client: MlflowClient, clean: Connection, name: str) -> None:
 
 
 def _carry_out(client: MlflowClient, version: ModelVersion, line: ledger.Line) -> None:
-    production.put(client, version)
+    production.put(client, version, line.reason)
     _tag_decision(client, version, line)
     client.set_model_version_tag(version.name, version.version, _CARRIED_OUT, str(line.id))
 

@@ -75,7 +75,8 @@ def _quoted(value: str) -> str:
 def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> None:
     training = parts["train"]
     pipeline = families.fit(event["model"], training, parts["validation"])
-    document = export.to_json(export.document_of(pipeline, list(INPUTS)))
+    context = export.context_of(pipeline, training.features)
+    document = export.to_json(export.document_of(pipeline, list(INPUTS), context))
     test = parts["test"].features
     difference = export.largest_difference(
         document, pipeline, pd.concat([test, families.masked(test)], ignore_index=True)

@@ -1,0 +1,21 @@
+"""Lambda *history*: `GET /model/history`, the promotion ledger behind API Gateway (`readmission.history`)."""
+
+from typing import Any
+
+from readmission import observability, settings
+from readmission.database import connect
+from readmission.history import respond
+from readmission.training import ledger
+
+logger = observability.logger("history")
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer a request."""
+    return respond(event, _decisions, logger)
+
+
+def _decisions(limit: int) -> list[dict[str, Any]]:
+    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
+        return ledger.read(clean, settings.model_name(), limit)

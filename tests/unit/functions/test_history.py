@@ -1,0 +1,58 @@
+"""The history function behind API Gateway."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from readmission.settings import DatabaseSettings
+
+from tests.unit.functions.lambdas import Context, load
+
+EVENT = {"path": "/model/history", "queryStringParameters": {"limit": "2"}, "requestContext": {"requestId": "c6af9ac6"}}
+ENVIRONMENT = {"DATABASE_SECRET": "secret", "DATABASE_TLS": "require", "MODEL_NAME": "readmission"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_decisions_on_the_model_are_read_from_the_clean_database() -> None:
+    module = load("history")
+    asked: list[Any] = []
+
+    @contextmanager
+    def connect(database: str, settings: DatabaseSettings) -> Iterator[str]:
+        assert settings == DatabaseSettings("secret", "require")
+        yield f"connection to {database}"
+
+    class Ledger:
+        @staticmethod
+        def read(*arguments: Any) -> list[dict[str, Any]]:
+            asked.append(arguments)
+            return [{"version": "2"}]
+
+    vars(module).update(connect=connect, ledger=Ledger)
+    answer = module.handler(EVENT, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"decisions": [{"version": "2"}]})
+    assert asked == [("connection to clean", "readmission", 2)]
+
+
+@pytest.mark.parametrize("name", ["DATABASE_SECRET", "MODEL_NAME"])
+def test_a_missing_variable_is_a_problem_and_named_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    module = load("history")
+
+    @contextmanager
+    def connect(database: str, settings: DatabaseSettings) -> Iterator[str]:
+        yield "connection"
+
+    vars(module)["connect"] = connect
+    answer = module.handler(EVENT, Context())
+    assert answer["statusCode"] == 500 and name not in answer["body"]
+    assert name in caplog.text
