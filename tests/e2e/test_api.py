@@ -78,9 +78,9 @@ def test_the_client_tells_what_the_gateway_and_the_api_refuse(application: Appli
     with application.client as client, pytest.raises(ApiProblem, match="time_in_hospital") as raised:
         client.predict(SAMPLE | {"time_in_hospital": "long"})
     assert raised.value.status == 422 and raised.value.request_id
-    with Client(application.stack.api_url, "wrong", ca_file=certificate(application.settings)) as stranger:
-        with pytest.raises(ApiProblem) as refused:
-            stranger.health()
+    stranger = Client(application.stack.api_url, "wrong", ca_file=certificate(application.settings))
+    with stranger, pytest.raises(ApiProblem) as refused:
+        stranger.health()
     assert refused.value.status == 403
 
 
