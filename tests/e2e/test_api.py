@@ -91,6 +91,17 @@ def test_without_a_key_the_gateway_refuses(application: Application, path: str) 
     assert application.call(path, method=method, key="a-wrong-key-of-some-length").status == 403
 
 
+def test_a_preflight_needs_no_key_and_no_origin_may_ask_by_default(application: Application) -> None:
+    answer = application.call(
+        "/predict",
+        method="OPTIONS",
+        key=None,
+        **{"Origin": "https://ward.example", "Access-Control-Request-Method": "POST"},
+    )
+    assert (answer.status, answer.json["instance"]) == (405, "/predict")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 def test_a_malformed_request_names_the_field(application: Application, trained: Trained) -> None:
     response = application.call("/predict", SAMPLE | {"time_in_hospital": "long"})
     assert response.status == 422
