@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict history rollback evaluate test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -60,6 +60,10 @@ pipeline: setup ## run the state machine  [DATASET= BATCH_SIZE= MODELS=a,b START
 predict: setup ## one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
 
+serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is checked  [HOST= PORT= MODEL_NAME=]
+	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
+	    exec $(BIN)/python -m readmission.serving
+
 history: setup ## what was promoted, refused and rolled back, and why
 	@$(LOCAL) history
 
@@ -82,6 +86,9 @@ lint: setup ## what CI checks beside the tests
 	@$(BIN)/mypy
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
+
+openapi: setup ## write the API's document, functions/predict/openapi.json, as the application says it
+	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
 
 format: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix

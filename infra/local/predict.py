@@ -1,12 +1,10 @@
 """One prediction over HTTPS, with the emulator's certificate verified."""
 
-import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
+
+from readmission.client import ApiProblem, ApiUnreachable, Client, Prediction
 
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
@@ -36,21 +34,20 @@ def certificate(settings: Settings) -> Path:
     return settings.localstack_files / "var" / "lib" / "localstack" / "cache" / "server.test.pem.crt"
 
 
-def predict(settings: Settings, stack: Stack, patient: dict[str, Any]) -> tuple[dict[str, Any], float]:
+def client(settings: Settings, stack: Stack, **options: Any) -> Client:
+    """A client of the deployed API; `options` are those of `Client`."""
+    return Client(stack.api_url, stack.api_key, ca_file=certificate(settings), **{"timeout": TIMEOUT_SECONDS} | options)
+
+
+def predict(settings: Settings, stack: Stack, patient: dict[str, Any]) -> tuple[Prediction, float]:
     """The API's answer, and how long it took in seconds. Raises LocalError with what the API said."""
-    request = urllib.request.Request(
-        f"{stack.api_url}/predict",
-        data=json.dumps(patient).encode(),
-        headers={"Content-Type": "application/json", "x-api-key": stack.api_key},
-        method="POST",
-    )
     began = time.monotonic()
     try:
-        context = ssl.create_default_context(cafile=str(certificate(settings)))
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as response:
-            answer: dict[str, Any] = json.load(response)
-    except urllib.error.HTTPError as error:
-        raise LocalError(f"The API answered {error.code}: {error.read().decode(errors='replace')}") from error
-    except OSError as error:
+        # A model that is missing is told at once, and the emulator is here or it is not: no second try.
+        with client(settings, stack, retries=0) as api:
+            answer = api.predict(patient)
+    except ApiProblem as error:
+        raise LocalError(f"The API answered {error}") from error
+    except (ApiUnreachable, OSError) as error:
         raise LocalError(f"The API cannot be reached: {error}. How the platform does: make status") from error
     return answer, time.monotonic() - began

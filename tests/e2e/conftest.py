@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from readmission.client import Client
 
 from infra.local import pipeline, predict, stack
 from infra.local.settings import Settings
@@ -54,7 +55,7 @@ class Application:
         """One request to the gateway, its certificate verified; `body` is sent as JSON unless it is bytes."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.stack.api_url}{path}", data, method=method or None)
-        for name, value in ({"Content-Type": "application/json"} if data else {} | headers).items():
+        for name, value in (({"Content-Type": "application/json"} if data else {}) | headers).items():
             request.add_header(name, value)
         if key is not None:
             request.add_header("x-api-key", key or self.stack.api_key)
@@ -65,6 +66,10 @@ class Application:
         except urllib.error.HTTPError as error:
             with error:
                 return Response(error.code, dict(error.headers), error.read().decode())
+
+    @property
+    def client(self) -> Client:
+        return predict.client(self.settings, self.stack, timeout=60, retries=0)
 
     def predict(self) -> Response:
         return self.call("/predict", predict.SAMPLE)

@@ -7,12 +7,13 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from readmission.client import ApiProblem, Client
 from readmission.features import CATEGORIES, NUMBERS, inputs_of
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.schemas import RAW_EXAMPLE, WHOLE_EXAMPLE
 
 from infra.local import supervision
-from infra.local.predict import SAMPLE
+from infra.local.predict import SAMPLE, certificate
 from tests.e2e.conftest import Application, Trained
 
 REFRESH_SECONDS = 10
@@ -56,10 +57,31 @@ def test_a_raw_encounter_has_the_forecast_of_its_fields(application: Application
 
 
 def test_a_batch_is_answered_row_by_row(application: Application, trained: Trained) -> None:
-    answer = application.call("/predict/batch", {"encounters": [SAMPLE, {}, RAW_EXAMPLE] * 300})
-    assert (answer.status, answer.json["answered"], answer.json["refused"]) == (200, 600, 300)
-    assert answer.json["predictions"][0]["prediction"]["probabilities"] == application.predict().json["probabilities"]
-    assert "problem" in answer.json["predictions"][1]
+    with application.client as client:
+        answer = client.predict_batch([SAMPLE, {}, RAW_EXAMPLE] * 300)
+        assert (answer["answered"], answer["refused"]) == (600, 300)
+        assert answer["predictions"][0]["prediction"]["probabilities"] == client.predict(SAMPLE)["probabilities"]
+        assert "problem" in answer["predictions"][1]
+
+
+def test_a_csv_is_answered_by_a_csv(application: Application, trained: Trained) -> None:
+    text = ",".join(SAMPLE) + "\n" + ",".join(map(str, SAMPLE.values())) + "\n"
+    with application.client as client:
+        head, row = client.predict_csv(text).splitlines()
+        assert (
+            dict(zip(head.split(","), row.split(","), strict=True))["readmitted"]
+            == client.predict(SAMPLE)["readmitted"]
+        )
+
+
+def test_the_client_tells_what_the_gateway_and_the_api_refuse(application: Application, trained: Trained) -> None:
+    with application.client as client, pytest.raises(ApiProblem, match="time_in_hospital") as raised:
+        client.predict(SAMPLE | {"time_in_hospital": "long"})
+    assert raised.value.status == 422 and raised.value.request_id
+    stranger = Client(application.stack.api_url, "wrong", ca_file=certificate(application.settings))
+    with stranger, pytest.raises(ApiProblem) as refused:
+        stranger.health()
+    assert refused.value.status == 403
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/health", "/reload-model"])
@@ -67,6 +89,17 @@ def test_without_a_key_the_gateway_refuses(application: Application, path: str) 
     method = "GET" if path == "/health" else "POST"
     assert application.call(path, method=method, key=None).status == 403
     assert application.call(path, method=method, key="a-wrong-key-of-some-length").status == 403
+
+
+def test_a_preflight_needs_no_key_and_no_origin_may_ask_by_default(application: Application) -> None:
+    answer = application.call(
+        "/predict",
+        method="OPTIONS",
+        key=None,
+        **{"Origin": "https://ward.example", "Access-Control-Request-Method": "POST"},
+    )
+    assert (answer.status, answer.json["instance"]) == (405, "/predict")
+    assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 def test_a_malformed_request_names_the_field(application: Application, trained: Trained) -> None:
@@ -106,9 +139,9 @@ def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(applicatio
 
 
 def test_health_names_the_version(application: Application, trained: Trained) -> None:
-    response = application.call("/health")
-    assert (response.status, response.json["status"]) == (200, "ok")
-    assert response.json["model_version"] == application.predict().json["model_version"]
+    with application.client as client:
+        version = client.predict(SAMPLE)["model_version"]
+        assert client.health() == {"status": "ok", "model_version": version}
 
 
 @pytest.fixture

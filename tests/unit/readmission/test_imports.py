@@ -50,3 +50,7 @@ def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module:
 
 def test_cleaning_imports_neither_scikit_learn_nor_mlflow() -> None:
     assert _imported_by("readmission.clean", ("pandas", "pandera", "sklearn", "mlflow")) == ["pandas", "pandera"]
+
+
+def test_the_client_needs_nothing_but_python() -> None:
+    assert _imported_by("readmission.client", ("pydantic", "fastapi", "starlette", "readmission.errors", *HEAVY)) == []

@@ -115,3 +115,11 @@ class ServingSettings:
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
         )
+
+
+def server_address(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """The host and port that `python -m readmission.serving` listens on."""
+    text = environment.get("PORT", "8000")
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise ConfigurationError(f"the environment variable PORT is no port: {text!r}")
+    return environment.get("HOST", "127.0.0.1"), int(text)

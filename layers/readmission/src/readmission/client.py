@@ -1,0 +1,294 @@
+"""A client of the API. It needs nothing but Python: neither this package's other modules nor a library."""
+
+import http.client
+import json
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypedDict
+from urllib.parse import urlsplit
+
+RETRIED: Final = frozenset({429, 502, 503, 504})
+FIRST_WAIT_SECONDS: Final = 0.2
+LONGEST_WAIT_SECONDS: Final = 60.0  # who is told to wait longer is told so by the error instead
+
+_SECURE: Final = "https"
+_JSON: Final = "application/json"
+_CSV: Final = "text/csv"
+
+
+class EarlyRisk(TypedDict):
+    """The risk of a readmission within 30 days; band and percentile are None where the model cannot place it."""
+
+    probability: float
+    band: str | None
+    percentile: float | None
+
+
+class Forecast(TypedDict):
+    readmitted: str
+    probabilities: dict[str, float]
+    early_risk: EarlyRisk
+
+
+class Prediction(Forecast):
+    """The forecast of one encounter, and which model made it."""
+
+    model_name: str
+    model_version: str
+    data_kind: str
+    request_id: str
+
+
+class Wrong(TypedDict):
+    """What is wrong with a field."""
+
+    field: str
+    message: str
+
+
+class RowProblem(TypedDict):
+    detail: str
+    errors: list[Wrong]
+
+
+class _Index(TypedDict):
+    index: int
+
+
+class Row(_Index, total=False):
+    """What became of one encounter of a batch: it has a prediction or a problem."""
+
+    prediction: Forecast
+    problem: RowProblem
+
+
+class BatchPrediction(TypedDict):
+    model_name: str
+    model_version: str
+    data_kind: str
+    request_id: str
+    answered: int
+    refused: int
+    predictions: list[Row]
+
+
+class Health(TypedDict):
+    status: str
+    model_version: str
+
+
+class Reload(TypedDict):
+    model_version: str
+    previous_version: str | None
+
+
+class ApiProblem(Exception):
+    """The API, or the gateway before it, answered with an error. `errors` names the fields that are wrong."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[Wrong] = (), request_id: str | None = None) -> None:
+        super().__init__(f"{status}: {detail}{''.join(f'; {one["field"]} {one["message"]}' for one in errors)}")
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+        self.request_id = request_id
+
+
+class ApiUnreachable(Exception):
+    """There was no answer: no connection, or one that broke, a certificate that is not trusted, or no time left."""
+
+
+class Response(Protocol):
+    """What is used of http.client.HTTPResponse."""
+
+    status: int
+
+    def getheader(self, name: str) -> str | None: ...
+
+    def read(self) -> bytes: ...
+
+
+class Connection(Protocol):
+    """What is used of http.client.HTTPConnection."""
+
+    def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None: ...
+
+    def getresponse(self) -> Response: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    body: bytes | None
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    text: str
+    retry_after: str | None
+    request_id: str | None
+
+
+class Client:
+    """Asks the API at `url` over one connection, which it keeps; so one client is for one thread.
+
+    A request that finds no connection, or one that breaks, or is answered by 429, 502, 503 or 504, is asked again up
+    to `retries` times, since asking twice changes nothing; what took longer than `timeout` seconds is not. Every method
+    raises ApiProblem or ApiUnreachable. Proxies that the environment names are not used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        ca_file: str | Path | None = None,
+        timeout: float = 30,
+        retries: int = 3,
+        connect: Callable[[], Connection] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`ca_file` holds the certificates to trust instead of the system's; `connect` and `sleep` are for tests.
+
+        Raises ValueError for another URL than http(s), and OSError for a `ca_file` that cannot be read.
+        """
+        self._path = urlsplit(url).path.rstrip("/")
+        self._connect = connect or _connector(url, ca_file, timeout)
+        self._headers = {"Accept": _JSON} | ({"x-api-key": api_key} if api_key else {})
+        self._retries = retries
+        self._sleep = sleep
+        self._connection: Connection | None = None
+
+    def predict(self, encounter: Mapping[str, Any]) -> Prediction:
+        """The forecast of one encounter, given by its 14 fields or as a row of the UCI file."""
+        answer: Prediction = self._ask("POST", "/predict", encounter)
+        return answer
+
+    def predict_batch(self, encounters: Sequence[Mapping[str, Any]]) -> BatchPrediction:
+        """The forecasts of up to 1,000; an encounter that is wrong has a problem in its row."""
+        answer: BatchPrediction = self._ask("POST", "/predict/batch", {"encounters": list(encounters)})
+        return answer
+
+    def predict_csv(self, text: str) -> str:
+        """The same, from a CSV with the fields' names in its first line to one with a line for each of its rows."""
+        return self._send("POST", "/predict/batch", text.encode(), {"Content-Type": _CSV, "Accept": _CSV}).text
+
+    def health(self) -> Health:
+        """The version that serves; ApiProblem 503 when none does."""
+        answer: Health = self._ask("GET", "/health")
+        return answer
+
+    def reload(self) -> Reload:
+        """Has the API look at the registry now."""
+        answer: Reload = self._ask("POST", "/reload-model")
+        return answer
+
+    def close(self) -> None:
+        """Closes the connection; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
+        body = None if document is None else json.dumps(document).encode()
+        answer = self._send(method, path, body, {} if body is None else {"Content-Type": _JSON})
+        try:
+            return json.loads(answer.text)
+        except ValueError as error:
+            raise ApiProblem(answer.status, "the answer is no JSON", request_id=answer.request_id) from error
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> _Answer:
+        """The answer, if need be of a later try."""
+        request = _Request(method, self._path + path, body, {**self._headers, **headers})
+        for tried in range(self._retries + 1):
+            last = tried == self._retries
+            wait = FIRST_WAIT_SECONDS * 2**tried * random.uniform(0.5, 1)
+            try:
+                answer = self._exchange(request)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                if last or isinstance(error, TimeoutError | ssl.SSLCertVerificationError):
+                    raise ApiUnreachable(
+                        f"no answer to {method} {request.path}: {error or type(error).__name__}"
+                    ) from error
+            else:
+                if answer.status < 400:
+                    return answer
+                wait = _seconds(answer.retry_after, wait)
+                if last or answer.status not in RETRIED or wait > LONGEST_WAIT_SECONDS:
+                    raise _problem(answer)
+            self._sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    def _exchange(self, request: _Request) -> _Answer:
+        if self._connection is not None:
+            try:
+                return _exchange(self._connection, request)
+            except (ConnectionError, http.client.HTTPException):
+                # A server closes a connection that has been idle for long, which nobody notices before the next use.
+                self.close()
+        self._connection = self._connect()
+        return _exchange(self._connection, request)
+
+
+def _connector(url: str, ca_file: str | Path | None, timeout: float) -> Callable[[], Connection]:
+    parts = urlsplit(url)
+    host = parts.hostname
+    if host is None or parts.scheme not in (_SECURE, "http"):
+        raise ValueError(f"this is no http(s) URL: {url!r}")
+    if parts.scheme == "http":
+        return lambda: http.client.HTTPConnection(host, parts.port, timeout=timeout)
+    # Made once: it reads every certificate of the system.
+    context = ssl.create_default_context(cafile=ca_file)
+    return lambda: http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+
+
+def _exchange(connection: Connection, request: _Request) -> _Answer:
+    connection.request(request.method, request.path, request.body, request.headers)
+    response = connection.getresponse()
+    text = response.read().decode(errors="replace")
+    request_id = response.getheader("x-request-id") or response.getheader("x-amzn-RequestId")
+    return _Answer(response.status, text, response.getheader("Retry-After"), request_id)
+
+
+def _seconds(retry_after: str | None, otherwise: float) -> float:
+    """How long a header Retry-After, in seconds or as a date, asks to wait."""
+    if retry_after is None:
+        return otherwise
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return otherwise
+
+
+def _problem(answer: _Answer) -> ApiProblem:
+    """The problem document as an error; of an answer that is none, as a gateway's may be, what it says."""
+    try:
+        document = json.loads(answer.text)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        return ApiProblem(answer.status, answer.text[:200] or "no reason is given", request_id=answer.request_id)
+    detail = document.get("detail") or document.get("message") or "no reason is given"
+    request_id = document.get("request_id") or answer.request_id
+    return ApiProblem(answer.status, str(detail), document.get("errors") or (), request_id)

@@ -1,0 +1,39 @@
+"""The deployed API keeps to its contract, whatever it is asked."""
+
+import schemathesis
+from schemathesis import Case
+
+from infra.local.predict import certificate
+from tests.contracts import bounded, contract, hold
+from tests.e2e.conftest import Application, Trained
+
+
+def _behind_the_gateway(document: dict[str, dict[str, dict[str, dict[str, dict[str, object]]]]]) -> dict[str, object]:
+    """With the gateway's answer to a request without a key, of which the application knows nothing.
+
+    It has no described content: LocalStack does not write the problem document that the template gives it.
+    """
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["responses"]["403"] = {"description": "The key is missing or wrong."}
+    return {**document}
+
+
+schema = schemathesis.openapi.from_dict(_behind_the_gateway(contract()))
+
+
+@schema.parametrize()
+@bounded
+def test_every_answer_is_one_that_the_contract_describes(
+    case: Case, application: Application, trained: Trained
+) -> None:
+    hold(
+        case,
+        base_url=application.stack.api_url,
+        headers={"x-api-key": application.stack.api_key},
+        verify=str(certificate(application.settings)),
+    )
+
+
+def test_the_contract_is_the_deployed_one(application: Application) -> None:
+    assert application.call("/openapi.json", key=None).json == contract()

@@ -1,0 +1,221 @@
+"""The client against connections that are none: nothing touches a network, and nobody waits."""
+
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from http.client import IncompleteRead, RemoteDisconnected
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from readmission import client as clients
+from readmission.client import ApiProblem, ApiUnreachable, Client
+
+CONTRACT = json.loads((Path(__file__).parents[3] / "functions" / "predict" / "openapi.json").read_text())
+HEALTH = {"status": "ok", "model_version": "3"}
+
+
+class Answer:
+    def __init__(self, status: int, body: Any, **headers: str) -> None:
+        self.status = status
+        self._body = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def getheader(self, name: str) -> str | None:
+        return self._headers.get(name.lower())
+
+    def read(self) -> bytes:
+        return self._body
+
+
+class Server:
+    """Plays what is given, answers and errors, one a request, over as many connections as are opened."""
+
+    def __init__(self, *script: Answer | Exception) -> None:
+        self._script = list(script)
+        self.asked: list[tuple[str, str, bytes | None, Mapping[str, str]]] = []
+        self.opened = 0
+        self.closed = 0
+        self.waits: list[float] = []
+
+    def client(self, url: str = "https://api.example/v1", **options: Any) -> Client:
+        return Client(url, "the-key", connect=self._connect, sleep=self.waits.append, **options)
+
+    def _connect(self) -> "Server":
+        self.opened += 1
+        return self
+
+    def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+        self.asked.append((method, url, body, headers))
+
+    def getresponse(self) -> Answer:
+        played = self._script.pop(0)
+        if isinstance(played, Exception):
+            raise played
+        return played
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_request_has_the_path_of_the_url_the_key_and_the_fields() -> None:
+    server = Server(Answer(200, {"readmitted": "NO"}))
+    assert server.client("https://api.example/v1/").predict({"age_numeric": 55}) == {"readmitted": "NO"}
+    ((method, path, body, headers),) = server.asked
+    assert (method, path, body) == ("POST", "/v1/predict", b'{"age_numeric": 55}')
+    assert headers == {"x-api-key": "the-key", "Accept": "application/json", "Content-Type": "application/json"}
+
+
+def test_a_batch_is_sent_as_its_encounters() -> None:
+    server = Server(Answer(200, {"answered": 2}))
+    assert server.client().predict_batch([{"a": 1}, {"a": 2}]) == {"answered": 2}
+    assert server.asked[0][1:3] == ("/v1/predict/batch", b'{"encounters": [{"a": 1}, {"a": 2}]}')
+
+
+def test_a_csv_is_sent_and_answered_as_it_is() -> None:
+    server = Server(Answer(200, "row,readmitted\n1,NO\n"))
+    assert server.client().predict_csv("age\n[50-60)\n") == "row,readmitted\n1,NO\n"
+    _, path, body, headers = server.asked[0]
+    assert (path, body) == ("/v1/predict/batch", b"age\n[50-60)\n")
+    assert (headers["Content-Type"], headers["Accept"]) == ("text/csv", "text/csv")
+
+
+def test_health_and_reload_send_no_body() -> None:
+    server = Server(Answer(200, HEALTH), Answer(200, {"model_version": "4", "previous_version": None}))
+    client = server.client()
+    assert client.health() == HEALTH and client.reload()["model_version"] == "4"
+    assert [(method, path, body) for method, path, body, _ in server.asked] == [
+        ("GET", "/v1/health", None),
+        ("POST", "/v1/reload-model", None),
+    ]
+
+
+def test_one_connection_serves_all_requests_until_it_is_closed() -> None:
+    server = Server(*[Answer(200, HEALTH)] * 3)
+    with server.client() as client:
+        client.health()
+        client.health()
+        assert (server.opened, server.closed) == (1, 0)
+    assert server.closed == 1
+    client.health()
+    assert server.opened == 2
+
+
+def test_a_problem_is_raised_with_all_that_it_says() -> None:
+    errors = [{"field": "time_in_hospital", "message": "is required"}]
+    server = Server(Answer(422, {"detail": "no", "errors": errors, "request_id": "r-1"}))
+    with pytest.raises(ApiProblem, match="422: no; time_in_hospital is required") as raised:
+        server.client().predict({})
+    problem = raised.value
+    assert (problem.status, problem.detail, problem.errors, problem.request_id) == (422, "no", errors, "r-1")
+    assert server.waits == []
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"message": "Forbidden"}, "Forbidden"),
+        ("<html>", "<html>"),
+        ("[]", "[]"),
+        ("", "no reason is given"),
+        ({}, "no reason is given"),
+    ],
+)
+def test_an_error_of_a_gateway_says_what_it_can(body: Any, detail: str) -> None:
+    with pytest.raises(ApiProblem) as raised:
+        Server(Answer(403, body, x_amzn_requestid="g-1")).client().health()
+    # http.client looks headers up whatever their case; so does the one here.
+    assert (raised.value.status, raised.value.detail, raised.value.request_id) == (403, detail, "g-1")
+
+
+def test_an_answer_that_is_no_json_is_a_problem() -> None:
+    with pytest.raises(ApiProblem, match="no JSON"):
+        Server(Answer(200, "<html>")).client().health()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_may_pass_is_asked_again_after_growing_waits(status: int) -> None:
+    server = Server(*[Answer(status, {})] * 3, Answer(200, HEALTH))
+    assert server.client().health() == HEALTH
+    assert [0.1 * 2**n <= wait <= 0.2 * 2**n for n, wait in enumerate(server.waits)] == [True] * 3
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422, 500])
+def test_what_stays_wrong_is_not_asked_again(status: int) -> None:
+    server = Server(Answer(status, {}))
+    with pytest.raises(ApiProblem):
+        server.client().health()
+    assert len(server.asked) == 1
+
+
+def test_after_the_last_try_the_problem_is_raised() -> None:
+    server = Server(*[Answer(503, {"detail": "no model"})] * 3)
+    with pytest.raises(ApiProblem, match="503: no model"):
+        server.client(retries=2).health()
+    assert (len(server.asked), len(server.waits)) == (3, 2)
+
+
+def test_the_wait_is_that_of_the_answer() -> None:
+    date = formatdate(time.time() + 30, usegmt=True)
+    waits = ["7", "0", date, formatdate(time.time() - 30, usegmt=True), "soon"]
+    server = Server(*(Answer(429, {}, retry_after=wait) for wait in waits), Answer(200, HEALTH))
+    server.client(retries=5).health()
+    seconds, none, until, past, own = server.waits
+    assert (seconds, none, past) == (7, 0, 0) and 25 < until <= 30 and 0 < own < 5
+
+
+def test_who_is_told_to_wait_long_does_not_wait() -> None:
+    server = Server(Answer(429, {"detail": "quota"}, retry_after="3600"))
+    with pytest.raises(ApiProblem, match="quota"):
+        server.client().health()
+    assert server.waits == []
+
+
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), RemoteDisconnected(), IncompleteRead(b""), OSError("dns")])
+def test_a_connection_that_fails_is_made_again(error: Exception) -> None:
+    server = Server(error, Answer(200, HEALTH))
+    assert server.client().health() == HEALTH
+    assert (server.opened, server.closed, len(server.waits)) == (2, 1, 1)
+
+
+def test_a_kept_connection_that_has_gone_stale_is_no_failure() -> None:
+    server = Server(Answer(200, HEALTH), RemoteDisconnected(), Answer(200, HEALTH))
+    client = server.client(retries=0)
+    client.health()
+    assert client.health() == HEALTH
+    assert (server.opened, server.waits) == (2, [])
+
+
+def test_a_server_that_stays_away_is_unreachable() -> None:
+    server = Server(*[ConnectionRefusedError("refused")] * 4)
+    with pytest.raises(ApiUnreachable, match="GET /v1/health: refused"):
+        server.client().health()
+    assert len(server.waits) == 3
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), ssl.SSLCertVerificationError("self-signed")])
+def test_neither_time_that_is_up_nor_a_wrong_certificate_is_tried_again(error: Exception) -> None:
+    server = Server(error)
+    with pytest.raises(ApiUnreachable):
+        server.client().health()
+    assert server.waits == [] and server.closed == 1
+
+
+@pytest.mark.parametrize("url", ["", "api.example/v1", "ftp://api.example", "https:///v1"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="no http"):
+        Client(url)
+
+
+def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        Client("https://api.example", ca_file=tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize(
+    "name", ["EarlyRisk", "Forecast", "Prediction", "Wrong", "RowProblem", "Row", "BatchPrediction", "Health", "Reload"]
+)
+def test_the_types_have_the_fields_of_the_contract(name: str) -> None:
+    assert get_type_hints(getattr(clients, name)).keys() == CONTRACT["components"]["schemas"][name]["properties"].keys()

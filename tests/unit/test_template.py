@@ -1,0 +1,83 @@
+"""What template.yaml says about the API: the gateway's own refusals, and what is off unless it is asked for."""
+
+import json
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from readmission.serving.schemas import Problem
+
+ROOT = Path(__file__).parents[2]
+
+
+class _Template(yaml.SafeLoader):
+    """Reads CloudFormation; a function becomes its arguments, a mapping by its name."""
+
+
+def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    if isinstance(node, yaml.MappingNode):
+        return {name: loader.construct_mapping(node, deep=True)}
+    return {name: node.value}
+
+
+_Template.add_multi_constructor("!", _function)
+
+TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
+RESOURCES = TEMPLATE["Resources"]
+RESPONSES = RESOURCES["Api"]["Properties"]["GatewayResponses"]
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_what_the_gateway_refuses_is_a_problem_document_of_the_application(name: str) -> None:
+    response = RESPONSES[name]
+    (text,) = response["ResponseTemplates"].values()
+    problem = Problem.model_validate_json(text, strict=True, extra="forbid")
+    assert problem.status == response["StatusCode"]
+    assert (problem.type, problem.title) == ("about:blank", HTTPStatus(problem.status).phrase)
+    assert (problem.instance, problem.request_id) == ("$context.path", "$context.requestId")
+    assert json.loads(text).keys() == Problem.model_fields.keys() - {"errors"}
+    assert response["ResponseParameters"]["Headers"]["Content-Type"] == "'application/problem+json'"
+
+
+def test_what_no_other_response_covers_has_one() -> None:
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= RESPONSES.keys()
+
+
+def test_who_asks_too_often_is_told_when_to_come_again() -> None:
+    waits = {name: one["ResponseParameters"]["Headers"].get("Retry-After") for name, one in RESPONSES.items()}
+    assert {name: wait for name, wait in waits.items() if wait} == {"THROTTLED": "'1'", "QUOTA_EXCEEDED": "'3600'"}
+    assert all(RESPONSES[name]["StatusCode"] == 429 for name in ("THROTTLED", "QUOTA_EXCEEDED"))
+
+
+def test_the_key_is_throttled_by_the_parameters() -> None:
+    plan = RESOURCES["ApiUsagePlan"]["Properties"]
+    assert plan["Throttle"] == {"RateLimit": {"Ref": "ThrottleRate"}, "BurstLimit": {"Ref": "ThrottleBurst"}}
+    assert plan["Quota"] == {"Limit": {"Ref": "DailyQuota"}, "Period": "DAY"}
+
+
+def test_only_documentation_and_preflights_need_no_key() -> None:
+    assert RESOURCES["Api"]["Properties"]["Auth"] == {"ApiKeyRequired": True}
+    events = [event["Properties"] for event in RESOURCES["PredictFunction"]["Properties"]["Events"].values()]
+    assert {(event["Method"], event["Path"]) for event in events if "Auth" in event} == {
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("OPTIONS", "/{proxy+}"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("condition", "parameter"),
+    [("AllowsOrigins", "CorsAllowOrigins"), ("HasProvisionedConcurrency", "ProvisionedConcurrency")],
+)
+def test_what_costs_or_opens_something_is_off_by_default(condition: str, parameter: str) -> None:
+    ((_, values),) = TEMPLATE["Conditions"][condition]["Not"][0].items()
+    assert values == [{"Ref": parameter}, TEMPLATE["Parameters"][parameter]["Default"]]
+
+
+def test_snapshots_are_off_by_default() -> None:
+    assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "off"
+    assert TEMPLATE["Conditions"]["HasSnapStart"] == {"Equals": [{"Ref": "SnapStart"}, "on"]}
