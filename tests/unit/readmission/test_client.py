@@ -215,7 +215,20 @@ def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["EarlyRisk", "Forecast", "Prediction", "Wrong", "RowProblem", "Row", "BatchPrediction", "Health", "Reload"]
+    "name",
+    [
+        "EarlyRisk",
+        "Forecast",
+        "Prediction",
+        "Wrong",
+        "RowProblem",
+        "Row",
+        "BatchPrediction",
+        "Health",
+        "Reload",
+        "Explanation",
+        "Contribution",
+    ],
 )
 def test_the_types_have_the_fields_of_the_contract(name: str) -> None:
     assert get_type_hints(getattr(clients, name)).keys() == CONTRACT["components"]["schemas"][name]["properties"].keys()

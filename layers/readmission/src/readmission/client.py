@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypedDict
+from typing import Any, Final, NotRequired, Protocol, Self, TypedDict
 from urllib.parse import urlsplit
 
 RETRIED: Final = frozenset({429, 502, 503, 504})
@@ -36,6 +36,22 @@ class Forecast(TypedDict):
     early_risk: EarlyRisk
 
 
+class Contribution(TypedDict):
+    """What a field adds to the log-odds of an early readmission."""
+
+    field: str
+    contribution: float
+    direction: str
+
+
+class Explanation(TypedDict):
+    """Log-odds of an early readmission: a median patient's, this one's, and what makes the difference."""
+
+    base_score: float
+    score: float
+    contributions: list[Contribution]
+
+
 class Prediction(Forecast):
     """The forecast of one encounter, and which model made it."""
 
@@ -43,6 +59,7 @@ class Prediction(Forecast):
     model_version: str
     data_kind: str
     request_id: str
+    explanation: NotRequired[Explanation]
 
 
 class Wrong(TypedDict):
@@ -169,9 +186,9 @@ class Client:
         self._sleep = sleep
         self._connection: Connection | None = None
 
-    def predict(self, encounter: Mapping[str, Any]) -> Prediction:
-        """The forecast of one encounter, given by its 14 fields or as a row of the UCI file."""
-        answer: Prediction = self._ask("POST", "/predict", encounter)
+    def predict(self, encounter: Mapping[str, Any], *, explain: bool = False) -> Prediction:
+        """The forecast of one encounter, given by its 14 fields or as a row of the UCI file; with what explains it."""
+        answer: Prediction = self._ask("POST", "/predict?explain=true" if explain else "/predict", encounter)
         return answer
 
     def predict_batch(self, encounters: Sequence[Mapping[str, Any]]) -> BatchPrediction:
