@@ -19,9 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from readmission.features import FEATURES
 
-from tests.benchmarks import encounters, measuring, model, report, server
+from tests.benchmarks import cold, encounters, measuring, model, report, server, subject
 
-_ROOT = Path(__file__).parents[2]
 _PACKAGES = ("fastapi", "starlette", "pydantic", "mangum", "aws-lambda-powertools", "mlflow", "scikit-learn", "pandas")
 _BATCH = 1000
 _SINGLE = 200  # different rows, so that none is answered out of a processor's cache
@@ -64,10 +63,9 @@ def _run(asked: argparse.Namespace, temporary: Path) -> tuple[dict[str, report.F
             folder.mkdir(parents=True, exist_ok=True)
             trained = model.make(known.table, folder)
         pages |= server.registry(trained.scorer, trained.scorer_sha256, kind)
-        events, first_event = temporary / "events.json", temporary / "event.json"
         asking = _events(known.fields)
+        events, first_event = temporary / "events.json", subject.event_of(*asking["row_14"][0])
         events.write_text(json.dumps(asking))
-        first_event.write_text(json.dumps({"row_14": asking["row_14"][:1]}))
         environment = _environment(address, trained.folder, kind)
         return measuring.measure(environment, events, first_event, asked.rounds), _about(trained, kind)
 
@@ -97,7 +95,6 @@ def _environment(address: str, folder: Path, kind: str) -> dict[str, str]:
         "PYFUNC_MODEL": str(folder / model.PYFUNC),
         "DATA_KIND": kind,
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PYTHONPATH": os.pathsep.join([str(_ROOT), str(_ROOT / "layers/readmission/src")]),
     }
 
 
@@ -107,6 +104,7 @@ def _about(trained: model.Model, kind: str) -> dict[str, str]:
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "model": f"gradient_boosting on {kind} encounters, {trained.trees:,} trees, {trained.leaves:,} leaves",
+        "cold start": f"on the emulator's runtime; packages of ours from {cold.where()}",
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
     }
 

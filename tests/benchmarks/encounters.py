@@ -62,7 +62,7 @@ def _source(count: int, archive_url: str | None) -> Iterator[Iterator[list[str]]
             yield rows
 
 
-def _with_history(rows: list[dict[str, str]]) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+def _with_history(rows: list[dict[Any, str]]) -> Iterator[tuple[dict[Any, str], dict[str, Any]]]:
     """Each row with its fields; what the view `encounters` tells of the patient's earlier stays is among them."""
     earlier: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -80,7 +80,7 @@ def _with_history(rows: list[dict[str, str]]) -> Iterator[tuple[dict[str, str], 
         yield row, {name: value for name, value in (fields | history).items() if value is not None}
 
 
-def _table(told: list[tuple[dict[str, str], dict[str, Any]]]) -> pd.DataFrame:
+def _table(told: list[tuple[dict[Any, str], dict[str, Any]]]) -> pd.DataFrame:
     table = pd.DataFrame([inputs_of(fields) for _, fields in told], columns=list(INPUTS))
     table = table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))
     for name in ("race", "gender", "readmitted"):

@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal, Self
 
+from tests.benchmarks.cold import DOMAIN, ROOT, start
 from tests.benchmarks.report import Figure
 
 type Kind = Literal["ours", "peer"]
@@ -19,22 +19,17 @@ _SUBJECT = Path(__file__).with_name("subject.py")
 
 
 class Subject:
-    """A process that is measured; `ready` is how long (s) it took from its start to its first answer."""
+    """A process that is measured while it is warm."""
 
     def __init__(self, kind: Kind, environment: Mapping[str, str], events: Path) -> None:
-        began = time.perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-s", "-P", str(_SUBJECT), kind, str(events)],
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, DOMAIN)))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.first = self._answer()
-        self.ready = time.perf_counter() - began
-        if self.first["status"] != 200:
-            raise SystemExit(f"{kind} answered {self.first}")
 
     def ask(self, what: str, events: str = "", times: int = 1) -> dict[str, Any]:
         assert self._process.stdin
@@ -68,7 +63,9 @@ _ROUND = (
 )
 
 
-def measure(environment: Mapping[str, str], events: Path, first_event: Path, rounds: int) -> dict[str, Figure]:
+def measure(
+    environment: Mapping[str, str], events: Path, first_event: dict[str, Any], rounds: int
+) -> dict[str, Figure]:
     """All figures, by the names of `report.ROWS`."""
     took: dict[str, dict[Kind, list[list[float]]]] = {name: {kind: [] for kind in KINDS} for name, *_ in _ROUND}
     cold: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
@@ -82,8 +79,7 @@ def measure(environment: Mapping[str, str], events: Path, first_event: Path, rou
                     what = "scorer" if name == "scorer" else "answers"
                     answer = subjects[kind].ask(what, asked, calls[KINDS.index(kind)])
                     took[name][kind].append([nanoseconds / 1e6 for nanoseconds in answer["took"]])
-                with Subject(kind, environment, first_event) as fresh:
-                    cold[kind].append(fresh.ready)
+                cold[kind].append(start(kind, environment, first_event))
         memory = {kind: subject.ask("memory") for kind, subject in subjects.items()}
     figures = {name: _figure(both, median) for name, both in took.items()}
     figures |= {f"{name}_p95": _figure(took[name], _p95) for name in ("row_14", "row_all")}

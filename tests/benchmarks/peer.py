@@ -69,7 +69,8 @@ _scorer = PyfuncScorer(os.environ["PYFUNC_MODEL"])
 _production = _Loaded(_scorer)
 batch.predict = _scorer.predict
 _application = Mangum(
-    create_app(cast(Production, _production), logger=logger, correlate=logger.set_correlation_id), lifespan="off"
+    create_app(cast(Production, _production), logger=cast(Any, logger), correlate=logger.set_correlation_id),
+    lifespan="off",
 )
 
 
