@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi bench compare test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -74,6 +74,13 @@ evaluate: setup ## the recipe over five patient-grouped splits, beside that of 1
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
+bench: setup ## the inference API's speed and memory, beside the same one on MLflow  [DIABETES_DATA= ROUNDS= JSON=file]
+	@$(BIN)/python -m tests.benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(JSON),--json '$(JSON)')
+
+compare: setup ## two results of bench  [A=file B=file]
+	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
+
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
 	@$(BIN)/pytest
 

@@ -11,7 +11,6 @@ models do for whom.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from readmission import icd9
@@ -153,28 +152,20 @@ def fields_of(row: Mapping[str, str]) -> dict[str, Any]:
 def inputs_of(fields: Mapping[str, Any]) -> dict[str, int | float | str | None]:
     """All `INPUTS` of an encounter's fields: those of `FEATURES`, and of `OPTIONAL` and `HISTORY` what is known."""
     known = {name: value for name, value in fields.items() if value is not None and value != MISSING}
-    diagnoses = tuple(known[name] for name in _DIAGNOSES if name in known)
+    diagnoses = [known[name] for name in _DIAGNOSES if name in known]
     # One that is not among some of the diagnoses may be among the others.
     whole = len(diagnoses) == len(_DIAGNOSES)
-    made = {**known, **{name: has for name, has in _comorbidities(diagnoses).items() if has or whole}}
+    made = {**known, **{name: has for name, has in icd9.comorbidities(diagnoses).items() if has or whole}}
     for name, category, group in _PARTS:
         if name in known:
-            made[category], made[group] = _diagnosis(known[name])
+            made[category], made[group] = icd9.category(known[name]), icd9.group(known[name])
     made |= _compared(made)
     numbers = {name: made.get(name) for name in NUMBERS}
     return numbers | {name: str(made.get(name, MISSING)) for name in CATEGORIES}
 
 
-# An explanation asks for the same patient's diagnoses hundreds of times.
-_comorbidities: Final = lru_cache(maxsize=256)(icd9.comorbidities)
 _PARTS: Final = tuple((name, f"{name}_category", f"{name}_group") for name in (*_DIAGNOSES, "last_diag_1"))
 _CHANGES: Final = tuple((name, f"last_{name}", f"change_in_{name}") for name in CHANGING)
-
-
-@lru_cache(maxsize=1024)
-def _diagnosis(code: str) -> tuple[str, str]:
-    """Its category and group."""
-    return icd9.category(code), icd9.group(code)
 
 
 def _compared(made: Mapping[str, Any]) -> dict[str, int | float | str]:

@@ -7,7 +7,11 @@ wide as the three digits of the table are; the idea is that of Elixhauser et al.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
+
+# The UCI table has 900 codes; a request may hold any, and is to fill no memory with them.
+_REMEMBERED: Final = 2048
 
 # The first category of each chapter, up to the next.
 _CHAPTERS: Final = (
@@ -56,6 +60,7 @@ def category(code: str) -> str:
     return code.partition(".")[0]
 
 
+@lru_cache(_REMEMBERED)
 def group(code: str) -> str:
     """One of `GROUPS`; "other" for what is no ICD-9 code."""
     if code[:1] in ("E", "V"):
@@ -68,11 +73,18 @@ def group(code: str) -> str:
 
 def comorbidities(codes: Iterable[str]) -> dict[str, int]:
     """Each of `COMORBIDITIES`: 1 when one of the codes is in its ranges, else 0."""
-    numbers = [number for number in map(_number, codes) if number is not None]
-    return {
-        name: int(any(low <= number < high for number in numbers for low, high in ranges))
-        for name, ranges in _COMORBIDITIES.items()
-    }
+    found = frozenset().union(*map(_comorbidities_of, codes))
+    return {name: int(name in found) for name in COMORBIDITIES}
+
+
+@lru_cache(_REMEMBERED)
+def _comorbidities_of(code: str) -> frozenset[str]:
+    number = _number(code)
+    if number is None:
+        return frozenset()
+    return frozenset(
+        name for name, ranges in _COMORBIDITIES.items() if any(low <= number < high for low, high in ranges)
+    )
 
 
 def _number(code: str) -> float | None:

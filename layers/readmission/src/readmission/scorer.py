@@ -32,9 +32,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from itertools import accumulate, chain, count
+from itertools import accumulate, chain, count, groupby
 from math import exp, inf, isfinite, nan
-from operator import getitem, mul, truediv
+from operator import getitem, itemgetter, mul, truediv
 from typing import Any, Final
 
 from readmission.contract import MISSING
@@ -122,28 +122,38 @@ def load(content: bytes, expected_sha256: str) -> Scorer:
     return Scorer(document)
 
 
+# A threshold, the tree's place, the leaves on the node's left as bits, and whether a missing number goes there.
+type _Node = tuple[float, int, int, bool]
+
+
 class _Splits:
     """All splits of one column, as a table: the leaves that a value takes away from the row.
 
     `masks[n]` belongs to the values that are above `n` of the `thresholds`.
     """
 
-    def __init__(self, nodes: list[tuple[float, int, bool]]) -> None:
-        """From each node's threshold, the mask of the leaves on its left, and whether a missing number goes there."""
+    def __init__(self, nodes: list[_Node], lane: int, trees: int) -> None:
+        """From nodes of `trees` trees, whose lanes have `lane` bytes."""
         self.thresholds: list[float] = []
         self.masks = [0]
-        self.missing = 0
-        for threshold, mask, missing_left in sorted(nodes):
-            # One mask for all nodes of a threshold: each is as long as all lanes together.
-            if not self.thresholds or threshold > self.thresholds[-1]:
-                self.thresholds.append(threshold)
-                self.masks.append(self.masks[-1])
-            self.masks[-1] |= mask
-            if not missing_left:
-                self.missing |= mask
+        # All nodes of a threshold share one mask, and only these are kept: each is as long as all lanes together, and
+        # one for each node would be a hundred megabytes.
+        taken, missing = bytearray(lane * trees), bytearray(lane * trees)
+        for threshold, equal in groupby(sorted(nodes), itemgetter(0)):
+            for _, place, leaves, missing_left in equal:
+                _take_away(taken, slice(place * lane, (place + 1) * lane), leaves)
+                if not missing_left:
+                    _take_away(missing, slice(place * lane, (place + 1) * lane), leaves)
+            self.thresholds.append(threshold)
+            self.masks.append(int.from_bytes(taken, "little"))
+        self.missing = int.from_bytes(missing, "little")
 
     def taken_away(self, value: float) -> int:
         return self.missing if value != value else self.masks[bisect_left(self.thresholds, value)]
+
+
+def _take_away(taken: bytearray, lane: slice, leaves: int) -> None:
+    taken[lane] = (int.from_bytes(taken[lane], "little") | leaves).to_bytes(lane.stop - lane.start, "little")
 
 
 def _taken_away(columns: list[_Splits], values: list[float]) -> int:
@@ -366,7 +376,7 @@ def _boosting(inputs: list[_Input], model: dict[str, Any], _classes: int) -> _Ev
 
 def _splits(trees: list[dict[str, Any]], width: int, lane: int) -> list[_Splits]:
     """For each of the `width` columns the table of its splits in all trees, whose lanes have `lane` bytes."""
-    nodes: list[list[tuple[float, int, bool]]] = [[] for _ in range(width)]
+    nodes: list[list[_Node]] = [[] for _ in range(width)]
     for place, tree in enumerate(trees):
         columns = tree["columns"]
         right = _right_sides(columns, width)
@@ -377,9 +387,9 @@ def _splits(trees: list[dict[str, Any]], width: int, lane: int) -> list[_Splits]
         for node, (column, threshold, side) in enumerate(entries):
             if column >= 0:
                 first, end = before[node], before[right[node]]
-                mask = ((1 << (end - first)) - 1) << (8 * lane * place + first)
-                nodes[column].append((threshold, mask, side == "l"))
-    return [_Splits(one) for one in nodes]
+                leaves = ((1 << (end - first)) - 1) << first
+                nodes[column].append((threshold, place, leaves, side == "l"))
+    return [_Splits(one, lane, len(trees)) for one in nodes]
 
 
 def _masks(inputs: list[_Input], splits: list[_Splits]) -> list[Callable[[Any], int]]:

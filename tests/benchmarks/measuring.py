@@ -1,0 +1,115 @@
+"""Rounds in which ours and the peer take turns, so that what else the machine does slows down both."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, Literal, Self
+
+from tests.benchmarks.cold import DOMAIN, ROOT, start
+from tests.benchmarks.report import Figure
+
+type Kind = Literal["ours", "peer"]
+
+KINDS: tuple[Kind, ...] = ("ours", "peer")
+_SUBJECT = Path(__file__).with_name("subject.py")
+
+
+class Subject:
+    """A process that is measured while it is warm."""
+
+    def __init__(self, kind: Kind, environment: Mapping[str, str], events: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-s", "-P", str(_SUBJECT), kind, str(events)],
+            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, DOMAIN)))},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, what: str, events: str = "", times: int = 1) -> dict[str, Any]:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"what": what, "events": events, "times": times}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout and self._process.stderr
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a measured process has ended:\n{self._process.stderr.read()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+# What is asked of a process in a round: (figure, events, calls of ours, calls of the peer).
+_ROUND = (
+    ("row_14", "row_14", 200, 20),
+    ("row_all", "row_all", 200, 20),
+    ("scorer", "row_all", 200, 20),
+    ("batch_json_14", "batch_json_14", 2, 2),
+    ("batch_json_all", "batch_json_all", 2, 2),
+    ("batch_csv_all", "batch_csv_all", 2, 2),
+)
+
+
+def measure(
+    environment: Mapping[str, str], events: Path, first_event: dict[str, Any], rounds: int
+) -> dict[str, Figure]:
+    """All figures, by the names of `report.ROWS`."""
+    took: dict[str, dict[Kind, list[list[float]]]] = {name: {kind: [] for kind in KINDS} for name, *_ in _ROUND}
+    cold: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    with Subject("ours", environment, events) as ours, Subject("peer", environment, events) as peer:
+        subjects: dict[Kind, Subject] = {"ours": ours, "peer": peer}
+        _warm_up_and_compare(ours, peer)
+        for number in range(rounds):
+            print(f"bench       round {number + 1} of {rounds} ...", file=sys.stderr, flush=True)
+            for kind in KINDS[:: 1 if number % 2 else -1]:
+                for name, asked, *calls in _ROUND:
+                    what = "scorer" if name == "scorer" else "answers"
+                    answer = subjects[kind].ask(what, asked, calls[KINDS.index(kind)])
+                    took[name][kind].append([nanoseconds / 1e6 for nanoseconds in answer["took"]])
+                cold[kind].append(start(kind, environment, first_event))
+        memory = {kind: subject.ask("memory") for kind, subject in subjects.items()}
+    figures = {name: _figure(both, median) for name, both in took.items()}
+    figures |= {f"{name}_p95": _figure(took[name], _p95) for name in ("row_14", "row_all")}
+    figures["cold"] = _figure({kind: [[one] for one in cold[kind]] for kind in KINDS}, median)
+    for name in ("rss", "uss"):
+        mine, its = (memory[kind][name] / 1024 for kind in KINDS)
+        figures[name] = Figure(mine, its, its / mine)
+    return figures
+
+
+def _warm_up_and_compare(ours: Subject, peer: Subject) -> None:
+    """Figures of answers that differ would say nothing."""
+    for name, asked, *_ in _ROUND:
+        if name == "scorer":
+            continue
+        mine, its = (subject.ask("answers", asked, 3)["body"] for subject in (ours, peer))
+        if asked.startswith("row"):
+            mine, its = (json.loads(body)["probabilities"] for body in (mine, its))
+            if any(abs(share - its[label]) > 1e-9 for label, share in mine.items()):
+                raise SystemExit(f"ours and the peer differ: {mine}, {its}")
+        elif len(mine.split("early_risk")) != len(its.split("early_risk")):
+            raise SystemExit("ours and the peer answer batches of different lengths")
+
+
+def _figure(rounds: Mapping[Kind, list[list[float]]], of: Any) -> Figure:
+    """Over all calls; the ratio is the median of the rounds'."""
+    mine, its = (of([one for part in rounds[kind] for one in part]) for kind in KINDS)
+    ratios = [of(b) / of(a) for a, b in zip(rounds["ours"], rounds["peer"], strict=True)]
+    return Figure(mine, its, median(ratios))
+
+
+def _p95(values: list[float]) -> float:
+    return quantiles(values, n=20)[-1]

@@ -1,0 +1,80 @@
+"""What the scorer is measured against: the same application, with the model that `mlflow.pyfunc` loads.
+
+Everything around the model is this project's own, so that what differs is what the model costs. The model folder lies
+on the disk: fetching it, which a real one would have to do at a cold start, is not counted against it.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+from mangum import Mangum
+from readmission import observability
+from readmission.contract import CLASSES
+from readmission.features import INPUTS, NUMBERS, inputs_of
+from readmission.scorer import Scorer
+from readmission.serving import batch
+from readmission.serving.api import create_app
+from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.forecasts import forecast
+from readmission.serving.production import Production, Served
+from readmission.serving.registry import Version
+
+logger = observability.logger("peer")
+
+
+class PyfuncScorer:
+    """Answers as `Scorer` does."""
+
+    features = INPUTS
+    classes = tuple(sorted(CLASSES))
+
+    def __init__(self, folder: str) -> None:
+        self._model = mlflow.pyfunc.load_model(folder)
+        self._ahead: list[list[float]] = []
+
+    def probabilities(self, row: Sequence[Any]) -> list[float]:
+        return self._ahead.pop() if self._ahead else self.table([row])[0]
+
+    def table(self, rows: Iterable[Sequence[Any]]) -> list[list[float]]:
+        columns: dict[str, Any] = dict(zip(INPUTS, map(list, zip(*rows, strict=True)), strict=True))
+        columns |= {name: np.array(columns[name], dtype=float) for name in NUMBERS}
+        found: list[list[float]] = np.asarray(self._model.predict(pd.DataFrame(columns))).tolist()
+        return found
+
+    def predict(self, served: Served, encounters: Iterable[Any]) -> list[dict[str, Any]]:
+        """As `batch.predict`, for rows without errors: the model is asked once for all, as it is fastest."""
+        fields = [fields_of_encounter(one) for one in encounters]
+        self._ahead = self.table(list(inputs_of(one).values()) for one in fields)[::-1]
+        return [{"index": index, "prediction": forecast(served, one)} for index, one in enumerate(fields)]
+
+
+class _Loaded:
+    """A `Production` that has its model."""
+
+    due = False
+
+    def __init__(self, scorer: PyfuncScorer) -> None:
+        version = Version("readmission", "1", "run", "gradient_boosting", os.environ["DATA_KIND"], "")
+        self.served = Served(version, cast(Scorer, scorer))
+
+    def current(self) -> Served:
+        return self.served
+
+
+_scorer = PyfuncScorer(os.environ["PYFUNC_MODEL"])
+_production = _Loaded(_scorer)
+batch.predict = _scorer.predict
+_application = Mangum(
+    create_app(cast(Production, _production), logger=cast(Any, logger), correlate=logger.set_correlation_id),
+    lifespan="off",
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer a request."""
+    return _application(event, context)

@@ -1,0 +1,134 @@
+"""The program of a process that is measured: `python subject.py ours|peer events.json`.
+
+Imports the handler, and answers what its standard input asks, a JSON document a line. Little is imported here: it would
+be counted as the handler's memory.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Context:
+    """What the runtime tells of an invocation."""
+
+    function_name = "readmission-predict"
+    function_version = "1"
+    memory_limit_in_mb = "512"
+    invoked_function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:readmission-predict"
+    aws_request_id = "8f507cfc-9c5b-4f0e-8e0a-3f1d7c1f6a52"
+
+
+def event_of(path: str, body: str, content_type: str) -> dict[str, Any]:
+    """The event of API Gateway's REST proxy."""
+    headers = {
+        "Accept": "*/*",
+        "Content-Type": content_type,
+        "Host": "abcdefghij.execute-api.eu-central-1.amazonaws.com",
+        "User-Agent": "curl/8.5.0",
+        "X-Amzn-Trace-Id": "Root=1-5e6722a7-cc56xmpl46db7ae02d4da47e",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Proto": "https",
+        "x-api-key": "0123456789abcdefghij",
+    }
+    return {
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": "POST",
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"proxy": path[1:]},
+        "stageVariables": None,
+        "requestContext": {
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "httpMethod": "POST",
+            "path": f"/v1{path}",
+            "stage": "v1",
+            "protocol": "HTTP/1.1",
+            "identity": {"sourceIp": "192.0.2.1", "userAgent": "curl/8.5.0"},
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }
+
+
+def load(kind: str) -> Any:
+    """The module with the handler."""
+    if kind == "ours":
+        sys.path.insert(0, os.path.join(ROOT, "functions", "predict"))
+        import app  # type: ignore[import-not-found]
+
+        return app
+    from tests.benchmarks import peer
+
+    return peer
+
+
+def answers(handler: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
+    """How long (ns) each of so many calls took, and the last answer."""
+    context, took, answer = Context(), [], {}
+    for number in range(times):
+        event = events[number % len(events)]
+        began = time.perf_counter_ns()
+        answer = handler(event, context)
+        took.append(time.perf_counter_ns() - began)
+        if answer["statusCode"] != 200:
+            raise SystemExit(answer["body"])
+    return {"took": took, "body": answer["body"]}
+
+
+def scores(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
+    """The same of the scorer alone."""
+    from readmission.features import inputs_of
+
+    scorer = module._production.current().scorer
+    known = [inputs_of(json.loads(event["body"])) for event in events]
+    rows = [[one[name] for name in scorer.features] for one in known]
+    took = []
+    for number in range(times):
+        row = rows[number % len(rows)]
+        began = time.perf_counter_ns()
+        scorer.probabilities(row)
+        took.append(time.perf_counter_ns() - began)
+    return {"took": took}
+
+
+def memory() -> dict[str, Any]:
+    """What this process holds, in KiB: all, and what it shares with no other."""
+    fields: dict[str, int] = {}
+    with open("/proc/self/smaps_rollup") as lines:
+        for line in lines:
+            name, _, rest = line.partition(":")
+            if rest.endswith("kB\n"):
+                fields[name] = int(rest.split()[0])
+    return {"rss": fields["Rss"], "uss": fields["Private_Clean"] + fields["Private_Dirty"]}
+
+
+def main() -> None:
+    _, kind, path = sys.argv
+    # The answers have a channel of their own: the handler logs to the standard output.
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    module = load(kind)
+    with open(path) as file:
+        events = {name: [event_of(*one) for one in known] for name, known in json.load(file).items()}
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["what"] == "memory":
+            found = memory()
+        elif asked["what"] == "scorer":
+            found = scores(module, events[asked["events"]], asked["times"])
+        else:
+            found = answers(module.handler, events[asked["events"]], asked["times"])
+        print(json.dumps(found), file=out)
+
+
+if __name__ == "__main__":
+    main()
