@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 from readmission import errors, observability
 from readmission.payloads import STEPS, Plan
@@ -73,7 +74,22 @@ def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:
     template = yaml.load((ROOT / "template.yaml").read_text(), _Template)
     rows = [row for row in cells("## The template") if len(row) == 3]
     listed = set().union(*(named(row[0]) for row in rows))
-    assert set(template["Parameters"]) <= listed
+    assert set(template["Parameters"]) == {name for name in listed if not name.isupper() and name[0] != "_"}
+
+
+@pytest.mark.parametrize(
+    "name", ["MaxInvalidShare", "ModelRefreshSeconds", "DailyQuota", "CorsAllowOrigins", "SnapStart", "Architecture"]
+)
+def test_the_parameter_table_tells_the_templates_defaults(name: str) -> None:
+    template = yaml.load((ROOT / "template.yaml").read_text(), _Template)
+    (default,) = [row[1].strip("`") for row in cells("## The template") if name in named(row[0])]
+    assert default == str(template["Parameters"][name]["Default"])
+
+
+def test_the_parameter_table_tells_the_throttles() -> None:
+    parameters = yaml.load((ROOT / "template.yaml").read_text(), _Template)["Parameters"]
+    (default,) = [row[1] for row in cells("## The template") if "ThrottleRate" in named(row[0])]
+    assert default == f"{parameters['ThrottleRate']['Default']}, {parameters['ThrottleBurst']['Default']}"
 
 
 def test_the_states_table_lists_every_field_of_the_plan() -> None:

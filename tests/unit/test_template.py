@@ -81,3 +81,10 @@ def test_what_costs_or_opens_something_is_off_by_default(condition: str, paramet
 def test_snapshots_are_off_by_default() -> None:
     assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "off"
     assert TEMPLATE["Conditions"]["HasSnapStart"] == {"Equals": [{"Ref": "SnapStart"}, "on"]}
+
+
+def test_a_change_of_the_package_alone_gets_behind_the_alias() -> None:
+    function = RESOURCES["PredictFunction"]["Properties"]
+    assert function["AutoPublishAlias"] and function["AutoPublishAliasAllProperties"]
+    for layer in function["Layers"]:
+        assert RESOURCES[layer["Ref"]]["Properties"]["PublishLambdaVersion"]

@@ -30,7 +30,8 @@ def calls() -> list[Any]:
 def app(calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
     monkeypatch.setenv("MODEL_NAME", "readmission")
-    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))  # set, so that the module leaves the variable alone
+    # Set, so that the module leaves the variable alone; matplotlib writes there.
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path))
     module = load("report")
     for task, name in (("plots", "write_plots"), ("card", "write_card")):
         vars(module)[name] = lambda event, settings, task=task: calls.append((task, event, settings)) or ANSWERS[task]
