@@ -1,4 +1,5 @@
 import json
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -136,6 +137,42 @@ def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(applicatio
     assert page.status == 200 and "url: 'openapi.json'" in page.text
     document = application.call("/openapi.json", key=None)
     assert document.status == 200 and "/predict" in document.json["paths"]
+
+
+def test_what_moved_a_risk_sums_to_the_score(application: Application, trained: Trained) -> None:
+    answer = application.client.predict(WHOLE_EXAMPLE, explain=True)
+    told = answer["explanation"]
+    risk = answer["early_risk"]["probability"]
+    assert told["score"] == pytest.approx(math.log(risk / (1 - risk)))
+    added = sum(one["contribution"] for one in told["contributions"])
+    assert added == pytest.approx(told["score"] - told["base_score"], abs=1e-9)
+    assert {one["field"] for one in told["contributions"]} <= set(WHOLE_EXAMPLE)
+    assert answer["early_risk"]["percentile"] is not None
+
+
+def test_the_model_tells_what_serves_since_when_why_and_how_good_it_is(
+    application: Application, trained: Trained
+) -> None:
+    promotion = trained.output["promotion"]
+    told = application.call("/model").json
+    assert (told["version"], told["reason"]) == (promotion["version"], promotion["reason"])
+    assert told["serves_since"].startswith("20")
+    metrics = MlflowClient().get_run(told["mlflow_run_id"]).data.metrics
+    assert told["test_metrics"]["auc_early"]["value"] == pytest.approx(metrics["test_auc_early"])
+    card = application.call("/model?card=markdown")
+    assert card.status == 200 and card.text.startswith(f"# Model card: readmission, version {told['version']}")
+
+
+def test_the_history_of_the_model_is_told_newest_first(application: Application, trained: Trained) -> None:
+    told = application.call("/model/history?limit=5")
+    decisions = told.json["decisions"]
+    assert told.status == 200 and 1 <= len(decisions) <= 5
+    assert trained.output["promotion"]["reason"] in {decision["reason"] for decision in decisions}
+    times = [decision["decided_at"] for decision in decisions]
+    assert times == sorted(times, reverse=True)
+    refused = application.call("/model/history?limit=many")
+    assert (refused.status, refused.headers["Content-Type"]) == (422, "application/problem+json")
+    assert application.call("/model/history", key=None).status == 403
 
 
 def test_health_names_the_version(application: Application, trained: Trained) -> None:
