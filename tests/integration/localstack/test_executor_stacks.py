@@ -2,6 +2,8 @@
 
 import json
 import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,41 @@ def test_a_rest_api_has_the_same_id_in_every_life_of_its_stack(server: Server, s
             StackName="stack", WaiterConfig={"Delay": 1}
         )
     assert len(ids) == 1
+
+
+def api_template(path: str) -> str:
+    """A REST API of one path with its deployment and its stage, as SAM writes it."""
+    answer = {"type": "mock", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
+    answer["responses"] = {"default": {"statusCode": "200"}}  # type: ignore[assignment]
+    operation = {"responses": {"200": {"description": "ok"}}, "x-amazon-apigateway-integration": answer}
+    body = {"openapi": "3.0.1", "info": {"title": "changing", "version": "1"}, "paths": {path: {"get": operation}}}
+    deployment = f"Deployment{path.strip('/')}"
+    resources = {
+        "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "changing", "Body": body}},
+        deployment: {
+            "Type": "AWS::ApiGateway::Deployment",
+            "Properties": {"RestApiId": {"Ref": "Api"}, "StageName": "Stage"},
+        },
+        "ApiStage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {"RestApiId": {"Ref": "Api"}, "StageName": "v1", "DeploymentId": {"Ref": deployment}},
+        },
+    }
+    return json.dumps({"Resources": resources, "Outputs": {"ApiId": {"Value": {"Ref": "Api"}}}})
+
+
+def test_a_stack_deployed_again_serves_the_apis_new_definition_at_the_same_stage(server: Server) -> None:
+    cloudformation = server.client("cloudformation")
+    for path, act, done in (("/one", "create_stack", "create"), ("/two", "update_stack", "update")):
+        getattr(cloudformation, act)(StackName="changing", TemplateBody=api_template(path))
+        cloudformation.get_waiter(f"stack_{done}_complete").wait(StackName="changing", WaiterConfig={"Delay": 1})
+        stack = cloudformation.describe_stacks(StackName="changing")["Stacks"][0]
+        stage = f"{server.endpoint}/_aws/execute-api/{stack['Outputs'][0]['OutputValue']}/v1"
+        with urllib.request.urlopen(stage + path, timeout=20) as response:
+            assert response.status == 200
+    with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+        urllib.request.urlopen(f"{stage}/one", timeout=20)
+    cloudformation.delete_stack(StackName="changing")
 
 
 def test_two_rest_apis_of_one_name_are_two(server: Server) -> None:

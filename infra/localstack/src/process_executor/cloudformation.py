@@ -1,9 +1,12 @@
 """What LocalStack's CloudFormation lacks for a stack to be deployed again and again, as AWS's can be."""
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from localstack.services.apigateway.resource_providers.aws_apigateway_restapi import ApiGatewayRestApiProvider
+from localstack.services.apigateway.resource_providers.aws_apigateway_stage import ApiGatewayStageProvider
 from localstack.services.cloudformation import provider_utils
 from localstack.services.cloudformation.engine.v2.change_set_model import (
     ChangeSetEntity,
@@ -30,6 +33,34 @@ def update_alias(self: LambdaAliasProvider, request: ResourceRequest[dict[str, A
     parameters = provider_utils.select_attributes(request.desired_state, _UPDATABLE)
     result = request.aws_client_factory.lambda_.update_alias(**parameters)
     model = {**request.desired_state, "Id": result["AliasArn"]}
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_rest_api(
+    self: ApiGatewayRestApiProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Imports the API's new definition over the old one; LocalStack says that it is updated and does nothing."""
+    known = request.previous_state or {}
+    model = {**request.desired_state, **{name: known[name] for name in ("RestApiId", "RootResourceId")}}
+    if body := model.get("Body"):
+        request.aws_client_factory.apigateway.put_rest_api(
+            restApiId=model["RestApiId"],
+            mode="overwrite",
+            parameters={"basepath": "ignore", **model.get("Parameters", {})},
+            body=(body if isinstance(body, str) else json.dumps(body)).encode(),
+        )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_stage(
+    self: ApiGatewayStageProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Points the stage to the new deployment. Else it would be removed with the old one, and the API be gone."""
+    model = request.desired_state
+    change = {"op": "replace", "path": "/deploymentId", "value": model["DeploymentId"]}
+    request.aws_client_factory.apigateway.update_stage(
+        restApiId=model["RestApiId"], stageName=model["StageName"], patchOperations=[change]
+    )
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
@@ -64,7 +95,9 @@ def rest_api_id(context: IdSourceContext) -> str | None:
 
 
 def extend() -> None:
-    """Puts all three in place."""
+    """Puts all of it in place."""
     patch(ChangeSetModel._resolve_intrinsic_function_ref)(change_of_reference)
     LambdaAliasProvider.update = update_alias
+    ApiGatewayRestApiProvider.update = update_rest_api
+    ApiGatewayStageProvider.update = update_stage
     localstack_id_manager.add_id_source(rest_api_id)
