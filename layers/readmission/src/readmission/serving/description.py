@@ -1,7 +1,7 @@
 """`GET /model`: which version serves, since when and why, and how good it was on its test rows."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.concurrency import run_in_threadpool
@@ -24,6 +24,12 @@ _FIGURES: Final = (
 _CARDS: Final[Mapping[str, tuple[str, str]]] = {
     "markdown": ("model_card.md", "text/markdown"),
     "html": ("model_card.html", "text/html"),
+}
+
+_TEXTS: Final = {media_type: {"schema": {"type": "string"}} for _, media_type in _CARDS.values()}
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The version in Production, or its model card.", "content": _TEXTS},
+    **refusals(_404="No model card yet.", _422="No such form."),
 }
 
 type Card = Literal["markdown", "html"]
@@ -93,9 +99,7 @@ def router(registry: Registry, served: Callable[[], Awaitable[Served]]) -> APIRo
     routes = APIRouter()
     known = _Figures(registry)
 
-    @routes.get(
-        "/model", response_model=ModelDescription, responses=refusals(_404="No model card yet.", _422="No such form.")
-    )
+    @routes.get("/model", response_model=ModelDescription, responses=_ANSWERS)
     async def model(
         card: Annotated[Card | None, Query(description="Answer the model card in this form instead.")] = None,
     ) -> ModelDescription | Response:
