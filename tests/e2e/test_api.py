@@ -140,7 +140,8 @@ def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(applicatio
 
 
 def test_what_moved_a_risk_sums_to_the_score(application: Application, trained: Trained) -> None:
-    answer = application.client.predict(WHOLE_EXAMPLE, explain=True)
+    with application.client as client:
+        answer = client.predict(WHOLE_EXAMPLE, explain=True)
     told = answer["explanation"]
     risk = answer["early_risk"]["probability"]
     assert told["score"] == pytest.approx(math.log(risk / (1 - risk)))

@@ -120,8 +120,9 @@ def test_a_stack_deployed_again_serves_the_apis_new_definition_at_the_same_stage
         stage = f"{server.endpoint}/_aws/execute-api/{stack['Outputs'][0]['OutputValue']}/v1"
         with urllib.request.urlopen(stage + path, timeout=20) as response:
             assert response.status == 200
-    with pytest.raises(urllib.error.HTTPError, match=r"403|404"):
+    with pytest.raises(urllib.error.HTTPError, match=r"403|404") as refused:
         urllib.request.urlopen(f"{stage}/one", timeout=20)
+    refused.value.close()
     cloudformation.delete_stack(StackName="changing")
 
 
