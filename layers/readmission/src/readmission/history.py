@@ -11,6 +11,7 @@ from logging import Logger
 from typing import Any, Final
 
 from readmission.errors import DatabaseUnavailable, InvalidRequest
+from readmission.problem_document import MEDIA_TYPE, problem_document
 
 _LIMIT: Final = 20
 _LARGEST_LIMIT: Final = 100
@@ -48,15 +49,8 @@ def _limit(event: Mapping[str, Any]) -> int:
 
 
 def _problem(event: Mapping[str, Any], status: HTTPStatus, detail: str) -> dict[str, Any]:
-    document = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "instance": event.get("path", ""),
-        "request_id": event.get("requestContext", {}).get("requestId", ""),
-    }
-    return _answer(status, "application/problem+json", document)
+    request_id = event.get("requestContext", {}).get("requestId", "")
+    return _answer(status, MEDIA_TYPE, problem_document(status, detail, event.get("path", ""), request_id))
 
 
 def _answer(status: HTTPStatus, content_type: str, document: dict[str, Any]) -> dict[str, Any]:

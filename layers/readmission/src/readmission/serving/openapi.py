@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from readmission.serving import problems
+from readmission.problem_document import MEDIA_TYPE
 from readmission.serving.bodies import CSV, JSON
 from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, RawEncounter
 
@@ -30,7 +30,7 @@ BATCH_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
 
 def refusals(**descriptions: str) -> dict[int | str, dict[str, Any]]:
     """The problems that a path answers with, as `refusals(_413="…")`."""
-    content = {problems.MEDIA_TYPE: {"schema": _reference("Problem")}}
+    content = {MEDIA_TYPE: {"schema": _reference("Problem")}}
     return {int(name[1:]): {"description": text, "content": content} for name, text in descriptions.items()}
 
 

@@ -1,20 +1,17 @@
-"""Errors as problem documents (RFC 9457), in one shape whatever went wrong.
-
-The type is always `about:blank`: the status alone tells the kind of a problem, and the title is that status's name.
-"""
+"""The application's errors as problem documents (RFC 9457), in one shape whatever went wrong."""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Scope
 
-MEDIA_TYPE: Final = "application/problem+json"
+from readmission.problem_document import MEDIA_TYPE, problem_document
+
 REQUEST_ID: Final = "readmission.request_id"  # where an ASGI scope holds the request's id
 MAX_ERRORS: Final = 50
 
@@ -58,14 +55,7 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The problem document of the request that `scope` belongs to."""
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": quote(scope["path"], errors="replace"),
-        "request_id": scope.get(REQUEST_ID),
-    }
+    document = problem_document(status, detail, quote(scope["path"], errors="replace"), scope.get(REQUEST_ID))
     if errors:
         document["errors"] = listed(errors)
     return Response(to_json(document), status, headers, MEDIA_TYPE)

@@ -35,23 +35,14 @@ def _columns(numbers: Any, columns: Sequence[str]) -> ColumnTransformer:
     """
     transformers: list[tuple[str, Any, list[str]]] = [("numbers", numbers, [n for n in NUMBERS if n in columns])]
     if categories := [name for name in CATEGORIES if name in columns]:
-        transformers.append(
-            (
-                "categories",
-                TargetEncoder(target_type="multiclass", cv=_FOLDS),
-                categories,
-            )
-        )
+        transformers.append(("categories", TargetEncoder(target_type="multiclass", cv=_FOLDS), categories))
     return ColumnTransformer(transformers)
 
 
 def _logistic_regression(columns: Sequence[str]) -> Pipeline:
     return Pipeline(
         [
-            (
-                "columns",
-                _columns(SimpleImputer(strategy="median", add_indicator=True), columns),
-            ),
+            ("columns", _columns(SimpleImputer(strategy="median", add_indicator=True), columns)),
             ("scaler", StandardScaler()),
             ("model", LogisticRegression(C=0.01, max_iter=1000)),
         ]
