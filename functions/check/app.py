@@ -13,7 +13,7 @@ logger = observability.logger("check")
 metrics = observability.metrics("check")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: CheckEvent, context: Any) -> CheckResult:
     """Check one execution's data."""

@@ -13,7 +13,7 @@ logger = observability.logger("clean")
 metrics = observability.metrics("clean")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: BatchEvent, context: Any) -> CleanResult:
     """Clean one batch."""

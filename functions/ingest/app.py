@@ -13,7 +13,7 @@ logger = observability.logger("ingest")
 metrics = observability.metrics("ingest")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: BatchEvent, context: Any) -> IngestResult:
     """Ingest one batch."""

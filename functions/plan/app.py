@@ -14,7 +14,7 @@ logger = observability.logger("plan")
 metrics = observability.metrics("plan")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: PlanEvent, context: Any) -> Plan:
     """Plan one execution."""
@@ -27,5 +27,5 @@ def handler(event: PlanEvent, context: Any) -> Plan:
         planned = plan(event, request, source, settings.data_bucket(), boto3.client("s3"), raw)
     metrics.add_metric(observability.ROWS_PLANNED, MetricUnit.Count, planned["rows"])
     metrics.add_metric(observability.BATCHES_PLANNED, MetricUnit.Count, len(planned["batches"]))
-    logger.info("planned", extra={name: planned[name] for name in ("run_id", "source", "data_kind", "rows")})
+    logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "rows")})
     return planned

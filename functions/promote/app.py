@@ -15,7 +15,7 @@ logger = observability.logger("promote")
 metrics = observability.metrics("promote")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: Any) -> Any:
     """A `PromoteEvent` of the state machine, or a person's `{"rollback": {…}}` or `{"history": {"limit": n}}`."""

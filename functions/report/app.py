@@ -17,7 +17,7 @@ logger = observability.logger("report")
 metrics = observability.metrics("report")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: PlotsEvent | CardEvent, context: Any) -> ReportResult:
     """Report on one training run or one promotion."""

@@ -12,7 +12,7 @@ logger = observability.logger("train")
 metrics = observability.metrics("train")
 
 
-@logger.inject_lambda_context
+@logger.inject_lambda_context(correlation_id_path="execution")
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: TrainEvent, context: Any) -> TrainResult:
     """Train one model."""

@@ -14,10 +14,10 @@ from tests.unit.functions.lambdas import Context, load, metrics_in
 
 DATABASE = DatabaseSettings("secret", "require")
 MODEL = ModelSettings("http://mlflow.example", "readmission")
-PLAN_EVENT = {"run_id": "run", "started_at": "2026-01-01T00:00:00Z", "input": {"batch_size": 10}}
-PLAN = {"run_id": "run", "source": "synthetic", "data_kind": "synthetic", "rows": 25, "batches": [1, 2, 3]}
+PLAN_EVENT = {"execution": "run", "started_at": "2026-01-01T00:00:00Z", "input": {"batch_size": 10}}
+PLAN = {"source": "synthetic", "data_kind": "synthetic", "rows": 25, "batches": [1, 2, 3]}
 BATCH_EVENT = {"manifest": "key", "batch": 2}
-TRAIN_EVENT = {"run_id": "run", "data_kind": "real", "model": "random_forest"}
+TRAIN_EVENT = {"execution": "run", "data_kind": "real", "model": "random_forest"}
 PROMOTE_EVENT = {"data_kind": "real", "models": ["random_forest"], "candidates": []}
 # What Powertools warns of when a handler fails before it has counted anything.
 fails_before_any_metric = pytest.mark.filterwarnings("ignore:No application metrics to publish")
