@@ -8,9 +8,11 @@ from readmission.history import respond
 from readmission.training import ledger
 
 logger = observability.logger("history")
+meter = observability.EmfMeter("history")
 
 
 @logger.inject_lambda_context
+@observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
     return respond(event, _decisions, logger)
