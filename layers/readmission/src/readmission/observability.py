@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import wraps
+from threading import Lock
 from time import perf_counter
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ class EmfMeter:
     def __init__(self, service: str) -> None:
         self._service = service
         self._is_cold = True
+        self._lock = Lock()
+        self._sinks: dict[tuple[str, ...], AmazonCloudWatchEMFProvider] = {}
 
     def count(self, name: str, value: float = 1, **dimensions: str) -> None:
         """Add to a counter."""
@@ -66,11 +69,17 @@ class EmfMeter:
     ) -> None:
         if dimensions.keys() != metric.dimensions.keys() or self._service not in metric.services:
             raise ValueError(f"{metric.name} of {self._service} has no dimensions {', '.join(dimensions)}")
-        sink = AmazonCloudWatchEMFProvider(
-            namespace=metrics.NAMESPACE, dimension_set={metrics.SERVICE: self._service, **dimensions, **(le or {})}
-        )
-        sink.add_metric(name, unit, value)
-        sys.stdout.write(json.dumps(sink.serialize_metric_set()) + "\n")
+        series = {metrics.SERVICE: self._service, **dimensions, **(le or {})}
+        with self._lock:
+            # Kept, since making one takes longer than all the rest.
+            key = (name, *series.values())
+            sink = self._sinks.get(key) or self._sinks.setdefault(
+                key, AmazonCloudWatchEMFProvider(namespace=metrics.NAMESPACE, dimension_set=series)
+            )
+            sink.add_metric(name, unit, value)
+            line = json.dumps(sink.serialize_metric_set())
+            sink.metric_set.clear()
+        sys.stdout.write(line + "\n")
 
 
 def step[Event, Result](
