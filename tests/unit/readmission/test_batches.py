@@ -28,7 +28,9 @@ class FakeRaw:
         return self._loaded.get(kind, [])
 
 
-def _plan(s3: FakeS3, raw: FakeRaw | None = None, default: str = SOURCE, execution: str = "run", **request: Any) -> Plan:
+def _plan(
+    s3: FakeS3, raw: FakeRaw | None = None, default: str = SOURCE, execution: str = "run", **request: Any
+) -> Plan:
     parsed = parse_request(request)
     event: Any = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
     return plan(event, parsed, parsed.source or default, BUCKET, s3, raw or FakeRaw())  # type: ignore[arg-type]
