@@ -43,8 +43,9 @@ down: setup ## stop everything; the data stays
 status: setup ## what runs, and where
 	@$(LOCAL) status
 
-logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror]
-	@$(LOCAL) logs $(NAME)
+logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror, or FUNCTION=predict|all CORRELATION= SINCE=minutes ALL=1 RAW=1 ONCE=1]
+	@$(LOCAL) logs $(NAME) $(if $(FUNCTION),--function '$(FUNCTION)') $(if $(CORRELATION),--correlation '$(CORRELATION)') \
+	    $(if $(SINCE),--since '$(SINCE)') $(if $(ALL),--all) $(if $(RAW),--raw) $(if $(ONCE),--once)
 
 env: setup ## shell exports for clients: eval "$(make -s env)"
 	@$(LOCAL) env
