@@ -32,6 +32,7 @@ LEFT_OUT = {
     "exception",
     "exception_name",
     "stack_trace",
+    "taskName",
     "xray_trace_id",
     "function_name",
     "function_memory_size",
