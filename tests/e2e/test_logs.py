@@ -60,5 +60,5 @@ def test_a_request_is_found_by_the_id_that_its_client_gave_it(
 
 
 def test_a_function_that_is_not_there_is_answered_with_those_that_are(application: Application) -> None:
-    said = application.platform.run("logs", "--function", "prediction", "--once", fails=True)
+    said = application.platform.run("logs", "--function", "prediction", "--once", exit_code=1)
     assert "no function prediction" in said and "predict, promote" in said
