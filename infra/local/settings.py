@@ -89,6 +89,10 @@ class Settings:
         return self.directory / "localstack"
 
     @property
+    def cloudwatch(self) -> Path:
+        return self.directory / "cloudwatch"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
@@ -106,6 +110,7 @@ class Settings:
             self.temporary,
             self.home,
             self.localstack_files,
+            self.cloudwatch,
             self.mirror,
         )
         for directory in private:
