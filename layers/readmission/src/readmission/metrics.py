@@ -7,6 +7,8 @@ of a patient.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from math import inf
 from typing import Final, Literal
 
 from readmission.contract import CLASSES
@@ -205,3 +207,8 @@ METRICS: Final = (
 )
 
 BY_NAME: Final = {metric.name: metric for metric in METRICS}
+
+
+def le_text(bound: float) -> str:
+    """The value of the dimension `le` for a bucket's upper bound: a plain decimal, as 0.000025 or 1; `+Inf` for inf."""
+    return "+Inf" if bound == inf else f"{Decimal(str(bound)).normalize():f}"
