@@ -18,7 +18,6 @@ type Days = Mapping[date, float]
 CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 _DAY: Final = timedelta(days=1)
-_MONTH: Final = timedelta(days=30)
 # What GetMetricData takes, and answers, in one page.
 _MAX_QUERIES: Final = 500
 _MAX_DATAPOINTS: Final = 100_800
@@ -64,22 +63,10 @@ class CloudWatch:
 
     def days(self, series: Collection[Series], first: date, last: date) -> dict[Series, Days]:
         """The statistic of each day that has data, from `first` to `last`; of a day that still runs, so far."""
-        return self._by(_DAY, series, first, last)
-
-    def began(self, series: Collection[Series], first: date, last: date) -> dict[Series, date]:
-        """Since when, to within a month, those of the series have data that have any between these days.
-
-        Asked before the days of a long time: most series have none, and those of a young stack begin late.
-        """
-        # A month more at either end: the service may cut months elsewhere, and leave out one that is cut.
-        found = self._by(_MONTH, series, first - _MONTH, last + _MONTH)
-        return {one: min(months) for one, months in found.items() if months}
-
-    def _by(self, period: timedelta, series: Collection[Series], first: date, last: date) -> dict[Series, Days]:
-        queries = min(_MAX_QUERIES, _MAX_DATAPOINTS // ((last - first) // period + 1))
+        queries = min(_MAX_QUERIES, _MAX_DATAPOINTS // ((last - first).days + 1))
         found: dict[Series, Days] = {}
         for some in batched(series, queries, strict=False):
-            found |= self._get(period, some, first, last)
+            found |= self._get(some, first, last)
         return found
 
     def _list(self, wanted: Filter, recent: bool) -> set[Metric]:
@@ -89,9 +76,9 @@ class CloudWatch:
             arguments["RecentlyActive"] = "PT3H"
         return {_metric(one) for page in self._pages("list_metrics", arguments) for one in page["Metrics"]}
 
-    def _get(self, period: timedelta, series: tuple[Series, ...], first: date, last: date) -> dict[Series, Days]:
+    def _get(self, series: tuple[Series, ...], first: date, last: date) -> dict[Series, Days]:
         arguments = {
-            "MetricDataQueries": [_query(f"q{number}", one, period) for number, one in enumerate(series)],
+            "MetricDataQueries": [_query(f"q{number}", one) for number, one in enumerate(series)],
             "StartTime": datetime.combine(first, time(), UTC),
             "EndTime": datetime.combine(last + _DAY, time(), UTC),
             "ScanBy": "TimestampAscending",
@@ -123,14 +110,14 @@ def _metric(listed: Mapping[str, Any]) -> Metric:
     return Metric(listed["Namespace"], listed["MetricName"], tuple(dimensions))
 
 
-def _query(name: str, series: Series, period: timedelta) -> dict[str, Any]:
+def _query(name: str, series: Series) -> dict[str, Any]:
     metric = {
         "Namespace": series.metric.namespace,
         "MetricName": series.metric.name,
         "Dimensions": [{"Name": name, "Value": value} for name, value in series.metric.dimensions],
     }
-    seconds = int(period.total_seconds())
-    return {"Id": name, "MetricStat": {"Metric": metric, "Period": seconds, "Stat": series.statistic}}
+    period = int(_DAY.total_seconds())
+    return {"Id": name, "MetricStat": {"Metric": metric, "Period": period, "Stat": series.statistic}}
 
 
 def _refuse_parts(statuses: Mapping[str, str], asked: int) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from threading import Lock
@@ -35,7 +35,7 @@ class Readings:
 
 
 class CloudWatchCollector(Collector):
-    """Counters since 1 January (UTC), from CloudWatch's sums of days: all instances say the same, restarted or not.
+    """Counters since 1 January (UTC), from CloudWatch's sums of days: every instance says the same, after a restart too.
 
     A look asks for the whole year of a series that is new to this instance, and else, of the series that have recent
     data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins.
@@ -111,16 +111,10 @@ def read(cloudwatch: CloudWatch, stack: Stack, before: Readings | None, now: dat
     wanted = {series for item in items for series in item.series()}
     new = wanted - known.days.keys()
     changing = {series for series in wanted - new if series.metric in listed}
-    days = {**known.days, **_all_days(cloudwatch, new, _first_day(today), today)}
+    days = {**known.days, **cloudwatch.days(new, _first_day(today), today)}
     for series, recent in cloudwatch.days(changing, yesterday, today).items():
         days[series] = {day: value for day, value in days[series].items() if day < yesterday} | dict(recent)
     return Readings(now, items, days, len({series.metric for series in new | changing}))
-
-
-def _all_days(cloudwatch: CloudWatch, series: Collection[Series], first: date, today: date) -> dict[Series, Days]:
-    began = cloudwatch.began(series, first, today)
-    since = max(first, min(began.values(), default=today))
-    return {one: {} for one in series} | cloudwatch.days(began.keys(), since, today)
 
 
 def _first_day(today: date) -> date:
