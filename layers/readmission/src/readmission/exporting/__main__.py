@@ -46,9 +46,7 @@ def application(collector: CloudWatchCollector, token: str | None) -> "WSGIAppli
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises ConfigurationError for a setting that is missing or wrong, MetricsUnavailable when costs are not told."""
     parser = argparse.ArgumentParser(prog="python -m readmission.exporting", description="CloudWatch for Prometheus.")
-    parser.add_argument(
-        "--cost", type=float, metavar="SECONDS", help="print what a month of such scrapes costs, and end"
-    )
+    parser.add_argument("--cost", type=float, metavar="SECONDS", help="print a month's price of such scrapes, and end")
     parsed = parser.parse_args(arguments)
     settings = ExporterSettings.from_environment()
     stack = Stack(settings.stack_name, settings.state_machine_arn)

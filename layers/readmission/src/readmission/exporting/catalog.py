@@ -174,7 +174,7 @@ def expected(stack: Stack, versions: Collection[str]) -> Iterator[Item]:
         for service in metric.services:
             allowed = (_allowed(metric, name, service, stack, versions) for name in metric.dimensions)
             yield from (Item(family, (service, *values)) for values in product(*allowed))
-    resources = {
+    resources: dict[str, list[tuple[str, ...]]] = {
         LAMBDA: [(_function(stack, service),) for service in (*STEPS, *APIS)],
         STATES: [(stack.state_machine_arn,)] if stack.state_machine_arn else [],
         API_GATEWAY: [(_api(stack), STAGE)],

@@ -116,8 +116,8 @@ def _query(name: str, series: Series) -> dict[str, Any]:
         "MetricName": series.metric.name,
         "Dimensions": [{"Name": name, "Value": value} for name, value in series.metric.dimensions],
     }
-    period = int(_DAY.total_seconds())
-    return {"Id": name, "MetricStat": {"Metric": metric, "Period": period, "Stat": series.statistic}}
+    seconds = int(_DAY.total_seconds())
+    return {"Id": name, "MetricStat": {"Metric": metric, "Period": seconds, "Stat": series.statistic}}
 
 
 def _refuse_parts(statuses: Mapping[str, str], asked: int) -> None:

@@ -35,7 +35,7 @@ class Readings:
 
 
 class CloudWatchCollector(Collector):
-    """Counters since 1 January (UTC), from CloudWatch's sums of days: every instance says the same, after a restart too.
+    """Counters since 1 January (UTC), from CloudWatch's sums of days: all instances say the same, restarted or not.
 
     A look asks for the whole year of a series that is new to this instance, and else, of the series that have recent
     data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins.

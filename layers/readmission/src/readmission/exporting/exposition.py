@@ -80,7 +80,8 @@ def _summary(family: Family, items: list[Item], figures: Figures) -> Metric:
 
 def _histogram(family: Family, items: list[Item], figures: Figures) -> Metric:
     metric = HistogramMetricFamily(family.name, family.help, labels=family.labels)
-    bounds = [floatToGoString(bound) for bound in family.buckets]
+    # As Prometheus itself writes them: 1.0, and 2.5e-05.
+    bounds: list[str] = [floatToGoString(bound) for bound in family.buckets]  # type: ignore[no-untyped-call]
     for item in items:
         counts = accumulate(figures.total(item.bucket(bound)) for bound in family.buckets)
         total = figures.total(item.statistic("Sum")) / family.divisor
