@@ -70,6 +70,8 @@ def _env(settings: Settings, arguments: argparse.Namespace) -> int:
             "API_URL": deployed.api_url,
             "API_KEY": deployed.api_key,
             "API_CA": str(predict.certificate(settings)),
+            "METRICS_TOKEN": deployed.metrics_token,
+            "STATE_MACHINE_ARN": deployed.pipeline_arn,
         }
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")

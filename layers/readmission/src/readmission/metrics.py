@@ -8,6 +8,7 @@ of a patient.
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Literal, Protocol
 
 from readmission.contract import CLASSES
@@ -16,7 +17,6 @@ from readmission.payloads import FAMILIES
 NAMESPACE: Final = "Readmission"
 SERVICE: Final = "service"
 LE: Final = "le"
-INFINITE: Final = "+Inf"
 
 REQUESTS: Final = "Requests"
 REQUEST_DURATION: Final = "RequestDuration"
@@ -215,14 +215,14 @@ def bucket_of(name: str) -> str:
 
 
 def le_text(bound: float) -> str:
-    """A bucket's upper bound as its dimension has it: a plain decimal, as 0.000025 or 1."""
-    return f"{bound:f}".rstrip("0").rstrip(".")
+    """A bucket's upper bound as its dimension has it: a plain decimal, as 0.000025 or 1; `+Inf` for inf."""
+    return "+Inf" if bound == inf else f"{bound:f}".rstrip("0").rstrip(".")
 
 
 def bucket_for(metric: Metric, value: float) -> str:
     """The one bucket that counts `value`: the smallest whose bound it does not exceed."""
     index = bisect_left(metric.buckets, value)
-    return le_text(metric.buckets[index]) if index < len(metric.buckets) else INFINITE
+    return le_text(metric.buckets[index] if index < len(metric.buckets) else inf)
 
 
 class Meter(Protocol):
