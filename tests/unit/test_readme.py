@@ -66,8 +66,10 @@ def test_the_metrics_table_tells_every_metric_as_it_is_written() -> None:
 def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_again() -> None:
     served = {
         "ExplanationUnavailable",
+        "MetricsUnavailable",
         "ModelUnavailable",
         "ScorerInvalid",
+        "TokenUnavailable",
     }  # errors of the API, which answers them itself
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
