@@ -231,11 +231,14 @@ def handler(event, context):
     print(embed("Last", 1, service="kept"))
     threading.Thread(target=later).start()
 """
-    create_function(server, "kept", source)
-    server.client("lambda").get_waiter("function_active_v2").wait(FunctionName="kept")
-    assert not Function(server, "kept").invoke().error
-    time.sleep(0.5)
-    server.stop()
+    try:
+        create_function(server, "kept", source)
+        server.client("lambda").get_waiter("function_active_v2").wait(FunctionName="kept")
+        assert not Function(server, "kept").invoke().error
+        time.sleep(0.5)
+        server.stop()
+    finally:
+        server.kill()
 
     server = Server.start(tmp_path / "second", CLOUDWATCH_DATABASE=str(database))
     try:

@@ -12,7 +12,8 @@ from localstack.services.lambda_.invocation.lambda_models import (
 )
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
-from process_executor import aws_metrics, bootstrap
+from process_executor import bootstrap
+from process_executor.aws_metrics import functions
 from process_executor.code import Folders
 from process_executor.host import host
 from process_executor.runtimes import CannotRun
@@ -23,7 +24,7 @@ LOOPBACK = "127.0.0.1"
 # AWS allows this for the init of provisioned concurrency; LocalStack's own limit is shorter.
 _PROVISIONED_INIT_SECONDS = 900
 
-_RUNNING = aws_metrics.Running()
+_RUNNING = functions.Running()
 
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
@@ -75,7 +76,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         )
         with _RUNNING.one_more(version.unqualified_arn()) as running:
             outcome = self._sandbox.invoke(invocation)
-        aws_metrics.count_invocation(version, is_error=outcome.is_error, seconds=outcome.duration, running=running)
+        functions.count_invocation(version, is_error=outcome.is_error, seconds=outcome.duration, running=running)
         host().metrics.submit(version.account, version.region, outcome.lines)
         return InvocationResult(request_id, outcome.payload, outcome.is_error, outcome.logs)
 
