@@ -59,9 +59,11 @@ def test_the_metrics_table_lists_every_metric() -> None:
 def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_again() -> None:
     served = {
         "ExplanationUnavailable",
+        "MetricsUnavailable",
         "ModelUnavailable",
         "ScorerInvalid",
-    }  # errors of the API, which answers them itself
+        "TokenUnavailable",
+    }  # errors of the functions behind the gateway, which answer them themselves
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     rows = cells("### What can go wrong")

@@ -22,7 +22,7 @@ def client() -> FakeClient:
 def test_every_figure_is_what_was_sent_and_a_restart_changes_none(client: FakeClient) -> None:
     chance = random.Random(4)
     sent: Counter[tuple[str, str]] = Counter()
-    exporters = [exporter(client)]
+    exporters, last = [exporter(client)], datetime(2026, 12, 31, tzinfo=UTC)
     for _ in range(300):
         client.now = min(
             client.now + timedelta(minutes=chance.choice([1, 20, 900])), datetime(2026, 12, 31, tzinfo=UTC)
@@ -169,8 +169,10 @@ def test_aws_metrics_are_told_of_this_stack_in_seconds(client: FakeClient) -> No
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-predict")
     client.put("AWS/Lambda", "Duration", 250, FunctionName="readmission-predict")
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-predict", Resource="readmission-predict:live")
-    client.put("AWS/Lambda", "Invocations", 1, FunctionName="another-predict")
-    client.put("AWS/States", "ExecutionsStarted", 1, StateMachineArn="arn:aws:states:x:0:stateMachine:another")
+    client.put("AWS/Lambda", "Invocations", 1, FunctionName="other-stack-predict")
+    client.put(
+        "AWS/States", "ExecutionsStarted", 1, StateMachineArn="arn:aws:states:x:0:stateMachine:other-stack-pipeline"
+    )
     client.put("AWS/ApiGateway", "Latency", 12, ApiName="readmission-api", Stage="v1")
     one = exporter(client)
     function = {"function_name": "readmission-predict"}
@@ -178,7 +180,7 @@ def test_aws_metrics_are_told_of_this_stack_in_seconds(client: FakeClient) -> No
     assert one.value("aws_lambda_duration_seconds_sum", **function) == 0.25
     assert one.value("aws_lambda_duration_seconds_count", **function) == 1
     assert one.value("aws_apigateway_latency_seconds_sum", api="readmission-api", stage="v1") == 0.012
-    assert "another" not in one.text()
+    assert "other-stack" not in one.text()
 
 
 def test_aws_counters_read_0_only_where_aws_counts(client: FakeClient) -> None:
