@@ -24,9 +24,7 @@ def test_every_figure_is_what_was_sent_and_a_restart_changes_none(client: FakeCl
     sent: Counter[tuple[str, str]] = Counter()
     exporters, last = [exporter(client)], datetime(2026, 12, 31, tzinfo=UTC)
     for _ in range(300):
-        client.now = min(
-            client.now + timedelta(minutes=chance.choice([1, 20, 900])), datetime(2026, 12, 31, tzinfo=UTC)
-        )
+        client.now = min(client.now + timedelta(minutes=chance.choice([1, 20, 900])), last)
         key = chance.choice(["/predict", "/model", "/health"]), chance.choice(["200", "422", "503"])
         late = client.now - timedelta(minutes=chance.choice([0, 119]))
         client.own(REQUESTS, 1, late, service="predict", route=key[0], status=key[1])
@@ -170,9 +168,7 @@ def test_aws_metrics_are_told_of_this_stack_in_seconds(client: FakeClient) -> No
     client.put("AWS/Lambda", "Duration", 250, FunctionName="readmission-predict")
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-predict", Resource="readmission-predict:live")
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="other-stack-predict")
-    client.put(
-        "AWS/States", "ExecutionsStarted", 1, StateMachineArn="arn:aws:states:x:0:stateMachine:other-stack-pipeline"
-    )
+    client.put("AWS/States", "ExecutionsStarted", 1, StateMachineArn="arn:aws:states:x:0:stateMachine:other-stack")
     client.put("AWS/ApiGateway", "Latency", 12, ApiName="readmission-api", Stage="v1")
     one = exporter(client)
     function = {"function_name": "readmission-predict"}
