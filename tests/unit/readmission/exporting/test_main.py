@@ -9,7 +9,7 @@ from typing import Any
 from wsgiref.simple_server import make_server
 
 import pytest
-from prometheus_client.exposition import ThreadingWSGIServer, _SilentHandler
+from prometheus_client.exposition import ThreadingWSGIServer
 from readmission.errors import ConfigurationError
 from readmission.exporting import __main__ as exporting
 from readmission.exporting.cloudwatch import CloudWatch
@@ -21,7 +21,7 @@ from tests.unit.readmission.exporting.fakes import STACK, FakeClient, exporter
 @contextmanager
 def serving(client: FakeClient, token: str | None) -> Iterator[str]:
     application = exporting.application(exporter(client).collector, token)
-    with make_server("127.0.0.1", 0, application, ThreadingWSGIServer, handler_class=_SilentHandler) as server:
+    with make_server("127.0.0.1", 0, application, ThreadingWSGIServer, handler_class=exporting.QuietHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
