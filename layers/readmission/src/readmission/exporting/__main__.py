@@ -6,6 +6,7 @@ With METRICS_TOKEN set a client has to send it as its bearer token; without, any
 import argparse
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         host, port, application(collector, metrics_token()), ThreadingWSGIServer, handler_class=QuietHandler
     ) as server:
         print(f"http://{host}:{port}/metrics", flush=True)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 if __name__ == "__main__":
