@@ -37,7 +37,8 @@ class CloudWatchCollector(Collector):
     """Counters since 1 January (UTC), from CloudWatch's sums of days: all instances say the same, restarted or not.
 
     A look asks for the whole year of a series that is new to this instance, and else, of the series that have recent
-    data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins, and after an hour without a look.
+    data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins, and after an
+    hour without a look.
 
     For `cache_seconds` after a successful look the answer rests on it; scrapes beside each other share one. When
     CloudWatch cannot be read, `readmission_cloudwatch_up` is 0 and nothing else of it is told. `now` is the time in
