@@ -70,7 +70,7 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_a
         "ModelUnavailable",
         "ScorerInvalid",
         "TokenUnavailable",
-    }  # errors of the API, which answers them itself
+    }  # errors of the functions behind the gateway, which answer them themselves
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     rows = cells("### What can go wrong")

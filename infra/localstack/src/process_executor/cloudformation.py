@@ -21,6 +21,7 @@ from localstack.services.cloudformation.resource_provider import (
 )
 from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
 from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
+from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
 from localstack.utils.id_generator import localstack_id_manager
 from localstack.utils.patch import patch
 from moto.apigateway.models import apigateway_backends
@@ -73,6 +74,17 @@ def update_alarm(
     return self.create(request)
 
 
+def update_secret(
+    self: SecretsManagerSecretProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Puts a secret's new value and description; LocalStack can only create one, and fails."""
+    known = request.previous_state or {}
+    model = {**request.desired_state, **{name: known[name] for name in ("Id", "Name")}}
+    changed = provider_utils.select_attributes(model, ["Description", "KmsKeyId", "SecretString"])
+    request.aws_client_factory.secretsmanager.update_secret(SecretId=model["Id"], **changed)
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
 def change_of_reference(
     resolve: Callable[[ChangeSetModel, ChangeSetEntity], ChangeType], self: ChangeSetModel, arguments: ChangeSetEntity
 ) -> ChangeType:
@@ -110,4 +122,5 @@ def extend() -> None:
     ApiGatewayRestApiProvider.update = update_rest_api
     ApiGatewayStageProvider.update = update_stage
     CloudWatchAlarmProvider.update = update_alarm
+    SecretsManagerSecretProvider.update = update_secret
     localstack_id_manager.add_id_source(rest_api_id)

@@ -6,13 +6,14 @@ With METRICS_TOKEN set a client has to send it as its bearer token; without, any
 import argparse
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
-from wsgiref.simple_server import make_server
+from typing import TYPE_CHECKING, Any, cast
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import boto3
 from prometheus_client import make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer, _SilentHandler
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from readmission import observability
 from readmission.exporting.auth import bears
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 PORT = 9105
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Does not write a line for each scrape."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
 
 
 def application(collector: CloudWatchCollector, token: str | None) -> "WSGIApplication":
@@ -58,10 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     collector = CloudWatchCollector(cloudwatch, stack, settings.cache_seconds, logger)
     host, port = server_address(default_port=PORT)
     with make_server(
-        host, port, application(collector, metrics_token()), ThreadingWSGIServer, handler_class=_SilentHandler
+        host, port, application(collector, metrics_token()), ThreadingWSGIServer, handler_class=QuietHandler
     ) as server:
         print(f"http://{host}:{port}/metrics", flush=True)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 if __name__ == "__main__":

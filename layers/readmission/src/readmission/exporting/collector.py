@@ -26,19 +26,19 @@ _LONGEST_PAUSE: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What is known of CloudWatch: the items, and each series' days. `asked` counts the metrics of the last look."""
+    """What is known of CloudWatch: the items, and the days of each series that was asked for, with data or without."""
 
     at: datetime
     items: frozenset[Item] = frozenset()
     days: Mapping[Series, Days] = field(default_factory=dict)
-    asked: int = 0
 
 
 class CloudWatchCollector(Collector):
     """Counters since 1 January (UTC), from CloudWatch's sums of days: all instances say the same, restarted or not.
 
     A look asks for the whole year of a series that is new to this instance, and else, of the series that have recent
-    data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins.
+    data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins, and after an
+    hour without a look.
 
     For `cache_seconds` after a successful look the answer rests on it; scrapes beside each other share one. When
     CloudWatch cannot be read, `readmission_cloudwatch_up` is 0 and nothing else of it is told. `now` is the time in
@@ -114,7 +114,7 @@ def read(cloudwatch: CloudWatch, stack: Stack, before: Readings | None, now: dat
     days = {**known.days, **cloudwatch.days(new, _first_day(today), today)}
     for series, recent in cloudwatch.days(changing, yesterday, today).items():
         days[series] = {day: value for day, value in days[series].items() if day < yesterday} | dict(recent)
-    return Readings(now, items, days, len({series.metric for series in new | changing}))
+    return Readings(now, items, days)
 
 
 def _first_day(today: date) -> date:
