@@ -31,11 +31,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def trainings() -> Trainings:
-    return {}
-
-
 @pytest.fixture
 def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest) -> Iterator[Models]:
     # A name of its own for each case: long ones begin alike.
