@@ -16,8 +16,9 @@ from types import FrameType
 from typing import BinaryIO
 
 ROOT = Path(__file__).parents[1]
-# These need no server, or start their own; whatever else there is shares one platform.
+# These need no server, or start their own; the rest shares one platform.
 ASIDE = ("tests/unit", "tests/integration/local", "tests/integration/localstack")
+REST = ("tests/integration", "tests/e2e")
 INTERRUPTED = 130
 
 
@@ -89,7 +90,7 @@ def main() -> int:
     # Unbuffered, so that progress is seen; with a cache of its own, as both write theirs.
     pytest = [sys.executable, "-u", "-m", "pytest", f"--color={'yes' if sys.stdout.isatty() else 'no'}"]
     aside = [*pytest, "-o", "cache_dir=.pytest_cache/aside", *ASIDE]
-    rest = [*pytest, *(f"--ignore={folder}" for folder in ASIDE)]
+    rest = [*pytest, *(f"--ignore={folder}" for folder in ASIDE), *REST]
     return run([aside, rest])
 
 

@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.__main__ import ASIDE, INTERRUPTED, ROOT, run
+from tests.__main__ import ASIDE, INTERRUPTED, REST, ROOT, run
 
 
 def command(*prints: str, code: int = 0) -> Sequence[str]:
@@ -69,5 +70,8 @@ def test_an_interrupt_ends_both_in_their_own_time(tmp_path: Path, number: int) -
     assert all((folder / "ended").exists() for folder in folders)
 
 
-def test_the_folders_that_run_aside_are_there() -> None:
-    assert all((ROOT / folder).is_dir() for folder in ASIDE)
+def test_no_folder_of_tests_is_left_out() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    known = settings["tool"]["pytest"]["ini_options"]["testpaths"]
+    assert set(known) <= {*ASIDE, *REST}
+    assert all((ROOT / folder).is_dir() for folder in (*ASIDE, *REST))
