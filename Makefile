@@ -87,7 +87,7 @@ compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
-	@$(BIN)/pytest
+	@$(BIN)/python -m tests
 
 unit: setup ## the tests that need no server
 	@$(BIN)/pytest tests/unit

@@ -86,6 +86,12 @@ def stores(system: Platform) -> Iterator[Stores]:
     s3.close()
 
 
+@pytest.fixture(scope="session")
+def trainings() -> dict[Any, Any]:
+    """`Trainings` of the module `models`: those that tests on the same rows share."""
+    return {}
+
+
 @pytest.fixture
 def rows() -> list[list[str]]:
     """Forty valid encounters."""
