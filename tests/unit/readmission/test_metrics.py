@@ -41,7 +41,9 @@ def test_an_observation_is_counted_in_the_smallest_bucket_that_holds_it(value: f
     assert metrics.bucket_for(metrics.BY_NAME[metrics.REQUEST_DURATION], value) == le
 
 
-@pytest.mark.parametrize(("bound", "text"), [(0.000025, "0.000025"), (0.0025, "0.0025"), (1, "1"), (10, "10"), (inf, "+Inf")])
+@pytest.mark.parametrize(
+    ("bound", "text"), [(0.000025, "0.000025"), (0.0025, "0.0025"), (1, "1"), (10, "10"), (inf, "+Inf")]
+)
 def test_a_bound_is_written_as_a_plain_decimal(bound: float, text: str) -> None:
     assert metrics.le_text(bound) == text
 
