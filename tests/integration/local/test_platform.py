@@ -91,7 +91,7 @@ def test_up_starts_prometheus_where_it_is_installed(platform: Any, prometheus_pr
     assert platform.settings.prometheus_url in platform.run("up")
     with urllib.request.urlopen(f"{platform.settings.prometheus_url}/api/v1/rules", timeout=10) as answer:
         groups = json.load(answer)["data"]["groups"]
-    assert {group["name"] for group in groups} >= {"readmission-traffic", "readmission-pipeline"}
+    assert {group["name"] for group in groups} >= {"readmission-recorded-traffic", "readmission-pipeline"}
 
 
 def test_prometheus_scrapes_nothing_while_nothing_is_deployed(platform: Any, prometheus_program: str) -> None:
