@@ -26,9 +26,9 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries(window: str) -> dict[str, str]:
-    """Every query by its panel's title and letter, with what Grafana puts for the variables; `window` is the time that
-    is shown and that of rates."""
-    values = PRICES | {"__rate_interval": window, "__range": window, "route": ".*"}
+    """Every query by its panel's title and letter, with what Grafana puts for the variables; `window` is that of
+    rates, and hours are shown."""
+    values = PRICES | {"__rate_interval": window, "__range": "3h", "route": ".*"}
     pattern = re.compile(r"\$(\w+)")
     return {
         f"{panel['title']} {target['refId']}": pattern.sub(lambda match: values[match[1]], target["expr"])

@@ -55,9 +55,9 @@ PRICES = {
     "api_request": "0.0000035",
 }
 PRICES_TOLD = (
-    "The function's memory (0.5 GB) by Lambda's duration at $0.0000166667 a GB second, and for a million requests $0.20 "
-    "of Lambda and $3.50 of the REST API: constants of this dashboard. Where Lambda reports no duration, the time in the "
-    "handler stands for it. Transfer, logs and CloudWatch are not in it."
+    "The function's memory (0.5 GB) by Lambda's duration at $0.0000166667 a GB second, and for a million requests "
+    "$0.20 of Lambda and $3.50 of the REST API: constants of this dashboard. Where Lambda reports no duration, the "
+    "time in the handler stands for it. Transfer, logs and CloudWatch are not in it."
 )
 
 type Query = tuple[str, str]
