@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve history rollback evaluate openapi bench compare test unit lint format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,8 +49,9 @@ down: setup ## stop everything; the data stays
 status: setup ## what runs, and where
 	@$(LOCAL) status
 
-logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror]
-	@$(LOCAL) logs $(NAME)
+logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror, or FUNCTION=predict|all CORRELATION= SINCE=minutes ALL=1 RAW=1 ONCE=1]
+	@$(LOCAL) logs $(NAME) $(if $(FUNCTION),--function '$(FUNCTION)') $(if $(CORRELATION),--correlation '$(CORRELATION)') \
+	    $(if $(SINCE),--since '$(SINCE)') $(if $(ALL),--all) $(if $(RAW),--raw) $(if $(ONCE),--once)
 
 env: setup ## shell exports for clients: eval "$(make -s env)"
 	@$(LOCAL) env
@@ -69,6 +70,10 @@ predict: setup ## one prediction through the gateway  [PATIENT=file.json]
 serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is checked  [HOST= PORT= MODEL_NAME=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.serving
+
+exporter: setup ## the exporter as a process, on http://127.0.0.1:9105/metrics; COST=60 prints a month's price  [HOST= PORT= COST=]
+	@exports=$$($(LOCAL) env) && eval "$$exports" && export STACK_NAME=$${STACK_NAME:-readmission} && \
+	    exec $(BIN)/python -m readmission.exporting $(if $(COST),--cost $(COST))
 
 history: setup ## what was promoted, refused and rolled back, and why
 	@$(LOCAL) history

@@ -79,7 +79,10 @@ def _deploy(settings: Settings, built_from: str) -> str:
         "DatabaseTls=disable",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={_architecture()}",
-        f"ApiKeyValue={_api_key(settings)}",
+        f"ApiKeyValue={_kept(settings, 'api-key')}",
+        f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
+        # Asking costs nothing here, and whoever looks wants to see what has just happened.
+        "MetricsCacheSeconds=5",
     )
     return "deployed"
 
@@ -113,9 +116,9 @@ def _architecture() -> str:
     return "arm64" if os.uname().machine in ("aarch64", "arm64") else "x86_64"
 
 
-def _api_key(settings: Settings) -> str:
-    """The key of this platform's API: made once, so that clients keep theirs over restarts."""
-    file = settings.secrets / "api-key"
+def _kept(settings: Settings, name: str) -> str:
+    """A secret of this platform's API: made once, so that clients keep theirs over restarts."""
+    file = settings.secrets / name
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(30))

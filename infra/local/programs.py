@@ -73,6 +73,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "DISABLE_EVENTS": "1",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
+        "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
     }
 
 

@@ -107,6 +107,10 @@ class Settings:
         return self.directory / "prometheus"
 
     @property
+    def cloudwatch(self) -> Path:
+        return self.directory / "cloudwatch"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
@@ -125,6 +129,7 @@ class Settings:
             self.home,
             self.localstack_files,
             self.prometheus_files,
+            self.cloudwatch,
             self.mirror,
         )
         for directory in private:

@@ -43,7 +43,7 @@ class Stores:
 
     def plan(self, number: int = 0, **request: Any) -> Plan:
         event = PlanEvent(
-            run_id=f"run-{number or next(_deliveries)}",
+            execution=f"run-{number or next(_deliveries)}",
             started_at=f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
             input=request,
         )

@@ -34,7 +34,7 @@ class Models:
             self.stores.tidy(planned)
 
     def train(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
-        return train({"run_id": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
+        return train({"execution": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
 
     def promote(
         self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None

@@ -19,6 +19,7 @@ from localstack.services.cloudformation.resource_provider import (
     ProgressEvent,
     ResourceRequest,
 )
+from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
 from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
 from localstack.utils.id_generator import localstack_id_manager
 from localstack.utils.patch import patch
@@ -64,6 +65,14 @@ def update_stage(
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
+def update_alarm(
+    self: CloudWatchAlarmProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Puts the alarm's new definition over the old one, as PutMetricAlarm does; LocalStack can only create one."""
+    request.desired_state["AlarmName"] = (request.previous_state or {})["AlarmName"]
+    return self.create(request)
+
+
 def change_of_reference(
     resolve: Callable[[ChangeSetModel, ChangeSetEntity], ChangeType], self: ChangeSetModel, arguments: ChangeSetEntity
 ) -> ChangeType:
@@ -100,4 +109,5 @@ def extend() -> None:
     LambdaAliasProvider.update = update_alias
     ApiGatewayRestApiProvider.update = update_rest_api
     ApiGatewayStageProvider.update = update_stage
+    CloudWatchAlarmProvider.update = update_alarm
     localstack_id_manager.add_id_source(rest_api_id)
