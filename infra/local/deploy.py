@@ -28,7 +28,7 @@ def deploy(settings: Settings) -> stack.Stack:
         outcome.text = _deploy(settings, built_from)
     remember(settings)
     deployed = stack.get(settings)
-    prometheus.point(settings, deployed)
+    prometheus.point(settings, deployed.api_url)
     return deployed
 
 

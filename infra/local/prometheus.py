@@ -15,7 +15,6 @@ import yaml
 from infra.local.errors import LocalError
 from infra.local.predict import certificate
 from infra.local.settings import ROOT, Settings
-from infra.local.stack import Stack
 
 SOURCE = ROOT / "infra" / "prometheus"
 TOKEN = "metrics-token"
@@ -56,11 +55,11 @@ def configure(settings: Settings) -> None:
     _link(folder / TOKEN, settings.secrets / TOKEN)
 
 
-def point(settings: Settings, deployed: Stack | None) -> None:
+def point(settings: Settings, api_url: str | None) -> None:
     """Has it scrape this API; nothing when there is none."""
     targets = []
-    if deployed:
-        url = urlsplit(deployed.api_url)
+    if api_url:
+        url = urlsplit(api_url)
         targets = [{"targets": [url.netloc], "labels": {"__metrics_path__": f"{url.path}/metrics"}}]
     _write(settings.prometheus_files / "targets.yml", json.dumps(targets, indent=1))
 

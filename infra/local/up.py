@@ -156,7 +156,8 @@ def _start_prometheus(settings: Settings) -> None:
         return
     with step("prometheus", "starting") as outcome:
         prometheus.configure(settings)
-        prometheus.point(settings, stack.find(settings))
+        deployed = stack.find(settings)
+        prometheus.point(settings, deployed.api_url if deployed else None)
         _start(settings, "prometheus")()
         outcome.text = f"ready on {settings.prometheus_url}"
 

@@ -1,6 +1,5 @@
 """A real Prometheus with this project's rules scrapes an exporter, and the dashboard finds something in each panel."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -14,12 +13,9 @@ import yaml
 
 from infra.local import prometheus, ready, settings
 from infra.local.settings import Settings
-from infra.local.stack import Stack
 from tests.integration.prometheus.exporter import TOKEN, serving
 from tests.panels import ask, empty, eventually
 from tests.platforms import free_ports
-
-STACK = Stack("", "", "", "", "", {})
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +59,7 @@ def _targets(loaded: Settings) -> list[dict[str, Any]]:
 def test_it_follows_the_api_without_a_restart_and_every_panel_and_rule_shows_something(observed: Settings) -> None:
     assert _targets(observed) == []
     with serving() as port:
-        prometheus.point(observed, dataclasses.replace(STACK, api_url=f"http://127.0.0.1:{port}/v1"))
+        prometheus.point(observed, f"http://127.0.0.1:{port}/v1")
         eventually(lambda: [one["lastError"] for one in _targets(observed)] != [""], 30)
         eventually(lambda: empty(observed.prometheus_url, "30s"), 60)
         assert ask(observed.prometheus_url, 'up{job="readmission"}') == [1]

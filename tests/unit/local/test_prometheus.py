@@ -7,9 +7,8 @@ import yaml
 from infra.local import prometheus, settings
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
-from infra.local.stack import Stack
 
-STACK = Stack("abc", "key", "https://localhost:4566/_aws/execute-api/abc/v1", "arn", "bucket", {})
+API_URL = "https://localhost:4566/_aws/execute-api/abc/v1"
 
 
 def load(folder: Path, **variables: str) -> Settings:
@@ -42,7 +41,7 @@ def test_it_reads_the_token_where_the_platform_keeps_it(tmp_path: Path) -> None:
 def test_it_scrapes_the_api_that_is_deployed_and_nothing_when_none_is(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     file = loaded.prometheus_files / "targets.yml"
-    prometheus.point(loaded, STACK)
+    prometheus.point(loaded, API_URL)
     assert json.loads(file.read_text()) == [
         {"targets": ["localhost:4566"], "labels": {"__metrics_path__": "/_aws/execute-api/abc/v1/metrics"}}
     ]
