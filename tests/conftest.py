@@ -20,7 +20,7 @@ def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platfo
     """Running: Postgres, MLflow and LocalStack on free ports, and Prometheus where it is installed, in a temporary
     folder."""
     folder = tmp_path_factory.mktemp("platform") / ".local"
-    platform = new_platform(folder, PROMETHEUS=prometheus() or "off", PROMETHEUS_INTERVAL="5")
+    platform = new_platform(folder, PROMETHEUS=prometheus() or "off", PROMETHEUS_INTERVAL="10")
     try:
         platform.run("up")
         yield platform

@@ -48,8 +48,8 @@ def configure(settings: Settings) -> None:
     """Writes its folder, but for the target."""
     folder = settings.prometheus_files
     configuration = yaml.safe_load((SOURCE / "prometheus.yml").read_text())
-    for interval in ("scrape_interval", "evaluation_interval"):
-        configuration["global"][interval] = f"{settings.prometheus_interval}s"
+    for setting in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
+        configuration["global"][setting] = f"{settings.prometheus_interval}s"
     _write(folder / "prometheus.yml", yaml.safe_dump(configuration))
     _link(folder / "rules", SOURCE / "rules")
     _link(folder / TOKEN, settings.secrets / TOKEN)

@@ -21,9 +21,9 @@ def test_its_configuration_is_the_one_for_aws_but_for_the_interval(tmp_path: Pat
     loaded = load(tmp_path, PROMETHEUS_INTERVAL="7")
     prometheus.configure(loaded)
     written = yaml.safe_load((loaded.prometheus_files / "prometheus.yml").read_text())
-    assert written.pop("global") == {"scrape_interval": "7s", "evaluation_interval": "7s"}
+    assert written.pop("global") == {"scrape_interval": "7s", "scrape_timeout": "7s", "evaluation_interval": "7s"}
     original = yaml.safe_load((prometheus.SOURCE / "prometheus.yml").read_text())
-    assert set(original.pop("global")) == {"scrape_interval", "evaluation_interval"}
+    assert set(original.pop("global")) == {"scrape_interval", "scrape_timeout", "evaluation_interval"}
     assert written == original
 
 
