@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,12 @@ demo: setup ## everything: start, deploy, run the pipeline, predict  [DATASET=fi
 
 up: setup ## start Postgres, MLflow and LocalStack, and put back what was deployed
 	@$(LOCAL) up
+
+observe: setup ## start Prometheus with the rest; root installs Debian's package where it is missing  [PROMETHEUS=path|off]
+	@$(LOCAL) observe
+
+grafana: setup ## the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]
+	@infra/grafana/serve '$(GRAFANA)' '$(HOMEPATH)'
 
 down: setup ## stop everything; the data stays
 	@$(LOCAL) down
@@ -87,6 +93,7 @@ compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
+	@test -n "$$PROMETHEUS" || $(LOCAL) install prometheus || test -z "$$CI"
 	@$(BIN)/python -m tests
 
 unit: setup ## the tests that need no server

@@ -14,6 +14,7 @@ from typing import Any
 from infra.local import (
     aws,
     dataset,
+    debian,
     deploy,
     down,
     evaluate,
@@ -130,6 +131,22 @@ def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _observe(settings: Settings, arguments: argparse.Namespace) -> int:
+    if settings.prometheus == "off":
+        raise LocalError("PROMETHEUS is off. Stop the platform (make down), then set it to a path, or not at all.")
+    if not settings.prometheus:
+        debian.ensure("prometheus")
+    up.start(settings)
+    print(f"\nMetrics and alerts: {settings.prometheus_url}/alerts\nThe dashboard: infra/grafana/README.md")
+    return 0
+
+
+def _install(settings: Settings, arguments: argparse.Namespace) -> int:
+    for package in arguments.packages:
+        debian.ensure(package)
+    return 0
+
+
 def _clean(settings: Settings, arguments: argparse.Namespace) -> int:
     down.clean(settings)
     return 0
@@ -143,6 +160,10 @@ def _log_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="metrics and Lambda's own lines too")
     parser.add_argument("--raw", action="store_true", help="the lines as they were written, for instance for jq")
     parser.add_argument("--once", action="store_true", help="what there is now, and no more")
+
+
+def _packages(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("packages", nargs="+", help="Debian's, each named as its program: prometheus, chromium")
 
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +224,10 @@ COMMANDS = (
         "evaluate", "the recipe over five patient-grouped splits, beside that of 14 features", _evaluate, _evaluation
     ),
     Command("demo", "all of it: start, deploy, run the pipeline, predict", _demo, _dataset),
+    Command("observe", "start Prometheus too, installed where that is possible", _observe),
+    Command(
+        "install", "Debian's packages that tests need, where they are missing and we are root", _install, _packages
+    ),
     Command("clean", "stop everything and remove all data", _clean),
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from infra.local import aws, stack
+from infra.local import aws, prometheus, stack
 from infra.local.errors import LocalError
 from infra.local.settings import ROOT, Settings
 from infra.local.terminal import step
@@ -27,7 +27,9 @@ def deploy(settings: Settings) -> stack.Stack:
     with step("deploy", "to LocalStack, by `sam deploy`") as outcome:
         outcome.text = _deploy(settings, built_from)
     remember(settings)
-    return stack.get(settings)
+    deployed = stack.get(settings)
+    prometheus.point(settings, deployed.api_url)
+    return deployed
 
 
 def remember(settings: Settings) -> None:

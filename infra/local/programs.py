@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from urllib.parse import quote
 
-from infra.local import postgres
+from infra.local import postgres, prometheus
 from infra.local.errors import LocalError
 from infra.local.processes import MARK
 from infra.local.settings import ROOT, Settings, load
@@ -104,6 +104,7 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
     "localstack": _localstack,
     "s3-mirror": _s3_mirror,
     "mlflow": _mlflow,
+    "prometheus": prometheus.command,
 }
 
 
