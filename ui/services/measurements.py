@@ -140,7 +140,7 @@ class CloudWatch:
             and (by is None or by in dimensions)
         ]
         sums: defaultdict[tuple[datetime, str], float] = defaultdict(float)
-        for some in batched(found, _QUERIES_OF_A_REQUEST):
+        for some in batched(found, _QUERIES_OF_A_REQUEST, strict=False):
             self._add(sums, name, by, some, window)
         return [Point(time, label, value) for (time, label), value in sorted(sums.items())]
 

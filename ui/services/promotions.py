@@ -38,6 +38,11 @@ def trainings(decisions: Sequence[Decision]) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda one: -int(one[0])))
 
 
+def serving(decisions: Sequence[Decision]) -> str | None:
+    """The version that the newest promotion or rollback put into Production."""
+    return next((one["version"] for one in decisions if one["decision"] != "refused"), None)
+
+
 def differences(decisions: Sequence[Decision], version: str, other: str) -> dict[str, Difference]:
     """What a promotion measured between the two, as `version` less `other`; empty when they never met."""
     for decision in decisions:

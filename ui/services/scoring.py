@@ -137,7 +137,7 @@ def pieces(upload: Upload) -> Iterator[str]:
     start = text.tell()
     rows = count()
     for row in upload.rows:
-        if next(rows) % ROWS == 0 and text.tell() > start or text.tell() > _BYTES:
+        if (next(rows) % ROWS == 0 and text.tell() > start) or text.tell() > _BYTES:
             yield text.getvalue()
             text.seek(start)
             text.truncate()

@@ -1,0 +1,43 @@
+"""The pages, their navigation and their language: `make ui`, or `python -m streamlit run ui/app.py`."""
+
+import streamlit as st
+
+from ui.texts import LANGUAGES, Texts
+from ui.views import model, monitoring, page, patient, patients, pipeline
+from ui.views.style import STYLE
+
+_PAGES = {
+    "patient": (patient.show, ":material/person:"),
+    "patients": (patients.show, ":material/groups:"),
+    "model": (model.show, ":material/verified:"),
+    "pipeline": (pipeline.show, ":material/account_tree:"),
+    "monitoring": (monitoring.show, ":material/monitoring:"),
+}
+
+
+def main() -> None:
+    # Before anything is shown, so that the title and the navigation are in the language too.
+    t = Texts(st.session_state.get("lang") or st.query_params.get("lang", "en"))
+    st.set_page_config(page_title=t("app.title"), page_icon=":material/local_hospital:", layout="wide")
+    st.html(STYLE)
+    pages = [
+        st.Page(show, title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")
+        for name, (show, icon) in _PAGES.items()
+    ]
+    chosen = st.navigation(pages)
+    with st.sidebar:
+        st.segmented_control(
+            t("app.language"),
+            list(LANGUAGES),
+            default="en",
+            required=True,
+            format_func=lambda language: LANGUAGES[language],
+            key="lang",
+            bind="query-params",
+        )
+        st.caption(t("app.about"))
+    with page.explained(page.texts()):
+        chosen.run()
+
+
+main()
