@@ -1,11 +1,14 @@
 """The pages, their navigation and their language: `make ui`, or `python -m streamlit run ui/app.py`."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from ui.texts import LANGUAGES, Texts
 from ui.views import model, monitoring, page, patient, patients, pipeline
 from ui.views.style import STYLE
 
+_ICON = str(Path(__file__).parent / "icon.svg")
 _PAGES = {
     "patient": (patient.show, ":material/person:"),
     "patients": (patients.show, ":material/groups:"),
@@ -18,7 +21,8 @@ _PAGES = {
 def main() -> None:
     # Before anything is shown, so that the title and the navigation are in the language too.
     t = Texts(st.session_state.get("lang") or st.query_params.get("lang", "en"))
-    st.set_page_config(page_title=t("app.title"), page_icon=":material/local_hospital:", layout="wide")
+    st.set_page_config(page_title=t("app.title"), page_icon=_ICON, layout="wide")
+    st.logo(_ICON, size="large")
     st.html(STYLE)
     pages = [
         st.Page(show, title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")

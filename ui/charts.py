@@ -1,6 +1,8 @@
 """The charts: Okabe and Ito's colours, which colour-blind people tell apart, and never without a text beside them."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import altair as alt
@@ -19,6 +21,9 @@ _LABEL: Final = {"fontSize": 13, "color": "#1D2A35"}
 _BAR: Final = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}
 
 
+_ZERO: Final = alt.Axis(values=[0], labels=False, ticks=False, domain=False, grid=True, gridColor=GREY)
+
+
 def _names(width: int) -> alt.Axis:
     """Names beside their bars; a `|` begins another line."""
     return alt.Axis(
@@ -35,9 +40,10 @@ def _names(width: int) -> alt.Axis:
 
 def bars(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     """Shares as bars: each row has a `name`, a `share` from 0 to 1, its `text` and a `color`."""
+    reach = 1.3 * max(row["share"] for row in rows)
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=_names(150)),
-        x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, 1.15])),
+        x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, reach])),
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     bar = base.mark_bar(**_BAR).encode(color=alt.Color("color:N", scale=None))
@@ -47,17 +53,16 @@ def bars(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
 
 def contributions(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     """What raises to the right, what lowers to the left: rows of `name` (two lines), `value`, `text` and `color`."""
-    reach = 1.45 * max((abs(row["value"]) for row in rows), default=1.0) or 1.0
+    reach = 1.5 * max((abs(row["value"]) for row in rows), default=1.0) or 1.0
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=_names(180)),
-        x=alt.X("value:Q", title=None, axis=None, scale=alt.Scale(domain=[-reach, reach])),
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
+        x=alt.X("value:Q", title=None, axis=_ZERO, scale=alt.Scale(domain=[-reach, reach])),
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     bar = base.mark_bar(**_BAR).encode(color=alt.Color("color:N", scale=None))
-    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GREY).encode(x="zero:Q")
     right = base.transform_filter("datum.value >= 0").mark_text(align="left", dx=5, **_LABEL).encode(text="text:N")
     left = base.transform_filter("datum.value < 0").mark_text(align="right", dx=-5, **_LABEL).encode(text="text:N")
-    return (bar + zero + right + left).properties(height=44 * len(rows))
+    return (bar + right + left).properties(height=44 * len(rows))
 
 
 def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
@@ -76,37 +81,59 @@ def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
 
 
 def over_time(
-    rows: Sequence[Mapping[str, Any]], y: str, *, start: Any, end: Any, seconds: int, stacked: bool
-) -> alt.Chart:
-    """Series over time, told apart by colour, by shape and by the legend's order: rows of `time`, `label`, `value`.
+    rows: Sequence[Mapping[str, Any]], y: str, *, start: datetime, end: datetime, step: timedelta, stacked: bool
+) -> alt.Chart | alt.LayerChart:
+    """Series over time, told apart by colour and by shape or place: rows of `time`, `label`, `value` and `text`.
 
-    Times are in milliseconds; `seconds` is how long the step is that a row counts.
+    `time` is in milliseconds; what is stacked is a count of the `step` that begins there. A row may have its `color`.
     """
     labels = list(dict.fromkeys(row["label"] for row in rows))
     color = alt.Color(
         "label:N",
         title=None,
         sort=labels,
-        scale=alt.Scale(domain=labels, range=list(_SERIES[: len(labels)])),
+        scale=alt.Scale(domain=labels, range=_colors(rows)),
         legend=alt.Legend(orient="top", labelFontSize=13, symbolType="square" if stacked else "circle"),
     )
-    span = alt.Scale(domain=[start.timestamp() * 1000, end.timestamp() * 1000], type="utc")
-    axis = alt.Axis(format="%H:%M", tickCount=6, grid=False, labelFlush=True)
-    values = [dict(row) | {"end": row["time"] + 1000 * seconds} for row in rows]
+    span = alt.Scale(domain=[_utc(start), _utc(end)], type="utc")
+    # Half a day and more is told by the day, too.
+    form = "%H:%M" if end - start <= timedelta(hours=12) else "%d/%m %H:%M"
+    axis = alt.Axis(format=form, tickCount=5, grid=False, labelFlush=True)
+    numbers = alt.Axis(tickCount=4, format="~s" if stacked else "~r")
+    values = _stacked(rows, 1000 * step.total_seconds()) if stacked else list(rows)
     base = alt.Chart(alt.InlineData(values=values)).encode(
-        x=alt.X("time:T", title="UTC", scale=span, axis=axis),
+        x=alt.X("time:T", title=None, scale=span, axis=axis),
         color=color,
-        tooltip=[
-            alt.Tooltip("label:N", title=" "),
-            alt.Tooltip("text:N", title=" "),
-        ],
+        tooltip=[alt.Tooltip("label:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     if stacked:
-        shown = base.mark_bar().encode(
-            x2="end:T", y=alt.Y("value:Q", title=y, stack="zero", axis=alt.Axis(tickCount=4, format="~s"))
+        shown = base.mark_rect(stroke="white", strokeWidth=0.5).encode(
+            x2="end:T", y=alt.Y("low:Q", title=y, axis=numbers), y2="high:Q"
         )
     else:
-        shown = base.mark_line(point={"size": 40}, strokeWidth=2).encode(
-            y=alt.Y("value:Q", title=y, axis=alt.Axis(tickCount=4)), shape=alt.Shape("label:N", legend=None)
+        line = base.encode(y=alt.Y("value:Q", title=y, axis=numbers))
+        shown = line.mark_line(strokeWidth=2) + line.mark_point(size=30, filled=True).encode(
+            shape=alt.Shape("label:N", sort=labels, legend=None)
         )
-    return shown.properties(height=220)
+    return shown.properties(height=250)
+
+
+def _colors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Of each label, in the order in which they come: its own, or the next."""
+    own = {row["label"]: row.get("color") for row in rows}
+    return [color or _SERIES[place % len(_SERIES)] for place, color in enumerate(own.values())]
+
+
+def _utc(time: datetime) -> alt.DateTime:
+    return alt.DateTime(year=time.year, month=time.month, date=time.day, hours=time.hour, minutes=time.minute, utc=True)
+
+
+def _stacked(rows: Sequence[Mapping[str, Any]], width: float) -> list[dict[str, Any]]:
+    """Each row on those before it of the same time."""
+    heights: defaultdict[float, float] = defaultdict(float)
+    found = []
+    for row in rows:
+        low = heights[row["time"]]
+        heights[row["time"]] = low + row["value"]
+        found.append({**row, "end": row["time"] + width, "low": low, "high": low + row["value"]})
+    return found

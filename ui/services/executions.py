@@ -16,6 +16,7 @@ STATES: Final = (
     "Model card",
 )
 RUNNING: Final = "RUNNING"
+_FIRST_EVENTS: Final = 30  # Plan answers within them, however often it was tried again
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 
 
@@ -81,7 +82,6 @@ def describe(client: Any, arn: str) -> Execution:
         started=found["startDate"],
         ended=found.get("stopDate"),
         request=json.loads(found.get("input") or "{}"),
-        rows=output.get("rows"),
         decision=(output.get("promotion") or {}).get("decision"),
         step=step,
         error=error,
@@ -93,6 +93,12 @@ def states(client: Any, arn: str) -> list[State]:
     """The working states so far, in the order in which they were entered."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     return states_of([event for page in pages for event in page["events"]])
+
+
+def rows(client: Any, arn: str) -> int | None:
+    """How many rows the execution was of; None where it failed before they were counted."""
+    events = client.get_execution_history(executionArn=arn, maxResults=_FIRST_EVENTS)["events"]
+    return next((state.facts["rows"] for state in states_of(events) if "rows" in state.facts), None)
 
 
 def states_of(events: list[dict[str, Any]]) -> list[State]:

@@ -54,7 +54,8 @@ class Texts:
     def seconds(self, seconds: float) -> str:
         if seconds < 60:
             return f"{self.number(seconds, 1)} s"
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
     def choice(self, field: str, value: Any) -> str:
         """How a field's value is called."""

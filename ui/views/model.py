@@ -42,8 +42,8 @@ def _served(t: Texts, model: ModelDescription) -> None:
         st.markdown(t("model.since", since=since, kind=t(f"kind.{model['data_kind']}"), reason=model["reason"] or DASH))
     for column, name in zip(st.columns(len(_HEADLINES)), _HEADLINES, strict=True):
         if figure := model["test_metrics"].get(name):
-            with column:
-                st.metric(t(f"metric.{name}"), t.number(figure["value"], 3), border=True, help=t(f"metric_help.{name}"))
+            with column.container(border=True):
+                st.metric(t(f"metric.{name}"), t.number(figure["value"], 3), help=t(f"metric_help.{name}"))
                 st.caption(_interval(t, figure))
     with st.expander(t("model.card")):
         try:

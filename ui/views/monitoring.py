@@ -66,12 +66,16 @@ def _figures(t: Texts, found: Measurements) -> None:
     median = [point.value for point in found.latency if point.label == "p50"]
     columns = st.columns(5)
     columns[0].metric(t("monitoring.requests"), t.number(requests), border=True)
-    columns[1].metric(t("monitoring.errors"), t.percent(failed / requests if requests else 0, 2), border=True)
-    columns[2].metric(t("monitoring.refused"), t.percent(refused / requests if requests else 0), border=True)
+    columns[1].metric(t("monitoring.errors"), _share(t, failed, requests), border=True)
+    columns[2].metric(t("monitoring.refused"), _share(t, refused, requests), border=True)
     latest = f"{t.number(1000 * median[-1], 1)} ms" if median else DASH
     columns[3].metric(t("monitoring.median"), latest, border=True, help=t("monitoring.help.median"))
-    share = t.percent(quarantined / (rows + quarantined), 2) if rows + quarantined else DASH
+    share = _share(t, quarantined, rows + quarantined)
     columns[4].metric(t("monitoring.quarantine"), share, border=True, help=t("monitoring.help.quarantine"))
+
+
+def _share(t: Texts, some: float, of: float) -> str:
+    return t.percent(some / of, 2) if of else DASH
 
 
 def _charts(t: Texts, found: Measurements, window: Window) -> None:
@@ -94,21 +98,20 @@ def _chart(
     if not points:
         st.caption(t("monitoring.no_points"))
         return
-    labels = sorted({point.label for point in points})
+    labels = sorted({point.label for point in points}, reverse=name == "by_class")
     digits = 0 if stacked else 1
     rows: list[dict[str, Any]] = [
         {
             "time": point.time.timestamp() * 1000,
             "label": label(point.label),
             "value": point.value,
+            "color": charts.CLASSES.get(point.label),
             "text": f"{point.time:%H:%M}: {t.number(point.value, digits)}",
         }
         for point in sorted(points, key=lambda point: (labels.index(point.label), point.time))
     ]
     unit = t(f"monitoring.unit_{name}")
-    chart = charts.over_time(
-        rows, unit, start=window.start, end=window.end, seconds=int(window.step.total_seconds()), stacked=stacked
-    )
+    chart = charts.over_time(rows, unit, start=window.start, end=window.end, step=window.step, stacked=stacked)
     st.altair_chart(chart, alt=f"{t(f'monitoring.{name}')}. {_spoken(t, points, label, stacked)}", width="stretch")
     table = [
         {t("column.when"): t.moment(point.time), t("column.series"): label(point.label), unit: round(point.value, 1)}

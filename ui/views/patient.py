@@ -300,11 +300,12 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
         {
             "name": f"{_short(row['name'])}|{_short(row['given'])}",
             "value": row["value"],
-            "text": f"{row['direction']} {row['effect']}",
+            "text": row["effect"],
             "color": charts.VERMILION if row["value"] > 0 else charts.BLUE,
         }
         for row in rows[:_SHOWN]
     ]
+    st.caption(t("patient.sides"))
     spoken = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
     st.altair_chart(charts.contributions(shown), alt=f"{t('patient.why')}. {spoken}", width="stretch")
     table = [

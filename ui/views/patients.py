@@ -150,10 +150,14 @@ def _histogram(t: Texts, risks: list[float]) -> list[dict[str, Any]]:
             "low": place * width,
             "high": (place + 1) * width,
             "count": counts[place],
-            "text": f"{t.percent(place * width, 0)}{DASH}{t.percent((place + 1) * width, 0)}: {t.number(counts[place])}",
+            "text": f"{_span(t, place * width, (place + 1) * width)}: {t.number(counts[place])}",
         }
         for place in range(max(counts) + 1)
     ]
+
+
+def _span(t: Texts, low: float, high: float) -> str:
+    return f"{t.percent(low, 0)}{DASH}{t.percent(high, 0)}"
 
 
 def _refused(t: Texts, refused: pd.DataFrame) -> None:

@@ -1,5 +1,6 @@
 """The pipeline: beginning an execution, watching its states, and what became of the last ones."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,11 +17,12 @@ _LISTED: Final = 10
 _EVERY_SECONDS: Final = 1.5
 _SOURCES: Final = ("default", "synthetic", "address")
 _ICONS: Final = {
-    "RUNNING": ":material/progress_activity:",
-    "SUCCEEDED": ":material/check_circle:",
-    "FAILED": ":material/cancel:",
-    "TIMED_OUT": ":material/timer_off:",
-    "ABORTED": ":material/block:",
+    "RUNNING": ":blue[:material/progress_activity:]",
+    "SUCCEEDED": ":green[:material/check_circle:]",
+    "FAILED": ":red[:material/cancel:]",
+    "TIMED_OUT": ":red[:material/timer_off:]",
+    "ABORTED": ":red[:material/block:]",
+    "PENDING_REDRIVE": ":blue[:material/pending:]",
 }
 
 
@@ -52,7 +54,13 @@ def _form(t: Texts) -> None:
     batch_size = st.number_input(
         t("pipeline.batch_size"), 1, MAX_BATCH_SIZE, DEFAULT_BATCH_SIZE, step=1000, help=t("pipeline.help.batch_size")
     )
-    models = st.multiselect(t("pipeline.models"), FAMILIES, FAMILIES, format_func=lambda family: t(f"family.{family}"))
+    models = st.pills(
+        t("pipeline.models"),
+        FAMILIES,
+        selection_mode="multi",
+        default=FAMILIES,
+        format_func=lambda family: t(f"family.{family}"),
+    )
     columns = st.columns(2)
     start_at = columns[0].selectbox(t("pipeline.start_at"), STEPS, 0, format_func=lambda step: t(f"step.{step}"))
     stop_after = columns[1].selectbox(
@@ -187,10 +195,11 @@ def _ended(arn: str) -> Execution:
     """Asked once of an execution that has ended, as it does not change."""
     known: dict[str, Execution] = st.session_state.setdefault("executions", {})
     if arn not in known:
-        found = executions.describe(aws.client("stepfunctions"), arn)
+        client = aws.client("stepfunctions")
+        found = executions.describe(client, arn)
         if found.status == executions.RUNNING:
             return found
-        known[arn] = found
+        known[arn] = replace(found, rows=executions.rows(client, arn))
     return known[arn]
 
 
