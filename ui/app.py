@@ -19,8 +19,10 @@ _PAGES = {
 
 
 def main() -> None:
-    # Before anything is shown, so that the title and the navigation are in the language too.
-    t = Texts(st.session_state.get("lang") or st.query_params.get("lang", "en"))
+    # The address chooses the language that a session begins with; from then on the switch does.
+    first = st.session_state.setdefault("first_lang", Texts(st.query_params.get("lang", "en")).language)
+    t = page.texts()
+    st.query_params["lang"] = t.language
     st.set_page_config(page_title=t("app.title"), page_icon=_ICON, layout="wide")
     st.logo(_ICON, size="large")
     st.html(STYLE)
@@ -33,14 +35,13 @@ def main() -> None:
         st.segmented_control(
             t("app.language"),
             list(LANGUAGES),
-            default="en",
+            default=first,
             required=True,
             format_func=lambda language: LANGUAGES[language],
             key="lang",
-            bind="query-params",
         )
         st.caption(t("app.about"))
-    with page.explained(page.texts()):
+    with page.explained(t):
         chosen.run()
 
 

@@ -53,7 +53,7 @@ def bars(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
 
 def contributions(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
     """What raises to the right, what lowers to the left: rows of `name` (two lines), `value`, `text` and `color`."""
-    reach = 1.5 * max((abs(row["value"]) for row in rows), default=1.0) or 1.0
+    reach = 1.7 * max((abs(row["value"]) for row in rows), default=1.0) or 1.0
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
         x=alt.X("value:Q", title=None, axis=_ZERO, scale=alt.Scale(domain=[-reach, reach])),

@@ -19,7 +19,7 @@ _LOGGER = logging.getLogger("ui")
 
 
 def texts() -> Texts:
-    return Texts(st.session_state.get("lang") or "en")
+    return Texts(st.session_state.get("lang") or st.session_state.get("first_lang") or "en")
 
 
 def heading(t: Texts, name: str) -> None:

@@ -59,6 +59,7 @@ def _form(t: Texts) -> None:
         FAMILIES,
         selection_mode="multi",
         default=FAMILIES,
+        wrap=True,
         format_func=lambda family: t(f"family.{family}"),
     )
     columns = st.columns(2)
