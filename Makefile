@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi bench compare test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict serve ui screenshots history rollback evaluate openapi bench compare test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -64,6 +64,10 @@ serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.serving
 
+ui: setup ## the pages for clinicians and data scientists, on http://127.0.0.1:8501  [PORT=]
+	@exports=$$($(LOCAL) env) && eval "$$exports" && \
+	    exec $(BIN)/python -m streamlit run ui/app.py --server.port $${PORT:-8501}
+
 history: setup ## what was promoted, refused and rolled back, and why
 	@$(LOCAL) history
 
@@ -83,6 +87,9 @@ compare: setup ## two results of bench  [A=file B=file]
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
 	@$(BIN)/pytest
+
+screenshots: setup ## the pages' pictures for the README, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
+	@SCREENSHOTS=ui/screenshots $(BIN)/pytest -s tests/e2e/test_ui.py
 
 unit: setup ## the tests that need no server
 	@$(BIN)/pytest tests/unit

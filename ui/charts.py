@@ -69,11 +69,13 @@ def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
     """Counts of patients by risk: rows of `low`, `high` (shares) and `count`."""
     return (
         alt.Chart(alt.InlineData(values=list(counts)))
-        .mark_bar(color=BLUE, stroke="white", strokeWidth=0.5)
+        .transform_calculate(none="0")
+        .mark_rect(color=BLUE, stroke="white", strokeWidth=0.5)
         .encode(
             x=alt.X("low:Q", title=x, axis=alt.Axis(format="%", grid=False, tickCount=8)),
             x2="high:Q",
             y=alt.Y("count:Q", title=y, axis=alt.Axis(tickCount=4, format="~s")),
+            y2="none:Q",
             tooltip=[alt.Tooltip("text:N", title=" ")],
         )
         .properties(height=220)

@@ -33,7 +33,7 @@ class Texts:
         self.language = language if language in LANGUAGES else "en"
         self._table = table(self.language)
 
-    def __call__(self, key: str, **values: Any) -> str:
+    def __call__(self, key: str, /, **values: Any) -> str:
         """Raises KeyError for a key or a value that is not there."""
         return self._table[key].format(**values) if values else self._table[key]
 

@@ -15,7 +15,6 @@ from ui.views import page
 
 _LARGEST_LIMIT: Final = 100
 _HEADLINES: Final = ("auc_early", "log_loss", "early_calibration_slope", "early_ece")
-_LOWER_IS_BETTER: Final = ("log_loss", "brier_early", "early_ece")
 _IMAGE: Final = re.compile(r"^!\[(?P<alt>[^\]]*)\]\(plots/(?P<name>\w+)\.png\)$", re.MULTILINE)
 
 
@@ -128,7 +127,7 @@ def _compare(t: Texts, decisions: Sequence[Decision]) -> None:
         rows = [
             {
                 t("column.metric"): t(f"metric.{name}"),
-                t("column.better"): t("model.lower" if name in _LOWER_IS_BETTER else f"model.best_{name}"),
+                t("column.better"): t(f"better.{name}"),
                 **{
                     t("model.version", version=version): _figure(t, figures[version].get(name))
                     for version in dict.fromkeys((one, other))
@@ -176,29 +175,40 @@ def _roll_back(t: Texts, decisions: Sequence[Decision]) -> None:
     version = left.selectbox(t("model.to_version"), earlier)
     reason = right.text_input(t("model.reason"), max_chars=300, placeholder=t("model.reason_example"))
     if st.button(t("model.roll_back_button"), icon=":material/undo:"):
+        st.session_state["confirming"] = True
+    if st.session_state.get("confirming"):
         _confirm(t, version, serving or DASH, reason)
 
 
 def _confirm(t: Texts, version: str, serving: str, reason: str) -> None:
-    @st.dialog(t("model.confirm"))
+    @st.dialog(t("model.confirm"), on_dismiss=_leave)
     def ask() -> None:
         st.markdown(t("model.confirm_text", version=version, serving=serving))
         with st.container(horizontal=True):
             yes = st.button(t("model.confirm_yes", version=version), type="primary", key="confirm_yes")
             no = st.button(t("model.confirm_no"), key="confirm_no")
+        done = no
         if yes:
             with page.explained(t):
-                try:
-                    function = f"{configuration.load().stack_name}-promote"
-                    answer = promotions.roll_back(aws.client("lambda"), function, version, reason)
-                except promotions.RollbackRefused as error:
-                    page.problem(t, "rollback", error=error.error, message=error.message)
-                    return
-                st.session_state["rolled_back"] = {
-                    "version": answer["version"],
-                    "previous": answer["previous_version"],
-                }
-        if (yes and "rolled_back" in st.session_state) or no:
+                done = _carry_out(t, version, reason)
+        if done:
+            _leave()
             st.rerun()
 
     ask()
+
+
+def _leave() -> None:
+    st.session_state.pop("confirming", None)
+
+
+def _carry_out(t: Texts, version: str, reason: str) -> bool:
+    """Whether it was done; what the function refuses is told. Raises what botocore raises."""
+    function = f"{configuration.load().stack_name}-promote"
+    try:
+        answer = promotions.roll_back(aws.client("lambda"), function, version, reason)
+    except promotions.RollbackRefused as error:
+        page.problem(t, "rollback", error=error.error, message=error.message)
+        return False
+    st.session_state["rolled_back"] = {"version": answer["version"], "previous": answer["previous_version"]}
+    return True

@@ -71,7 +71,7 @@ def explained(t: Texts) -> Iterator[None]:
         problem(t, "unexpected", kind=type(error).__name__)
 
 
-def problem(t: Texts, name: str, **values: Any) -> None:
+def problem(t: Texts, name: str, /, **values: Any) -> None:
     """One of the problems that the texts tell of: what it is, and the way out."""
     what, way_out = t(f"problem.{name}.what", **values), t(f"problem.{name}.way_out", **values)
     st.error(f"**{what}**\n\n{way_out}", icon=":material/error:")
@@ -88,10 +88,11 @@ def _api(t: Texts, error: ApiProblem) -> None:
 
 
 def _wrong(t: Texts, field: str, message: str) -> str:
+    """The field as the page calls it, and as the API and a file's header do."""
     try:
-        return f"- **{t(f'field.{field}')}**: {message}"
+        return f"- **{t(f'field.{field}')}** (`{field}`): {message}"
     except KeyError:
-        return f"- **{field}**: {message}"
+        return f"- `{field}`: {message}"
 
 
 def synthetic(t: Texts, data_kind: str) -> None:

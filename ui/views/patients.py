@@ -119,6 +119,8 @@ def _scored(t: Texts, scored: pd.DataFrame) -> None:
     st.caption(summary)
     st.subheader(t("patients.table"), anchor=False)
     shown = scored.head(_SHOWN).drop(columns="error")
+    for name in ("early_risk", "later", "never"):
+        shown[name] *= 100
     shown["band"] = [t(f"band.{band}") if band else "" for band in shown["band"]]
     share = st.column_config.NumberColumn
     st.dataframe(
@@ -130,11 +132,11 @@ def _scored(t: Texts, scored: pd.DataFrame) -> None:
             "row": t("column.row"),
             "encounter_id": t("column.encounter_id"),
             "patient_nbr": t("column.patient_nbr"),
-            "early_risk": share(t("column.early_risk"), format="percent"),
+            "early_risk": share(t("column.early_risk"), format="%.1f %%"),
             "band": t("column.band"),
-            "percentile": share(t("column.percentile"), format="%.0f"),
-            "later": share(t("class.>30"), format="percent"),
-            "never": share(t("class.NO"), format="percent"),
+            "percentile": share(t("column.percentile"), format="%.1f"),
+            "later": share(t("class.>30"), format="%.1f %%"),
+            "never": share(t("class.NO"), format="%.1f %%"),
         },
     )
     if len(scored) > _SHOWN:
