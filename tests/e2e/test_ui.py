@@ -33,7 +33,16 @@ START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000
 REPEATS = 5
 BROWSER = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 type Picture = Callable[[Page, str], None]
 
@@ -45,7 +54,7 @@ def browser() -> Iterator[Browser]:
         reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
         yield browser
         browser.close()
 
@@ -188,7 +197,7 @@ def test_a_diagnosis_is_found_by_its_name(ui: str, page: Page) -> None:
     field = page.get_by_role("combobox", name="Main diagnosis")
     field.click()
     field.press_sequentially("asthma")
-    page.get_by_role("option").first.click()
+    page.get_by_role("option", name="493 · Asthma").click()
     page.get_by_role("button", name="Forecast", exact=True).click()
     expect(page.locator(".risk-figure")).to_be_visible()
     expect(field).to_have_value("493 · Asthma")
@@ -205,7 +214,7 @@ def test_a_file_is_scored_and_can_be_downloaded(ui: str, page: Page, picture: Pi
     download.wait_for()
     with page.expect_download() as downloaded:
         download.click()
-    lines = list(csv.DictReader(Path(downloaded.value.path()).open(newline="")))
+    lines = list(csv.DictReader(Path(downloaded.value.path()).read_text().splitlines()))
     risks = [float(line["early_risk"]) for line in lines if line["early_risk"]]
     assert len(lines) == ROWS and risks == sorted(risks, reverse=True)
     # Stays that ended in death or hospice, which no forecast is made of.

@@ -5,6 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Final
+from unicodedata import combining, normalize
 
 from readmission.contract import Diagnosis
 from readmission.icd9 import category, group
@@ -23,6 +24,16 @@ def names(language: str) -> dict[str, str]:
 def name(code: str, language: str) -> str | None:
     """The code's name, or its category's; None where neither has one: `readmission.icd9.group` has its chapter."""
     return names(language).get(code) or names(language).get(category(code))
+
+
+def find(text: str, language: str) -> str | None:
+    """The most frequent code whose name holds the text, without regard to case and accents."""
+    wanted = _plain(text)
+    return next((code for code, name in names(language).items() if wanted in _plain(name)), None)
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in normalize("NFD", text.strip().casefold()) if not combining(letter))
 
 
 def chapter(code: str) -> str:

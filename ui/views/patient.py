@@ -37,10 +37,11 @@ def show() -> None:
         for name in patients.EXAMPLES:
             st.button(t(f"patient.example.{name}"), key=f"example_{name}", on_click=_take_example, args=(name,))
     form, answer = st.columns([11, 10], gap="large")
-    with form:
-        _form(t)
+    # The answer first, which is what somebody waits for.
     with answer, page.explained(t):
         _answer(t)
+    with form:
+        _form(t)
 
 
 def _take_example(name: str) -> None:
@@ -50,6 +51,11 @@ def _take_example(name: str) -> None:
 
 
 def _take_form() -> None:
+    for name in patients.DIAGNOSES:
+        key = _PREFIX + name
+        if (text := st.session_state[key]) and not diagnoses.is_code(text):
+            # A name that was typed and not chosen from the list.
+            st.session_state[key] = diagnoses.find(text, page.texts().language) or text
     st.session_state["asked"] = {name: st.session_state[_PREFIX + name] for name in patients.DEFAULTS}
     # The controls of "what if" begin anew with every patient.
     st.session_state["asked_number"] = st.session_state.get("asked_number", 0) + 1

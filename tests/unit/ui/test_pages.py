@@ -172,11 +172,14 @@ def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_a_diagnosis_that_is_none_is_not_asked(gateway: Gateway) -> None:
+def test_a_diagnosis_that_is_typed_is_found_by_its_name_or_not_asked(gateway: Gateway) -> None:
     app = page_of("patient")
-    app.session_state["asked"] = {"diag_1": "abc", "diag_2": None, "diag_3": None}
-    app.run()
-    assert "Main diagnosis" in app.error[0].value and gateway.predicted == []
+    app.selectbox(key="patient_diag_1").set_value("asthma")
+    button(app, "Forecast").click().run()
+    assert gateway.predicted[-1]["diag_1"] == "493" and app.selectbox(key="patient_diag_1").value == "493"
+    app.selectbox(key="patient_diag_1").set_value("nothing like it")
+    button(app, "Forecast").click().run()
+    assert "Main diagnosis" in app.error[0].value and len(gateway.predicted) == 1
 
 
 # ---------------------------------------------------------------- what may be wrong

@@ -57,6 +57,14 @@ def test_a_code_without_a_name_has_its_categorys_or_its_chapter() -> None:
     assert diagnoses.name("630", "en") is None and diagnoses.chapter("630") == "pregnancy"
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "code"),
+    [("asthma", "en", "493"), (" Heart Fail", "en", "428"), ("CARDIACA", "es", "428"), ("nothing like it", "en", None)],
+)
+def test_a_name_that_is_typed_finds_the_most_frequent_code(text: str, language: str, code: str | None) -> None:
+    assert diagnoses.find(text, language) == code
+
+
 @pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "v57", "428.123"])
 def test_what_is_no_code_is_none_for_the_api_either(text: str) -> None:
     assert not diagnoses.is_code(text)
