@@ -26,6 +26,8 @@ def main() -> None:
     st.set_page_config(page_title=t("app.title"), page_icon=_ICON, layout="wide")
     st.logo(_ICON, size="large")
     st.html(STYLE)
+    # Screen readers choose their voice by it; Streamlit itself always says English.
+    st.html(f'<script>document.documentElement.lang = "{t.language}"</script>', unsafe_allow_javascript=True)
     pages = [
         st.Page(show, title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")
         for name, (show, icon) in _PAGES.items()

@@ -95,7 +95,7 @@ def over_time(
         title=None,
         sort=labels,
         scale=alt.Scale(domain=labels, range=_colors(rows)),
-        legend=alt.Legend(orient="top", labelFontSize=13, symbolType="square" if stacked else "circle"),
+        legend=alt.Legend(orient="top", columns=2, labelFontSize=13, symbolType="square" if stacked else "circle"),
     )
     span = alt.Scale(domain=[_utc(start), _utc(end)], type="utc")
     # Half a day and more is told by the day, too.

@@ -35,7 +35,7 @@ def show() -> None:
 def _served(t: Texts, model: ModelDescription) -> None:
     page.synthetic(t, model["data_kind"])
     family = t(f"family.{model['family']}")
-    st.subheader(t("model.served", version=model["version"], family=family), anchor=False)
+    st.header(t("model.served", version=model["version"], family=family), anchor=False)
     if model["serves_since"]:
         since = t.moment(datetime.fromisoformat(model["serves_since"]))
         st.markdown(t("model.since", since=since, kind=t(f"kind.{model['data_kind']}"), reason=model["reason"] or DASH))
@@ -82,7 +82,7 @@ def _card(t: Texts, card: str, plots: dict[str, bytes]) -> None:
     if t.language != "en":
         st.caption(t("model.card_language"))
     start = 0
-    card = re.sub(r"^(#+ )", r"###\1", card, flags=re.MULTILINE)
+    card = re.sub(r"^(#+ )", r"##\1", card, flags=re.MULTILINE)
     for image in _IMAGE.finditer(card):
         st.markdown(card[start : image.start()])
         if image["name"] in plots:
@@ -94,7 +94,7 @@ def _card(t: Texts, card: str, plots: dict[str, bytes]) -> None:
 
 
 def _history(t: Texts, decisions: Sequence[Decision]) -> None:
-    st.subheader(t("model.history"), anchor=False)
+    st.header(t("model.history"), anchor=False)
     rows = [
         {
             t("column.when"): t.moment(datetime.fromisoformat(one["decided_at"])),
@@ -112,7 +112,7 @@ def _history(t: Texts, decisions: Sequence[Decision]) -> None:
 
 # ---------------------------------------------------------------- two versions
 def _compare(t: Texts, decisions: Sequence[Decision]) -> None:
-    st.subheader(t("model.compare"), anchor=False)
+    st.header(t("model.compare"), anchor=False)
     runs = promotions.trainings(decisions)
     if len(runs) < 2:
         st.caption(t("model.one_version"))
@@ -162,7 +162,7 @@ def _figure(t: Texts, figure: Figure | None) -> str:
 
 # ---------------------------------------------------------------- going back
 def _roll_back(t: Texts, decisions: Sequence[Decision]) -> None:
-    st.subheader(t("model.roll_back"), anchor=False)
+    st.header(t("model.roll_back"), anchor=False)
     serving = promotions.serving(decisions)
     earlier = [version for version in promotions.trainings(decisions) if version != serving]
     if told := st.session_state.pop("rolled_back", None):

@@ -94,7 +94,7 @@ def _charts(t: Texts, found: Measurements, window: Window) -> None:
 def _chart(
     t: Texts, name: str, points: Sequence[Point], window: Window, label: Callable[[str], str], stacked: bool = True
 ) -> None:
-    st.subheader(t(f"monitoring.{name}"), anchor=False)
+    st.header(t(f"monitoring.{name}"), anchor=False)
     if not points:
         st.caption(t("monitoring.no_points"))
         return

@@ -64,7 +64,7 @@ def _take_form() -> None:
 # ---------------------------------------------------------------- the form
 def _form(t: Texts) -> None:
     with st.form("patient", enter_to_submit=False):
-        st.subheader(t("patient.form"), anchor=False)
+        st.header(t("patient.form"), anchor=False)
         left, right = st.columns(2)
         with left:
             _choice(t, "age_numeric", patients.AGES)
@@ -190,7 +190,7 @@ def _what_if(t: Texts, asked: dict[str, Any]) -> dict[str, Any]:
     number = st.session_state["asked_number"]
     found: dict[str, Any] = {}
     with st.container(border=True):
-        st.subheader(t("patient.what_if"), anchor=False, help=t("patient.help.what_if"))
+        st.header(t("patient.what_if"), anchor=False, help=t("patient.help.what_if"))
         left, right = st.columns(2)
         sliders = {"number_inpatient": 10, "time_in_hospital": 14, "num_medications": 40}
         for place, (name, largest) in enumerate(sliders.items()):
@@ -271,7 +271,7 @@ def _scale(t: Texts, percentile: float, band: str) -> str:
 
 
 def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
-    st.subheader(t("patient.probabilities"), anchor=False)
+    st.header(t("patient.probabilities"), anchor=False)
     rows = [
         {"name": t(f"class.{name}"), "share": share, "text": t.percent(share), "color": charts.CLASSES[name]}
         for name in charts.CLASSES
@@ -287,7 +287,7 @@ def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
 
 
 def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, Any]) -> None:
-    st.subheader(t("patient.why"), anchor=False, help=t("patient.help.why"))
+    st.header(t("patient.why"), anchor=False, help=t("patient.help.why"))
     found = [one for one in contributions if one["direction"] != "none"]
     rows = [
         {

@@ -111,13 +111,13 @@ def _results(t: Texts, known: dict[str, Any]) -> None:
 
 
 def _scored(t: Texts, scored: pd.DataFrame) -> None:
-    st.subheader(t("patients.histogram"), anchor=False)
+    st.header(t("patients.histogram"), anchor=False)
     counts = _histogram(t, scored["early_risk"].astype(float).tolist())
     median = t.percent(float(scored["early_risk"].median()))
     summary = t("patients.histogram_alt", count=t.number(len(scored)), median=median)
     st.altair_chart(charts.histogram(counts, t("patient.risk"), t("patients.patients")), alt=summary, width="stretch")
     st.caption(summary)
-    st.subheader(t("patients.table"), anchor=False)
+    st.header(t("patients.table"), anchor=False)
     shown = scored.head(_SHOWN).drop(columns="error")
     for name in ("early_risk", "later", "never"):
         shown[name] *= 100
@@ -163,7 +163,7 @@ def _span(t: Texts, low: float, high: float) -> str:
 
 
 def _refused(t: Texts, refused: pd.DataFrame) -> None:
-    st.subheader(t("patients.failed"), anchor=False)
+    st.header(t("patients.failed"), anchor=False)
     st.caption(t("patients.failed_text"))
     reasons = Counter(refused["error"])
     st.dataframe(

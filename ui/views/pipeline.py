@@ -40,7 +40,7 @@ def show() -> None:
 
 # ---------------------------------------------------------------- beginning
 def _form(t: Texts) -> None:
-    st.subheader(t("pipeline.new"), anchor=False)
+    st.header(t("pipeline.new"), anchor=False)
     kind = st.segmented_control(
         t("pipeline.source"),
         _SOURCES,
@@ -111,7 +111,7 @@ def _watch(t: Texts) -> None:
         # Without a choice it is the newest, whoever began it.
         newest = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, 1)
         if not newest:
-            st.subheader(t("pipeline.watch"), anchor=False)
+            st.header(t("pipeline.watch"), anchor=False)
             st.info(t("pipeline.none"))
             return
         arn = newest[0]
@@ -130,7 +130,7 @@ def _watch(t: Texts) -> None:
 
 def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
     now = datetime.now(UTC)
-    st.subheader(t("pipeline.watch"), anchor=False)
+    st.header(t("pipeline.watch"), anchor=False)
     status = t(f"status.{execution.status}")
     st.markdown(
         t(
@@ -167,7 +167,7 @@ def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
 
 # ---------------------------------------------------------------- what was
 def _last(t: Texts) -> None:
-    st.subheader(t("pipeline.last"), anchor=False)
+    st.header(t("pipeline.last"), anchor=False)
     arns = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, _LISTED)
     if not arns:
         st.caption(t("pipeline.none"))
@@ -184,7 +184,8 @@ def _last(t: Texts) -> None:
         }
         for one in last
     ]
-    st.dataframe(rows, hide_index=True, alt=t("pipeline.last"))
+    wide = {t("column.outcome"): st.column_config.TextColumn(width="medium")}
+    st.dataframe(rows, hide_index=True, alt=t("pipeline.last"), column_config=wide)
     for one in last:
         if one.error:
             with st.expander(t("pipeline.failed", started=t.moment(one.started), error=one.error)):
