@@ -102,7 +102,7 @@ def _history(t: Texts, decisions: Sequence[Decision]) -> None:
             t("column.before"): one["previous_version"] or DASH,
             t("column.decision"): t(f"decision.{one['decision'].replace(' ', '_')}"),
             t("column.family"): t(f"family.{one['family']}") if one["family"] else DASH,
-            t("column.kind"): t(f"kind.{one['data_kind']}"),
+            t("column.kind"): t(f"kind.{one['data_kind']}") if one["data_kind"] else DASH,
             t("column.reason"): one["reason"],
         }
         for one in decisions
