@@ -24,5 +24,7 @@ STYLE: Final = """<style>
   .block-container { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.6rem !important; }
   .risk-figure { font-size: 2.8rem; }
+  [data-testid="stColumn"]:has([data-testid="stMetric"]) {
+    min-width: calc(50% - 0.5rem) !important; flex: 1 1 calc(50% - 0.5rem) !important; }
 }
 </style>"""
