@@ -2,13 +2,14 @@
 
 import logging
 import traceback
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 from botocore.exceptions import BotoCoreError, ClientError
-from readmission.client import ApiProblem, ApiUnreachable, Client
+from readmission.client import ApiProblem, ApiUnreachable, Client, Wrong
 
 from ui.services import aws, configuration
 from ui.services.configuration import Configuration, NotConfigured
@@ -80,19 +81,27 @@ def problem(t: Texts, name: str, /, **values: Any) -> None:
 def _api(t: Texts, error: ApiProblem) -> None:
     names = {401: "wrong_key", 403: "wrong_key", 429: "too_many", 503: "no_model", 502: "failed", 504: "failed"}
     if error.status == 422 and error.errors:
-        problem(t, "refused", errors="\n".join(_wrong(t, one["field"], one["message"]) for one in error.errors))
+        problem(t, "refused", errors=_errors(t, error.errors))
     elif name := names.get(error.status):
         problem(t, name, detail=error.detail)
     else:
         problem(t, "other", status=error.status, detail=error.detail, request_id=error.request_id or DASH)
 
 
-def _wrong(t: Texts, field: str, message: str) -> str:
-    """The field as the page calls it, and as the API and a file's header do."""
+def _errors(t: Texts, errors: Sequence[Wrong]) -> str:
+    """A line for each message, with the fields that it is about: a file may lack forty columns."""
+    fields: defaultdict[str, list[str]] = defaultdict(list)
+    for one in errors:
+        fields[one["message"]].append(_field(t, one["field"]))
+    return "\n".join(f"- {', '.join(names)}: {message}" for message, names in fields.items())
+
+
+def _field(t: Texts, name: str) -> str:
+    """As the page calls it, and as the API and a file's header do."""
     try:
-        return f"- **{t(f'field.{field}')}** (`{field}`): {message}"
+        return f"**{t(f'field.{name}')}** (`{name}`)"
     except KeyError:
-        return f"- `{field}`: {message}"
+        return f"`{name}`"
 
 
 def synthetic(t: Texts, data_kind: str) -> None:

@@ -53,8 +53,10 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
         bar.progress(min(1.0, done / rows), t("patients.progress", done=t.number(done), rows=t.number(rows)))
 
     began = time.monotonic()
-    scores = scoring.score(upload, lambda: page.connect(found, timeout=_TIMEOUT_SECONDS), progress)
-    bar.empty()
+    try:
+        scores = scoring.score(upload, lambda: page.connect(found, timeout=_TIMEOUT_SECONDS), progress)
+    finally:
+        bar.empty()
     st.session_state[_SCORED] = {
         "file": file_id,
         "seconds": time.monotonic() - began,

@@ -91,6 +91,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.problem: tuple[int, str] | None = None
+        self.errors: list[dict[str, str]] = []
         self.explains = True
         self.model = MODEL
         self.decisions = [decision("2", "1"), decision("1", None)]
@@ -100,7 +101,8 @@ class Gateway:
     def answer(self, method: str, path: str, body: str) -> tuple[int, str]:
         if self.problem:
             status, detail = self.problem
-            return status, json.dumps({"status": status, "detail": detail, "request_id": "r-9"})
+            document = {"status": status, "detail": detail, "errors": self.errors, "request_id": "r-9"}
+            return status, json.dumps(document)
         match path.partition("?"):
             case "/predict", _, query:
                 return self._predict(json.loads(body), query)

@@ -197,6 +197,16 @@ def test_what_the_gateway_refuses_is_explained(gateway: Gateway, problem: tuple[
     assert not app.exception
 
 
+@pytest.mark.usefixtures("fakes")
+def test_fields_that_are_wrong_in_the_same_way_are_told_together(gateway: Gateway) -> None:
+    gateway.problem = (422, "the header cannot be used")
+    missing = [{"field": name, "message": "is a column that is missing"} for name in ("diag_1", "A1Cresult")]
+    gateway.errors = [{"field": "color", "message": "is no column of this form"}, *missing]
+    told = page_of("model").error[0].value
+    assert "- `color`: is no column of this form" in told
+    assert "- **Main diagnosis** (`diag_1`), `A1Cresult`: is a column that is missing" in told
+
+
 @pytest.mark.parametrize("name", ["patient", "model"])
 @pytest.mark.usefixtures("fakes")
 def test_a_gateway_that_is_away_is_explained(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
