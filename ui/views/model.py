@@ -8,6 +8,7 @@ from typing import Final
 import streamlit as st
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.client import ApiProblem, Decision, Figure, ModelDescription
+from readmission.metrics import SCORES
 
 from ui.services import aws, configuration, promotions
 from ui.texts import DASH, Texts
@@ -123,7 +124,7 @@ def _compare(t: Texts, decisions: Sequence[Decision]) -> None:
         one = columns[0].selectbox(t("model.version_a"), versions, 0)
         other = columns[1].selectbox(t("model.version_b"), versions, 1)
         figures = {version: _figures(page.stack().artifact_bucket, runs[version]) for version in (one, other)}
-        names = [name for name in promotions.SCORES if name in figures[one] or name in figures[other]]
+        names = [name for name in SCORES if name in figures[one] or name in figures[other]]
         rows = [
             {
                 t("column.metric"): t(f"metric.{name}"),
