@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean ui screenshots
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -74,6 +74,9 @@ serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is
 exporter: setup ## the exporter as a process, on http://127.0.0.1:9105/metrics; COST=60 prints a month's price  [HOST= PORT= COST=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export STACK_NAME=$${STACK_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.exporting $(if $(COST),--cost $(COST))
+ui: setup ## the pages for clinicians and data scientists, on http://127.0.0.1:8501  [PORT=]
+	@exports=$$($(LOCAL) env) && eval "$$exports" && \
+	    exec $(BIN)/python -m streamlit run ui/app.py --server.port $${PORT:-8501}
 
 history: setup ## what was promoted, refused and rolled back, and why
 	@$(LOCAL) history
@@ -93,8 +96,11 @@ compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
-	@test -n "$$PROMETHEUS" || $(LOCAL) install prometheus || test -z "$$CI"
+	@$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI"
 	@$(BIN)/python -m tests
+
+screenshots: setup ## the pages' pictures for the README, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
+	@SCREENSHOTS=ui/screenshots $(BIN)/pytest -s tests/e2e/test_ui.py
 
 unit: setup ## the tests that need no server
 	@$(BIN)/pytest tests/unit

@@ -24,6 +24,7 @@ from infra.local import (
     predict,
     stack,
     status,
+    supervision,
     up,
 )
 from infra.local import demo as whole
@@ -74,6 +75,8 @@ def _env(settings: Settings, arguments: argparse.Namespace) -> int:
             "METRICS_TOKEN": deployed.metrics_token,
             "STATE_MACHINE_ARN": deployed.pipeline_arn,
         }
+    if supervision.runs(settings, "prometheus"):
+        exports["PROMETHEUS_URL"] = settings.prometheus_url
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -66,6 +66,7 @@ def next_commands(settings: Settings, stack: Stack) -> str:
 
 Next:
   eval "$(make -s env)"            then: curl --cacert "$API_CA" -H "x-api-key: $API_KEY" "$API_URL/health"
+  make ui                          the pages: one patient, many, the model, the pipeline, monitoring
   make predict                     the sample patient again, or PATIENT=file.json
   make pipeline DATASET=file.zip   more data: a file, URL, s3://bucket/key or synthetic:rows=50000
   make status                      what runs

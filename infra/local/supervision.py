@@ -71,6 +71,11 @@ def is_running(settings: Settings) -> bool:
         return False
 
 
+def runs(settings: Settings, program: str) -> bool:
+    """Whether the platform has that program, and it runs."""
+    return program in settings.programs and is_running(settings) and states(settings)[program].runs
+
+
 def states(settings: Settings) -> dict[str, State]:
     """Of every program, down if supervisord does not know it: an earlier release may have started it. Raises NotRunning
     when none answers."""

@@ -92,6 +92,20 @@ def test_health_and_reload_send_no_body() -> None:
     ]
 
 
+def test_the_model_its_card_and_the_history_are_asked_for() -> None:
+    decisions = [{"id": 2, "decision": "refused"}, {"id": 1, "decision": "promoted"}]
+    server = Server(Answer(200, {"version": "3"}), Answer(200, "# Model card"), Answer(200, {"decisions": decisions}))
+    client = server.client()
+    assert client.model() == {"version": "3"}
+    assert client.model_card() == "# Model card"
+    assert client.history(2) == decisions
+    assert [(method, path, body, headers["Accept"]) for method, path, body, headers in server.asked] == [
+        ("GET", "/v1/model", None, "application/json"),
+        ("GET", "/v1/model?card=markdown", None, "text/markdown"),
+        ("GET", "/v1/model/history?limit=2", None, "application/json"),
+    ]
+
+
 def test_one_connection_serves_all_requests_until_it_is_closed() -> None:
     server = Server(*[Answer(200, HEALTH)] * 3)
     with server.client() as client:
@@ -228,6 +242,8 @@ def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         "Reload",
         "Explanation",
         "Contribution",
+        "Figure",
+        "ModelDescription",
     ],
 )
 def test_the_types_have_the_fields_of_the_contract(name: str) -> None:

@@ -105,6 +105,47 @@ class Reload(TypedDict):
     previous_version: str | None
 
 
+class Figure(TypedDict):
+    """A metric of the test rows, with the ends of its 95 % interval where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class ModelDescription(TypedDict):
+    """The version in Production; `serves_since` is ISO 8601, UTC."""
+
+    name: str
+    version: str
+    family: str
+    data_kind: str
+    serves_since: str | None
+    reason: str | None
+    mlflow_run_id: str
+    test_metrics: dict[str, Figure]
+    model_card: dict[str, str]
+
+
+class Decision(TypedDict):
+    """A line of the promotion ledger: promoted, refused or rolled back; `decided_at` is ISO 8601, UTC."""
+
+    id: int
+    decided_at: str
+    model_name: str
+    version: str
+    previous_version: str | None
+    decision: str
+    reason: str
+    metrics: dict[str, Any]
+    data_kind: str
+    data_hash: str
+    code_version: str
+    execution: str | None
+    family: str
+    mlflow_run_id: str
+
+
 class ApiProblem(Exception):
     """The API, or the gateway before it, answered with an error. `errors` names the fields that are wrong."""
 
@@ -204,6 +245,20 @@ class Client:
         """The version that serves; ApiProblem 503 when none does."""
         answer: Health = self._ask("GET", "/health")
         return answer
+
+    def model(self) -> ModelDescription:
+        """The version that serves, since when and why, and its metrics; ApiProblem 503 when none does."""
+        answer: ModelDescription = self._ask("GET", "/model")
+        return answer
+
+    def model_card(self) -> str:
+        """Its model card as Markdown; ApiProblem 404 when it has none."""
+        return self._send("GET", "/model?card=markdown", None, {"Accept": "text/markdown"}).text
+
+    def history(self, limit: int = 20) -> list[Decision]:
+        """The newest decisions on what serves, newest first: 1 to 100."""
+        decisions: list[Decision] = self._ask("GET", f"/model/history?limit={limit}")["decisions"]
+        return decisions
 
     def reload(self) -> Reload:
         """Has the API look at the registry now."""

@@ -1,0 +1,308 @@
+"""The pages in a browser, Debian's chromium, against the deployed application.
+
+SCREENSHOTS names a folder for the pictures; without it they go where pytest keeps its temporary files.
+"""
+
+import csv
+import io
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from readmission import synthetic
+from readmission.contract import NAMES
+
+from infra.local import aws, predict
+from infra.local.settings import ROOT
+from tests.e2e.conftest import Application, Trained
+from tests.platforms import free_ports
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PAGES = ("", "patients", "model", "pipeline", "monitoring")
+ROWS = 2500
+START_SECONDS = 60
+PATIENCE_MILLISECONDS = 60_000
+REPEATS = 5
+BROWSER = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+type Picture = Callable[[Page, str], None]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, BROWSER)), None)
+    if program is None:
+        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def ui(application: Application, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The pages' URL, with the settings that `make ui` gives them."""
+    settings = application.settings
+    (port,) = free_ports(1)
+    variables = aws.environment(settings) | {
+        "API_URL": application.stack.api_url,
+        "API_KEY": application.stack.api_key,
+        "API_CA": str(predict.certificate(settings)),
+    }
+    log = tmp_path_factory.mktemp("ui") / "streamlit.log"
+    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
+    with (
+        log.open("w") as file,
+        subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=file, stderr=file) as process,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(f"{url}/_stcore/health")
+            yield url
+        finally:
+            process.terminate()
+    assert "Traceback" not in log.read_text()
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            assert time.monotonic() < deadline, f"{url} does not answer"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport=DESKTOP)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
+    """Takes a picture of a page that has come to rest, as high as the page is."""
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Page, name: str) -> None:
+        _rest(page)
+        size = page.viewport_size
+        assert size
+        height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(height, 1800))})
+        page.wait_for_timeout(300)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        # Of 128 colours, a third of the size, which nobody sees.
+        picture.convert("RGB").quantize(128).save(folder / f"{name}.png", optimize=True)
+        page.set_viewport_size(size)
+
+    return take
+
+
+def _rest(page: Page) -> None:
+    """Wait until the script has run and the charts are drawn."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_timeout(400)
+
+
+def _open(page: Page, url: str, name: str, language: str = "en") -> None:
+    page.goto(f"{url}/{name}?lang={language}")
+    page.get_by_role("heading", level=1).wait_for()
+
+
+def _no_problem(page: Page) -> None:
+    assert page.locator("[data-testid=stAlertContentError], [data-testid=stException]").all_inner_texts() == []
+
+
+def test_the_first_paint_and_a_forecast_in_the_browser(
+    ui: str, browser: Browser, picture: Picture, record_property: Callable[[str, object], None]
+) -> None:
+    paints, trips = [], []
+    for _ in range(REPEATS):
+        page = browser.new_page(viewport=DESKTOP)
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        began = time.perf_counter()
+        _open(page, ui, "")
+        paints.append(time.perf_counter() - began)
+        page.close()
+    page = browser.new_page(viewport=DESKTOP)
+    _open(page, ui, "")
+    page.get_by_role("button", name="High risk").click()
+    figure = page.locator(".risk-figure")
+    figure.wait_for()
+    _rest(page)
+    picture(page, "patient")
+    for turn in range(REPEATS + 1):
+        before = figure.inner_text()
+        name = ("Low risk", "High risk")[turn % 2]
+        # On the page's own clock: that of this process has Playwright's way in it.
+        trips.append(page.evaluate(TRIP, [name, before]) / 1000)
+        _rest(page)
+    _no_problem(page)
+    page.close()
+    measured = {
+        "first paint, s": statistics.median(paints),
+        "forecast in the browser, s": statistics.median(trips),
+    }
+    for name, value in measured.items():
+        record_property(name, round(value, 3))
+        print(f"{name}: {value:.3f}")
+
+
+# From the click to the figure that it changes.
+TRIP = """async ([name, before]) => {
+  const button = [...document.querySelectorAll('button')].find(one => one.innerText.trim() === name);
+  const began = performance.now();
+  button.click();
+  while (document.querySelector('.risk-figure')?.innerText === before) await new Promise(requestAnimationFrame);
+  return performance.now() - began;
+}"""
+
+
+def test_what_if_changes_the_forecast_at_once(ui: str, page: Page) -> None:
+    _open(page, ui, "")
+    page.get_by_role("button", name="High risk").click()
+    expect(page.locator(".risk-figure")).to_be_visible()
+    page.get_by_role("slider", name="Inpatient stays").press("ArrowLeft")
+    expect(page.locator(".risk-change")).to_contain_text("As described")
+    _no_problem(page)
+
+
+@pytest.mark.parametrize("chosen", ["493 · Asthma", "Add: asthma"])
+def test_a_diagnosis_is_found_by_its_name_chosen_or_only_typed(ui: str, page: Page, chosen: str) -> None:
+    _open(page, ui, "")
+    field = page.get_by_role("combobox", name="Main diagnosis")
+    field.click()
+    field.press_sequentially("asthma")
+    page.get_by_role("option", name=chosen).click()
+    page.get_by_role("button", name="Forecast", exact=True).click()
+    expect(page.locator(".risk-figure")).to_be_visible()
+    expect(field).to_have_value("493 · Asthma")
+    _no_problem(page)
+
+
+def test_a_file_is_scored_and_can_be_downloaded(ui: str, page: Page, picture: Picture) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([NAMES, *synthetic.rows(ROWS, 7)])
+    _open(page, ui, "patients")
+    file = {"name": "stays.csv", "mimeType": "text/csv", "buffer": text.getvalue().encode()}
+    page.locator("input[type=file]").set_input_files(file)
+    download = page.get_by_role("button", name="Download all rows")
+    download.wait_for()
+    with page.expect_download() as downloaded:
+        download.click()
+    lines = list(csv.DictReader(Path(downloaded.value.path()).read_text().splitlines()))
+    risks = [float(line["early_risk"]) for line in lines if line["early_risk"]]
+    assert len(lines) == ROWS and risks == sorted(risks, reverse=True)
+    # Stays that ended in death or hospice, which no forecast is made of.
+    refused = [line["error"] for line in lines if line["error"]]
+    assert len(risks) + len(refused) == ROWS
+    assert all("nothing is forecast for such a stay" in error for error in refused)
+    picture(page, "patients")
+    _no_problem(page)
+
+
+def test_the_model_page_shows_the_card_with_its_plots(ui: str, page: Page, picture: Picture) -> None:
+    _open(page, ui, "model")
+    page.get_by_text("Two versions beside each other").wait_for()
+    picture(page, "model")
+    page.get_by_text("Model card", exact=True).click()
+    plots = page.locator("[data-testid=stImage] img")
+    expect(plots).to_have_count(4)
+    assert all(plot.get_attribute("alt") for plot in plots.all())
+    _no_problem(page)
+
+
+def test_an_execution_is_begun_and_seen_to_end(ui: str, page: Page, picture: Picture) -> None:
+    _open(page, ui, "pipeline")
+    page.get_by_role("radio", name="Synthetic").click()
+    count = str(201 + int(time.time()) % 797)  # of no execution before
+    rows = page.get_by_role("spinbutton", name="Rows", exact=True)
+    rows.fill(count)
+    rows.press("Enter")
+    _rest(page)
+    page.get_by_role("combobox", name="Stop after").click()
+    page.get_by_role("option", name="Ingest").click()
+    _rest(page)
+    page.get_by_role("button", name="Start", exact=False).last.click()
+    told = page.locator("[data-testid=stMarkdown]")
+    expect(told.filter(has_text=re.compile(rf"Ingest batches · 1 of 1 .* {count} rows"))).to_be_visible()
+    expect(told.filter(has_text="Succeeded")).to_be_visible()
+    picture(page, "pipeline")
+    _no_problem(page)
+
+
+def test_monitoring_opens(ui: str, page: Page, picture: Picture) -> None:
+    _open(page, ui, "monitoring")
+    _rest(page)
+    picture(page, "monitoring")
+    _no_problem(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone_in_either_language(ui: str, page: Page, picture: Picture, name: str) -> None:
+    page.set_viewport_size(PHONE)
+    for language in ("en", "es"):
+        _open(page, ui, name, language)
+        if not name:
+            page.get_by_role("button", name="Riesgo alto" if language == "es" else "High risk").click()
+            page.locator(".risk-figure").wait_for()
+        _rest(page)
+        assert page.evaluate(
+            "[...document.querySelectorAll('html, [data-testid=stMain]')].every(one => one.scrollWidth <= 390)"
+        )
+        picture(page, f"{name or 'patient'}-phone-{language}")
+        _no_problem(page)
+
+
+def test_the_language_is_switched_on_the_page_and_stays(ui: str, page: Page) -> None:
+    _open(page, ui, "")
+    page.get_by_role("radio", name="Español").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Un paciente")
+    page.get_by_role("link", name="Modelo").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("El modelo")
+    assert page.url.endswith("lang=es")
+    assert page.evaluate("document.documentElement.lang") == "es"
+
+
+def test_a_gateway_that_is_away_is_explained_in_the_browser(browser: Browser, tmp_path: Path) -> None:
+    (port, nobody) = free_ports(2)
+    variables = os.environ | {"API_URL": f"http://127.0.0.1:{nobody}", "API_KEY": "k", "API_CA": ""}
+    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
+            page = browser.new_page()
+            _open(page, f"http://127.0.0.1:{port}", "model")
+            expect(page.get_by_text("make up").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+            page.close()
+        finally:
+            it.terminate()

@@ -1,0 +1,310 @@
+"""A gateway on the loopback interface, and AWS's clients as far as the pages ask them."""
+
+import csv
+import io
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore.exceptions import ClientError
+from readmission.contract import CLASSES
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+PIPELINE = "arn:aws:states:eu-west-1:1:stateMachine:readmission-pipeline"
+EXECUTION = "arn:aws:states:eu-west-1:1:execution:readmission-pipeline:first"
+MODEL = {
+    "name": "readmission",
+    "version": "2",
+    "family": "gradient_boosting",
+    "data_kind": "real",
+    "serves_since": "2026-11-24T10:00:00+00:00",
+    "reason": "it is better",
+    "mlflow_run_id": "run2",
+    "test_metrics": {"auc_early": {"value": 0.68, "low": 0.66, "high": 0.7}},
+    "model_card": {},
+}
+CARD = "# Model card: readmission, version 2\n\n## Metrics\n\n![ROC curves](plots/roc.png)\n\nThe end.\n"
+
+
+def decision(version: str, before: str | None, kind: str = "promoted", **metrics: Any) -> dict[str, Any]:
+    return {
+        "id": int(version),
+        "decided_at": "2026-11-24T10:00:00+00:00",
+        "model_name": "readmission",
+        "version": version,
+        "previous_version": before,
+        "decision": kind,
+        "reason": f"reason of {version}",
+        "metrics": metrics,
+        "data_kind": "real",
+        "data_hash": "",
+        "code_version": "",
+        "execution": None,
+        "family": "gradient_boosting",
+        "mlflow_run_id": f"run{version}",
+    }
+
+
+def prediction(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A risk that grows with the inpatient stays, so that a test sees which patient was asked."""
+    risk = 0.1 + 0.05 * fields["number_inpatient"]
+    return {
+        "readmitted": "NO",
+        "probabilities": {"<30": risk, ">30": 0.3, "NO": 0.7 - risk},
+        "early_risk": {"probability": risk, "band": "high", "percentile": 84.0},
+        "model_name": "readmission",
+        "model_version": "2",
+        "data_kind": "real",
+        "request_id": "r-1",
+        "explanation": {
+            "base_score": -2.3,
+            "score": -2.0,
+            "contributions": [
+                {"field": "number_inpatient", "contribution": 0.4, "direction": "raises"},
+                {"field": "diag_1", "contribution": -0.1, "direction": "lowers"},
+                {"field": "age_numeric", "contribution": 0.0, "direction": "none"},
+            ],
+        },
+    }
+
+
+_RISK = ("early_risk", "band", "percentile")
+
+
+def scored(text: str) -> str:
+    """The batch endpoint's CSV: the risk is the column `risk`; of an empty one the row is wrong."""
+    answer = io.StringIO()
+    write = csv.writer(answer, lineterminator="\n").writerow
+    write(["row", "readmitted", *(f"probability_{name}" for name in CLASSES), *_RISK, "error"])
+    for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
+        risk = row["risk"]
+        write([number, "NO", 0.5, 0.2, risk, risk, "low", 10, ""] if risk else [number, *[""] * 7, "risk: is required"])
+    return answer.getvalue()
+
+
+class Gateway:
+    """Answers as the API does; where `problem` is set, with that status and detail instead."""
+
+    def __init__(self) -> None:
+        self.problem: tuple[int, str] | None = None
+        self.errors: list[dict[str, str]] = []
+        self.explains = True
+        self.model = MODEL
+        self.decisions = [decision("2", "1"), decision("1", None)]
+        self.predicted: list[dict[str, Any]] = []
+        self.batches: list[int] = []
+
+    def answer(self, method: str, path: str, body: str) -> tuple[int, str]:
+        if self.problem:
+            status, detail = self.problem
+            document = {"status": status, "detail": detail, "errors": self.errors, "request_id": "r-9"}
+            return status, json.dumps(document)
+        match path.partition("?"):
+            case "/predict", _, query:
+                return self._predict(json.loads(body), query)
+            case "/predict/batch", _, _:
+                self.batches.append(body.count("\n") - 1)
+                return 200, scored(body)
+            case "/model", _, "card=markdown":
+                return 200, CARD
+            case "/model", _, _:
+                return 200, json.dumps(self.model)
+            case "/model/history", _, _:
+                return 200, json.dumps({"decisions": self.decisions})
+        raise AssertionError(f"{method} {path}")
+
+    def _predict(self, fields: dict[str, Any], query: str) -> tuple[int, str]:
+        if query and not self.explains:
+            return 409, json.dumps({"detail": "an earlier release"})
+        self.predicted.append(fields)
+        answer = prediction(fields) | {"data_kind": self.model["data_kind"]}
+        if not query:
+            del answer["explanation"]
+        return 200, json.dumps(answer)
+
+
+@contextmanager
+def serving(answer: Any) -> Iterator[str]:
+    """`answer(method, path, body)` behind HTTP; its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _respond(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            status, text = answer(self.command, self.path, body)
+            content = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _respond
+
+        def log_message(self, format: str, *arguments: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        # Not joined: a client may keep its connection, and with it the handler's thread, for long.
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Pages:
+    def __init__(self, pages: list[dict[str, Any]]) -> None:
+        self._pages = pages
+
+    def paginate(self, **arguments: Any) -> list[dict[str, Any]]:
+        return self._pages
+
+
+class CloudFormation:
+    class exceptions:
+        ClientError = ClientError
+
+    def __init__(self, deployed: bool = True) -> None:
+        self._deployed = deployed
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:
+        if not self._deployed:
+            message = f"Stack with id {StackName} does not exist"
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
+        outputs = {"PipelineArn": PIPELINE, "ArtifactBucketName": "artifacts"}
+        return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]}]}
+
+
+def event(kind: str, seconds: float, **details: Any) -> dict[str, Any]:
+    return {"type": kind, "timestamp": NOW + timedelta(seconds=seconds), **details}
+
+
+def entered(name: str, seconds: float, kind: str = "Task") -> dict[str, Any]:
+    return event(f"{kind}StateEntered", seconds, stateEnteredEventDetails={"name": name})
+
+
+def left(name: str, seconds: float, kind: str = "Task") -> dict[str, Any]:
+    return event(f"{kind}StateExited", seconds, stateExitedEventDetails={"name": name})
+
+
+def succeeded(seconds: float, **payload: Any) -> dict[str, Any]:
+    return event("TaskSucceeded", seconds, taskSucceededEventDetails={"output": json.dumps({"Payload": payload})})
+
+
+class StepFunctions:
+    """Executions by their ARN, each with its description and its events."""
+
+    def __init__(self) -> None:
+        self.started: list[dict[str, Any]] = []
+        self.executions: dict[str, dict[str, Any]] = {}
+        self.events: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, arn: str, status: str, events: list[dict[str, Any]], **more: Any) -> None:
+        ended = {} if status == "RUNNING" else {"stopDate": NOW + timedelta(seconds=75)}
+        self.executions[arn] = {"executionArn": arn, "status": status, "startDate": NOW, **ended, **more}
+        self.events[arn] = events
+
+    def start_execution(self, **arguments: Any) -> dict[str, Any]:
+        self.started.append(json.loads(arguments["input"]))
+        self.add(EXECUTION, "SUCCEEDED", [], input=arguments["input"], output="{}")
+        return {"executionArn": EXECUTION}
+
+    def list_executions(self, **arguments: Any) -> dict[str, Any]:
+        return {"executions": list(self.executions.values())}
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
+        return self.executions[executionArn]
+
+    def get_execution_history(self, executionArn: str, maxResults: int) -> dict[str, Any]:
+        return {"events": self.events[executionArn][:maxResults]}
+
+    def get_paginator(self, name: str) -> Any:
+        fake = self
+
+        class Events:
+            def paginate(self, executionArn: str) -> list[dict[str, Any]]:
+                return [{"events": fake.events[executionArn]}]
+
+        return Events()
+
+
+class S3:
+    """Objects by their key."""
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        self._objects = objects
+
+    def list_objects_v2(self, Bucket: str, Prefix: str, **arguments: Any) -> dict[str, Any]:
+        found = [{"Key": key} for key in self._objects if key.startswith(Prefix)]
+        return {"Contents": found} if found else {}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self._objects[Key])}
+
+    def get_paginator(self, name: str) -> Any:
+        objects = self._objects
+
+        class Folders:
+            def paginate(self, Bucket: str, Prefix: str, Delimiter: str) -> list[dict[str, Any]]:
+                below = {key[len(Prefix) :].partition("/") for key in objects if key.startswith(Prefix)}
+                return [{"CommonPrefixes": [{"Prefix": f"{Prefix}{name}/"} for name, slash, _ in below if slash]}]
+
+        return Folders()
+
+
+class Lambda:
+    def __init__(self, answer: Any, error: str | None = None) -> None:
+        self._answer, self._error = answer, error
+        self.asked: list[dict[str, Any]] = []
+
+    def invoke(self, FunctionName: str, Payload: str) -> dict[str, Any]:
+        self.asked.append({"function": FunctionName, **json.loads(Payload)})
+        return {"Payload": io.BytesIO(json.dumps(self._answer).encode())} | (
+            {"FunctionError": self._error} if self._error else {}
+        )
+
+
+class CloudWatch:
+    """Sums by metric, dimensions and minutes from the window's start."""
+
+    def __init__(self, sums: Mapping[tuple[str, tuple[tuple[str, str], ...]], Mapping[int, float]]) -> None:
+        self._sums = sums
+        self.periods: set[int] = set()
+
+    def get_paginator(self, name: str) -> Any:
+        fake = self
+
+        class Listed:
+            def paginate(self, MetricName: str, Dimensions: Any, **_: Any) -> list[dict[str, Any]]:
+                wanted = {(one["Name"], one["Value"]) for one in Dimensions}
+                return [
+                    {
+                        "Metrics": [
+                            {"Dimensions": [{"Name": key, "Value": value} for key, value in dimensions]}
+                            for metric, dimensions in fake._sums
+                            if metric == MetricName and wanted <= set(dimensions)
+                        ]
+                    }
+                ]
+
+        class Data:
+            def paginate(self, MetricDataQueries: Any, StartTime: datetime, **_: Any) -> list[dict[str, Any]]:
+                return [{"MetricDataResults": [fake._result(query, StartTime) for query in MetricDataQueries]}]
+
+        return Listed() if name == "list_metrics" else Data()
+
+    def _result(self, query: Any, start: datetime) -> dict[str, Any]:
+        metric = query["MetricStat"]["Metric"]
+        self.periods.add(query["MetricStat"]["Period"])
+        key = metric["MetricName"], tuple((one["Name"], one["Value"]) for one in metric["Dimensions"])
+        sums = self._sums[key]
+        times = [start + timedelta(minutes=minute) for minute in sums]
+        return {"Id": query["Id"], "Timestamps": times, "Values": list(sums.values())}

@@ -1,0 +1,389 @@
+"""The pages as a session sees them, without a browser: a gateway on the loopback interface, AWS's clients faked."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import streamlit as st
+from botocore.exceptions import EndpointConnectionError
+from streamlit.testing.v1 import AppTest
+
+from tests.unit.ui.fakes import (
+    EXECUTION,
+    S3,
+    CloudFormation,
+    CloudWatch,
+    Gateway,
+    Lambda,
+    StepFunctions,
+    entered,
+    event,
+    serving,
+    succeeded,
+)
+from ui.services import aws
+
+LANGUAGES = ("en", "es")
+
+
+class Fakes(dict[str, Any]):
+    """AWS's clients by the service's name; one that is no client but an error is raised."""
+
+    def client(self, service: str) -> Any:
+        found = self[service]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    gateway = Gateway()
+    with serving(gateway.answer) as url:
+        for name in ("STACK_NAME", "PROMETHEUS_URL", "API_CA"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("API_URL", url)
+        monkeypatch.setenv("API_KEY", "key")
+        yield gateway
+        st.cache_resource.clear()
+        st.cache_data.clear()
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    fakes = Fakes(
+        cloudformation=CloudFormation(),
+        stepfunctions=StepFunctions(),
+        s3=S3({"artifacts/1/run2/artifacts/evaluation.json": b'{"test": {"metrics": {}, "intervals": {}}}'}),
+        cloudwatch=CloudWatch({}),
+    )
+    fakes["lambda"] = Lambda({"version": "1", "previous_version": "2", "reason": "because"})
+    monkeypatch.setattr(aws, "client", fakes.client)
+    return fakes
+
+
+def page_of(name: str, language: str = "en") -> AppTest:
+    def script(name: str) -> None:
+        import importlib
+
+        importlib.import_module(f"ui.views.{name}").show()
+
+    app = AppTest.from_function(script, kwargs={"name": name}, default_timeout=30)
+    app.session_state["lang"] = language
+    return app.run()
+
+
+def said(app: AppTest) -> str:
+    return " ".join(
+        str(element.value)
+        for kind in ("title", "header", "markdown", "caption", "error", "warning", "info", "success")
+        for element in app.get(kind)
+    )
+
+
+def risk(app: AppTest) -> str:
+    """The card of the risk, which is HTML."""
+    (card,) = [one.proto.body for one in app.get("html") if "risk-figure" in one.proto.body]
+    return card
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["patient", "patients", "model", "pipeline", "monitoring"])
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_every_page_opens_in_both_languages(name: str, language: str) -> None:
+    app = page_of(name, language)
+    assert not app.exception and not app.error
+    assert len(app.title) == 1
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_the_address_chooses_the_language_and_the_switch_changes_it() -> None:
+    app = AppTest.from_file("../../../ui/app.py", default_timeout=30)
+    app.query_params["lang"] = "es"
+    app.run()
+    assert app.title[0].value == "Un paciente"
+    app.segmented_control(key="lang").set_value("en").run()
+    assert app.title[0].value == "One patient" and not app.exception
+
+
+# ---------------------------------------------------------------- one patient
+@pytest.mark.usefixtures("fakes")
+def test_an_example_is_forecast_at_once(gateway: Gateway) -> None:
+    app = page_of("patient")
+    assert gateway.predicted == []
+    app.button(key="example_high").click().run()
+    assert "30.0%" in risk(app) and "High" in risk(app) and "84 in 100" in risk(app)
+    assert gateway.predicted[-1]["number_inpatient"] == 4
+    assert "version 2" in said(app) and not app.warning
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_form_is_what_is_asked(gateway: Gateway) -> None:
+    app = page_of("patient")
+    app.number_input(key="patient_number_inpatient").set_value(2)
+    app.selectbox(key="patient_insulin").set_value("Up")
+    app.selectbox(key="patient_diag_1").set_value("250.83")
+    button(app, "Forecast").click().run()
+    asked = gateway.predicted[-1]
+    assert (asked["number_inpatient"], asked["insulin"], asked["num_doses_up"]) == (2, "Up", 1)
+    assert asked["diag_1"] == "250.83" and "20.0%" in risk(app)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_what_if_changes_the_forecast_and_tells_what_it_was(gateway: Gateway) -> None:
+    app = page_of("patient")
+    app.button(key="example_high").click().run()
+    slider = next(one for one in app.slider if one.label == "Inpatient stays")
+    slider.set_value(0).run()
+    assert "10.0%" in risk(app) and "As described 30.0%" in risk(app) and "20.0 points" in risk(app)
+    assert app.number_input(key="patient_number_inpatient").value == 4
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_explanation_is_told_in_the_forms_words(gateway: Gateway) -> None:
+    app = page_of("patient")
+    app.button(key="example_high").click().run()
+    table = app.dataframe[0].value
+    assert table.values.tolist() == [
+        ["Inpatient stays", "4", "raises", 0.4],
+        ["Main diagnosis", "428 · Heart failure", "lowers", -0.1],
+    ]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> None:
+    gateway.explains = False
+    app = page_of("patient")
+    app.button(key="example_low").click().run()
+    assert "10.0%" in risk(app) and "cannot be explained" in said(app)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
+    gateway.model = {**gateway.model, "data_kind": "synthetic"}
+    app = page_of("patient")
+    app.button(key="example_low").click().run()
+    assert "Synthetic data" in app.warning[0].value
+    assert "Synthetic data" in page_of("model").warning[0].value
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_diagnosis_that_is_none_is_not_asked(gateway: Gateway) -> None:
+    app = page_of("patient")
+    app.session_state["asked"] = {"diag_1": "abc", "diag_2": None, "diag_3": None}
+    app.run()
+    assert "Main diagnosis" in app.error[0].value and gateway.predicted == []
+
+
+# ---------------------------------------------------------------- what may be wrong
+@pytest.mark.parametrize(
+    ("problem", "way_out"),
+    [
+        ((403, "Forbidden"), "make ui"),
+        ((503, "no version is in Production yet"), "make pipeline"),
+        ((429, "quota"), "ThrottleRate"),
+        ((500, "a bug"), "r-9"),
+    ],
+)
+@pytest.mark.usefixtures("fakes")
+def test_what_the_gateway_refuses_is_explained(gateway: Gateway, problem: tuple[int, str], way_out: str) -> None:
+    gateway.problem = problem
+    app = page_of("model")
+    assert way_out in app.error[0].value and problem[1] in app.error[0].value
+    assert not app.exception
+
+
+@pytest.mark.usefixtures("fakes")
+def test_fields_that_are_wrong_in_the_same_way_are_told_together(gateway: Gateway) -> None:
+    gateway.problem = (422, "the header cannot be used")
+    missing = [{"field": name, "message": "is a column that is missing"} for name in ("diag_1", "A1Cresult")]
+    gateway.errors = [{"field": "color", "message": "is no column of this form"}, *missing]
+    told = page_of("model").error[0].value
+    assert "- `color`: is no column of this form" in told
+    assert "- **Main diagnosis** (`diag_1`), `A1Cresult`: is a column that is missing" in told
+
+
+@pytest.mark.parametrize("name", ["patient", "model"])
+@pytest.mark.usefixtures("fakes")
+def test_a_gateway_that_is_away_is_explained(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with serving(gateway.answer) as url:
+        pass
+    monkeypatch.setenv("API_URL", url)
+    app = page_of(name)
+    if name == "patient":
+        app.button(key="example_low").click().run()
+    assert "make up" in app.error[0].value and not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_without_settings_the_page_says_how_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("API_URL")
+    assert "make deploy" in page_of("model").error[0].value
+
+
+@pytest.mark.parametrize("name", ["pipeline", "monitoring"])
+@pytest.mark.usefixtures("gateway")
+def test_an_aws_that_is_away_is_explained(fakes: Fakes, name: str) -> None:
+    away = EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+    fakes |= dict.fromkeys(fakes, away)
+    app = page_of(name)
+    assert "make status" in app.error[0].value and not app.exception
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_stack_that_is_not_deployed_is_explained(fakes: Fakes) -> None:
+    fakes["cloudformation"] = CloudFormation(deployed=False)
+    assert "STACK_NAME" in page_of("pipeline").error[0].value
+
+
+@pytest.mark.usefixtures("gateway")
+def test_what_nobody_expected_is_told_without_a_traceback(fakes: Fakes) -> None:
+    fakes["cloudwatch"] = ValueError("with a patient in it")
+    app = page_of("monitoring")
+    assert "ValueError" in app.error[0].value and "patient" not in app.error[0].value and not app.exception
+
+
+# ---------------------------------------------------------------- many patients
+def upload(app: AppTest, content: bytes) -> AppTest:
+    app.file_uploader[0].set_value(("patients.csv", content, "text/csv"))
+    return app.run()
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_file_is_scored_and_shown_by_risk() -> None:
+    app = upload(page_of("patients"), b"risk,patient_nbr\n0.1,a\n0.3,b\n,c\n0.2,d\n")
+    assert [one.value for one in app.metric] == ["3", "1", "0", "1"]
+    shown = app.dataframe[0].value
+    assert shown["patient_nbr"].tolist() == ["b", "d", "a"] and shown["row"].tolist() == [2, 4, 1]
+    assert app.dataframe[1].value.values.tolist() == [["risk: is required", 1]]
+    assert app.dataframe[2].value["patient_nbr"].tolist() == ["c"]
+    assert not app.exception and not app.error
+
+
+@pytest.mark.parametrize(
+    ("content", "way_out"),
+    [
+        (b"", "column names"),
+        ("risk,ñ\n1,2\n".encode("latin-1"), "CSV UTF-8"),
+        (b"no table", "separated by commas"),
+        (b"risk,a\n", "Each row"),
+    ],
+)
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_file_that_cannot_be_read_is_explained(content: bytes, way_out: str) -> None:
+    app = upload(page_of("patients"), content)
+    assert way_out in app.error[0].value and not app.exception
+
+
+# ---------------------------------------------------------------- the model
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_the_model_page_tells_the_figures_the_card_and_the_decisions() -> None:
+    app = page_of("model")
+    assert (app.metric[0].label, app.metric[0].value) == ("AUC, within 30 days", "0.680")
+    assert "0.660 to 0.700" in said(app)
+    assert "### Model card" in said(app) and "ROC curves" in said(app)  # the plot is not to be had here
+    assert app.dataframe[0].value["Version"].tolist() == ["2", "1"]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_rollback_is_asked_for_and_confirmed(fakes: Fakes) -> None:
+    app = page_of("model")
+    button(app, "Roll back …").click().run()
+    assert fakes["lambda"].asked == []
+    app.button(key="confirm_yes").click().run()
+    assert "Version 1 is in Production" in said(app)
+    assert fakes["lambda"].asked == [{"function": "readmission-promote", "rollback": {"version": "1", "reason": None}}]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_rollback_that_is_refused_is_explained(fakes: Fakes) -> None:
+    fakes["lambda"] = Lambda({"errorType": "InvalidRequest", "errorMessage": "there is no version 1"}, "Unhandled")
+    app = page_of("model")
+    button(app, "Roll back …").click().run()
+    app.button(key="confirm_yes").click().run()
+    assert "InvalidRequest" in app.error[0].value and "there is no version 1" in app.error[0].value
+
+
+# ---------------------------------------------------------------- the pipeline
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_is_started_with_what_the_form_says(fakes: Fakes) -> None:
+    app = page_of("pipeline")
+    app.segmented_control(key="pipeline_source").set_value("synthetic").run()
+    next(one for one in app.selectbox if one.label == "Stop after").set_value("ingest")
+    button(app, "Start").click().run()
+    (request,) = fakes["stepfunctions"].started
+    assert (request["source"], request["stop_after"]) == ("synthetic:rows=6000,seed=4", "ingest")
+    assert "Succeeded" in said(app) and app.dataframe[0].value["Outcome"].tolist() == ["stopped after Ingest"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda app: app.segmented_control(key="pipeline_source").set_value("address").run(),
+        lambda app: (
+            next(one for one in app.selectbox if one.label == "Start at").set_value("promote")
+            and next(one for one in app.selectbox if one.label == "Stop after").set_value("clean")
+        ),
+    ],
+)
+@pytest.mark.usefixtures("gateway")
+def test_what_cannot_be_started_is_refused_by_the_pipelines_own_name(
+    fakes: Fakes, wrong: Callable[[AppTest], Any]
+) -> None:
+    app = page_of("pipeline")
+    wrong(app)
+    button(app, "Start").click().run()
+    assert "InvalidRequest" in app.error[0].value and fakes["stepfunctions"].started == []
+
+
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_is_watched_with_the_batches_done_of_all(fakes: Fakes) -> None:
+    events = [
+        entered("Plan", 0),
+        succeeded(1, rows=6000),
+        entered("Ingest batches", 1, "Map"),
+        event("MapStateStarted", 1, mapStateStartedEventDetails={"length": 4}),
+        event("MapIterationSucceeded", 3),
+    ]
+    fakes["stepfunctions"].add(EXECUTION, "RUNNING", events)
+    app = page_of("pipeline")
+    assert "Running" in said(app) and "1 of 4" in said(app) and "Train models" in said(app)
+
+
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_that_failed_tells_why(fakes: Fakes) -> None:
+    cause = 'clean failed: {"errorMessage": "row 3 is broken"}'
+    fakes["stepfunctions"].add(EXECUTION, "FAILED", [entered("Plan", 0)], error="RowMalformed", cause=cause)
+    app = page_of("pipeline")
+    assert "RowMalformed in step clean" in app.error[0].value and "row 3 is broken" in app.error[0].value
+    assert app.dataframe[0].value["Outcome"].tolist() == ["RowMalformed"]
+
+
+# ---------------------------------------------------------------- monitoring
+@pytest.mark.usefixtures("gateway")
+def test_what_was_measured_is_shown_with_a_table_of_each_chart(fakes: Fakes) -> None:
+    predict = (("service", "predict"), ("route", "/predict"))
+    fakes["cloudwatch"] = CloudWatch(
+        {
+            ("Requests", (*predict, ("status", "200"))): {1: 95},
+            ("Requests", (*predict, ("status", "503"))): {1: 5},
+            ("RequestDurationBucket", (*predict, ("le", "0.001"))): {1: 100},
+            ("RowsCleaned", (("service", "clean"),)): {2: 99},
+            ("RowsQuarantined", (("service", "clean"),)): {2: 1},
+        }
+    )
+    app = page_of("monitoring")
+    assert [one.value for one in app.metric] == ["100", "5.00%", "0.00%", "0.8 ms", "1.00%"]
+    assert len(app.dataframe) == 3 and "Nothing in this time" in said(app)
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_prometheus_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(lambda *_: (200, '{"data": {"result": []}}')) as url:
+        monkeypatch.setenv("PROMETHEUS_URL", url)
+        assert "From Prometheus" in said(page_of("monitoring"))
+    assert "PROMETHEUS_URL" in page_of("monitoring").error[0].value

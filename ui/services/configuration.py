@@ -1,0 +1,35 @@
+"""What the pages ask, out of the environment, as `make env` exports it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class NotConfigured(Exception):
+    """A variable is missing; `name` tells which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the environment variable {name} is not set")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    api_url: str
+    api_key: str | None
+    api_ca: str | None
+    stack_name: str
+    prometheus_url: str | None
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Raises NotConfigured without API_URL; boto3 reads its own AWS_ variables."""
+    if not environment.get("API_URL"):
+        raise NotConfigured("API_URL")
+    return Configuration(
+        api_url=environment["API_URL"],
+        api_key=environment.get("API_KEY") or None,
+        api_ca=environment.get("API_CA") or None,
+        stack_name=environment.get("STACK_NAME") or "readmission",
+        prometheus_url=(environment.get("PROMETHEUS_URL") or "").rstrip("/") or None,
+    )

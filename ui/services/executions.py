@@ -1,0 +1,142 @@
+"""Executions of the pipeline, as Step Functions tells of them."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+STATES: Final = (
+    "Plan",
+    "Ingest batches",
+    "Clean batches",
+    "Check data",
+    "Train models",
+    "Promote",
+    "Model card",
+)
+RUNNING: Final = "RUNNING"
+_FIRST_EVENTS: Final = 30  # Plan answers within them, however often it was tried again
+_COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
+
+
+@dataclass(slots=True)
+class State:
+    """A working state; `of` and `done` are iterations of a map, batches or models."""
+
+    name: str
+    entered: datetime
+    exited: datetime | None = None
+    of: int | None = None
+    done: int = 0
+    facts: Counter[str] = field(default_factory=Counter)
+
+    def seconds(self, now: datetime) -> float:
+        return ((self.exited or now) - self.entered).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution; `rows`, `decision`, `step`, `error` and `message` are None where there are none."""
+
+    arn: str
+    status: str
+    started: datetime
+    ended: datetime | None
+    request: dict[str, Any]
+    rows: int | None = None
+    decision: str | None = None
+    step: str | None = None
+    error: str | None = None
+    message: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.arn.rpartition(":")[2]
+
+    def seconds(self, now: datetime | None = None) -> float:
+        return ((self.ended or now or datetime.now(UTC)) - self.started).total_seconds()
+
+
+def start(client: Any, pipeline_arn: str, request: dict[str, Any]) -> str:
+    """The ARN of the execution that began."""
+    arn: str = client.start_execution(stateMachineArn=pipeline_arn, input=json.dumps(request))["executionArn"]
+    return arn
+
+
+def newest(client: Any, pipeline_arn: str, limit: int) -> list[str]:
+    """The ARNs of the newest executions, newest first."""
+    found = client.list_executions(stateMachineArn=pipeline_arn, maxResults=limit)["executions"]
+    newest_first = sorted(found, key=lambda one: one["startDate"], reverse=True)
+    return [one["executionArn"] for one in newest_first[:limit]]
+
+
+def describe(client: Any, arn: str) -> Execution:
+    """What is known of an execution, and what its error says where it failed."""
+    found = client.describe_execution(executionArn=arn)
+    output = json.loads(found.get("output") or "{}")
+    step, error, message = _failure(found)
+    return Execution(
+        arn=arn,
+        status=found["status"],
+        started=found["startDate"],
+        ended=found.get("stopDate"),
+        request=json.loads(found.get("input") or "{}"),
+        decision=(output.get("promotion") or {}).get("decision"),
+        step=step,
+        error=error,
+        message=message,
+    )
+
+
+def states(client: Any, arn: str) -> list[State]:
+    """The working states so far, in the order in which they were entered."""
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    return states_of([event for page in pages for event in page["events"]])
+
+
+def rows(client: Any, arn: str) -> int | None:
+    """How many rows the execution was of; None where it failed before they were counted."""
+    events = client.get_execution_history(executionArn=arn, maxResults=_FIRST_EVENTS)["events"]
+    return next((state.facts["rows"] for state in states_of(events) if "rows" in state.facts), None)
+
+
+def states_of(events: list[dict[str, Any]]) -> list[State]:
+    """The same, of an execution's events."""
+    found: dict[str, State] = {}
+    current: State | None = None
+    for event in events:
+        kind = event["type"]
+        name = event.get("stateEnteredEventDetails", event.get("stateExitedEventDetails", {})).get("name")
+        if kind.endswith("StateEntered") and name in STATES:
+            current = found.setdefault(name, State(name, event["timestamp"]))
+        elif kind.endswith("StateExited") and name in STATES:
+            found[name].exited = event["timestamp"]
+        elif current is None:
+            continue
+        elif kind == "MapStateStarted":
+            current.of = event["mapStateStartedEventDetails"]["length"]
+        elif kind == "MapIterationSucceeded":
+            current.done += 1
+        elif kind == "TaskSucceeded":
+            current.facts.update(_facts(event))
+    return list(found.values())
+
+
+def _facts(event: dict[str, Any]) -> dict[str, int]:
+    """The counts in a function's answer."""
+    payload = json.loads(event["taskSucceededEventDetails"]["output"]).get("Payload", {})
+    return {name: payload[name] for name in _COUNTED if isinstance(payload.get(name), int)}
+
+
+def _failure(found: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+    """The step, the error's name and its message: the state machine writes `<step> failed: <cause>`."""
+    if found["status"] in (RUNNING, "SUCCEEDED"):
+        return None, None, None
+    cause = found.get("cause") or ""
+    step, told, rest = cause.partition(" failed: ")
+    try:
+        message = json.loads(rest)["errorMessage"]
+    except (ValueError, KeyError, TypeError):
+        message = rest or cause
+    return (step if told else None), found.get("error") or found["status"], message

@@ -1,0 +1,141 @@
+"""The form's values as the fields of an encounter, and three patients to begin with."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from readmission.contract import DRUGS
+from readmission.features import DOSED
+
+NOT_GIVEN: Final = "No"
+DOSES: Final = (NOT_GIVEN, "Steady", "Up", "Down")
+AGES: Final = tuple(range(5, 100, 10))  # the middles of UCI's bands
+OTHER_DRUGS: Final = len(DRUGS) - len(DOSED)
+
+# The codes that a stay which is forecast can have; None is unknown.
+ADMISSION_TYPES: Final = (None, 1, 2, 3, 7)
+ADMISSION_SOURCES: Final = (None, 7, 1, 2, 3, 4, 5, 6, 8, 10, 18, 19, 22, 25)
+DISCHARGES: Final = (None, 1, 6, 3, 22, 4, 5, 2, 23, 15, 24, 28, 27, 29, 30, 8, 7, 12, 16, 17)
+SPECIALTIES: Final = (
+    None,
+    "InternalMedicine",
+    "Emergency/Trauma",
+    "Family/GeneralPractice",
+    "Cardiology",
+    "Endocrinology",
+    "Gastroenterology",
+    "Hematology/Oncology",
+    "Nephrology",
+    "Neurology",
+    "ObstetricsandGynecology",
+    "Oncology",
+    "Orthopedics",
+    "Otolaryngology",
+    "PhysicalMedicineandRehabilitation",
+    "Podiatry",
+    "Psychiatry",
+    "Pulmonology",
+    "Radiologist",
+    "Surgery-General",
+    "Surgery-Cardiovascular/Thoracic",
+    "Surgery-Neuro",
+    "Surgery-Vascular",
+    "Urology",
+)
+DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
+HISTORY: Final = ("prior_encounters", "prior_early_readmissions", "prior_days_in_hospital")
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "age_numeric": 65,
+    "time_in_hospital": 4,
+    "num_lab_procedures": 44,
+    "num_procedures": 1,
+    "num_medications": 15,
+    "number_outpatient": 0,
+    "number_emergency": 0,
+    "number_inpatient": 0,
+    "number_diagnoses": 8,
+    "max_glu_serum_encoded": 0,
+    "a1cresult_encoded": 0,
+    "admission_type_id": 1,
+    "discharge_disposition_id": 1,
+    "admission_source_id": 7,
+    "medical_specialty": None,
+    "diag_1": "428",
+    "diag_2": "250",
+    "diag_3": "401",
+    **dict.fromkeys(DOSED, NOT_GIVEN),
+    "metformin": "Steady",
+    "other_drugs": 0,
+    "medication_changed": False,
+    **dict.fromkeys(HISTORY, None),
+}
+EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "low": DEFAULTS
+    | {
+        "age_numeric": 45,
+        "time_in_hospital": 2,
+        "num_lab_procedures": 35,
+        "num_procedures": 2,
+        "num_medications": 10,
+        "number_diagnoses": 5,
+        "a1cresult_encoded": 1,
+        "admission_type_id": 3,
+        "admission_source_id": 1,
+        "medical_specialty": "Surgery-General",
+        "diag_1": "574",
+        "diag_3": "278",
+    },
+    "medium": DEFAULTS
+    | {
+        "age_numeric": 65,
+        "time_in_hospital": 5,
+        "num_medications": 17,
+        "number_outpatient": 1,
+        "number_diagnoses": 8,
+        "a1cresult_encoded": 3,
+        "discharge_disposition_id": 6,
+        "medical_specialty": "Cardiology",
+        "diag_1": "414",
+        "diag_2": "250.02",
+        "insulin": "Steady",
+        "glipizide": "Up",
+        "medication_changed": True,
+    },
+    "high": DEFAULTS
+    | {
+        "age_numeric": 75,
+        "time_in_hospital": 9,
+        "num_lab_procedures": 61,
+        "num_medications": 24,
+        "number_emergency": 2,
+        "number_inpatient": 4,
+        "number_diagnoses": 9,
+        "a1cresult_encoded": 3,
+        "discharge_disposition_id": 22,
+        "medical_specialty": "InternalMedicine",
+        "diag_1": "428",
+        "diag_2": "585",
+        "diag_3": "250.4",
+        "insulin": "Up",
+        "metformin": "No",
+        "medication_changed": True,
+        "prior_encounters": 4,
+        "prior_early_readmissions": 2,
+        "prior_days_in_hospital": 27,
+    },
+}
+
+
+def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API is asked: the 14 fields, and of the optional ones what is known."""
+    doses = [values[drug] for drug in DOSED]
+    given = sum(dose != NOT_GIVEN for dose in doses) + values["other_drugs"]
+    made = {
+        "change_encoded": int(values["medication_changed"]),
+        "diabetesmed_encoded": int(given > 0),
+        "num_diabetes_meds": given,
+        "num_doses_up": doses.count("Up"),
+        "num_doses_down": doses.count("Down"),
+    }
+    told = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
+    return {name: value for name, value in (told | made).items() if value is not None}

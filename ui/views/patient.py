@@ -1,0 +1,332 @@
+"""One patient: the form, the forecast and what made it, and what would change it."""
+
+from html import escape
+from typing import Any
+
+import streamlit as st
+from readmission.client import ApiProblem, Contribution, Prediction
+from readmission.features import DOSED
+
+from ui import charts
+from ui.services import diagnoses, patients
+from ui.texts import Texts
+from ui.views import page
+
+_PREFIX = "patient_"
+_SHOWN = 8  # of the contributions; the others are in the table
+_NUMBERS = {  # the largest that the form takes: more is possible, but not in a hospital
+    "time_in_hospital": 60,
+    "num_lab_procedures": 200,
+    "num_procedures": 30,
+    "num_medications": 120,
+    "number_outpatient": 100,
+    "number_emergency": 100,
+    "number_inpatient": 100,
+    "number_diagnoses": 30,
+}
+_SIGNS = {"low": "●", "moderate": "◆", "high": "▲", "very high": "▲▲"}
+
+
+def show() -> None:
+    t = page.texts()
+    page.heading(t, "patient")
+    for name, value in patients.DEFAULTS.items():
+        st.session_state.setdefault(_PREFIX + name, value)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(t("patient.examples"), width="content")
+        for name in patients.EXAMPLES:
+            st.button(t(f"patient.example.{name}"), key=f"example_{name}", on_click=_take_example, args=(name,))
+    form, answer = st.columns([11, 10], gap="large")
+    # The answer first, which is what somebody waits for.
+    with answer, page.explained(t):
+        _answer(t)
+    with form:
+        _form(t)
+
+
+def _take_example(name: str) -> None:
+    for field, value in patients.EXAMPLES[name].items():
+        st.session_state[_PREFIX + field] = value
+    _take_form()
+
+
+def _take_form() -> None:
+    for name in patients.DIAGNOSES:
+        key = _PREFIX + name
+        if (text := st.session_state[key]) and not diagnoses.is_code(text):
+            # A name that was typed and not chosen from the list.
+            st.session_state[key] = diagnoses.find(text, page.texts().language) or text
+    st.session_state["asked"] = {name: st.session_state[_PREFIX + name] for name in patients.DEFAULTS}
+    # The controls of "what if" begin anew with every patient.
+    st.session_state["asked_number"] = st.session_state.get("asked_number", 0) + 1
+
+
+# ---------------------------------------------------------------- the form
+def _form(t: Texts) -> None:
+    with st.form("patient", enter_to_submit=False):
+        st.header(t("patient.form"), anchor=False)
+        left, right = st.columns(2)
+        with left:
+            _choice(t, "age_numeric", patients.AGES)
+        with right:
+            _number(t, "time_in_hospital")
+        _choice(t, "discharge_disposition_id", patients.DISCHARGES, help=t("patient.help.discharge"))
+        _diagnosis(t, "diag_1")
+        left, right = st.columns(2)
+        with left:
+            _diagnosis(t, "diag_2")
+        with right:
+            _diagnosis(t, "diag_3")
+        for name in ("a1cresult_encoded", "max_glu_serum_encoded"):
+            st.segmented_control(
+                t(f"field.{name}"),
+                range(4),
+                format_func=lambda value, name=name: t.choice(name, value),
+                key=_PREFIX + name,
+                required=True,
+                persist_state="session",
+            )
+        st.markdown(f"**{t('patient.year_before')}**")
+        visits = ("number_inpatient", "number_emergency", "number_outpatient")
+        for column, name in zip(st.columns(len(visits)), visits, strict=True):
+            with column:
+                _number(t, name)
+        _more(t)
+        st.form_submit_button(t("patient.submit"), type="primary", on_click=_take_form, width="stretch")
+
+
+def _more(t: Texts) -> None:
+    with st.expander(t("patient.stay")):
+        left, right = st.columns(2)
+        with left:
+            _choice(t, "admission_type_id", patients.ADMISSION_TYPES)
+            _choice(t, "admission_source_id", patients.ADMISSION_SOURCES)
+            _choice(t, "medical_specialty", patients.SPECIALTIES)
+            _number(t, "number_diagnoses")
+        with right:
+            _number(t, "num_lab_procedures")
+            _number(t, "num_procedures")
+            _number(t, "num_medications")
+    with st.expander(t("patient.drugs")):
+        left, right = st.columns(2)
+        for place, name in enumerate(DOSED):
+            with right if place % 2 else left:
+                _choice(t, name, patients.DOSES, "dose")
+        with left:
+            st.number_input(
+                t("field.other_drugs"),
+                0,
+                patients.OTHER_DRUGS,
+                key=_PREFIX + "other_drugs",
+                persist_state="session",
+            )
+        st.checkbox(t("field.change_encoded"), key=_PREFIX + "medication_changed", persist_state="session")
+    with st.expander(t("patient.history")):
+        st.caption(t("patient.help.history"))
+        for name in patients.HISTORY:
+            st.number_input(
+                t(f"field.{name}"),
+                0,
+                1000,
+                value=None,
+                step=1,
+                key=_PREFIX + name,
+                placeholder=t("common.unknown"),
+                persist_state="session",
+            )
+
+
+def _choice(t: Texts, name: str, options: tuple[Any, ...], choices: str | None = None, help: str | None = None) -> None:
+    st.selectbox(
+        t(f"field.{name}"),
+        options,
+        format_func=lambda value: t.choice(choices or name, value),
+        key=_PREFIX + name,
+        help=help,
+        persist_state="session",
+    )
+
+
+def _number(t: Texts, name: str) -> None:
+    st.number_input(t(f"field.{name}"), 0, _NUMBERS[name], step=1, key=_PREFIX + name, persist_state="session")
+
+
+def _diagnosis(t: Texts, name: str) -> None:
+    st.selectbox(
+        t(f"field.{name}"),
+        list(diagnoses.names(t.language)),
+        index=None,
+        format_func=t.diagnosis,
+        key=_PREFIX + name,
+        placeholder=t("patient.diagnosis"),
+        help=t("patient.help.diagnosis"),
+        accept_new_options=True,
+        persist_state="session",
+    )
+
+
+# ---------------------------------------------------------------- the answer
+@st.fragment
+def _answer(t: Texts) -> None:
+    asked: dict[str, Any] | None = st.session_state.get("asked")
+    if asked is None:
+        st.info(t("patient.empty"), icon=":material/arrow_back:")
+        return
+    if wrong := [name for name in patients.DIAGNOSES if asked[name] and not diagnoses.is_code(asked[name])]:
+        page.problem(t, "diagnosis", fields=", ".join(t(f"field.{name}") for name in wrong))
+        return
+    with page.explained(t):
+        place = st.container()
+        changed = _what_if(t, asked)
+        as_asked = _forecast(asked)
+        forecast = _forecast(asked | changed) if changed else as_asked
+        with place:
+            _risk(t, forecast, as_asked if changed else None)
+        _details(t, forecast, asked | changed)
+
+
+def _what_if(t: Texts, asked: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are not as they were asked."""
+    number = st.session_state["asked_number"]
+    found: dict[str, Any] = {}
+    with st.container(border=True):
+        st.header(t("patient.what_if"), anchor=False, help=t("patient.help.what_if"))
+        left, right = st.columns(2)
+        sliders = {"number_inpatient": 10, "time_in_hospital": 14, "num_medications": 40}
+        for place, (name, largest) in enumerate(sliders.items()):
+            with right if place % 2 else left:
+                most = max(largest, asked[name])
+                found[name] = st.slider(t(f"field.{name}"), 0, most, asked[name], key=f"whatif_{number}_{name}")
+        with right:
+            found["a1cresult_encoded"] = st.select_slider(
+                t("field.a1cresult_encoded"),
+                range(4),
+                asked["a1cresult_encoded"],
+                format_func=lambda value: t.choice("a1cresult_encoded", value),
+                key=f"whatif_{number}_a1c",
+            )
+        found["discharge_disposition_id"] = st.selectbox(
+            t("field.discharge_disposition_id"),
+            patients.DISCHARGES,
+            patients.DISCHARGES.index(asked["discharge_disposition_id"]),
+            format_func=lambda value: t.choice("discharge_disposition_id", value),
+            key=f"whatif_{number}_discharge",
+        )
+    return {name: value for name, value in found.items() if value != asked[name]}
+
+
+def _forecast(values: dict[str, Any]) -> Prediction:
+    """With what explains it, where the model can be explained. Raises ApiProblem or ApiUnreachable."""
+    fields = patients.encounter(values)
+    try:
+        return page.gateway().predict(fields, explain=True)
+    except ApiProblem as error:
+        if error.status != 409:
+            raise
+        return page.gateway().predict(fields)
+
+
+def _risk(t: Texts, forecast: Prediction, as_asked: Prediction | None) -> None:
+    """The large figure, its band, and where it stands among the patients whom the model learned from."""
+    page.synthetic(t, forecast["data_kind"])
+    risk = forecast["early_risk"]
+    band, percentile = risk["band"], risk["percentile"]
+    parts = [
+        f'<p class="risk-name">{escape(t("patient.risk"))}</p>',
+        f'<p class="risk-line"><span class="risk-figure">{t.percent(risk["probability"])}</span>',
+    ]
+    if band is not None and percentile is not None:
+        sentence = t("patient.percentile", share=t.number(percentile))
+        name = escape(t(f"band.{band}"))
+        parts += [
+            f'<span class="risk-band" style="border-color:{charts.BANDS[band]}">'
+            f'<span aria-hidden="true" style="color:{charts.BANDS[band]}">{_SIGNS[band]}</span> {name}</span></p>',
+            _scale(t, percentile, band),
+            f'<p class="risk-note">{escape(sentence)}</p>',
+        ]
+    else:
+        parts += ["</p>", f'<p class="risk-note">{escape(t("patient.no_percentile"))}</p>']
+    if as_asked is not None:
+        before = as_asked["early_risk"]["probability"]
+        points = t.signed(100 * (risk["probability"] - before), 1)
+        parts.append(
+            f'<p class="risk-change">{escape(t("patient.change", before=t.percent(before), points=points))}</p>'
+        )
+    st.html(f'<div class="risk" role="status">{"".join(parts)}</div>')
+
+
+def _scale(t: Texts, percentile: float, band: str) -> str:
+    """The hundred patients as a line in four bands, with a mark at this one."""
+    widths = {"low": 50, "moderate": 30, "high": 10, "very high": 10}
+    colors = "".join(
+        f'<span style="width:{width}%;background:{charts.BANDS[name]};opacity:{1 if name == band else 0.35}"></span>'
+        for name, width in widths.items()
+    )
+    marks = "".join(f'<span style="left:{at}%">{at}</span>' for at in (0, 50, 80, 90, 100))
+    label = escape(t("patient.scale", share=t.number(percentile), band=t(f"band.{band}")))
+    return (
+        f'<div class="scale" role="img" aria-label="{label}"><div class="scale-bands">{colors}</div>'
+        f'<span class="scale-mark" style="left:{percentile:.1f}%"></span><div class="scale-ends">{marks}</div></div>'
+    )
+
+
+def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
+    st.header(t("patient.probabilities"), anchor=False)
+    rows = [
+        {"name": t(f"class.{name}"), "share": share, "text": t.percent(share), "color": charts.CLASSES[name]}
+        for name in charts.CLASSES
+        if (share := forecast["probabilities"][name]) is not None
+    ]
+    spoken = "; ".join(f"{row['name']}: {row['text']}" for row in rows)
+    st.altair_chart(charts.bars(rows), alt=f"{t('patient.probabilities')}. {spoken}", width="stretch")
+    if explanation := forecast.get("explanation"):
+        _explanation(t, explanation["contributions"], patients.encounter(values))
+    else:
+        st.caption(t("patient.no_explanation"))
+    st.caption(t("patient.answered_by", version=forecast["model_version"], kind=t(f"kind.{forecast['data_kind']}")))
+
+
+def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, Any]) -> None:
+    st.header(t("patient.why"), anchor=False, help=t("patient.help.why"))
+    found = [one for one in contributions if one["direction"] != "none"]
+    rows = [
+        {
+            "name": t(f"field.{one['field']}"),
+            "given": t.value(one["field"], fields[one["field"]]),
+            "value": one["contribution"],
+            "direction": t(f"direction.{one['direction']}"),
+            "effect": t.signed(one["contribution"], 2),
+        }
+        for one in found
+    ]
+    if not rows:
+        st.caption(t("patient.nothing_differs"))
+        return
+    shown = [
+        {
+            "name": f"{_short(row['name'])}|{_short(row['given'])}",
+            "value": row["value"],
+            "text": row["effect"],
+            "color": charts.VERMILION if row["value"] > 0 else charts.BLUE,
+        }
+        for row in rows[:_SHOWN]
+    ]
+    st.caption(t("patient.sides"))
+    spoken = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
+    st.altair_chart(charts.contributions(shown), alt=f"{t('patient.why')}. {spoken}", width="stretch")
+    table = [
+        {
+            t("column.field"): row["name"],
+            t("column.value"): row["given"],
+            t("column.direction"): row["direction"],
+            t("column.log_odds"): round(row["value"], 3),
+        }
+        for row in rows
+    ]
+    page.as_table(t, table, t("patient.why"))
+
+
+def _short(text: str) -> str:
+    """On a line beside a bar."""
+    text = text.replace("|", "/")
+    return text if len(text) <= 30 else text[:29].rstrip() + "…"

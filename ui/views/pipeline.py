@@ -1,0 +1,215 @@
+"""The pipeline: beginning an execution, watching its states, and what became of the last ones."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import streamlit as st
+from readmission.errors import InvalidRequest
+from readmission.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STEPS, parse_request
+
+from ui.services import aws, executions
+from ui.services.executions import Execution, State
+from ui.texts import DASH, Texts
+from ui.views import page
+
+_LISTED: Final = 10
+_EVERY_SECONDS: Final = 1.5
+_SOURCES: Final = ("default", "synthetic", "address")
+_ICONS: Final = {
+    "RUNNING": ":blue[:material/progress_activity:]",
+    "SUCCEEDED": ":green[:material/check_circle:]",
+    "FAILED": ":red[:material/cancel:]",
+    "TIMED_OUT": ":red[:material/timer_off:]",
+    "ABORTED": ":red[:material/block:]",
+    "PENDING_REDRIVE": ":blue[:material/pending:]",
+}
+
+
+def show() -> None:
+    t = page.texts()
+    page.heading(t, "pipeline")
+    left, right = st.columns([2, 3], gap="large")
+    with left, page.explained(t):
+        _form(t)
+    with right, page.explained(t):
+        _watch(t)
+    with page.explained(t):
+        _last(t)
+
+
+# ---------------------------------------------------------------- beginning
+def _form(t: Texts) -> None:
+    st.header(t("pipeline.new"), anchor=False)
+    kind = st.segmented_control(
+        t("pipeline.source"),
+        _SOURCES,
+        format_func=lambda one: t(f"pipeline.source_{one}"),
+        default="default",
+        required=True,
+        key="pipeline_source",
+        persist_state="session",
+    )
+    source = _source(t, kind)
+    batch_size = st.number_input(
+        t("pipeline.batch_size"), 1, MAX_BATCH_SIZE, DEFAULT_BATCH_SIZE, step=1000, help=t("pipeline.help.batch_size")
+    )
+    models = st.pills(
+        t("pipeline.models"),
+        FAMILIES,
+        selection_mode="multi",
+        default=FAMILIES,
+        wrap=True,
+        format_func=lambda family: t(f"family.{family}"),
+    )
+    columns = st.columns(2)
+    start_at = columns[0].selectbox(t("pipeline.start_at"), STEPS, 0, format_func=lambda step: t(f"step.{step}"))
+    stop_after = columns[1].selectbox(
+        t("pipeline.stop_after"), STEPS, len(STEPS) - 1, format_func=lambda step: t(f"step.{step}")
+    )
+    if st.button(t("pipeline.start"), type="primary", icon=":material/play_arrow:", width="stretch"):
+        _start(
+            t,
+            {
+                **({"source": source} if source is not None else {}),
+                "batch_size": batch_size,
+                "models": models,
+                "start_at": start_at,
+                "stop_after": stop_after,
+            },
+        )
+
+
+def _source(t: Texts, kind: str) -> str | None:
+    if kind == "synthetic":
+        columns = st.columns(2)
+        rows = columns[0].number_input(t("pipeline.rows"), 100, 1_000_000, 6000, step=1000)
+        seed = columns[1].number_input(t("pipeline.seed"), 0, 1_000_000, 4)
+        st.caption(t("pipeline.synthetic"))
+        return f"synthetic:rows={rows},seed={seed}"
+    if kind == "address":
+        return st.text_input(t("pipeline.address"), placeholder="s3://bucket/key.zip", help=t("pipeline.help.address"))
+    st.caption(t("pipeline.default"))
+    return None
+
+
+def _start(t: Texts, request: dict[str, Any]) -> None:
+    """Raises what botocore raises."""
+    try:
+        parse_request(request)
+    except InvalidRequest as error:
+        page.problem(t, "invalid_request", message=error)
+        return
+    arn = executions.start(aws.client("stepfunctions"), page.stack().pipeline_arn, request)
+    st.session_state["watched"] = arn
+
+
+# ---------------------------------------------------------------- watching
+def _watch(t: Texts) -> None:
+    arn = st.session_state.get("watched")
+    if arn is None:
+        # Without a choice it is the newest, whoever began it.
+        newest = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, 1)
+        if not newest:
+            st.header(t("pipeline.watch"), anchor=False)
+            st.info(t("pipeline.none"))
+            return
+        arn = newest[0]
+    running = executions.describe(aws.client("stepfunctions"), arn).status == executions.RUNNING
+
+    @st.fragment(run_every=_EVERY_SECONDS if running else None)
+    def live() -> None:
+        with page.explained(t):
+            execution = executions.describe(aws.client("stepfunctions"), arn)
+            _execution(t, execution, executions.states(aws.client("stepfunctions"), arn))
+            if running and execution.status != executions.RUNNING:
+                st.rerun()  # which lists it among the last ones, and asks no more
+
+    live()
+
+
+def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
+    now = datetime.now(UTC)
+    st.header(t("pipeline.watch"), anchor=False)
+    status = t(f"status.{execution.status}")
+    st.markdown(
+        t(
+            "pipeline.execution",
+            icon=_ICONS[execution.status],
+            status=status,
+            name=execution.name[:8],
+            time=t.seconds(execution.seconds(now)),
+            started=t.moment(execution.started),
+        )
+    )
+    reached = {state.name: state for state in states}
+    for name in executions.STATES:
+        if state := reached.get(name):
+            _state(t, state, execution, now)
+        elif execution.status == executions.RUNNING:
+            st.markdown(f":gray[:material/radio_button_unchecked: {t(f'state.{name}')}]")
+    if execution.error:
+        step = execution.step or DASH
+        page.problem(t, "execution", step=step, error=execution.error, message=execution.message or DASH)
+
+
+def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
+    failed = execution.error is not None and state.exited is None
+    icon = _ICONS["FAILED" if failed else "SUCCEEDED" if state.exited else "RUNNING"]
+    facts = [t.seconds(state.seconds(execution.ended or now))]
+    if state.of is not None:
+        facts.insert(0, t("pipeline.done", done=state.done, of=state.of))
+    facts += [t(f"fact.{name}", count=t.number(count)) for name, count in state.facts.items()]
+    st.markdown(f"{icon} **{t(f'state.{state.name}')}** · {' · '.join(facts)}")
+    if state.of and not state.exited and not failed:
+        st.progress(state.done / state.of)
+
+
+# ---------------------------------------------------------------- what was
+def _last(t: Texts) -> None:
+    st.header(t("pipeline.last"), anchor=False)
+    arns = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, _LISTED)
+    if not arns:
+        st.caption(t("pipeline.none"))
+        return
+    last = [_ended(arn) for arn in arns]
+    rows = [
+        {
+            t("column.started"): t.moment(one.started),
+            t("column.status"): t(f"status.{one.status}"),
+            t("column.duration"): t.seconds(one.seconds()),
+            t("column.rows"): t.number(one.rows) if one.rows is not None else DASH,
+            t("column.outcome"): _outcome(t, one),
+            t("column.source"): one.request.get("source") or t("pipeline.source_default"),
+        }
+        for one in last
+    ]
+    wide = {t("column.outcome"): st.column_config.TextColumn(width="medium")}
+    st.dataframe(rows, hide_index=True, alt=t("pipeline.last"), column_config=wide)
+    for one in last:
+        if one.error:
+            with st.expander(t("pipeline.failed", started=t.moment(one.started), error=one.error)):
+                st.markdown(t("pipeline.failed_text", step=one.step or DASH, error=one.error))
+                st.code(one.message or DASH, language=None, wrap_lines=True)
+
+
+def _ended(arn: str) -> Execution:
+    """Asked once of an execution that has ended, as it does not change."""
+    known: dict[str, Execution] = st.session_state.setdefault("executions", {})
+    if arn not in known:
+        client = aws.client("stepfunctions")
+        found = executions.describe(client, arn)
+        if found.status == executions.RUNNING:
+            return found
+        known[arn] = replace(found, rows=executions.rows(client, arn))
+    return known[arn]
+
+
+def _outcome(t: Texts, execution: Execution) -> str:
+    if execution.error:
+        return execution.error
+    if execution.decision:
+        return t(f"decision.{execution.decision}")
+    if execution.status == executions.RUNNING:
+        return DASH
+    return t("pipeline.no_decision", step=t(f"step.{execution.request.get('stop_after', 'promote')}"))

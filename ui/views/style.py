@@ -1,0 +1,30 @@
+"""What Streamlit's theme cannot say: the card of a risk, and widths on a phone."""
+
+from typing import Final
+
+STYLE: Final = """<style>
+.block-container { padding-top: 3.2rem; padding-bottom: 4rem; max-width: 1180px; }
+.risk { border: 1px solid #D5DDE3; border-radius: 0.5rem; padding: 1.1rem 1.3rem 1rem; background: #F8FAFB; }
+.risk p { margin: 0; }
+.risk-name { color: #4A5A66; font-size: 0.95rem; }
+.risk-line { display: flex; align-items: center; gap: 0.9rem; flex-wrap: wrap; }
+.risk-figure { font-size: 3.4rem; font-weight: 650; line-height: 1.2; letter-spacing: -0.02em; }
+.risk-band { border: 2px solid; border-radius: 2rem; padding: 0.1rem 0.8rem; font-weight: 600; white-space: nowrap; }
+.risk-note { color: #33424D; }
+.risk .risk-change { margin-top: 0.6rem; padding-top: 0.6rem; border-top: 1px solid #D5DDE3; font-weight: 600; }
+.scale { position: relative; margin: 0.6rem 0 0.5rem; padding-top: 0.55rem; }
+.scale-bands { display: flex; height: 0.6rem; border-radius: 0.3rem; overflow: hidden; gap: 2px; }
+.scale-mark { position: absolute; top: 0; width: 3px; height: 1.65rem; margin-left: -1.5px; background: #1D2A35;
+  border-radius: 2px; }
+.scale-ends { position: relative; height: 1.3rem; margin-top: 0.45rem; font-size: 0.75rem; color: #4A5A66; }
+.scale-ends span { position: absolute; transform: translateX(-50%); }
+.scale-ends span:first-child { transform: none; }
+.scale-ends span:last-child { transform: translateX(-100%); }
+@media (max-width: 640px) {
+  .block-container { padding-left: 1rem; padding-right: 1rem; }
+  h1 { font-size: 1.6rem !important; }
+  .risk-figure { font-size: 2.8rem; }
+  [data-testid="stColumn"]:has([data-testid="stMetric"]) {
+    min-width: calc(50% - 0.5rem) !important; flex: 1 1 calc(50% - 0.5rem) !important; }
+}
+</style>"""
