@@ -60,7 +60,7 @@ def table(figures: Mapping[str, Figure], about: Mapping[str, str]) -> str:
             holds = {True: "yes", False: "NO", None: ""}[row.holds(figure)]
             ours, peer = (f"{_digits(value)} {row.unit}" for value in (figure.ours, figure.peer))
             cells.append((row.what, ours, peer, f"{figure.ratio:.1f}", row.must_hold(), holds))
-    return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *_markdown(cells)])
+    return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *markdown(cells)])
 
 
 def document(figures: Mapping[str, Figure], about: Mapping[str, str]) -> dict[str, Any]:
@@ -80,14 +80,14 @@ def comparison(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
             times = (f"{_digits(one.ours)} {row.unit}" for one in (old, new))
             change = f"{new.ours / old.ours - 1:+.0%}"
             cells.append((row.what, *times, change, f"{old.ratio:.1f}", f"{new.ratio:.1f}"))
-    return "\n".join(_markdown(cells))
+    return "\n".join(markdown(cells))
 
 
 def _digits(value: float) -> str:
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def _markdown(cells: list[Sequence[str]]) -> list[str]:
+def markdown(cells: list[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells
