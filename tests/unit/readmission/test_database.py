@@ -12,7 +12,7 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError, InterfaceError
 from readmission import database
-from readmission.database import Rows, connect, transaction
+from readmission.database import Rows, connect, copy_lines, text_line, transaction
 from readmission.errors import DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 
@@ -102,7 +102,7 @@ def test_the_secret_is_read_once_for_all_connections(server: Server) -> None:
     assert server.secrets == 1
 
 
-@pytest.mark.parametrize(("tls", "checks"), [("disable", None), ("require", False), ("verify-full", True)])
+@pytest.mark.parametrize(("tls", "checks"), [("disable", False), ("require", False), ("verify-full", True)])
 def test_the_tls_mode_decides_whether_the_certificate_is_checked(server: Server, tls: Any, checks: bool | None) -> None:
     with connect("raw", DatabaseSettings("secret", tls)):
         context = server.connections[0].options["ssl_context"]
@@ -235,3 +235,18 @@ def test_fields_with_quotes_commas_and_line_breaks_are_sent_whole() -> None:
 def test_a_copy_sends_blocks_and_not_single_rows() -> None:
     rows = _rows(*(("x" * 94, "y") for _ in range(10_000)))
     assert len(_copied(rows).blocks) == pytest.approx(1_000_000 / 65_536, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [("", ""), ("a b", "a b"), ("\\N", r"\\N"), ("a\tb", r"a\tb"), ("a\nb", r"a\nb"), ("a\r", r"a\r"), ('ü,"', 'ü,"')],
+)
+def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
+    assert text_line(["first", field, "last"]) == f"first\t{sent}\tlast\n"
+
+
+def test_lines_are_sent_in_order_and_whole() -> None:
+    connection = FakeConnection()
+    lines = [text_line([str(number), "ü"]) for number in range(1000)]
+    copy_lines(connection, "staged", ("a", "b"), lines)  # type: ignore[arg-type]
+    assert b"".join(connection.blocks).decode() == "".join(lines)
