@@ -110,8 +110,7 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("share_fastapi", "of it FastAPI and the reading of the body", "ms"),
         Row("share_mangum", "of it Mangum and the logger", "ms"),
         Row("share_executor", "of it the executor and the runtime's client", "ms"),
-        Row("share_lambda", "of it LocalStack's Lambda, and its client", "ms"),
-        Row("share_gateway", "of it LocalStack's API Gateway, TLS, and the client", "ms"),
+        Row("share_localstack", "of it LocalStack's gateway and Lambda, TLS, and the client", "ms"),
     ),
 }
 ROWS = tuple(row for rows in PARTS.values() for row in rows)
