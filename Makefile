@@ -75,8 +75,8 @@ evaluate: setup ## the recipe over five patient-grouped splits, beside that of 1
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## the inference API's speed and memory, beside the same one on MLflow  [DIABETES_DATA= ROUNDS= JSON=file]
-	@$(BIN)/python -m tests.benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
+bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= JSON=file DIABETES_DATA=]
+	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(JSON),--json '$(JSON)')
 
 bench-compare: setup ## two results of bench  [A=file B=file]

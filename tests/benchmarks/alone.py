@@ -68,12 +68,25 @@ def _onnx(folder: Path, rows: Path) -> Any:
 
 
 def _export(folder: Path, rows: list[list[Any]]) -> None:
+    from unittest.mock import patch
+
+    import numpy as np
+    import onnx
     from skl2onnx import to_onnx
 
     pipeline = _pipeline(folder)
     inputs = pipeline[:-1].transform(_table(rows))
     values = getattr(inputs, "to_numpy", lambda: inputs)().astype("float32")
-    made = to_onnx(pipeline[-1], values[:1], options={"zipmap": False})
+    make = onnx.helper.make_attribute
+
+    def of_whole_numbers(key: str, value: Any, *others: Any, **more: Any) -> Any:
+        """skl2onnx 1.20 gives NumPy's truth values, which protobuf takes for no numbers."""
+        if isinstance(value, list):
+            value = [int(one) if isinstance(one, bool | np.bool_) else one for one in value]
+        return make(key, value, *others, **more)
+
+    with patch.object(onnx.helper, "make_attribute", of_whole_numbers):
+        made = to_onnx(pipeline[-1], values[:1], options={"zipmap": False})
     (folder / _ONNX).write_bytes(made.SerializeToString())
     (folder / _ROWS).write_text(json.dumps(values.tolist()))
 
