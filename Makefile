@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi bench bench-compare load-test load-ui test unit lint format clean
+.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi bench bench-compare capacity load-test load-ui test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -81,6 +81,9 @@ bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,in
 
 bench-compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
+
+capacity: setup ## what a result of bench means on AWS: concurrency, requests a second, connections, cost  [JSON=file]
+	@$(BIN)/python -m tests.benchmarks.capacity '$(JSON)'
 
 # Another machine is loaded when the command line says so, never because of a variable of the environment.
 load-test: setup ## how many requests a second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= OUT= URL=]

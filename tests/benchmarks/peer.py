@@ -56,6 +56,7 @@ class _Loaded:
     """A `Production` that has its model."""
 
     due = False
+    registry = None  # its descriptions are not asked for
 
     def __init__(self, scorer: PyfuncScorer) -> None:
         version = Version("readmission", "1", "run", "gradient_boosting", os.environ["DATA_KIND"], "")

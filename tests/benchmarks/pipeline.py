@@ -26,6 +26,7 @@ _LOGS_SECONDS = 10  # until the last line of an execution is in its log
 class Invocation:
     """When (epoch, s) a function ran, its cold start included, and how long (s) that was."""
 
+    function: str
     began: float
     ended: float
     init: float
@@ -39,11 +40,14 @@ def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
     for name in ("pipeline_first", "pipeline"):
         deployment.tell(f"state machine, {source} ...")
         deployment.empty(platform)
-        began, seconds = time.time(), _execute(platform, source)
+        began, (seconds, transitions) = time.time(), _execute(platform, source)
         ran = _invocations(platform, began)
         figures[name] = Figure(seconds, script, script / seconds)
         figures[f"{name}_share"] = Figure(100 * (1 - covered(ran) / seconds))
         if name == "pipeline_first":
+            figures["pipeline_transitions"] = Figure(transitions)
+            for function in _FUNCTIONS:
+                figures[f"billed_{function}"] = Figure(_sum([one for one in ran if one.function == function]))
             figures["pipeline_cold"] = Figure(100 * sum(one.init for one in ran) / _sum(ran))
     return figures
 
@@ -58,12 +62,18 @@ def _script(platform: Platform, folder: Path, source: str) -> float:
     return time.perf_counter() - began
 
 
-def _execute(platform: Platform, source: str) -> float:
-    settings = platform.settings
+def _execute(platform: Platform, source: str) -> tuple[float, int]:
+    """How long (s) it took, and how many states were entered."""
+    deployed, states = stack.get(platform.settings), platform.client("stepfunctions")
     with contextlib.redirect_stdout(sys.stderr):
         began = time.perf_counter()
-        pipeline.run(settings, stack.get(settings), {"source": source, "batch_size": _BATCH})
-        return time.perf_counter() - began
+        pipeline.run(platform.settings, deployed, {"source": source, "batch_size": _BATCH})
+        seconds = time.perf_counter() - began
+    newest = max(
+        states.list_executions(stateMachineArn=deployed.pipeline_arn)["executions"], key=lambda one: one["startDate"]
+    )
+    pages = states.get_paginator("get_execution_history").paginate(executionArn=newest["executionArn"])
+    return seconds, sum(event["type"].endswith("StateEntered") for page in pages for event in page["events"])
 
 
 def _invocations(platform: Platform, since: float) -> list[Invocation]:
@@ -76,16 +86,16 @@ def _invocations(platform: Platform, since: float) -> list[Invocation]:
             logGroupName=f"/aws/lambda/{stack.NAME}-{name}", startTime=int(since * 1000)
         )
         lines = [(event["timestamp"], event["message"]) for page in pages for event in page["events"]]
-        found += [invocation_of(moment / 1000, line) for moment, line in lines if line.startswith("REPORT ")]
+        found += [invocation_of(name, moment / 1000, line) for moment, line in lines if line.startswith("REPORT ")]
     return found
 
 
-def invocation_of(ended: float, line: str) -> Invocation:
+def invocation_of(function: str, ended: float, line: str) -> Invocation:
     """By a REPORT line that was written when it ended."""
     duration, init = _REPORT.search(line), _INIT.search(line)
     assert duration, line
     cold = float(init[1]) / 1000 if init else 0.0
-    return Invocation(ended - float(duration[1]) / 1000 - cold, ended, cold)
+    return Invocation(function, ended - float(duration[1]) / 1000 - cold, ended, cold)
 
 
 def covered(invocations: Iterable[Invocation]) -> float:
