@@ -30,6 +30,7 @@ class PyfuncScorer:
     """Answers as `Scorer` does."""
 
     features = INPUTS
+    risk_quantiles = None  # so that it is not asked where a risk stands among the others
     classes = tuple(sorted(CLASSES))
 
     def __init__(self, folder: str) -> None:
