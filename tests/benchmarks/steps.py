@@ -6,7 +6,6 @@ the next, and what it took, is in the state file.
 
 import importlib.util
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.benchmarks.report import FAMILIES
-from tests.benchmarks.subject import Context
+from tests.benchmarks.subject import Context, peak_mb
 
 type State = dict[str, Any]
 
@@ -104,8 +103,7 @@ def main() -> None:
         began = time.perf_counter()
         run(state)
         seconds = time.perf_counter() - began
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        state["measured"][name] = {"seconds": seconds, "mb": peak_kib / 1024}
+        state["measured"][name] = {"seconds": seconds, "mb": peak_mb()}
     path.write_text(json.dumps(state))
 
 

@@ -154,6 +154,12 @@ def memory() -> dict[str, Any]:
     return {"rss": fields["Rss"], "uss": fields["Private_Clean"] + fields["Private_Dirty"]}
 
 
+def peak_mb() -> float:
+    """The most that this process has held; getrusage would tell of its parent's too, if that is larger."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def main() -> None:
     _, kind, path = sys.argv
     # The answers have a channel of their own: the handler logs to the standard output.

@@ -2,12 +2,13 @@
 
 import json
 import os
-import resource
 import sys
 import time
 
 import pandas as pd
 from sqlalchemy import URL, create_engine
+
+from tests.benchmarks.subject import peak_mb
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     table = pd.read_csv(sys.argv[1], keep_default_na=False, dtype=_types(), parse_dates=["delivered_at"])
     table.to_sql("diabetes_raw", engine, if_exists="append", index=False)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"seconds": seconds, "mb": peak_mb()}))
 
 
 def _types() -> dict[str, type]:

@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-failures", type=int, default=0, help="how many may fail while users are held")
     parser.add_argument("--step", type=_positive, default=10, help="how many users come at once")
     parser.add_argument("--max-users", type=_positive, default=200)
-    parser.add_argument("--settle", type=float, default=4.0, help="seconds before it is measured")
+    parser.add_argument("--settle", type=float, default=4.0, help="seconds before it is measured, more while it starts")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds for which it is measured")
     parser.add_argument("--think", type=float, default=1.0, help="seconds between a user's requests, on average")
     parser.add_argument("--repeats", type=_positive, default=3, help="how many times all is done")
@@ -63,7 +63,7 @@ def _positive(text: str) -> int:
 def _measure(asked: argparse.Namespace, known: target.Target, folder: Path) -> int:
     objective = Objective(asked.p95_ms, asked.max_failures)
     climbs: list[Climb] = []
-    with Driver(known.url, asked.settle, asked.hold, _tell) as driver:
+    with Driver(known.url, asked.settle, asked.hold, asked.p95_ms, _tell) as driver:
         for number in range(asked.repeats):
             print(f"load        climb {number + 1} of {asked.repeats}", file=sys.stderr, flush=True)
             climbs.append(climb(driver.hold, objective, asked.step, asked.max_users))

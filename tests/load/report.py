@@ -36,7 +36,7 @@ def about(url: str, objective: Objective, asked: argparse.Namespace) -> dict[str
         "mix": f"{mix.PREDICT} % one patient, {mix.BATCH} % batches of {mix.BATCH_ROWS}, "
         f"{mix.REFUSED} % refused (422), {mix.HEALTH} % health",
         "users": f"think for {asked.think:g} s on average between answer and request",
-        "measured": f"{asked.hold:g} s after {asked.settle:g} s of settling, where cold starts count",
+        "measured": f"{asked.hold:g} s, after {asked.settle:g} s or more of settling, in which new instances start",
         "command": " ".join(["python -m tests.load", *sys.argv[1:]]),
     }
 
