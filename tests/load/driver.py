@@ -28,8 +28,8 @@ class Driver:
     """Use as a context: users who are still there at the end are stopped."""
 
     def __init__(self, url: str, settle: float, seconds: float, calm_ms: float, tell: Callable[[Held], None]) -> None:
-        """`seconds`: how long it is measured. Before, users are held for `settle` seconds, and again, a few times, until
-        the p95 of one of these is at most `calm_ms`: instances that start are not what is to be measured."""
+        """`seconds`: how long it is measured. Before, users are held for `settle` seconds, and again, a few times,
+        until the p95 of one of these is at most `calm_ms`: instances that start are not what is to be measured."""
         self._settle, self._seconds, self._calm_ms, self._tell = settle, seconds, calm_ms, tell
         self._environment = Environment(user_classes=[Ward], events=events, host=url, stop_timeout=10)
         self._runner = self._environment.create_local_runner()
