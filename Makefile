@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs env deploy pipeline predict serve history rollback evaluate openapi bench bench-compare capacity load-test load-ui test unit lint format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui test unit lint format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -38,14 +38,21 @@ demo: setup ## everything: start, deploy, run the pipeline, predict  [DATASET=fi
 up: setup ## start Postgres, MLflow and LocalStack, and put back what was deployed
 	@$(LOCAL) up
 
+observe: setup ## start Prometheus with the rest; root installs Debian's package where it is missing  [PROMETHEUS=path|off]
+	@$(LOCAL) observe
+
+grafana: setup ## the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]
+	@infra/grafana/serve '$(GRAFANA)' '$(HOMEPATH)'
+
 down: setup ## stop everything; the data stays
 	@$(LOCAL) down
 
 status: setup ## what runs, and where
 	@$(LOCAL) status
 
-logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror]
-	@$(LOCAL) logs $(NAME)
+logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror, or FUNCTION=predict|all CORRELATION= SINCE=minutes ALL=1 RAW=1 ONCE=1]
+	@$(LOCAL) logs $(NAME) $(if $(FUNCTION),--function '$(FUNCTION)') $(if $(CORRELATION),--correlation '$(CORRELATION)') \
+	    $(if $(SINCE),--since '$(SINCE)') $(if $(ALL),--all) $(if $(RAW),--raw) $(if $(ONCE),--once)
 
 env: setup ## shell exports for clients: eval "$(make -s env)"
 	@$(LOCAL) env
@@ -64,6 +71,10 @@ predict: setup ## one prediction through the gateway  [PATIENT=file.json]
 serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is checked  [HOST= PORT= MODEL_NAME=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.serving
+
+exporter: setup ## the exporter as a process, on http://127.0.0.1:9105/metrics; COST=60 prints a month's price  [HOST= PORT= COST=]
+	@exports=$$($(LOCAL) env) && eval "$$exports" && export STACK_NAME=$${STACK_NAME:-readmission} && \
+	    exec $(BIN)/python -m readmission.exporting $(if $(COST),--cost $(COST))
 
 history: setup ## what was promoted, refused and rolled back, and why
 	@$(LOCAL) history
@@ -96,7 +107,8 @@ load-ui: setup ## Locust's page for the same load, on http://127.0.0.1:8089  [UR
 	@$(BIN)/python -m tests.load --ui $(LOAD_URL) $(if $(THINK),--think $(THINK))
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
-	@$(BIN)/pytest
+	@test -n "$$PROMETHEUS" || $(LOCAL) install prometheus || test -z "$$CI"
+	@$(BIN)/python -m tests
 
 unit: setup ## the tests that need no server
 	@$(BIN)/pytest tests/unit

@@ -1,6 +1,7 @@
 """One platform for all tests that only use it. Those that start and stop platforms make their own."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.local import aws
-from tests.platforms import Platform, new_platform
+from tests.platforms import Platform, new_platform, prometheus
 
 # As the template gives it to a training. Read when scikit-learn is imported, which is after this.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -16,8 +17,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.fixture(scope="session")
 def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Running: Postgres, MLflow and LocalStack on free ports, in a temporary folder."""
-    platform = new_platform(tmp_path_factory.mktemp("platform") / ".local")
+    """Running: Postgres, MLflow and LocalStack on free ports, and Prometheus where it is installed, in a temporary
+    folder."""
+    folder = tmp_path_factory.mktemp("platform") / ".local"
+    platform = new_platform(folder, PROMETHEUS=prometheus() or "off", PROMETHEUS_INTERVAL="10")
     try:
         platform.run("up")
         yield platform
@@ -42,6 +45,25 @@ def system(shared_platform: Platform) -> Iterator[Platform]:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield shared_platform
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> str:
+    """Prometheus; CI must have it."""
+    found = prometheus()
+    if not found and not os.environ.get("CI"):
+        pytest.skip("Prometheus is not installed: sudo apt-get install -y --no-install-recommends prometheus")
+    assert found, "Prometheus is not installed, and CI needs it"
+    return found
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus_program: str) -> str:
+    """Beside Prometheus in every package of it, or on the PATH."""
+    beside = Path(prometheus_program).with_name("promtool")
+    found = str(beside) if beside.exists() else shutil.which("promtool")
+    assert found, f"there is no promtool beside {prometheus_program}"
+    return found
 
 
 @pytest.fixture(scope="session")

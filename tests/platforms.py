@@ -1,6 +1,7 @@
 """A whole platform of its own: on free ports, in a temporary folder, operated through its command line."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -82,7 +83,13 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def new_platform(folder: Path) -> Platform:
-    numbers = map(str, free_ports(3))
-    names = ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT")
-    return Platform({"LOCAL_DIR": str(folder), **dict(zip(names, numbers, strict=True))})
+def new_platform(folder: Path, **variables: str) -> Platform:
+    """Without Prometheus, unless `PROMETHEUS` names it."""
+    numbers = map(str, free_ports(len(settings.PORTS)))
+    ports = dict(zip(settings.PORTS, numbers, strict=True))
+    return Platform({"LOCAL_DIR": str(folder), "PROMETHEUS": "off", **ports, **variables})
+
+
+def prometheus() -> str | None:
+    """The program (`PROMETHEUS`, else on the PATH) where it is installed."""
+    return shutil.which(os.environ.get("PROMETHEUS") or "prometheus")

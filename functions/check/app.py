@@ -3,23 +3,22 @@
 from typing import Any
 
 import boto3
-from aws_lambda_powertools.metrics import MetricUnit
-from readmission import observability, settings
+from readmission import metrics, observability, settings
 from readmission.check import check
 from readmission.database import connect
 from readmission.payloads import CheckEvent, CheckResult
 
 logger = observability.logger("check")
-metrics = observability.metrics("check")
+meter = observability.EmfMeter("check")
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context(correlation_id_path="execution")
+@observability.step(logger, meter)
 def handler(event: CheckEvent, context: Any) -> CheckResult:
     """Check one execution's data."""
     database = settings.DatabaseSettings.from_environment()
     with connect("clean", database) as clean:
         result = check(event, settings.data_bucket(), boto3.client("s3"), clean, settings.max_invalid_share())
-    metrics.add_metric(observability.ROWS_CHECKED, MetricUnit.Count, result["rows"])
+    meter.count(metrics.ROWS_CHECKED, result["rows"])
     logger.info("checked", extra={**result})
     return result

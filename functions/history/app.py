@@ -8,12 +8,14 @@ from readmission.history import respond
 from readmission.training import ledger
 
 logger = observability.logger("history")
+meter = observability.EmfMeter("history")
 
 
 @logger.inject_lambda_context
+@observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
-    return respond(event, _decisions, logger)
+    return respond(event, _decisions, logger, logger.set_correlation_id)
 
 
 def _decisions(limit: int) -> list[dict[str, Any]]:

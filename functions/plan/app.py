@@ -3,19 +3,18 @@
 from typing import Any
 
 import boto3
-from aws_lambda_powertools.metrics import MetricUnit
-from readmission import observability, settings
+from readmission import metrics, observability, settings
 from readmission.batches import plan
 from readmission.database import connect
 from readmission.migrations import migrate
 from readmission.payloads import Plan, PlanEvent, parse_request
 
 logger = observability.logger("plan")
-metrics = observability.metrics("plan")
+meter = observability.EmfMeter("plan")
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context(correlation_id_path="execution")
+@observability.step(logger, meter)
 def handler(event: PlanEvent, context: Any) -> Plan:
     """Plan one execution."""
     request = parse_request(event["input"])
@@ -25,7 +24,7 @@ def handler(event: PlanEvent, context: Any) -> Plan:
         migrate(raw, "raw")
         migrate(clean, "clean")
         planned = plan(event, request, source, settings.data_bucket(), boto3.client("s3"), raw)
-    metrics.add_metric(observability.ROWS_PLANNED, MetricUnit.Count, planned["rows"])
-    metrics.add_metric(observability.BATCHES_PLANNED, MetricUnit.Count, len(planned["batches"]))
-    logger.info("planned", extra={name: planned[name] for name in ("run_id", "source", "data_kind", "rows")})
+    meter.count(metrics.ROWS_PLANNED, planned["rows"])
+    meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
+    logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "rows")})
     return planned

@@ -12,13 +12,20 @@ from readmission.serving.registry import MlflowRegistry
 from readmission.settings import ServingSettings
 
 logger = observability.logger("predict")
+meter = observability.EmfMeter("predict")
 
 # Once per cold start, while Lambda gives it the most processor: the application, and the model if there is one.
 _settings = ServingSettings.from_environment()
-_production = Production(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger)
+_production = Production(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
 _production.refresh()
 _application = Mangum(
-    create_app(_production, cors_origins=_settings.cors_origins, logger=logger, correlate=logger.set_correlation_id),
+    create_app(
+        _production,
+        cors_origins=_settings.cors_origins,
+        logger=logger,
+        meter=meter,
+        correlate=logger.set_correlation_id,
+    ),
     lifespan="off",
     # Every other type would be answered in base 64.
     text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
@@ -26,6 +33,7 @@ _application = Mangum(
 
 
 @logger.inject_lambda_context
+@observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
     return _application(event, context)

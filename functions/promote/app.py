@@ -5,31 +5,48 @@
 
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
-from readmission import observability, settings
+from readmission import metrics, observability, settings
 from readmission.database import connect
+from readmission.payloads import PromoteEvent, PromoteResult, RollbackResult
 from readmission.training import ledger
+from readmission.training.production import test_scores
 from readmission.training.promote import promote, rollback
 
 logger = observability.logger("promote")
-metrics = observability.metrics("promote")
+meter = observability.EmfMeter("promote")
 
 
-@logger.inject_lambda_context
-@metrics.log_metrics(capture_cold_start_metric=True)
-def handler(event: dict[str, Any], context: Any) -> Any:
+@logger.inject_lambda_context(correlation_id_path="execution")
+def handler(event: Any, context: Any) -> Any:
     """A `PromoteEvent` of the state machine, or a person's `{"rollback": {…}}` or `{"history": {"limit": n}}`."""
+    if "history" in event:
+        with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
+            return ledger.history(event["history"], clean, settings.ModelSettings.from_environment().name)
+    if "rollback" in event:
+        return _rollback(event["rollback"])
+    return _decide(event, context)
+
+
+@observability.step(logger, meter)
+def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
     model = settings.ModelSettings.from_environment()
-    promoted = False
     with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-        if "history" in event:
-            result: Any = ledger.history(event["history"], clean, model.name)
-        elif "rollback" in event:
-            result = rollback(event["rollback"], clean, model)
-            logger.info("rolled back", extra={**result})
-        else:
-            result = promote(event, clean, model)
-            promoted = result["decision"] == "promoted"
-            logger.info("decided", extra={**result})
-    metrics.add_metric(observability.MODELS_PROMOTED, MetricUnit.Count, int(promoted))
+        result = promote(event, clean, model)
+    logger.info("decided", extra={**result})
+    _measure(result["decision"], result["production_version"], model)
     return result
+
+
+def _rollback(request: Any) -> RollbackResult:
+    model = settings.ModelSettings.from_environment()
+    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
+        result = rollback(request, clean, model)
+    logger.info("rolled back", extra={**result})
+    _measure("rolled_back", result["version"], model)
+    return result
+
+
+def _measure(decision: str, serving: str, model: settings.ModelSettings) -> None:
+    meter.count(metrics.PROMOTION_DECISIONS, decision=decision)
+    for name, value in test_scores(model, serving).items():
+        meter.set(metrics.MODEL_TEST_SCORE, value, model_version=serving, metric=name)

@@ -6,11 +6,26 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import aws, dataset, deploy, down, evaluate, history, pipeline, predict, stack, status, up
+from infra.local import (
+    aws,
+    dataset,
+    debian,
+    deploy,
+    down,
+    evaluate,
+    function_logs,
+    history,
+    pipeline,
+    predict,
+    stack,
+    status,
+    up,
+)
 from infra.local import demo as whole
 from infra.local.errors import LocalError
 from infra.local.settings import Settings, load
@@ -31,7 +46,14 @@ def _status(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _logs(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Becomes `tail`, which also follows a log that is rotated."""
+    """Of a function until Ctrl-C; else becomes `tail`, which also follows a log that is rotated."""
+    if arguments.function:
+        wanted = function_logs.Wanted(
+            arguments.function, arguments.correlation, everything=arguments.all, raw=arguments.raw
+        )
+        with suppress(KeyboardInterrupt):
+            function_logs.follow(settings, wanted, arguments.since, arguments.once)
+        return 0
     known = sorted(log.stem for log in settings.logs.glob("*.log"))
     wanted = [arguments.name] if arguments.name else known
     if not known:
@@ -49,6 +71,8 @@ def _env(settings: Settings, arguments: argparse.Namespace) -> int:
             "API_URL": deployed.api_url,
             "API_KEY": deployed.api_key,
             "API_CA": str(predict.certificate(settings)),
+            "METRICS_TOKEN": deployed.metrics_token,
+            "STATE_MACHINE_ARN": deployed.pipeline_arn,
         }
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")
@@ -107,6 +131,22 @@ def _demo(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _observe(settings: Settings, arguments: argparse.Namespace) -> int:
+    if settings.prometheus == "off":
+        raise LocalError("PROMETHEUS is off. Stop the platform (make down), then set it to a path, or not at all.")
+    if not settings.prometheus:
+        debian.ensure("prometheus")
+    up.start(settings)
+    print(f"\nMetrics and alerts: {settings.prometheus_url}/alerts\nThe dashboard: infra/grafana/README.md")
+    return 0
+
+
+def _install(settings: Settings, arguments: argparse.Namespace) -> int:
+    for package in arguments.packages:
+        debian.ensure(package)
+    return 0
+
+
 def _clean(settings: Settings, arguments: argparse.Namespace) -> int:
     down.clean(settings)
     return 0
@@ -114,6 +154,16 @@ def _clean(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _log_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="only this one, for instance localstack")
+    parser.add_argument("--function", help="what a function of the application logs, for instance predict; or all")
+    parser.add_argument("--correlation", help="only lines of this execution (its name) or request (its id)")
+    parser.add_argument("--since", type=float, default=10, metavar="MINUTES", help="begin so long ago, 10 by default")
+    parser.add_argument("--all", action="store_true", help="metrics and Lambda's own lines too")
+    parser.add_argument("--raw", action="store_true", help="the lines as they were written, for instance for jq")
+    parser.add_argument("--once", action="store_true", help="what there is now, and no more")
+
+
+def _packages(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("packages", nargs="+", help="Debian's, each named as its program: prometheus, chromium")
 
 
 def _dataset(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +224,10 @@ COMMANDS = (
         "evaluate", "the recipe over five patient-grouped splits, beside that of 14 features", _evaluate, _evaluation
     ),
     Command("demo", "all of it: start, deploy, run the pipeline, predict", _demo, _dataset),
+    Command("observe", "start Prometheus too, installed where that is possible", _observe),
+    Command(
+        "install", "Debian's packages that tests need, where they are missing and we are root", _install, _packages
+    ),
     Command("clean", "stop everything and remove all data", _clean),
 )
 

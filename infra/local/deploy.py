@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from infra.local import aws, stack
+from infra.local import aws, prometheus, stack
 from infra.local.errors import LocalError
 from infra.local.settings import ROOT, Settings
 from infra.local.terminal import step
@@ -27,7 +27,9 @@ def deploy(settings: Settings) -> stack.Stack:
     with step("deploy", "to LocalStack, by `sam deploy`") as outcome:
         outcome.text = _deploy(settings, built_from)
     remember(settings)
-    return stack.get(settings)
+    deployed = stack.get(settings)
+    prometheus.point(settings, deployed.api_url)
+    return deployed
 
 
 def remember(settings: Settings) -> None:
@@ -77,7 +79,10 @@ def _deploy(settings: Settings, built_from: str) -> str:
         "DatabaseTls=disable",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={_architecture()}",
-        f"ApiKeyValue={_api_key(settings)}",
+        f"ApiKeyValue={_kept(settings, 'api-key')}",
+        f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
+        # Asking costs nothing here, and whoever looks wants to see what has just happened.
+        "MetricsCacheSeconds=5",
     )
     return "deployed"
 
@@ -111,9 +116,9 @@ def _architecture() -> str:
     return "arm64" if os.uname().machine in ("aarch64", "arm64") else "x86_64"
 
 
-def _api_key(settings: Settings) -> str:
-    """The key of this platform's API: made once, so that clients keep theirs over restarts."""
-    file = settings.secrets / "api-key"
+def _kept(settings: Settings, name: str) -> str:
+    """A secret of this platform's API: made once, so that clients keep theirs over restarts."""
+    file = settings.secrets / name
     if not file.exists():
         file.touch(mode=0o600)
         file.write_text(secrets.token_urlsafe(30))

@@ -13,12 +13,13 @@ from infra.local.settings import ROOT, Settings, forget
 from infra.local.terminal import step
 
 SUPERVISOR = ""
-STOP_ORDER = (SUPERVISOR, "mlflow", "s3-mirror", "localstack", "postgres")
+STOP_ORDER = (SUPERVISOR, "prometheus", "mlflow", "s3-mirror", "localstack", "postgres")
 """supervisord first: it would start again what is stopped behind its back."""
 
 
 PATIENCE_SECONDS = {
     SUPERVISOR: 250,  # it stops all the others first
+    "prometheus": 30,
     "mlflow": 5,
     "s3-mirror": 60,
     "localstack": 5,  # it keeps nothing, and without its supervisor it hangs on the closed pipe of its log

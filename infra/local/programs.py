@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from urllib.parse import quote
 
-from infra.local import postgres
+from infra.local import postgres, prometheus
 from infra.local.errors import LocalError
 from infra.local.processes import MARK
 from infra.local.settings import ROOT, Settings, load
@@ -76,6 +76,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "IN_MEMORY_CLIENT": "1",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
+        "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
     }
 
 
@@ -106,6 +107,7 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
     "localstack": _localstack,
     "s3-mirror": _s3_mirror,
     "mlflow": _mlflow,
+    "prometheus": prometheus.command,
 }
 
 

@@ -10,7 +10,7 @@ from infra.local import postgres, supervision
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 
-WITHIN_SECONDS = {"postgres": 60, "localstack": 120, "mlflow": 240, "s3-mirror": 10}
+WITHIN_SECONDS = {"postgres": 60, "localstack": 120, "mlflow": 240, "s3-mirror": 10, "prometheus": 60}
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -49,6 +49,10 @@ def _mlflow(settings: Settings) -> bool:
     return _get(f"{settings.mlflow_url}/health") == b"OK"
 
 
+def _prometheus(settings: Settings) -> bool:
+    return _get(f"{settings.prometheus_url}/-/ready") is not None
+
+
 def _mirror(settings: Settings) -> bool:
     return supervision.states(settings)["s3-mirror"].name == "RUNNING"
 
@@ -67,4 +71,5 @@ _PROBES: dict[str, Callable[[Settings], bool]] = {
     "localstack": _localstack,
     "mlflow": _mlflow,
     "s3-mirror": _mirror,
+    "prometheus": _prometheus,
 }

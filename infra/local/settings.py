@@ -18,12 +18,16 @@ DEFAULTS = {
     "POSTGRES_PORT": "55432",
     "MLFLOW_PORT": "5000",
     "LOCALSTACK_PORT": "4566",
+    "PROMETHEUS_PORT": "9090",
+    "PROMETHEUS_INTERVAL": "15",
+    "PROMETHEUS": "",
     "S3_MIRROR_BUCKETS": "readmission-data-000000000000,readmission-mlflow-000000000000",
     "DATABASE_HOST": "",
     "DATABASE_PORT": "5432",
     "DATABASE_USER": "",
     "DATABASE_PASSWORD": "",
 }
+PORTS = ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT", "PROMETHEUS_PORT")
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,21 @@ class Settings:
     postgres_port: int
     mlflow_port: int
     localstack_port: int
+    prometheus_port: int
+    prometheus_interval: int
+    """Seconds between two scrapes, and between two evaluations of the rules."""
+    prometheus: str
+    """The program; `prometheus` on the PATH when empty, none at all when `off`."""
     mirror_buckets: tuple[str, ...]
     external_database: ExternalDatabase | None
 
     @property
     def programs(self) -> tuple[str, ...]:
         """What is supervised, in the order of starting. It stops in the opposite order: MLflow, which writes
-        to S3, before the mirror, whose last pass needs LocalStack."""
+        to S3, before the mirror, whose last pass needs LocalStack. Prometheus runs only where it is installed."""
         own_database = () if self.external_database else ("postgres",)
-        return (*own_database, "localstack", "s3-mirror", "mlflow")
+        prometheus = () if self.prometheus == "off" else ("prometheus",)
+        return (*own_database, "localstack", "s3-mirror", "mlflow", *prometheus)
 
     @property
     def localstack_url(self) -> str:
@@ -59,6 +69,10 @@ class Settings:
     @property
     def mlflow_url(self) -> str:
         return f"http://127.0.0.1:{self.mlflow_port}"
+
+    @property
+    def prometheus_url(self) -> str:
+        return f"http://127.0.0.1:{self.prometheus_port}"
 
     @property
     def run(self) -> Path:
@@ -89,6 +103,14 @@ class Settings:
         return self.directory / "localstack"
 
     @property
+    def prometheus_files(self) -> Path:
+        return self.directory / "prometheus"
+
+    @property
+    def cloudwatch(self) -> Path:
+        return self.directory / "cloudwatch"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
@@ -106,6 +128,8 @@ class Settings:
             self.temporary,
             self.home,
             self.localstack_files,
+            self.prometheus_files,
+            self.cloudwatch,
             self.mirror,
         )
         for directory in private:
@@ -150,6 +174,9 @@ def as_environment(settings: Settings) -> dict[str, str]:
         "POSTGRES_PORT": str(settings.postgres_port),
         "MLFLOW_PORT": str(settings.mlflow_port),
         "LOCALSTACK_PORT": str(settings.localstack_port),
+        "PROMETHEUS_PORT": str(settings.prometheus_port),
+        "PROMETHEUS_INTERVAL": str(settings.prometheus_interval),
+        "PROMETHEUS": settings.prometheus,
         "S3_MIRROR_BUCKETS": ",".join(settings.mirror_buckets),
     }
     if database := settings.external_database:
@@ -172,7 +199,7 @@ def refuse_other_settings(settings: Settings) -> None:
 
 
 def _parse(directory: Path, values: Mapping[str, str]) -> Settings:
-    ports = {name: _port(name, values[name]) for name in ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT")}
+    ports = {name: _port(name, values[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         raise LocalError(f"{', '.join(ports)} must differ from one another.")
     buckets = tuple(name for name in values["S3_MIRROR_BUCKETS"].replace(" ", "").split(",") if name)
@@ -181,6 +208,9 @@ def _parse(directory: Path, values: Mapping[str, str]) -> Settings:
         postgres_port=ports["POSTGRES_PORT"],
         mlflow_port=ports["MLFLOW_PORT"],
         localstack_port=ports["LOCALSTACK_PORT"],
+        prometheus_port=ports["PROMETHEUS_PORT"],
+        prometheus_interval=_seconds("PROMETHEUS_INTERVAL", values["PROMETHEUS_INTERVAL"]),
+        prometheus=values["PROMETHEUS"],
         mirror_buckets=buckets,
         external_database=_external_database(values),
     )
@@ -203,4 +233,10 @@ def _external_database(values: Mapping[str, str]) -> ExternalDatabase | None:
 def _port(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise LocalError(f"{name} must be a port from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise LocalError(f"{name} must be a number of whole seconds, not {text!r}.")
     return int(text)

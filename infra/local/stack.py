@@ -17,6 +17,7 @@ class Stack:
     api_id: str
     api_key: str
     api_url: str
+    metrics_token: str
     pipeline_arn: str
     data_bucket: str
     tags: dict[str, str]
@@ -35,6 +36,7 @@ def find(settings: Settings) -> Stack | None:
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found["Outputs"]}
     key = aws.client(settings, "apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)
     return Stack(
+        metrics_token=_metrics_token(settings, outputs.get("MetricsTokenSecret", "")),
         api_id=outputs["ApiId"],
         api_key=key["value"],
         api_url=f"https://localhost:{settings.localstack_port}/_aws/execute-api/{outputs['ApiId']}/{STAGE}",
@@ -42,6 +44,14 @@ def find(settings: Settings) -> Stack | None:
         data_bucket=outputs["DataBucketName"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
     )
+
+
+def _metrics_token(settings: Settings, secret: str) -> str:
+    """Empty for a stack that was deployed before there was one."""
+    if not secret:
+        return ""
+    value: str = aws.client(settings, "secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+    return value
 
 
 def get(settings: Settings) -> Stack:

@@ -2,7 +2,7 @@
 
 import time
 
-from infra.local import processes, ready, stack, supervision
+from infra.local import processes, prometheus, ready, stack, supervision
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 from infra.local.terminal import table
@@ -20,19 +20,23 @@ def status(settings: Settings) -> bool:
         "localstack": settings.localstack_url,
         "mlflow": settings.mlflow_url,
         "s3-mirror": str(settings.mirror),
+        "prometheus": settings.prometheus_url,
     }
     rows = [("NAME", "STATE", "PID", "UPTIME", "ADDRESS")]
     if external := settings.external_database:
         rows.append(("postgres", _words(settings, "postgres"), "-", "-", f"{external.host}:{external.port}"))
     for name in settings.programs:
         state = states[name]
+        if name == "prometheus" and not state.runs and not prometheus.binary(settings):
+            rows.append((name, "not installed", "-", "-", "install it: make observe"))
+            continue
         words = _words(settings, name) if state.runs else f"down ({state.name.lower()})"
         pid, uptime = (str(state.pid), _duration(time.time() - state.started)) if state.runs else ("-", "-")
         rows.append((name, words, pid, uptime, addresses[name]))
     if states["localstack"].runs:
         rows.append(_application(settings))
     print(table(rows))
-    all_up = all(row[1] in ("up", "deployed", "not deployed") for row in rows[1:])
+    all_up = all(row[1] in ("up", "deployed", "not deployed", "not installed") for row in rows[1:])
     if not all_up:
         print("\nStart what is down: make up")
     return all_up

@@ -35,6 +35,7 @@ PROGRAM_OPTIONS = {
     "s3-mirror": "autorestart=true\nstopwaitsecs=120",
     # All that MLflow knows is in Postgres and S3, so it may come back by itself.
     "mlflow": "autorestart=true\nstopwaitsecs=30\nstartsecs=10",
+    "prometheus": "autorestart=true\nstopwaitsecs=30\nstartsecs=2",
 }
 
 
@@ -71,9 +72,11 @@ def is_running(settings: Settings) -> bool:
 
 
 def states(settings: Settings) -> dict[str, State]:
-    """Of every supervised program. Raises NotRunning when no supervisord answers."""
+    """Of every program, down if supervisord does not know it: an earlier release may have started it. Raises NotRunning
+    when none answers."""
+    unknown = {name: State("UNKNOWN", 0, 0, 0) for name in settings.programs}
     with _server(settings) as server:
-        return {
+        return unknown | {
             info["name"]: State(info["statename"], info["pid"], info["start"], info["exitstatus"])
             for info in server.getAllProcessInfo()
         }

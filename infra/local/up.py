@@ -7,7 +7,20 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local import aws, deploy, down, mirror, ports, postgres, processes, programs, ready, stack, supervision
+from infra.local import (
+    aws,
+    deploy,
+    down,
+    mirror,
+    ports,
+    postgres,
+    processes,
+    programs,
+    prometheus,
+    ready,
+    stack,
+    supervision,
+)
 from infra.local.errors import LocalError
 from infra.local.lock import only_one
 from infra.local.settings import Settings, record, refuse_other_settings
@@ -19,6 +32,7 @@ PORTS: dict[str, tuple[str, Callable[[Settings], int]]] = {
     "postgres": ("POSTGRES_PORT", lambda settings: settings.postgres_port),
     "localstack": ("LOCALSTACK_PORT", lambda settings: settings.localstack_port),
     "mlflow": ("MLFLOW_PORT", lambda settings: settings.mlflow_port),
+    "prometheus": ("PROMETHEUS_PORT", lambda settings: settings.prometheus_port),
 }
 
 
@@ -73,18 +87,21 @@ def start(settings: Settings) -> None:
             mlflow_is_ready()
             outcome.text = f"ready on {settings.mlflow_url}"
         ready.wait(settings, "s3-mirror")
+        _start_prometheus(settings)
 
 
 def addresses(settings: Settings) -> str:
     server = postgres.database(settings)
     deployed = stack.find(settings)
     api = [("API", deployed.api_url, "the deployed application; make env tells its key")] if deployed else []
+    observed = [("Prometheus", settings.prometheus_url, "metrics and alerts")] if _observes(settings) else []
     return table(
         [
             *api,
             ("LocalStack", settings.localstack_url, "AWS: S3, Lambda, Step Functions, API Gateway"),
             ("MLflow", settings.mlflow_url, "runs and the model registry"),
             ("Postgres", f"{server.host}:{server.port}", f"databases {', '.join(postgres.DATABASES)}"),
+            *observed,
         ]
     )
 
@@ -96,7 +113,8 @@ def _start_supervisor(settings: Settings) -> None:
     down.stop_without_supervisor(processes.ours(settings))
     programs.refuse_missing_localstack()
     for program in settings.programs:
-        _refuse_taken_port(settings, program)
+        if program != "prometheus" or prometheus.binary(settings):
+            _refuse_taken_port(settings, program)
     with step("supervisor", "starting") as outcome:
         record(settings)
         supervision.start(settings)
@@ -128,6 +146,24 @@ def _start_localstack(settings: Settings) -> None:
         with step(label, doing) as outcome, _localstack_errors(settings):
             outcome.text = function(settings)
     _start(settings, "s3-mirror")
+
+
+def _start_prometheus(settings: Settings) -> None:
+    if "prometheus" not in settings.programs:
+        return
+    if not _observes(settings):
+        print("prometheus  not installed; to install and start it: make observe")
+        return
+    with step("prometheus", "starting") as outcome:
+        prometheus.configure(settings)
+        deployed = stack.find(settings)
+        prometheus.point(settings, deployed.api_url if deployed else None)
+        _start(settings, "prometheus")()
+        outcome.text = f"ready on {settings.prometheus_url}"
+
+
+def _observes(settings: Settings) -> bool:
+    return "prometheus" in settings.programs and prometheus.binary(settings) is not None
 
 
 @contextmanager

@@ -1,8 +1,4 @@
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,7 +9,6 @@ from readmission.batches import to_csv
 from readmission.contract import NAMES
 
 from infra.local.errors import LocalError
-from infra.local.settings import ROOT
 from tests.e2e.conftest import Application, Trained
 
 KIND = {True: "synthetic", False: "real"}
@@ -224,23 +219,3 @@ def test_a_run_with_too_many_invalid_rows_stops_before_the_training_and_says_why
     said = str(caught.value)
     assert f"failed in step check data: TooManyInvalidRows: {source}: 1 of 30 rows (3.33%)" in said
     assert "MaxInvalidShare" in said and "age: not one of" in said and "quarantine" in said
-
-
-@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
-def test_the_size_of_what_is_built_stays_below_its_limits(architecture: str, tmp_path: Path) -> None:
-    subprocess.run(
-        [Path(sys.executable).with_name("sam"), "build", "--build-dir", tmp_path],
-        cwd=ROOT,
-        env=os.environ | {"ARCHITECTURE": architecture, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        check=True,
-    )
-
-    def size(*parts: str) -> int:
-        return sum(file.stat().st_size for part in parts for file in (tmp_path / part).rglob("*") if file.is_file())
-
-    mib = 1 << 20
-    assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
-    assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
-    assert 200 * mib < size("CleanFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
-    assert 200 * mib < size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib

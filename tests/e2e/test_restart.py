@@ -1,19 +1,13 @@
-from mlflow import MlflowClient
+"""A new LocalStack. Behind the files that look at executions and logs, which it forgets."""
 
 from tests.e2e.conftest import Application, Trained
+from tests.e2e.exposition import ours, scrape
 
 
-def test_stopping_and_starting_again_loses_nothing(application: Application, trained: Trained) -> None:
-    before = application.predict().json
-    rows = application.count("raw", "diabetes_raw"), application.count("clean", "diabetes_clean")
+def test_no_figure_is_lost_when_the_platform_stops_and_starts(application: Application, trained: Trained) -> None:
+    before = ours(scrape(application))
     application.platform.run("down")
-    assert application.platform.processes() == []
     application.platform.run("up")
-    assert (application.count("raw", "diabetes_raw"), application.count("clean", "diabetes_clean")) == rows
-    # The same URL and key as before, and the same model from the registry and its artifacts.
-    after = application.predict().json
-    assert after.pop("request_id") != before.pop("request_id")
-    assert after == before
-    client = MlflowClient()
-    version = client.get_model_version_by_alias("readmission", "Production")
-    assert client.list_artifacts(version.run_id)
+    after = ours(scrape(application))
+    assert before and {key: after.get(key) for key, value in before.items() if after.get(key, 0) < value} == {}
+    assert application.predict().status == 200

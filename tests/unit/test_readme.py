@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from readmission import errors, observability
+from readmission import errors
+from readmission.metrics import METRICS
 from readmission.payloads import STEPS, Plan
 
 ROOT = Path(__file__).parents[2]
@@ -48,20 +49,28 @@ def test_make_help_lists_every_target() -> None:
     assert {line.split()[0] for line in said.splitlines()} == set(phony[1].split())
 
 
-def test_the_metrics_table_lists_every_metric() -> None:
-    constants = {value for name, value in vars(observability).items() if name.isupper() and isinstance(value, str)} - {
-        observability.NAMESPACE
-    }
-    listed = set().union(*(named(row[0]) for row in cells("## Metrics")))
-    assert listed == constants
+def test_the_metrics_table_tells_every_metric_as_it_is_written() -> None:
+    told = [tuple(row) for row in cells("## Metrics") if len(row) == 5][2:]
+    assert told == [
+        (
+            f"`{metric.name}`",
+            metric.kind,
+            "" if metric.unit == "None" else metric.unit.lower(),
+            ", ".join(metric.services),
+            ", ".join(f"`{name}`" for name in metric.dimensions),
+        )
+        for metric in METRICS
+    ]
 
 
 def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_again() -> None:
     served = {
         "ExplanationUnavailable",
+        "MetricsUnavailable",
         "ModelUnavailable",
         "ScorerInvalid",
-    }  # errors of the API, which answers them itself
+        "TokenUnavailable",
+    }  # errors of the functions behind the gateway, which answer them themselves
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     rows = cells("### What can go wrong")

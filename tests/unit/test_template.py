@@ -69,6 +69,28 @@ def test_only_documentation_and_preflights_need_no_key() -> None:
     }
 
 
+def test_the_metrics_are_guarded_by_a_token_that_only_their_function_may_read() -> None:
+    function = RESOURCES["MetricsFunction"]["Properties"]
+    (event,) = function["Events"].values()
+    assert (event["Properties"]["Method"], event["Properties"]["Path"]) == ("GET", "/metrics")
+    assert event["Properties"]["Auth"] == {"ApiKeyRequired": False}
+    assert function["Environment"]["Variables"]["METRICS_TOKEN_SECRET"] == {"Ref": "MetricsToken"}
+    may = {str(one["Action"]): one["Resource"] for policy in function["Policies"] for one in policy["Statement"]}
+    assert may == {
+        "['cloudwatch:GetMetricData', 'cloudwatch:ListMetrics']": "*",
+        "secretsmanager:GetSecretValue": {"Ref": "MetricsToken"},
+    }
+
+
+def test_a_token_that_nobody_gave_is_made_up() -> None:
+    token = RESOURCES["MetricsToken"]["Properties"]
+    nothing = {"Ref": "AWS::NoValue"}
+    assert token["SecretString"] == {"If": ["HasMetricsTokenValue", {"Ref": "MetricsTokenValue"}, nothing]}
+    made = {"PasswordLength": 40, "ExcludePunctuation": True}
+    assert token["GenerateSecretString"] == {"If": ["HasMetricsTokenValue", nothing, made]}
+    assert TEMPLATE["Parameters"]["MetricsTokenValue"]["NoEcho"]
+
+
 @pytest.mark.parametrize(
     ("condition", "parameter"),
     [("AllowsOrigins", "CorsAllowOrigins"), ("HasProvisionedConcurrency", "ProvisionedConcurrency")],

@@ -87,6 +87,19 @@ def test_every_socket_is_on_loopback_only(platform: Any) -> None:
     assert numbers >= {wanted.postgres_port, wanted.mlflow_port, wanted.localstack_port}
 
 
+def test_up_starts_prometheus_where_it_is_installed(platform: Any, prometheus_program: str) -> None:
+    assert platform.settings.prometheus_url in platform.run("up")
+    with urllib.request.urlopen(f"{platform.settings.prometheus_url}/api/v1/rules", timeout=10) as answer:
+        groups = json.load(answer)["data"]["groups"]
+    assert {group["name"] for group in groups} >= {"readmission-recorded-traffic", "readmission-pipeline"}
+
+
+def test_prometheus_scrapes_nothing_while_nothing_is_deployed(platform: Any, prometheus_program: str) -> None:
+    platform.run("up")
+    with urllib.request.urlopen(f"{platform.settings.prometheus_url}/api/v1/targets", timeout=10) as answer:
+        assert json.load(answer)["data"]["activeTargets"] == []
+
+
 def test_all_data_survives_down_and_two_ups_at_once(platform: Any) -> None:
     platform.run("up")
     create_buckets(platform)

@@ -34,7 +34,8 @@ class Server:
     clients: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, folder: Path) -> "Server":
+    def start(cls, folder: Path, **variables: str) -> "Server":
+        """Start one with further environment variables, and wait until it is ready."""
         python = PROJECT / ".venv" / "bin" / "python"
         if not python.exists():
             pytest.fail(f"{python} does not exist: run `make -C infra/localstack setup`")
@@ -55,6 +56,7 @@ class Server:
                     "SKIP_SSL_CERT_DOWNLOAD": "1",
                     "DISABLE_EVENTS": "1",
                     "LAMBDA_RUNTIME_EXECUTOR": "process",
+                    **variables,
                     HOST_SECRET: "must not reach a function",
                 },
                 stdin=subprocess.DEVNULL,

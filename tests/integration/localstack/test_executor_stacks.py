@@ -37,6 +37,21 @@ def template(key: str, version: str, api: str) -> str:
             },
         },
         "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": api}},
+        "Alarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmName": "alarm-of-the-stack",
+                "AlarmDescription": version,
+                "Namespace": "AWS/Lambda",
+                "MetricName": "Throttles",
+                "Dimensions": [{"Name": "FunctionName", "Value": {"Ref": "Function"}}],
+                "Statistic": "Sum",
+                "Period": 86400,
+                "EvaluationPeriods": 1,
+                "Threshold": 0,
+                "ComparisonOperator": "GreaterThanThreshold",
+            },
+        },
     }
     outputs = {"ApiId": {"Value": {"Ref": "Api"}}}
     return json.dumps({"Resources": resources, "Outputs": outputs})
@@ -77,6 +92,13 @@ def test_a_stack_deployed_again_moves_its_alias_to_the_new_version(server: Serve
         stack(version)
         response = server.client("lambda").invoke(FunctionName="aliased", Qualifier="live")
         assert json.loads(response["Payload"].read()) == version
+
+
+def test_a_stack_deployed_again_changes_its_alarm(server: Server, stack: Any) -> None:
+    for version in ("one", "two"):
+        stack(version)
+        (alarm,) = server.client("cloudwatch").describe_alarms(AlarmNames=["alarm-of-the-stack"])["MetricAlarms"]
+        assert alarm["AlarmDescription"] == version
 
 
 def test_a_rest_api_has_the_same_id_in_every_life_of_its_stack(server: Server, stack: Any) -> None:

@@ -43,7 +43,7 @@ class Stores:
 
     def plan(self, number: int = 0, **request: Any) -> Plan:
         event = PlanEvent(
-            run_id=f"run-{number or next(_deliveries)}",
+            execution=f"run-{number or next(_deliveries)}",
             started_at=f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
             input=request,
         )
@@ -84,6 +84,12 @@ def stores(system: Platform) -> Iterator[Stores]:
         clean_.run("TRUNCATE diabetes_clean, quarantine, batch_report")
         yield Stores(raw, clean_, s3)
     s3.close()
+
+
+@pytest.fixture(scope="session")
+def trainings() -> dict[Any, Any]:
+    """`Trainings` of the module `models`: those that tests on the same rows share."""
+    return {}
 
 
 @pytest.fixture

@@ -1,24 +1,41 @@
 """The train and promote steps, as the functions put them together."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, Metric, Param, Run
 from readmission import synthetic
 from readmission.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
 from readmission.serving.registry import MlflowRegistry
 from readmission.settings import ModelSettings
-from readmission.training import ledger
+from readmission.training import dataset, ledger
 from readmission.training.promote import promote, rollback
+from readmission.training.tracking import SCORER_ARTIFACT, experiment_id
 from readmission.training.train import train
 
 from tests.integration.readmission.conftest import Stores
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a finished training left in MLflow, as far as the promote step and serving look at it."""
+
+    run: Run
+    scorer: str
+
+
+# By family, kind of the data, and hash of the rows: all that the model and its figures depend on.
+type Trainings = dict[tuple[Family, DataKind, str], Training]
+
+
 class Models:
     """The train and promote steps under a model name of this test's own."""
 
-    def __init__(self, stores: Stores, name: str) -> None:
+    def __init__(self, stores: Stores, name: str, trainings: Trainings | None = None) -> None:
         self.stores = stores
+        self.trainings = {} if trainings is None else trainings
         environment = ModelSettings.from_environment()
         self.settings = ModelSettings(environment.tracking_uri, name)
         self.client = MlflowClient(environment.tracking_uri)
@@ -34,7 +51,37 @@ class Models:
             self.stores.tidy(planned)
 
     def train(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
-        return train({"run_id": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
+        return train({"execution": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
+
+    def candidate(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
+        """A run of this test's own as `train` leaves one, of a training that tests on the same rows share.
+
+        The same rows train the same model: that, and what a run holds, is for the tests of the training.
+        """
+        rows = (family, kind, dataset.rows_hash(self.stores.clean, kind))
+        if rows not in self.trainings:
+            self.trainings[rows] = self._training(*rows)
+        training = self.trainings[rows]
+        data = training.run.data
+        own = self.client.create_run(
+            experiment_id(self.client, self.settings), tags=data.tags | {"pipeline_run": run}, run_name=family
+        ).info
+        metrics = [Metric(name, value, own.start_time, 0) for name, value in data.metrics.items()]
+        self.client.log_batch(own.run_id, metrics, [Param(*param) for param in data.params.items()])
+        self.client.log_text(own.run_id, training.scorer, SCORER_ARTIFACT)
+        assert training.run.outputs is not None
+        (model,) = training.run.outputs.model_outputs
+        self.client.log_outputs(own.run_id, [LoggedModelOutput(model.model_id, 0)])
+        self.client.set_terminated(own.run_id)
+        return TrainResult(model=family, mlflow_run_id=own.run_id)
+
+    def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
+        """Under a name of its own, where no test changes it."""
+        settings = ModelSettings(self.settings.tracking_uri, f"shared_{kind}_{data_hash}")
+        run_id = train({"run_id": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
+            "mlflow_run_id"
+        ]
+        return Training(self.client.get_run(run_id), mlflow.artifacts.load_text(f"runs:/{run_id}/{SCORER_ARTIFACT}"))
 
     def promote(
         self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None

@@ -13,11 +13,11 @@ import pytest
 from readmission import synthetic
 from readmission.contract import ENDS_OF_CARE, NAMES
 from readmission.features import HISTORY, INPUTS, STORED, fields_of, inputs_of
-from readmission.payloads import FAMILIES, Family
+from readmission.payloads import FAMILIES, Family, TrainResult
 from readmission.training import dataset
 
 from tests.integration.readmission.conftest import Stores, changed
-from tests.integration.readmission.models import Models
+from tests.integration.readmission.models import Models, Trainings
 
 pytestmark = [
     # Of MLflow's own making, on every log_model.
@@ -30,8 +30,8 @@ HISTORY_INPUTS = [name for name in INPUTS if name not in STORED]
 
 
 @pytest.fixture
-def models(stores: Stores, request: pytest.FixtureRequest) -> Iterator[Models]:
-    yield Models(stores, request.node.name[:60])
+def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest) -> Iterator[Models]:
+    yield Models(stores, request.node.name[:60], trainings)
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -137,17 +137,17 @@ def test_every_clean_row_is_in_exactly_one_split_once(stores: Stores) -> None:
 def test_nothing_of_the_test_rows_changes_a_model(models: Models, family: Family) -> None:
     """Oversampling, encoders, imputers, early stopping: whatever looked at them would give another document."""
     models.load()
-    first = scorer_of(models, family, "before")
+    first = scorer_of(models, models.candidate(family, run="before"))
     turn(models, "test")
-    assert scorer_of(models, family, "after") == first
+    assert scorer_of(models, models.train(family, run="after")) == first
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_validation_rows_only_tell_when_to_stop(models: Models, family: Family) -> None:
     models.load()
-    first = json.loads(scorer_of(models, family, "before"))
+    first = json.loads(scorer_of(models, models.candidate(family, run="before")))
     turn(models, "validation")
-    second = json.loads(scorer_of(models, family, "after"))
+    second = json.loads(scorer_of(models, models.train(family, run="after")))
     if family == "gradient_boosting":  # the same trees as far as both go
         for document in (first, second):
             document["model"]["trees"] = [trees[:5] for trees in document["model"]["trees"]]
@@ -166,7 +166,6 @@ def turn(models: Models, split: str) -> None:
     )
 
 
-def scorer_of(models: Models, family: Family, run: str) -> bytes:
-    result = models.train(family, run=run)
-    with open(models.client.download_artifacts(result["mlflow_run_id"], "scorer.json"), "rb") as file:
+def scorer_of(models: Models, trained: TrainResult) -> bytes:
+    with open(models.client.download_artifacts(trained["mlflow_run_id"], "scorer.json"), "rb") as file:
         return file.read()

@@ -19,7 +19,7 @@ from readmission.training.promote import promote, rollback
 from readmission.training.tracking import digest
 
 from tests.integration.readmission.conftest import BUCKETS, Stores
-from tests.integration.readmission.models import Models
+from tests.integration.readmission.models import Models, Trainings
 from tests.unit.readmission.documents import numbers
 
 pytestmark = [
@@ -32,9 +32,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def models(stores: Stores, request: pytest.FixtureRequest) -> Iterator[Models]:
+def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest) -> Iterator[Models]:
     # A name of its own for each case: long ones begin alike.
-    yield Models(stores, f"{request.function.__name__[:40]}_{crc32(request.node.name.encode()):08x}")
+    yield Models(stores, f"{request.function.__name__[:40]}_{crc32(request.node.name.encode()):08x}", trainings)
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -50,11 +50,11 @@ def test_the_first_model_is_promoted_under_alias_and_stage(models: Models) -> No
 def test_serving_learns_since_when_and_why_a_version_serves_after_a_promotion_and_a_rollback(models: Models) -> None:
     models.load()
     before = datetime.now(UTC).replace(microsecond=0)
-    first = models.promote(models.train("logistic_regression", run="one"))
+    first = models.promote(models.candidate("logistic_regression", run="one"))
     promoted = models.registry.production()
     assert promoted.decision_reason == first["reason"]
     assert before <= datetime.fromisoformat(str(promoted.promoted_at)) <= datetime.now(UTC)
-    models.promote(models.train("logistic_regression", run="two"))
+    models.promote(models.candidate("logistic_regression", run="two"))
     models.rollback(reason="a complaint")
     version = models.registry.production()
     assert (version.number, version.decision_reason) == ("1", "a complaint")
@@ -63,7 +63,7 @@ def test_serving_learns_since_when_and_why_a_version_serves_after_a_promotion_an
 
 def test_serving_finds_the_metrics_of_the_promoted_version_and_no_model_card_yet(models: Models) -> None:
     models.load()
-    trained = models.train("logistic_regression")
+    trained = models.candidate("logistic_regression")
     models.promote(trained)
     version = models.registry.production()
     assert models.registry.metrics(version) == models.client.get_run(trained["mlflow_run_id"]).data.metrics
@@ -86,7 +86,7 @@ def test_serving_finds_the_promoted_version_and_its_scorer(models: Models) -> No
 
 def test_the_best_by_validation_is_the_one_registered(models: Models) -> None:
     models.load()
-    trained = [models.train("logistic_regression"), models.train("gradient_boosting")]
+    trained = [models.candidate("logistic_regression"), models.candidate("gradient_boosting")]
     losses = [models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained]
     best = trained[losses.index(min(losses))]
     assert models.promote(*trained)["model"] == best["model"]
@@ -95,7 +95,7 @@ def test_the_best_by_validation_is_the_one_registered(models: Models) -> None:
 
 def test_promoting_again_registers_no_second_version(models: Models) -> None:
     models.load()
-    trained = models.train("logistic_regression")
+    trained = models.candidate("logistic_regression")
     models.promote(trained)
     assert models.promote(trained)["version"] == "1"
     assert len(models.client.search_model_versions(f"name = '{models.settings.name}'")) == 1
@@ -103,8 +103,8 @@ def test_promoting_again_registers_no_second_version(models: Models) -> None:
 
 def test_a_model_as_good_takes_over_and_the_stage_moves_with_it(models: Models) -> None:
     models.load()
-    models.promote(models.train("logistic_regression", run="one"))
-    result = models.promote(models.train("logistic_regression", run="two"))
+    models.promote(models.candidate("logistic_regression", run="one"))
+    result = models.promote(models.candidate("logistic_regression", run="two"))
     stages = {
         version.version: version.current_stage
         for version in models.client.search_model_versions(f"name = '{models.settings.name}'")
@@ -114,7 +114,7 @@ def test_a_model_as_good_takes_over_and_the_stage_moves_with_it(models: Models) 
 
 def test_a_worse_model_is_kept_out_with_the_reason(models: Models) -> None:
     models.load()
-    trained = [models.train("logistic_regression"), models.train("gradient_boosting")]
+    trained = [models.candidate("logistic_regression"), models.candidate("gradient_boosting")]
     losses = [models.client.get_run(one["mlflow_run_id"]).data.metrics["validation_log_loss"] for one in trained]
     better, worse = sorted(trained, key=lambda one: losses[trained.index(one)])
     models.promote(better)
@@ -126,22 +126,22 @@ def test_a_worse_model_is_kept_out_with_the_reason(models: Models) -> None:
 def test_a_model_of_synthetic_data_never_replaces_one_of_real_data(models: Models) -> None:
     models.load(kind="real")
     models.load(seed=2)
-    models.promote(models.train("logistic_regression", run="real", kind="real"), kind="real")
-    result = models.promote(models.train("logistic_regression", run="synthetic"))
+    models.promote(models.candidate("logistic_regression", run="real", kind="real"), kind="real")
+    result = models.promote(models.candidate("logistic_regression", run="synthetic"))
     assert (result["decision"], models.registry.production().data_kind) == ("refused", "real")
 
 
 def test_a_model_of_real_data_replaces_one_of_synthetic_data(models: Models) -> None:
     models.load(kind="real")
     models.load(seed=2)
-    models.promote(models.train("logistic_regression", run="synthetic"))
-    result = models.promote(models.train("logistic_regression", run="real", kind="real"), kind="real")
+    models.promote(models.candidate("logistic_regression", run="synthetic"))
+    result = models.promote(models.candidate("logistic_regression", run="real", kind="real"), kind="real")
     assert (result["decision"], models.registry.production().data_kind) == ("promoted", "real")
 
 
 def test_a_scorer_that_differs_from_its_pipeline_is_never_promoted(models: Models) -> None:
     models.load()
-    trained = models.train("logistic_regression")
+    trained = models.candidate("logistic_regression")
     models.client.log_metric(trained["mlflow_run_id"], "scorer_largest_difference", 1e-6)
     result = models.promote(trained)
     assert (result["decision"], result["production_version"]) == ("refused", "")
@@ -152,7 +152,7 @@ def test_a_scorer_that_differs_from_its_pipeline_is_never_promoted(models: Model
 
 def test_a_candidate_with_an_exact_scorer_is_taken_before_a_better_one_without(models: Models) -> None:
     models.load()
-    exact, better = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    exact, better = (models.candidate("logistic_regression", run=run) for run in ("one", "two"))
     models.client.log_metric(better["mlflow_run_id"], "validation_log_loss", 0.1)
     models.client.log_metric(better["mlflow_run_id"], "scorer_largest_difference", 1e-6)
     assert models.promote(better, exact)["decision"] == "promoted"
@@ -177,10 +177,10 @@ def test_a_worse_model_is_refused_with_the_interval_and_that_is_written_down(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.load()
-    models.promote(models.train("logistic_regression"))
+    models.promote(models.candidate("logistic_regression"))
     # No model of so few rows is worse for sure: a margin that nothing can hold stands for one.
     monkeypatch.setattr(comparison, "MARGIN", -1.0)
-    result = models.promote(models.train("gradient_boosting"))
+    result = models.promote(models.candidate("gradient_boosting"))
     assert (result["decision"], result["production_version"]) == ("refused", "1")
     assert "test log loss" in result["reason"] and "may be worse by more than" in result["reason"]
     assert models.registry.production().number == "1"
@@ -194,7 +194,7 @@ def test_a_miscalibrated_model_is_refused_even_as_the_first(models: Models, monk
     models.load()
     monkeypatch.setattr(comparison, "ENOUGH_EARLY", 1)
     monkeypatch.setattr(comparison, "LARGEST_ECE", 0.0)
-    result = models.promote(models.train("logistic_regression"))
+    result = models.promote(models.candidate("logistic_regression"))
     assert result["decision"] == "refused" and "calibration error" in result["reason"]
     with pytest.raises(ModelUnavailable):
         models.registry.production()
@@ -216,9 +216,9 @@ def test_every_decision_is_in_the_ledger_with_the_hashes_of_data_and_code(models
 
 def test_an_execution_decides_once_however_often_its_step_runs(models: Models) -> None:
     models.load()
-    trained = models.train("logistic_regression")
+    trained = models.candidate("logistic_regression")
     first = models.promote(trained, execution="execution-1")
-    models.promote(models.train("gradient_boosting"), execution="execution-2")
+    models.promote(models.candidate("gradient_boosting"), execution="execution-2")
     assert models.promote(trained, execution="execution-1") == first
     assert len(models.ledger) == 2
 
@@ -244,8 +244,8 @@ def test_a_step_that_broke_off_behind_the_ledger_is_made_up_for_when_it_runs_aga
     models: Models, broken_off: Callable[[Callable[[], Any]], None], execution: str | None
 ) -> None:
     models.load()
-    models.promote(models.train("logistic_regression", run="one"), execution="execution-0")
-    trained = models.train("logistic_regression", run="two")
+    models.promote(models.candidate("logistic_regression", run="one"), execution="execution-0")
+    trained = models.candidate("logistic_regression", run="two")
     broken_off(lambda: models.promote(trained, execution=execution))
     assert models.registry.production().number == "1"
     result = models.promote(trained, execution=execution)
@@ -260,8 +260,8 @@ def test_a_step_that_broke_off_and_never_ran_again_is_made_up_for_by_the_next(
     models: Models, broken_off: Callable[[Callable[[], Any]], None]
 ) -> None:
     models.load()
-    models.promote(models.train("logistic_regression", run="one"), execution="execution-1")
-    trained = models.train("logistic_regression", run="two")
+    models.promote(models.candidate("logistic_regression", run="one"), execution="execution-1")
+    trained = models.candidate("logistic_regression", run="two")
     broken_off(lambda: models.promote(trained, execution="execution-2"))
     assert models.rollback()["previous_version"] == "2"
     assert models.registry.production().number == "1"
@@ -272,7 +272,7 @@ def test_a_rollback_that_broke_off_is_made_up_for(
 ) -> None:
     models.load()
     for run in ("one", "two"):
-        models.promote(models.train("logistic_regression", run=run), execution=run)
+        models.promote(models.candidate("logistic_regression", run=run), execution=run)
     broken_off(lambda: models.rollback("1"))
     with pytest.raises(InvalidRequest, match="in Production already"):
         models.rollback("1")
@@ -282,7 +282,7 @@ def test_a_rollback_that_broke_off_is_made_up_for(
 
 def test_what_somebody_has_moved_in_the_registry_is_not_moved_back(models: Models) -> None:
     models.load()
-    trained = [models.train("logistic_regression", run=run) for run in ("one", "two")]
+    trained = [models.candidate("logistic_regression", run=run) for run in ("one", "two")]
     for number, one in enumerate(trained):
         models.promote(one, execution=f"execution-{number}")
     models.client.set_registered_model_alias(models.settings.name, "Production", "1")
@@ -292,7 +292,7 @@ def test_what_somebody_has_moved_in_the_registry_is_not_moved_back(models: Model
 
 def test_an_execution_that_runs_again_does_not_undo_what_came_after_it(models: Models) -> None:
     models.load()
-    trained = [models.train("logistic_regression", run=run) for run in ("one", "two")]
+    trained = [models.candidate("logistic_regression", run=run) for run in ("one", "two")]
     for number, one in enumerate(trained):
         models.promote(one, execution=f"execution-{number}")
     models.rollback()
@@ -304,7 +304,7 @@ def test_without_an_execution_the_same_decision_is_written_down_once(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.load()
-    first, second = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    first, second = (models.candidate("logistic_regression", run=run) for run in ("one", "two"))
     assert models.promote(first)["decision"] == models.promote(first)["decision"] == "promoted"
     monkeypatch.setattr(comparison, "MARGIN", -1.0)
     assert models.promote(second) == models.promote(second)
@@ -313,7 +313,7 @@ def test_without_an_execution_the_same_decision_is_written_down_once(
 
 def test_decisions_at_the_same_time_see_each_other(models: Models) -> None:
     models.load()
-    trained = [models.train("logistic_regression", run=run) for run in ("one", "two", "three")]
+    trained = [models.candidate("logistic_regression", run=run) for run in ("one", "two", "three")]
 
     def decide(one: TrainResult) -> None:
         with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
@@ -343,14 +343,14 @@ def test_decisions_at_the_same_time_see_each_other(models: Models) -> None:
 )
 def test_the_ledger_takes_no_change(models: Models, statement: str) -> None:
     models.load()
-    models.promote(models.train("logistic_regression"))
+    models.promote(models.candidate("logistic_regression"))
     with pytest.raises(DatabaseError, match="append-only"):
         models.stores.clean.run(statement)
 
 
 def test_the_ledger_can_be_read_before_a_pipeline_has_made_it_and_behind_a_decision(models: Models) -> None:
     models.load()
-    models.promote(models.train("logistic_regression"))
+    models.promote(models.candidate("logistic_regression"))
     clean = models.stores.clean
     assert ledger.read(clean, models.settings.name, 20) == models.ledger != []
     clean.run("BEGIN")
@@ -362,7 +362,7 @@ def test_the_ledger_can_be_read_before_a_pipeline_has_made_it_and_behind_a_decis
 def test_a_rollback_goes_to_the_version_before_and_is_written_down(models: Models) -> None:
     models.load()
     for run in ("one", "two"):
-        models.promote(models.train("logistic_regression", run=run))
+        models.promote(models.candidate("logistic_regression", run=run))
     result = models.rollback(reason="a complaint")
     assert (result["version"], result["previous_version"]) == ("1", "2")
     assert models.registry.production().number == "1"
@@ -373,7 +373,7 @@ def test_a_rollback_goes_to_the_version_before_and_is_written_down(models: Model
 def test_a_rollback_can_name_its_version(models: Models) -> None:
     models.load()
     for run in ("one", "two", "three"):
-        models.promote(models.train("logistic_regression", run=run))
+        models.promote(models.candidate("logistic_regression", run=run))
     assert models.rollback("1")["previous_version"] == "3"
     assert models.registry.production().number == "1"
 
@@ -390,7 +390,7 @@ def test_a_rollback_can_name_its_version(models: Models) -> None:
 )
 def test_a_rollback_that_cannot_be_is_refused_by_name(models: Models, version: str | None, says: str) -> None:
     models.load()
-    models.promote(models.train("logistic_regression"))
+    models.promote(models.candidate("logistic_regression"))
     with pytest.raises(InvalidRequest, match=says):
         models.rollback(version)
     assert len(models.ledger) == 1
@@ -410,7 +410,7 @@ def test_a_rollback_that_is_not_asked_for_as_it_should_is_refused_by_name(models
 def test_a_rollback_to_a_version_whose_scorer_is_another_is_refused(models: Models) -> None:
     models.load()
     for run in ("one", "two"):
-        models.promote(models.train("logistic_regression", run=run))
+        models.promote(models.candidate("logistic_regression", run=run))
     models.client.set_model_version_tag(models.settings.name, "1", "scorer_sha256", "0" * 64)
     with pytest.raises(InvalidRequest, match=r"version 1 .* cannot be served: .*SHA-256"):
         models.rollback()
@@ -421,7 +421,7 @@ def test_a_rollback_to_a_version_whose_scorer_is_another_is_refused(models: Mode
 def test_two_rollbacks_in_a_row_go_two_versions_back(models: Models) -> None:
     models.load()
     for run in ("one", "two", "three"):
-        models.promote(models.train("logistic_regression", run=run))
+        models.promote(models.candidate("logistic_regression", run=run))
     assert [models.rollback()["version"], models.rollback()["version"]] == ["2", "1"]
     with pytest.raises(InvalidRequest, match="knows no version before 1"):
         models.rollback()
@@ -429,8 +429,8 @@ def test_two_rollbacks_in_a_row_go_two_versions_back(models: Models) -> None:
 
 def test_a_version_that_was_rolled_back_from_comes_back_by_a_rollback_only(models: Models) -> None:
     models.load()
-    models.promote(models.train("logistic_regression", run="one"), execution="one")
-    second = models.train("logistic_regression", run="two")
+    models.promote(models.candidate("logistic_regression", run="one"), execution="one")
+    second = models.candidate("logistic_regression", run="two")
     models.promote(second, execution="two")
     models.rollback(reason="a complaint")
     result = models.promote(second, execution="three")
@@ -442,7 +442,7 @@ def test_a_version_that_was_rolled_back_from_comes_back_by_a_rollback_only(model
 
 def test_an_older_model_that_is_only_as_good_is_refused(models: Models) -> None:
     models.load()
-    older, newer = (models.train("logistic_regression", run=run) for run in ("one", "two"))
+    older, newer = (models.candidate("logistic_regression", run=run) for run in ("one", "two"))
     models.promote(newer)
     result = models.promote(older)
     assert result["decision"] == "refused" and "not the newer one" in result["reason"]
@@ -450,7 +450,7 @@ def test_an_older_model_that_is_only_as_good_is_refused(models: Models) -> None:
 
 def test_too_few_early_readmissions_to_judge_calibration_are_told_in_the_reason(models: Models) -> None:
     models.load()
-    assert "not decisive with" in models.promote(models.train("logistic_regression"))["reason"]
+    assert "not decisive with" in models.promote(models.candidate("logistic_regression"))["reason"]
 
 
 def replace_scorer(models: Models, trained: TrainResult, **fields: Any) -> None:
@@ -497,21 +497,21 @@ def test_a_model_that_cannot_be_scored_any_more_is_replaced(
     models: Models, damage: dict[str, Any] | None, says: str
 ) -> None:
     models.load()
-    first = models.train("logistic_regression", run="one")
+    first = models.candidate("logistic_regression", run="one")
     models.promote(first)
     if damage:
         replace_scorer(models, first, **damage)
     else:
         remove_scorer(models, first)
-    result = models.promote(models.train("logistic_regression", run="two"))
+    result = models.promote(models.candidate("logistic_regression", run="two"))
     assert (result["decision"], result["production_version"]) == ("promoted", "2")
     assert "version 1 (logistic_regression) cannot be scored any more" in result["reason"] and says in result["reason"]
 
 
 def test_a_challenger_that_cannot_be_scored_is_refused(models: Models) -> None:
     models.load()
-    models.promote(models.train("logistic_regression", run="one"))
-    second = models.train("logistic_regression", run="two")
+    models.promote(models.candidate("logistic_regression", run="one"))
+    second = models.candidate("logistic_regression", run="two")
     remove_scorer(models, second)
     result = models.promote(second)
     assert (result["decision"], result["production_version"]) == ("refused", "1")

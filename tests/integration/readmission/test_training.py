@@ -13,7 +13,7 @@ from readmission.settings import ModelSettings
 from readmission.training import dataset
 
 from tests.integration.readmission.conftest import Stores
-from tests.integration.readmission.models import Models
+from tests.integration.readmission.models import Models, Trainings
 
 pytestmark = [
     # Of MLflow's own making, on every log_model and every stage transition.
@@ -25,8 +25,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def models(stores: Stores, request: pytest.FixtureRequest) -> Iterator[Models]:
-    yield Models(stores, request.node.name[:60])
+def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest) -> Iterator[Models]:
+    yield Models(stores, request.node.name[:60], trainings)
     while mlflow.active_run():
         mlflow.end_run()
 
@@ -110,6 +110,6 @@ def test_an_mlflow_that_is_away_is_an_error_that_may_pass(models: Models, monkey
 
 def test_the_documents_are_readable_by_other_clients(models: Models) -> None:
     models.load()
-    result = models.train("random_forest")
+    result = models.candidate("random_forest")
     document = json.loads(artifact(models, result["mlflow_run_id"], "scorer.json"))
     assert (document["format"], document["classes"]) == ("readmission-scorer", ["<30", ">30", "NO"])

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 FUNCTIONS = Path(__file__).parents[3] / "functions"
 
@@ -33,16 +32,30 @@ class Context:
         return 10_000
 
 
-def metrics_in(output: str) -> dict[str, Any]:
-    """The metrics among the lines that a function printed, with the service they belong to."""
-    found: dict[str, Any] = {}
+type Series = tuple[str, frozenset[tuple[str, str]]]
+
+
+def series(name: str, **dimensions: str) -> Series:
+    """A metric with its dimensions."""
+    return name, frozenset(dimensions.items())
+
+
+def metrics_in(output: str) -> dict[Series, float]:
+    """The sums of all metrics among the lines that a function printed."""
+    found: dict[Series, float] = {}
     for line in output.splitlines():
         entry = json.loads(line)
-        if "_aws" not in entry:
-            continue
-        for group in entry["_aws"]["CloudWatchMetrics"]:
+        for group in entry.get("_aws", {}).get("CloudWatchMetrics", []):
             assert group["Namespace"] == "Readmission"
+            (names,) = group["Dimensions"]
             for metric in group["Metrics"]:
-                found[metric["Name"]] = entry[metric["Name"]]
-                found["service"] = entry["service"]
-    return {name: value for name, value in found.items() if name != "ColdStart"}
+                key = series(metric["Name"], **{name: entry[name] for name in names})
+                found[key] = found.get(key, 0) + sum(entry[metric["Name"]])
+    return found
+
+
+def counters_in(output: str) -> dict[Series, float]:
+    """Of these, what does not depend on time or on which tests ran before."""
+    return {
+        key: value for key, value in metrics_in(output).items() if "Duration" not in key[0] and key[0] != "ColdStart"
+    }

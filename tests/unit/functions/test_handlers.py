@@ -1,26 +1,26 @@
 """The pipeline's handlers only translate: event and settings in, result, metrics and errors out."""
 
+import io
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from readmission import observability
+from readmission import metrics
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
 from readmission.settings import DatabaseSettings, ModelSettings
 
-from tests.unit.functions.lambdas import Context, load, metrics_in
+from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
 
 DATABASE = DatabaseSettings("secret", "require")
 MODEL = ModelSettings("http://mlflow.example", "readmission")
-PLAN_EVENT = {"run_id": "run", "started_at": "2026-01-01T00:00:00Z", "input": {"batch_size": 10}}
-PLAN = {"run_id": "run", "source": "synthetic", "data_kind": "synthetic", "rows": 25, "batches": [1, 2, 3]}
+PLAN_EVENT = {"execution": "run", "started_at": "2026-01-01T00:00:00Z", "input": {"batch_size": 10}}
+PLAN = {"source": "synthetic", "data_kind": "synthetic", "rows": 25, "batches": [1, 2, 3]}
 BATCH_EVENT = {"manifest": "key", "batch": 2}
-TRAIN_EVENT = {"run_id": "run", "data_kind": "real", "model": "random_forest"}
+TRAIN_EVENT = {"execution": "run", "data_kind": "real", "model": "random_forest"}
 PROMOTE_EVENT = {"data_kind": "real", "models": ["random_forest"], "candidates": []}
-# What Powertools warns of when a handler fails before it has counted anything.
-fails_before_any_metric = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 
 class Step:
@@ -63,6 +63,8 @@ def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
     step = Step(answer)
     setattr(module, name, step)
     vars(module)["connect"] = _connect
+    if name == "promote":
+        vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68}
     if hasattr(module, "boto3"):
         vars(module)["boto3"] = SimpleNamespace(client=lambda service: f"client of {service}")
     return module, step
@@ -73,25 +75,25 @@ RESULTS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
         BATCH_EVENT,
         {"batch": 2, "rows": 10, "added": 7},
         (BATCH_EVENT, "bucket", "client of s3", "connection to raw"),
-        {observability.ROWS_READ: [10.0], observability.ROWS_ADDED: [7.0]},
+        {series(metrics.ROWS_READ, service="ingest"): 10, series(metrics.ROWS_ADDED, service="ingest"): 7},
     ),
     "clean": (
         BATCH_EVENT,
         {"batch": 2, "rows": 10, "cleaned": 9, "quarantined": 1},
         (BATCH_EVENT, "bucket", "client of s3", "connection to raw", "connection to clean"),
-        {observability.ROWS_CLEANED: [9.0], observability.ROWS_QUARANTINED: [1.0]},
+        {series(metrics.ROWS_CLEANED, service="clean"): 9, series(metrics.ROWS_QUARANTINED, service="clean"): 1},
     ),
     "check": (
         {"manifest": "key"},
         {"rows": 10, "cleaned": 9, "quarantined": 1},
         ({"manifest": "key"}, "bucket", "client of s3", "connection to clean", 0.1),
-        {observability.ROWS_CHECKED: [10.0]},
+        {series(metrics.ROWS_CHECKED, service="check"): 10},
     ),
     "train": (
         TRAIN_EVENT,
         {"model": "random_forest", "mlflow_run_id": "1"},
         (TRAIN_EVENT, "connection to clean", MODEL),
-        {observability.MODELS_TRAINED: [1.0]},
+        {},
     ),
     "promote": (
         PROMOTE_EVENT,
@@ -103,7 +105,10 @@ RESULTS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
             "production_version": "1",
         },
         (PROMOTE_EVENT, "connection to clean", MODEL),
-        {observability.MODELS_PROMOTED: [1.0]},
+        {
+            series(metrics.PROMOTION_DECISIONS, service="promote", decision="promoted"): 1,
+            series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early"): 0.68,
+        },
     ),
 }
 
@@ -118,13 +123,48 @@ def test_a_handler_calls_its_step_with_event_and_settings_and_answers_its_result
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_handler_writes_its_results_as_metrics(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    event, result, _, metrics = RESULTS[name]
+    event, result, _, written = RESULTS[name]
     module, _step = _wired(name, result)
     module.handler(event, Context())
-    assert metrics_in(capsys.readouterr().out) == {**metrics, "service": name}
+    ran = {series(metrics.STEP_RUNS, service=name, outcome="succeeded"): 1}
+    assert counters_in(capsys.readouterr().out) == {**written, **ran}
 
 
-@fails_before_any_metric
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_handler_writes_its_time_and_its_environments_first_invocation(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event, result, _, _ = RESULTS[name]
+    module, _step = _wired(name, result)
+    module.handler(event, Context())
+    first = metrics_in(capsys.readouterr().out)
+    assert first[series(metrics.COLD_STARTS, service=name, function_name="function")] == 1
+    assert 0 < first[series(metrics.STEP_DURATION, service=name)] < 60
+    module.handler(event, Context())
+    assert metrics.COLD_STARTS not in {key[0] for key in metrics_in(capsys.readouterr().out)}
+
+
+def test_the_time_of_a_training_is_told_by_family(capsys: pytest.CaptureFixture[str]) -> None:
+    event, result, _, _ = RESULTS["train"]
+    module, _step = _wired("train", result)
+    module.handler(event, Context())
+    assert series(metrics.TRAINING_DURATION, service="train", model="random_forest") in metrics_in(
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_run_that_fails_is_counted_and_its_error_logged(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = _wired(name, SourceUnavailable("away"))
+    stream = io.StringIO()
+    module.logger.registered_handler.stream = stream
+    with pytest.raises(SourceUnavailable):
+        module.handler(RESULTS[name][0], Context())
+    assert counters_in(capsys.readouterr().out) == {series(metrics.STEP_RUNS, service=name, outcome="failed"): 1}
+    (line,) = (json.loads(text) for text in stream.getvalue().splitlines())
+    assert (line["level"], line["error"], line["exception_name"]) == ("ERROR", "SourceUnavailable", "SourceUnavailable")
+
+
 @pytest.mark.parametrize("name", RESULTS)
 def test_an_error_of_the_step_reaches_step_functions_under_its_own_name(name: str) -> None:
     error = SourceUnavailable("away")
@@ -134,7 +174,6 @@ def test_an_error_of_the_step_reaches_step_functions_under_its_own_name(name: st
     assert passed.value is error
 
 
-@fails_before_any_metric
 @pytest.mark.parametrize("name", RESULTS)
 def test_a_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_SECRET")
@@ -144,10 +183,25 @@ def test_a_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch)
     assert step.calls == []
 
 
-def test_a_model_that_is_refused_counts_as_no_promotion(capsys: pytest.CaptureFixture[str]) -> None:
-    module, _ = _wired("promote", {**RESULTS["promote"][1], "decision": "refused"})
+def test_a_decision_is_counted_with_what_the_version_scored_that_serves_now(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    result = {**RESULTS["promote"][1], "decision": "refused", "version": "2", "production_version": "1"}
+    module, _ = _wired("promote", result)
     module.handler(PROMOTE_EVENT, Context())
-    assert metrics_in(capsys.readouterr().out)[observability.MODELS_PROMOTED] == [0.0]
+    found = counters_in(capsys.readouterr().out)
+    assert found[series(metrics.PROMOTION_DECISIONS, service="promote", decision="refused")] == 1
+    assert found[series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early")] == 0.68
+
+
+def test_a_rollback_is_a_decision_and_no_run_of_the_step(capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = _wired("promote", None)
+    vars(module)["rollback"] = Step({"version": "1", "previous_version": "2", "reason": "worse"})
+    module.handler({"rollback": {}}, Context())
+    assert counters_in(capsys.readouterr().out) == {
+        series(metrics.PROMOTION_DECISIONS, service="promote", decision="rolled_back"): 1,
+        series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early"): 0.68,
+    }
 
 
 def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:
@@ -160,10 +214,10 @@ def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:
 def test_plan_answers_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str]) -> None:
     module, _, _ = _plan()
     assert module.handler(PLAN_EVENT, Context()) == PLAN
-    assert metrics_in(capsys.readouterr().out) == {
-        observability.ROWS_PLANNED: [25.0],
-        observability.BATCHES_PLANNED: [3.0],
-        "service": "plan",
+    assert counters_in(capsys.readouterr().out) == {
+        series(metrics.ROWS_PLANNED, service="plan"): 25,
+        series(metrics.BATCHES_PLANNED, service="plan"): 3,
+        series(metrics.STEP_RUNS, service="plan", outcome="succeeded"): 1,
     }
 
 
@@ -186,7 +240,6 @@ def test_plan_migrates_both_databases_first() -> None:
     assert migrate.calls == [("connection to raw", "raw"), ("connection to clean", "clean")]
 
 
-@fails_before_any_metric
 @pytest.mark.parametrize("input_", [{"batch_size": 0}, {"sources": 1}, [], "text", None], ids=repr)
 def test_plan_refuses_a_wrong_input_before_it_connects_to_anything(input_: Any) -> None:
     module, step, migrate = _plan()

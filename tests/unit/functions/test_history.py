@@ -1,5 +1,6 @@
 """The history function behind API Gateway."""
 
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,3 +57,20 @@ def test_a_missing_variable_is_a_problem_and_named_in_the_log(
     answer = module.handler(EVENT, Context())
     assert answer["statusCode"] == 500 and name not in answer["body"]
     assert name in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [(None, "c6af9ac6"), ({"X-Request-Id": "ward-7"}, "ward-7"), ({"x-request-id": "a b\n"}, "c6af9ac6")],
+    ids=["none", "sane", "strange"],
+)
+def test_the_answer_and_the_log_have_the_clients_id_of_the_request_if_it_is_sane_else_the_gateways(
+    monkeypatch: pytest.MonkeyPatch, headers: Any, expected: str
+) -> None:
+    module = load("history")
+    log = io.StringIO()
+    monkeypatch.setattr(module.logger.registered_handler, "stream", log)
+    answer = module.handler({**EVENT, "queryStringParameters": {"limit": "0"}, "headers": headers}, Context())
+    assert answer["headers"]["x-request-id"] == json.loads(answer["body"])["request_id"] == expected
+    line = json.loads(log.getvalue())
+    assert (line["correlation_id"], line["route"], line["status"]) == (expected, "/model/history", 422)

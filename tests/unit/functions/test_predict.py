@@ -13,7 +13,7 @@ from readmission.errors import ConfigurationError
 from readmission.serving import forecasts, registry
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
-from tests.unit.functions.lambdas import Context, load
+from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
 from tests.unit.readmission.documents import constant
 from tests.unit.readmission.serving.fakes import FakeRegistry
 
@@ -208,9 +208,27 @@ def test_every_line_that_a_request_logs_has_its_id(
     monkeypatch.setattr(forecasts, "inputs_of", fail)
     assert _send(app, "POST", "/predict", json.dumps({**EXAMPLE, "medical_specialty": "Zymurgy"}))[0] == 500
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["level"] for line in lines] == ["INFO", "ERROR"]
+    assert [line["level"] for line in lines] == ["INFO", "INFO", "ERROR", "INFO"]
     assert {line["correlation_id"] for line in lines} == {GATEWAY_ID}
-    assert "ZeroDivisionError at\n" in lines[1]["message"] and "Zymurgy" not in log.getvalue()
+    assert "ZeroDivisionError at\n" in lines[2]["message"] and "Zymurgy" not in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("GET", "/health", 200, ("GET", "/health")),
+        ("GET", "/predict", 405, ("GET", "/predict")),
+        ("GET", "/patients/87654321", 404, ("GET", "other")),
+        ("87654321", "/health", 405, ("other", "/health")),
+    ],
+)
+def test_every_request_is_logged_by_route_status_and_version_and_nothing_else_of_it(
+    app: ModuleType, log: io.StringIO, method: str, path: str, status: int, told: tuple[str, str]
+) -> None:
+    assert _send(app, method, path)[0] == status
+    line = json.loads(log.getvalue())
+    assert (line["method"], line["route"], line["status"], line["model_version"]) == (*told, status, "1")
+    assert line["duration_ms"] > 0 and "87654321" not in log.getvalue()
 
 
 def test_only_the_pages_of_the_configured_origins_may_ask(
@@ -221,3 +239,66 @@ def test_only_the_pages_of_the_configured_origins_may_ask(
     answer = load("predict").handler(_event("OPTIONS", "/predict", **asked), Context())
     headers = {**answer["headers"], **answer["multiValueHeaders"]}
     assert (answer["statusCode"], headers["access-control-allow-origin"]) == (200, "https://ward.example")
+
+
+def test_a_forecast_is_counted_by_version_and_class_and_its_time_told(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    app.handler(_event("POST", "/predict", json.dumps(EXAMPLE)), Context())
+    written = capsys.readouterr().out
+    assert counters_in(written) == {
+        series("Requests", service="predict", route="/predict", status="200"): 1,
+        series("Predictions", service="predict", model_version="1", readmitted="NO"): 1,
+    }
+    times = metrics_in(written)
+    scorer, handler = (
+        times[series("ScorerDuration", service="predict")],
+        times[series("RequestDuration", service="predict", route="/predict")],
+    )
+    assert 0 < scorer < handler
+
+
+def test_rows_of_a_batch_are_counted_by_class_and_as_refused(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    body = json.dumps({"encounters": [EXAMPLE, {}, EXAMPLE, 1]})
+    app.handler(_event("POST", "/predict/batch", body), Context())
+    assert counters_in(capsys.readouterr().out) == {
+        series("Requests", service="predict", route="/predict/batch", status="200"): 1,
+        series("Predictions", service="predict", model_version="1", readmitted="NO"): 2,
+        series("ValidationErrors", service="predict", route="/predict/batch"): 2,
+    }
+
+
+@pytest.mark.parametrize(("body", "status"), [("{}", 422), ("no JSON", 422)])
+def test_a_refused_encounter_is_counted_as_a_validation_error(
+    app: ModuleType, capsys: pytest.CaptureFixture[str], body: str, status: int
+) -> None:
+    capsys.readouterr()
+    app.handler(_event("POST", "/predict", body), Context())
+    assert counters_in(capsys.readouterr().out) == {
+        series("Requests", service="predict", route="/predict", status=str(status)): 1,
+        series("ValidationErrors", service="predict", route="/predict"): 1,
+    }
+
+
+def test_a_model_that_was_loaded_is_counted_and_told_since_when_it_serves(
+    models: FakeRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.promote("2", constant(0.1, 0.2, 0.7), promoted_at="2026-01-01T00:00:00+00:00")
+    load("predict")
+    assert counters_in(capsys.readouterr().out) == {
+        series("ModelReloads", service="predict", outcome="loaded"): 1,
+        series("ModelPromotedTimestamp", service="predict"): 1767225600,
+    }
+
+
+def test_a_look_at_the_registry_that_failed_is_counted(
+    models: FakeRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.problem = "MLflow is away"
+    load("predict")
+    found = counters_in(capsys.readouterr().out)
+    assert found == {series("ModelReloads", service="predict", outcome="failed"): 1}

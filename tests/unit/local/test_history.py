@@ -9,7 +9,9 @@ from infra.local import history, settings
 from infra.local.errors import LocalError
 from infra.local.stack import Stack
 
-STACK = Stack("api", "key", "https://localhost", "arn:aws:states:::stateMachine:readmission-pipeline", "bucket", {})
+STACK = Stack(
+    "api", "key", "https://localhost", "token", "arn:aws:states:::stateMachine:readmission-pipeline", "bucket", {}
+)
 
 
 class FakeLambda:

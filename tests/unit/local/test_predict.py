@@ -10,7 +10,7 @@ from infra.local import predict, settings
 from infra.local.errors import LocalError
 from infra.local.stack import Stack
 
-STACK = Stack("id", "key", "https://localhost:1/v1", "arn", "bucket", {})
+STACK = Stack("id", "key", "https://localhost:1/v1", "token", "arn", "bucket", {})
 
 
 def _predict(folder: Path) -> Any:

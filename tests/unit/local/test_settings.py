@@ -14,7 +14,7 @@ def load(directory: Path, **environment: str) -> settings.Settings:
 def test_without_any_variable_the_defaults_hold(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     assert (loaded.postgres_port, loaded.mlflow_port, loaded.localstack_port) == (55432, 5000, 4566)
-    assert loaded.programs == ("postgres", "localstack", "s3-mirror", "mlflow")
+    assert loaded.programs == ("postgres", "localstack", "s3-mirror", "mlflow", "prometheus")
 
 
 def test_a_relative_folder_lies_in_the_repository() -> None:
@@ -23,7 +23,7 @@ def test_a_relative_folder_lies_in_the_repository() -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "5000.0", "\u0665"])
-@pytest.mark.parametrize("name", ["POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT"])
+@pytest.mark.parametrize("name", settings.PORTS)
 def test_a_port_that_cannot_be_one_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(LocalError, match=name):
         load(tmp_path, **{name: value})
@@ -36,6 +36,16 @@ def test_two_servers_on_one_port_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
     assert load(tmp_path, MLFLOW_PORT="").mlflow_port == 5000
+
+
+def test_prometheus_can_be_left_out(tmp_path: Path) -> None:
+    assert "prometheus" not in load(tmp_path, PROMETHEUS="off").programs
+
+
+@pytest.mark.parametrize("value", ["0", "15s", "1.5"])
+def test_an_interval_that_is_no_number_of_seconds_is_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(LocalError, match="PROMETHEUS_INTERVAL"):
+        load(tmp_path, PROMETHEUS_INTERVAL=value)
 
 
 def test_with_a_database_host_no_postgres_is_started(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """Embedded Metric Format lines become data for PutMetricData."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
 import pytest
-from process_executor.emf import MalformedEmf, metrics_of
+from process_executor.emf import Lines, MalformedEmf, metrics_of
 from process_executor.metrics import MAX_DATA, MetricsPublisher
 
 TIME = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
@@ -129,7 +129,8 @@ def test_a_malformed_line_raises_the_reason(line, reason):
 def test_the_publisher_groups_by_account_region_and_namespace_and_splits_at_the_limit():
     calls: list[tuple[str, str, str, int]] = []
     publisher = MetricsPublisher(lambda account, region, space, data: calls.append((account, region, space, len(data))))
-    many = emf(*[directive({"Name": "A"}, dimensions=[[]] * 100)] * 15, A=1)
+    names = [f"A{number}" for number in range(1500)]
+    many = emf(directive(*({"Name": name} for name in names)), **dict.fromkeys(names, 1))
 
     publisher.submit("1", "eu", f"START\n{many}\n{emf(directive({'Name': 'A'}, namespace='Other'), A=1)}\nEND\n")
     publisher.submit("2", "us", emf(directive({"Name": "A"}), A=1))
@@ -143,6 +144,72 @@ def test_the_publisher_groups_by_account_region_and_namespace_and_splits_at_the_
             ("2", "us", "Space", 1),
         ]
     )
+
+
+def test_the_publisher_combines_what_is_of_one_metric_and_minute_and_keeps_each_value():
+    published: list[dict[str, Any]] = []
+    entered, go_on = Event(), Event()
+
+    def publish(account: str, region: str, namespace: str, data: list[dict[str, Any]]) -> None:
+        entered.set()
+        go_on.wait()
+        published.extend(data)
+
+    publisher = MetricsPublisher(publish)
+    publisher.submit("1", "eu", emf(directive({"Name": "First"}), First=1))
+    entered.wait()
+    for value in (1, 1, [0.1, 1]):
+        publisher.submit("1", "eu", emf(directive({"Name": "A"}, dimensions=[["D"]]), A=value, D="d"))
+    publisher.submit("1", "eu", emf(directive({"Name": "A"}, dimensions=[["D"]]), A=1, D="other"))
+    for at in (TIME, TIME + timedelta(minutes=1)):
+        item = {"MetricName": "B", "Dimensions": [], "Timestamp": at, "Value": 2.0, "Unit": "Count"}
+        publisher.put("1", "eu", "Space", [item, item])
+    go_on.set()
+    publisher.close()
+
+    minute = TIME.replace(second=0, microsecond=0)
+    assert [(item["MetricName"], item["Timestamp"], item["Values"], item["Counts"]) for item in published[1:]] == [
+        ("A", minute, [1, 0.1], [3, 1]),
+        ("A", minute, [1], [1]),
+        ("B", minute, [2], [2]),
+        ("B", minute + timedelta(minutes=1), [2], [2]),
+    ]
+
+
+def test_more_distinct_values_than_an_item_may_have_are_several_items():
+    published: list[dict[str, Any]] = []
+    publisher = MetricsPublisher(lambda account, region, namespace, data: published.extend(data))
+
+    publisher.submit("1", "eu", "\n".join(emf(directive({"Name": "A"}), A=value) for value in range(250)))
+    publisher.close()
+
+    assert [len(item["Values"]) for item in published] == [100, 100, 50]
+    assert sorted(value for item in published for value in item["Values"]) == list(range(250))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        (['{"a":', " 1}\n"], ["", '{"a": 1}\n']),
+        (['x\n{"a": ', "1", '}\n{"b"', ": 2}"], ["x", "", '{"a": 1}', '\n{"b": 2}']),
+        (['{"a": 1}', '{"b": 2}'], ['\n{"a": 1}', '\n{"b": 2}']),
+        (["no line end", '{"a": 1}\n'], ["\nno line end", '{"a": 1}\n']),
+        (["{no object", '{"a": 1}\n'], ["", '{no object\n{"a": 1}\n']),
+        (["", "\n", ""], ["\n", "\n", "\n"]),
+    ],
+)
+def test_lines_that_come_in_pieces_are_told_once_and_whole(pieces, told):
+    lines = Lines()
+
+    assert [lines.add(piece) for piece in pieces] == told
+    assert lines.end() == ""
+
+
+def test_what_was_begun_is_told_at_the_end_and_only_then():
+    lines = Lines()
+
+    assert lines.add('{"a": ') == ""
+    assert (lines.end(), lines.end()) == ('{"a": ', "")
 
 
 def test_the_publisher_logs_what_is_malformed_and_what_fails_and_goes_on(caplog):
@@ -181,4 +248,4 @@ def test_the_publisher_counts_what_finds_its_queue_full(caplog):
     go_on.set()
     publisher.close()
 
-    assert "the logs of 3 invocations are lost" in caplog.text
+    assert "The metrics of 3 requests or invocations are lost" in caplog.text

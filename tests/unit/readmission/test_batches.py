@@ -28,9 +28,11 @@ class FakeRaw:
         return self._loaded.get(kind, [])
 
 
-def _plan(s3: FakeS3, raw: FakeRaw | None = None, default: str = SOURCE, run_id: str = "run", **request: Any) -> Plan:
+def _plan(
+    s3: FakeS3, raw: FakeRaw | None = None, default: str = SOURCE, execution: str = "run", **request: Any
+) -> Plan:
     parsed = parse_request(request)
-    event: Any = {"run_id": run_id, "started_at": "2026-01-01T00:00:00Z", "input": request}
+    event: Any = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
     return plan(event, parsed, parsed.source or default, BUCKET, s3, raw or FakeRaw())  # type: ignore[arg-type]
 
 
@@ -73,7 +75,7 @@ def test_a_batch_is_a_gzip_of_csv_that_other_tools_read() -> None:
 
 def test_the_manifest_tells_the_source_its_kind_and_when_it_was_delivered() -> None:
     s3 = _s3()
-    manifest = _manifest(s3, _plan(s3, run_id="run-1"))
+    manifest = _manifest(s3, _plan(s3, execution="run-1"))
     assert {name: manifest[name] for name in ("source", "data_kind", "delivered_at")} == {
         "source": SOURCE,
         "data_kind": "real",
@@ -83,8 +85,8 @@ def test_the_manifest_tells_the_source_its_kind_and_when_it_was_delivered() -> N
 
 def test_each_run_has_a_manifest_of_its_own() -> None:
     s3 = _s3()
-    assert _plan(s3, run_id="run-1")["manifest"] == "pipeline/runs/run-1/manifest.json"
-    assert _plan(s3, run_id="run-2")["manifest"] == "pipeline/runs/run-2/manifest.json"
+    assert _plan(s3, execution="run-1")["manifest"] == "pipeline/runs/run-1/manifest.json"
+    assert _plan(s3, execution="run-2")["manifest"] == "pipeline/runs/run-2/manifest.json"
 
 
 def test_the_same_source_twice_writes_the_same_objects() -> None:

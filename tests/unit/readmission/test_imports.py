@@ -48,6 +48,12 @@ def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module:
     assert _imported_by(f"readmission.{module}", TRAINING) == []
 
 
+@pytest.mark.parametrize("module", ["collector", "respond", "auth"])
+def test_the_exporter_imports_no_package_that_its_layer_lacks(module: str) -> None:
+    lacking = ("pg8000", "fastapi", "pydantic", *TRAINING)
+    assert _imported_by(f"readmission.exporting.{module}", lacking) == []
+
+
 def test_cleaning_imports_neither_scikit_learn_nor_mlflow() -> None:
     assert _imported_by("readmission.clean", ("pandas", "pandera", "sklearn", "mlflow")) == ["pandas", "pandera"]
 

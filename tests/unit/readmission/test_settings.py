@@ -5,11 +5,14 @@ import pytest
 from readmission.errors import ConfigurationError
 from readmission.settings import (
     DatabaseSettings,
+    ExporterSettings,
     ModelSettings,
     ServingSettings,
     data_bucket,
     default_source,
     max_invalid_share,
+    metrics_token,
+    metrics_token_secret,
     model_name,
 )
 
@@ -22,6 +25,11 @@ ENVIRONMENT = {
     "MODEL_NAME": "readmission",
     "MODEL_REFRESH_SECONDS": "2.5",
     "MAX_INVALID_SHARE": "0.1",
+    "STACK_NAME": "readmission",
+    "STATE_MACHINE_ARN": "arn",
+    "METRICS_CACHE_SECONDS": "60",
+    "METRICS_TOKEN_SECRET": "token-secret",
+    "METRICS_TOKEN": "token",
 }
 
 
@@ -33,6 +41,9 @@ def test_all_settings_are_read() -> None:
     assert default_source(ENVIRONMENT) == "synthetic"
     assert model_name(ENVIRONMENT) == "readmission"
     assert max_invalid_share(ENVIRONMENT) == 0.1
+    assert ExporterSettings.from_environment(ENVIRONMENT) == ExporterSettings("readmission", "arn", 60)
+    assert metrics_token_secret(ENVIRONMENT) == "token-secret"
+    assert metrics_token(ENVIRONMENT) == "token"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +56,8 @@ def test_all_settings_are_read() -> None:
         (ModelSettings.from_environment, "MLFLOW_TRACKING_URI"),
         (ModelSettings.from_environment, "MODEL_NAME"),
         (ServingSettings.from_environment, "MODEL_NAME"),
+        (ExporterSettings.from_environment, "STACK_NAME"),
+        (metrics_token_secret, "METRICS_TOKEN_SECRET"),
     ],
 )
 @pytest.mark.parametrize("empty", [False, True], ids=["missing", "empty"])
@@ -113,3 +126,8 @@ def test_what_is_no_web_origin_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match="CORS_ALLOW_ORIGINS") as caught:
         ServingSettings.from_environment(ENVIRONMENT | {"CORS_ALLOW_ORIGINS": f"https://ok.example,{value}"})
     assert repr(value) in str(caught.value)
+
+
+def test_the_exporter_needs_no_more_than_a_stack() -> None:
+    assert ExporterSettings.from_environment({"STACK_NAME": "s"}) == ExporterSettings("s", "", 15)
+    assert metrics_token({}) is None and metrics_token({"METRICS_TOKEN": ""}) is None

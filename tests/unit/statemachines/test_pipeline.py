@@ -199,7 +199,7 @@ def test_the_template_gives_every_substitution_and_no_others() -> None:
 
 def test_the_machine_may_call_every_function_it_calls() -> None:
     policies = RESOURCES["Pipeline"]["Properties"]["Policies"]
-    allowed = {policy["LambdaInvokePolicy"]["FunctionName"] for policy in policies}
+    allowed = {policy["LambdaInvokePolicy"]["FunctionName"] for policy in policies if "LambdaInvokePolicy" in policy}
     assert allowed == {_function(name) for name in TASKS}
 
 
@@ -227,18 +227,27 @@ def test_a_state_reads_only_what_the_plan_or_a_step_before_it_left(name: str) ->
     assert read <= left
 
 
+def _read(task: Any) -> set[str]:
+    """The fields of the state's input that a task hands to its function."""
+    return {path.removeprefix("$.") for path in _paths(task["Parameters"]["Payload"]) if path.startswith("$.")}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_tells_the_executions_name_by_which_its_lines_are_found_in_the_log(name: str) -> None:
+    assert STATES[name]["Parameters"]["Payload"]["execution.$"] == "$$.Execution.Name"
+
+
 @pytest.mark.parametrize("name", MAPS)
 def test_a_map_hands_its_task_what_that_selects(name: str) -> None:
     handed = {key.removesuffix(".$") for key in STATES[name]["ItemSelector"]}
     processor = STATES[name]["ItemProcessor"]
     task = processor["States"][processor["StartAt"]]
-    assert {path.removeprefix("$.") for path in _paths(task["Parameters"]["Payload"])} == handed
+    assert _read(task) == handed
 
 
 def test_a_report_reads_what_its_training_answers() -> None:
-    read = {path.removeprefix("$.") for path in _paths(STATES["Report"]["Parameters"]["Payload"])}
     assert STATES["Train"]["OutputPath"] == "$.Payload"
-    assert read == payloads.TrainResult.__annotations__.keys()
+    assert _read(STATES["Report"]) == payloads.TrainResult.__annotations__.keys()
 
 
 @pytest.mark.parametrize("step", payloads.STEPS[1:])

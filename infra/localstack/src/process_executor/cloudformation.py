@@ -19,7 +19,9 @@ from localstack.services.cloudformation.resource_provider import (
     ProgressEvent,
     ResourceRequest,
 )
+from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
 from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
+from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
 from localstack.utils.id_generator import localstack_id_manager
 from localstack.utils.patch import patch
 from moto.apigateway.models import apigateway_backends
@@ -64,6 +66,25 @@ def update_stage(
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
+def update_alarm(
+    self: CloudWatchAlarmProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Puts the alarm's new definition over the old one, as PutMetricAlarm does; LocalStack can only create one."""
+    request.desired_state["AlarmName"] = (request.previous_state or {})["AlarmName"]
+    return self.create(request)
+
+
+def update_secret(
+    self: SecretsManagerSecretProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Puts a secret's new value and description; LocalStack can only create one, and fails."""
+    known = request.previous_state or {}
+    model = {**request.desired_state, **{name: known[name] for name in ("Id", "Name")}}
+    changed = provider_utils.select_attributes(model, ["Description", "KmsKeyId", "SecretString"])
+    request.aws_client_factory.secretsmanager.update_secret(SecretId=model["Id"], **changed)
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
 def change_of_reference(
     resolve: Callable[[ChangeSetModel, ChangeSetEntity], ChangeType], self: ChangeSetModel, arguments: ChangeSetEntity
 ) -> ChangeType:
@@ -100,4 +121,6 @@ def extend() -> None:
     LambdaAliasProvider.update = update_alias
     ApiGatewayRestApiProvider.update = update_rest_api
     ApiGatewayStageProvider.update = update_stage
+    CloudWatchAlarmProvider.update = update_alarm
+    SecretsManagerSecretProvider.update = update_secret
     localstack_id_manager.add_id_source(rest_api_id)

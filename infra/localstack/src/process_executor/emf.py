@@ -24,6 +24,34 @@ def may_be_emf(text: str) -> bool:
     return '"_aws"' in text and '"CloudWatchMetrics"' in text
 
 
+class Lines:
+    """Puts together the lines of an output that comes in pieces, so that each line is told once and whole.
+
+    A thread of the function may be in the middle of a line when an invocation ends.
+    """
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def add(self, text: str) -> str:
+        """The lines that are complete with `text`: ended, or a whole JSON object, or not the start of one."""
+        begun, self._begun = self._begun, ""
+        first, line_end, _ = text.partition("\n")
+        # What only looked like the start of an object must not spoil the next line.
+        if begun and line_end and not _is_object(begun + first):
+            begun += "\n"
+        lines, _, last = (begun + text).rpartition("\n")
+        if last.lstrip().startswith("{") and not _is_object(last):
+            self._begun = last
+            return lines
+        return f"{lines}\n{last}"
+
+    def end(self) -> str:
+        """What was begun and will not go on."""
+        begun, self._begun = self._begun, ""
+        return begun
+
+
 def metrics_of(line: str) -> list[tuple[str, dict[str, Any]]]:
     """(namespace, MetricData item) of each metric and dimension set of a line; empty when it is not EMF.
 
@@ -84,6 +112,13 @@ def _values(name: str, value: Any) -> dict[str, Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _reject_constant(name: str) -> None:

@@ -13,6 +13,7 @@ from localstack.services.lambda_.invocation.lambda_models import (
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
 from process_executor import bootstrap
+from process_executor.aws_metrics import functions
 from process_executor.code import Folders
 from process_executor.host import host
 from process_executor.runtimes import CannotRun
@@ -23,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 # AWS allows this for the init of provisioned concurrency; LocalStack's own limit is shorter.
 _PROVISIONED_INIT_SECONDS = 900
 
+_RUNNING = functions.Running()
+
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
     """Runs one execution environment of a function version."""
@@ -31,8 +34,6 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def validate_environment(cls) -> bool:
-        """LocalStack asks once, before there are functions; made now, the host needs no lock."""
-        host()
         return True
 
     @classmethod
@@ -66,22 +67,23 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         if not self._sandbox:
             raise LambdaRuntimeException(f"Execution environment {self.id} has not been started")
-        request_id = payload["invoke-id"]
-        outcome = self._sandbox.invoke(
-            Invocation(
-                request_id=request_id,
-                function_arn=payload["invoked-function-arn"],
-                trace_id=payload["trace-id"],
-                event=payload["payload"].encode(),
-            )
+        request_id, version = payload["invoke-id"], self.function_version.id
+        invocation = Invocation(
+            request_id=request_id,
+            function_arn=payload["invoked-function-arn"],
+            trace_id=payload["trace-id"],
+            event=payload["payload"].encode(),
         )
-        version = self.function_version.id
-        host().metrics.submit(version.account, version.region, outcome.logs)
+        with _RUNNING.one_more(version.unqualified_arn()) as running:
+            outcome = self._sandbox.invoke(invocation)
+        functions.count_invocation(version, is_error=outcome.is_error, seconds=outcome.duration, running=running)
+        host().metrics.submit(version.account, version.region, outcome.lines)
         return InvocationResult(request_id, outcome.payload, outcome.is_error, outcome.logs)
 
     def stop(self) -> None:
         if self._sandbox:
-            self._sandbox.stop()
+            lines = self._sandbox.stop()
+            host().metrics.submit(self.function_version.id.account, self.function_version.id.region, lines)
 
     def get_logs(self) -> str:
         """Nothing: what a function writes is part of its invocations' results, errors of init included."""

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from localstack.aws.connect import connect_to
-
+from process_executor import cloudwatch
 from process_executor.code import CodeStore
 from process_executor.metrics import MetricsPublisher
 from process_executor.runtimes import Runtimes
@@ -22,12 +20,10 @@ class Host:
 
 @cache
 def host() -> Host:
-    """The one host of this process, made when LocalStack first handles a function."""
+    """The one host of this process, made at LocalStack's start, while there is one thread.
+
+    Metrics go to CloudWatch's data and not through its API: that costs a hundredth, and works while services stop.
+    """
     folder = WorkingFolder()
-    metrics = MetricsPublisher(_put_metric_data)
+    metrics = MetricsPublisher(cloudwatch.store().add_metric_data)
     return Host(folder, CodeStore(folder.path), Runtimes.from_environment(), metrics)
-
-
-def _put_metric_data(account: str, region: str, namespace: str, data: list[dict[str, Any]]) -> None:
-    client = connect_to(aws_access_key_id=account, region_name=region).cloudwatch
-    client.put_metric_data(Namespace=namespace, MetricData=data)

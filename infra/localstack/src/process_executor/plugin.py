@@ -36,8 +36,25 @@ def extend_cloudformation() -> None:
     cloudformation.extend()
 
 
-# Before LocalStack's services stop (priority -10): publishing needs CloudWatch.
-@hooks.on_infra_shutdown()
+# The first of all: the others may need the host, which is made here.
+@hooks.on_infra_start(priority=100)
+def keep_metrics() -> None:
+    from process_executor import cloudwatch
+    from process_executor.host import host
+
+    cloudwatch.replace()
+    host()
+
+
+@hooks.on_infra_start()
+def publish_aws_metrics() -> None:
+    from process_executor import aws_metrics
+
+    aws_metrics.publish()
+
+
+# After LocalStack's services have stopped (priority -10): until then there are invocations.
+@hooks.on_infra_shutdown(priority=-90)
 def publish_remaining_metrics() -> None:
     from process_executor.host import host
 

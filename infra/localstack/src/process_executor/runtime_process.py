@@ -1,5 +1,6 @@
 """One process that runs a function's code, seen from outside: its requests, its output, its end."""
 
+import codecs
 import os
 import select
 import signal
@@ -40,6 +41,8 @@ class RuntimeProcess:
         self.pid = self._popen.pid
         self._pidfd = os.pidfd_open(self.pid)
         self._output = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._closed = False
         self._registered: set[int] = set()
         self._poll = select.poll()
         self._poll.register(self._pipe, select.POLLIN)
@@ -69,8 +72,11 @@ class RuntimeProcess:
         return self._returncode() is not None
 
     def take_output(self) -> str:
-        """What the process wrote to stdout and stderr since the last call; what is not UTF-8 is replaced."""
-        text = self._output.decode(errors="replace")
+        """What the process wrote to stdout and stderr since the last call; what is not UTF-8 is replaced.
+
+        A character that a living process has written half of is part of the next call's.
+        """
+        text = self._decoder.decode(bytes(self._output), final=self._closed)
         self._output.clear()
         return text
 
@@ -82,6 +88,7 @@ class RuntimeProcess:
         os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
         self._drain()
+        self._closed = True
         self._api.close()
         os.close(self._pidfd)
         os.close(self._pipe)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from process_executor import memory
+from process_executor.emf import Lines
 from process_executor.reports import (
     Failure,
     Report,
@@ -57,11 +58,16 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an invocation gives: the response or error as JSON, and its complete log."""
+    """What an invocation gives: the response or error as JSON, its complete log, and its duration in seconds.
+
+    lines: the function's own output since the last outcome, but for a line that is not yet complete.
+    """
 
     payload: bytes
     is_error: bool
     logs: str
+    duration: float
+    lines: str
 
 
 @dataclass
@@ -73,6 +79,7 @@ class _Run:
     init_error: bytes | None = None
     init_seconds: float = 0.0
     is_new: bool = True  # until its first invocation
+    earlier_output: str = ""  # of the process before it, which ended between invocations
 
 
 class Sandbox:
@@ -90,6 +97,8 @@ class Sandbox:
         self._stopped = False
         self._run: _Run | None = None
         self._peak = 0
+        self._lines = Lines()
+        self._complete: list[str] = []  # lines that no outcome has told
 
     def start(self, init_seconds: float = INIT_SECONDS) -> bool:
         """Start a process and wait at most `init_seconds` for it; whether it is ready for its first event.
@@ -106,7 +115,7 @@ class Sandbox:
         with self._busy:
             run = self._usable_run()
             init_seconds = run.init_seconds if run.is_new else 0.0
-            init_output = run.process.take_output() if run.is_new else ""
+            init_output = run.earlier_output + self._take_output(run) if run.is_new else ""
             run.is_new = False
             failure = None
             began = time.monotonic()
@@ -116,8 +125,7 @@ class Sandbox:
                 failure, payload = error, error.payload
             duration = time.monotonic() - began
             self._peak = max(self._peak, memory.peak(run.process.pid))
-            if failure and failure.ends_process:
-                self._end_process(run)
+            output = self._end_process(run) if failure and failure.ends_process else self._take_output(run)
             report = Report(
                 request_id=invocation.request_id,
                 version=self._settings.version,
@@ -127,13 +135,14 @@ class Sandbox:
                 memory_used_bytes=self._peak,
                 failure=failure,
             )
-            logs = log_of(report, init_output, run.process.take_output())
-            return Outcome(payload, failure is not None, logs)
+            logs = log_of(report, init_output, output)
+            return Outcome(payload, failure is not None, logs, duration, self._take_lines())
 
-    def stop(self) -> None:
+    def stop(self) -> str:
         """Kill all processes and remove the folder, after an invocation in progress has ended.
 
-        An update or deletion of a function leaves what runs alone, as on AWS; a start in progress is broken off.
+        Returns the lines of output that no outcome has told. An update or deletion of a function leaves what runs
+        alone, as on AWS; a start in progress is broken off.
         """
         self._stopped = True
         with self._busy:
@@ -141,13 +150,17 @@ class Sandbox:
                 self._end_process(self._run)
             if self._folder.exists():
                 shutil.rmtree(self._folder)
+            return self._take_lines()
 
     def _usable_run(self) -> _Run:
         run = self._run
         # A new process that has ended failed in its init: that is the invocation's result.
+        earlier_output = ""
         if run and not run.is_new and run.process.has_ended():
-            self._end_process(run)
-        return self._run or self._start_process(INIT_SECONDS)
+            earlier_output = self._end_process(run)
+        if not self._run:
+            self._start_process(INIT_SECONDS).earlier_output = earlier_output
+        return self._run
 
     def _start_process(self, init_seconds: float) -> _Run:
         if self._stopped:
@@ -161,10 +174,24 @@ class Sandbox:
         run.init_seconds = time.monotonic() - began
         return run
 
-    def _end_process(self, run: _Run) -> None:
+    def _end_process(self, run: _Run) -> str:
+        """The process's last output."""
         self._run = None
         run.process.close()
         kill_processes(str(self._folder))
+        output = self._take_output(run)
+        self._complete.append(self._lines.end())
+        return output
+
+    def _take_output(self, run: _Run) -> str:
+        output = run.process.take_output()
+        self._complete.append(self._lines.add(output))
+        return output
+
+    def _take_lines(self) -> str:
+        lines = "\n".join(self._complete)
+        self._complete.clear()
+        return lines
 
     def _answer(self, run: _Run, invocation: Invocation, deadline: float) -> bytes:
         """The handler's response to the event; raises Failure for everything else."""

@@ -57,10 +57,9 @@ def plan(event: PlanEvent, request: PipelineRequest, source: str, bucket: str, s
     elif request.start_at == "clean":
         batches = _list_loaded(raw, kind)
     manifest = Manifest(source=source, data_kind=kind, delivered_at=event["started_at"], batches=batches)
-    key = f"{_PREFIX}/runs/{event['run_id']}/manifest.json"
+    key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
     return Plan(
-        run_id=event["run_id"],
         source=source,
         data_kind=kind,
         manifest=key,

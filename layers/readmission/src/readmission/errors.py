@@ -91,3 +91,11 @@ class ScorerInvalid(ReadmissionError):
 
 class ExplanationUnavailable(ReadmissionError):
     """The model that serves cannot be explained: an earlier release has trained it."""
+
+
+class MetricsUnavailable(ReadmissionError):
+    """CloudWatch refused, did not answer, or answered in part; the message says which of its operations and why."""
+
+
+class TokenUnavailable(ReadmissionError):
+    """The bearer token that guards the metrics cannot be read from Secrets Manager."""

@@ -5,9 +5,11 @@ seconds. Dimensions have the few values named here; only `model_version` grows, 
 of a patient.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from math import inf
+from typing import Final, Literal, Protocol
 
 from readmission.contract import CLASSES
 from readmission.payloads import FAMILIES
@@ -133,7 +135,7 @@ METRICS: Final = (
         "histogram",
         "Seconds",
         ("predict",),
-        "time of the model in a request to /predict",
+        "time from an encounter's fields to its forecast, in a request to /predict",
         {},
         SCORER_BUCKETS,
     ),
@@ -205,3 +207,42 @@ METRICS: Final = (
 )
 
 BY_NAME: Final = {metric.name: metric for metric in METRICS}
+
+
+def bucket_of(name: str) -> str:
+    """The metric that counts a histogram's observations by `le`."""
+    return f"{name}Bucket"
+
+
+def le_text(bound: float) -> str:
+    """A bucket's upper bound as its dimension has it: a plain decimal, as 0.000025 or 1; `+Inf` for inf."""
+    return "+Inf" if bound == inf else f"{bound:f}".rstrip("0").rstrip(".")
+
+
+def bucket_for(metric: Metric, value: float) -> str:
+    """The one bucket that counts `value`: the smallest whose bound it does not exceed."""
+    index = bisect_left(metric.buckets, value)
+    return le_text(metric.buckets[index] if index < len(metric.buckets) else inf)
+
+
+class Meter(Protocol):
+    """What writes the metrics of one service. Names and dimensions are those of `METRICS`."""
+
+    def count(self, name: str, value: float = 1, **dimensions: str) -> None:
+        """Add to a counter."""
+
+    def observe(self, name: str, seconds: float, **dimensions: str) -> None:
+        """Note a duration in a summary or a histogram."""
+
+    def set(self, name: str, value: float, **dimensions: str) -> None:
+        """Tell a gauge's value."""
+
+
+class Unmetered:
+    """Writes none: where nobody reads them."""
+
+    def count(self, name: str, value: float = 1, **dimensions: str) -> None: ...
+
+    def observe(self, name: str, seconds: float, **dimensions: str) -> None: ...
+
+    def set(self, name: str, value: float, **dimensions: str) -> None: ...

@@ -2,6 +2,9 @@
 
 Every payload is small and of fixed size but the plan's list of batch numbers, which `MAX_BATCHES` bounds: the rows
 themselves travel through S3 and Postgres.
+
+Every event has the execution's name, which the lines that a function logs have as `correlation_id`. Where it is not
+required, the step needs it for nothing else.
 """
 
 from collections.abc import Mapping
@@ -36,7 +39,7 @@ class PipelineRequest:
 class PlanEvent(TypedDict):
     """What the state machine hands to *plan*: the execution's name, its start (ISO 8601, UTC) and its input."""
 
-    run_id: str
+    execution: str
     started_at: str
     input: dict[str, Any]
 
@@ -44,7 +47,6 @@ class PlanEvent(TypedDict):
 class Plan(TypedDict):
     """What *plan* answers; every later state sees it."""
 
-    run_id: str
     source: str
     data_kind: DataKind
     manifest: str
@@ -58,6 +60,7 @@ class Plan(TypedDict):
 class BatchEvent(TypedDict):
     """What one iteration of the maps over *ingest* and *clean* gets: the manifest's key, and the batch's number."""
 
+    execution: NotRequired[str]
     manifest: str
     batch: int
 
@@ -78,6 +81,7 @@ class CleanResult(TypedDict):
 class CheckEvent(TypedDict):
     """What *check* gets once every batch is clean."""
 
+    execution: NotRequired[str]
     manifest: str
 
 
@@ -90,7 +94,7 @@ class CheckResult(TypedDict):
 
 
 class TrainEvent(TypedDict):
-    run_id: str
+    execution: str
     data_kind: DataKind
     model: Family
 
@@ -136,6 +140,7 @@ class RollbackResult(TypedDict):
 class PlotsEvent(TypedDict):
     """What *report* gets after a training."""
 
+    execution: NotRequired[str]
     task: Literal["plots"]
     model: Family
     mlflow_run_id: str
@@ -144,6 +149,7 @@ class PlotsEvent(TypedDict):
 class CardEvent(TypedDict):
     """What *report* gets after the promotion."""
 
+    execution: NotRequired[str]
     task: Literal["card"]
     data_kind: DataKind
     promotion: PromoteResult

@@ -117,9 +117,39 @@ class ServingSettings:
         )
 
 
-def server_address(environment: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """The host and port that `python -m readmission.serving` listens on."""
-    text = environment.get("PORT", "8000")
+@dataclass(frozen=True, slots=True)
+class ExporterSettings:
+    """Whose metrics to export, and how long (seconds) an answer may rest on the last look at CloudWatch.
+
+    Without `state_machine_arn` those of Step Functions are left out.
+    """
+
+    stack_name: str
+    state_machine_arn: str
+    cache_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(
+            stack_name=_required(environment, "STACK_NAME"),
+            state_machine_arn=environment.get("STATE_MACHINE_ARN", ""),
+            cache_seconds=_seconds(environment, "METRICS_CACHE_SECONDS", 15),
+        )
+
+
+def metrics_token_secret(environment: Mapping[str, str] = os.environ) -> str:
+    """The secret whose value a client of the function *metrics* sends as its bearer token."""
+    return _required(environment, "METRICS_TOKEN_SECRET")
+
+
+def metrics_token(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The bearer token of the exporter that runs as a process; None when it asks for none."""
+    return environment.get("METRICS_TOKEN") or None
+
+
+def server_address(environment: Mapping[str, str] = os.environ, default_port: int = 8000) -> tuple[str, int]:
+    """The host and port that the API, or the exporter, listens on as a process."""
+    text = environment.get("PORT", str(default_port))
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
         raise ConfigurationError(f"the environment variable PORT is no port: {text!r}")
     return environment.get("HOST", "127.0.0.1"), int(text)

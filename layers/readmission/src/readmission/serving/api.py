@@ -1,8 +1,10 @@
 """The FastAPI application. `functions/predict` puts it behind API Gateway."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from time import perf_counter
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response, Security
@@ -14,13 +16,15 @@ from fastapi.security import APIKeyHeader
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
+from readmission import request_id
 from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerInvalid
+from readmission.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, Unmetered
 from readmission.serving import batch, bodies, description, docs, openapi, problems
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
-from readmission.serving.middleware import HEADER, Envelope, Unexpected
+from readmission.serving.middleware import AccessLog, Envelope, Unexpected
 from readmission.serving.production import Production, Served
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 
@@ -48,11 +52,13 @@ def create_app(
     *,
     cors_origins: Sequence[str] = (),
     logger: logging.Logger | None = None,
+    meter: Meter | None = None,
     correlate: Callable[[str], None] = lambda request_id: None,
 ) -> FastAPI:
     """The application that serves `production`.
 
-    Pages of `cors_origins` may ask it. `correlate` is told each request's id before anything is logged of it.
+    Pages of `cors_origins` may ask it. `meter` is told what was forecast and what was refused, `correlate` each
+    request's id before anything is logged of it.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -67,15 +73,17 @@ def create_app(
     )
     # The one that is added last is outermost.
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
-    app.add_middleware(Unexpected, logger=logger or logging.getLogger(__name__))
+    logger = logger or logging.getLogger(__name__)
+    app.add_middleware(Unexpected, logger=logger)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "x-api-key", HEADER],
-            expose_headers=[HEADER],
+            allow_headers=["Content-Type", "x-api-key", request_id.HEADER],
+            expose_headers=[request_id.HEADER],
         )
+    app.add_middleware(AccessLog, logger=logger, production=production)
     app.add_middleware(Envelope, correlate=correlate)
     for kind in (
         problems.Refused,
@@ -86,12 +94,13 @@ def create_app(
         RequestValidationError,
     ):
         app.add_exception_handler(kind, _problem)
-    _add_routes(app, production)
+    app.state.meter = meter or Unmetered()
+    _add_routes(app, production, app.state.meter)
     openapi.describe(app)
     return app
 
 
-def _add_routes(app: FastAPI, production: Production) -> None:
+def _add_routes(app: FastAPI, production: Production, meter: Meter) -> None:
     async def served() -> Served:
         if production.due:
             await run_in_threadpool(production.follow)
@@ -110,7 +119,11 @@ def _add_routes(app: FastAPI, production: Production) -> None:
         bodies.media_type(request, bodies.JSON)
         fields = fields_of_encounter(bodies.json_of(await bodies.text_of(request)))
         now = await served()
-        answer = forecast(now, fields) | answered_by(now, _id_of(request))
+        begun = perf_counter()
+        answer = forecast(now, fields)
+        meter.observe(SCORER_DURATION, perf_counter() - begun)
+        meter.count(PREDICTIONS, model_version=now.version.number, readmitted=answer["readmitted"])
+        answer |= answered_by(now, _id_of(request))
         if explain:
             answer["explanation"] = explained(now.scorer, fields)
         return _json(answer)
@@ -129,6 +142,7 @@ def _add_routes(app: FastAPI, production: Production) -> None:
         encounters = batch.rows_of_csv(text) if kind == bodies.CSV else batch.rows_of_json(bodies.json_of(text))
         now = await served()
         answers = batch.predict(now, encounters)
+        _measure(meter, now, answers)
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers), media_type=bodies.CSV)
         return Response(batch.as_json(now, _id_of(request), answers), media_type=bodies.JSON)
@@ -164,13 +178,24 @@ def _json(document: dict[str, Any]) -> Response:
 
 
 def _id_of(request: Request) -> str:
-    request_id: str = request.scope[problems.REQUEST_ID]
-    return request_id
+    found: str = request.scope[problems.REQUEST_ID]
+    return found
+
+
+def _measure(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> None:
+    """Count a batch's forecasts by class, and its rows that have none."""
+    found = Counter(answer["prediction"]["readmitted"] for answer in answers if "prediction" in answer)
+    if refused := len(answers) - found.total():
+        meter.count(VALIDATION_ERRORS, refused, route=_BATCH)
+    for readmitted, number in found.items():
+        meter.count(PREDICTIONS, number, model_version=served.version.number, readmitted=readmitted)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
     """The problem document of what a request may fail with."""
     if isinstance(error, problems.Refused):
+        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            request.app.state.meter.count(VALIDATION_ERRORS, route=request.scope["path"])
         return problems.response(request.scope, error.status, error.detail, error.errors)
     if isinstance(error, RequestValidationError):
         errors = [problems.FieldError(str(one["loc"][-1]), one["msg"]) for one in error.errors()]

@@ -8,19 +8,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from readmission.metrics import SCORES
 from readmission.serving.openapi import refusals
 from readmission.serving.production import Registry, Served
 from readmission.serving.registry import Version
 
-_FIGURES: Final = (
-    "auc_early",
-    "auc_any",
-    "auc_macro_ovr",
-    "log_loss",
-    "brier_early",
-    "early_calibration_slope",
-    "early_ece",
-)
 _CARDS: Final[Mapping[str, tuple[str, str]]] = {
     "markdown": ("model_card.md", "text/markdown"),
     "html": ("model_card.html", "text/html"),
@@ -86,10 +78,10 @@ class _Figures:
 
 
 def _figures(metrics: Mapping[str, float]) -> dict[str, Figure]:
-    """Those of `_FIGURES` that the run has."""
+    """Those of `SCORES` that the run has."""
     return {
         name: Figure(value=value, low=metrics.get(f"test_{name}_low"), high=metrics.get(f"test_{name}_high"))
-        for name in _FIGURES
+        for name in SCORES
         if (value := metrics.get(f"test_{name}")) is not None
     }
 

@@ -1,19 +1,18 @@
 """What every request and answer has, as ASGI middleware around all else."""
 
-import re
 import traceback
 from collections.abc import Callable
 from logging import Logger
+from time import perf_counter
 from typing import Final
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from readmission import request_id
+from readmission.metrics import ROUTES
 from readmission.serving import problems
+from readmission.serving.production import Production
 
-HEADER: Final = "x-request-id"
-
-_SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _POLICY: Final = b"content-security-policy"
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -21,6 +20,7 @@ _SECURITY: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"strict-transport-security", b"max-age=31536000"),
 )
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # A page, as /docs, brings a policy of its own.
 _NOTHING: Final = b"default-src 'none'; frame-ancestors 'none'"
 
@@ -36,19 +36,51 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(scope)
-        scope[problems.REQUEST_ID] = request_id
-        self._correlate(request_id)
+        name = request_id_of(scope)
+        scope[problems.REQUEST_ID] = name
+        self._correlate(name)
 
         async def enveloped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", []), *_SECURITY, (HEADER.encode(), request_id.encode())]
+                headers = [*message.get("headers", []), *_SECURITY, (request_id.HEADER.encode(), name.encode())]
                 if not any(name == _POLICY for name, _ in headers):
                     headers.append((_POLICY, _NOTHING))
                 message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, enveloped)
+
+
+class AccessLog:
+    """Logs a line for each request: nothing that came with it but its method and, if it is one of ours, its route."""
+
+    def __init__(self, app: ASGIApp, logger: Logger, production: Production) -> None:
+        self._app = app
+        self._logger = logger
+        self._production = production
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = perf_counter()
+        status = 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._app(scope, receive, noted)
+        served = self._production.served
+        line = {
+            "method": scope["method"] if scope["method"] in _METHODS else "other",
+            "route": scope["path"] if scope["path"] in ROUTES else "other",
+            "status": status,
+            "duration_ms": round((perf_counter() - begun) * 1000, 3),
+            "model_version": served.version.number if served else None,
+        }
+        self._logger.info("answered", extra=line)
 
 
 class Unexpected:
@@ -72,9 +104,6 @@ class Unexpected:
 
 def request_id_of(scope: Scope) -> str:
     """The client's id of the request when it is a sane one, else API Gateway's, else a new one."""
-    given = dict(scope["headers"]).get(HEADER.encode(), b"").decode("latin-1")
+    given = dict(scope["headers"]).get(request_id.HEADER.encode(), b"").decode("latin-1")
     gateway = (scope.get("aws.event") or {}).get("requestContext") or {}
-    for candidate in (given, str(gateway.get("requestId", ""))):
-        if _SANE.fullmatch(candidate):
-            return candidate
-    return str(uuid4())
+    return request_id.choose(given, str(gateway.get("requestId", "")))

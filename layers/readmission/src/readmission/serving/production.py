@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from logging import Logger
 from typing import Final, Protocol
 
 from readmission.errors import ModelUnavailable, ScorerInvalid
 from readmission.features import INPUTS
+from readmission.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, Unmetered
 from readmission.scorer import Scorer, load
 from readmission.serving.registry import Version
 
@@ -69,11 +71,13 @@ class Production:
         logger: Logger,
         clock: Callable[[], float] = time.monotonic,
         start: Callable[[Callable[[], None]], None] = in_background,
+        meter: Meter | None = None,
     ) -> None:
         self.registry = registry
         self.served: Served | None = None
         self._refresh_seconds = refresh_seconds
         self._logger = logger
+        self._meter = meter or Unmetered()
         self._clock = clock
         self._start = start
         self._lock = threading.Lock()  # of a look, from its beginning to its end
@@ -119,6 +123,7 @@ class Production:
                 self._known_at = begun  # what is in Production is known, and that it cannot be served
             problem = self._problem = str(error)
             serving = self.served.version.number if self.served else "none"
+            self._meter.count(MODEL_RELOADS, outcome="failed")
             self._logger.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
         finally:
             wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
@@ -161,3 +166,6 @@ class Production:
             raise ScorerInvalid(f"version {version.number} needs features unknown here: {', '.join(unknown)}")
         self.served = Served(version, scorer)
         self._logger.info("serving version %s of %s", version.number, version.name)
+        self._meter.count(MODEL_RELOADS, outcome="loaded")
+        if version.promoted_at:
+            self._meter.set(MODEL_PROMOTED_TIMESTAMP, datetime.fromisoformat(version.promoted_at).timestamp())

@@ -1,5 +1,6 @@
 """What MLflow's registry has in `Production`: reading it, and moving it."""
 
+import math
 import warnings
 from datetime import UTC, datetime
 
@@ -8,8 +9,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
+from readmission.metrics import SCORES
 from readmission.scorer import Scorer, load
-from readmission.training.tracking import ALIAS, SCORER_ARTIFACT
+from readmission.settings import ModelSettings
+from readmission.training.tracking import ALIAS, SCORER_ARTIFACT, reachable
 
 
 def current(client: MlflowClient, name: str) -> ModelVersion | None:
@@ -28,6 +31,19 @@ def scorer_of(client: MlflowClient, version: ModelVersion) -> Scorer:
     path = client.download_artifacts(str(version.run_id), SCORER_ARTIFACT)
     with open(path, "rb") as file:
         return load(file.read(), version.tags.get("scorer_sha256", ""))
+
+
+def test_scores(settings: ModelSettings, number: str) -> dict[str, float]:
+    """What a version scored on the test rows, those of `metrics.SCORES` that its run has and that are numbers.
+
+    Raises `TrackingUnavailable`.
+    """
+    with reachable(settings):
+        client = MlflowClient(settings.tracking_uri)
+        version = client.get_model_version(settings.name, number)
+        found = client.get_run(str(version.run_id)).data.metrics
+    scores = {name: found.get(f"test_{name}", math.nan) for name in SCORES}
+    return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
 def put(client: MlflowClient, version: ModelVersion, reason: str) -> None:

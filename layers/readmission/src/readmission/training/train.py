@@ -41,7 +41,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
             return TrainResult(model=event["model"], mlflow_run_id=finished.info.run_id)
         parts = dataset.load(clean, event["data_kind"])
         tags = {
-            "pipeline_run": event["run_id"],
+            "pipeline_run": event["execution"],
             "family": event["model"],
             "data_kind": event["data_kind"],
             "data_hash": dataset.rows_hash(clean, event["data_kind"]),
@@ -58,7 +58,7 @@ def _finished(client: MlflowClient, experiment: str, event: TrainEvent) -> Run |
     """The run that a first try of this very step left, if it got to its end."""
     runs = client.search_runs(
         [experiment],
-        f"attributes.status = 'FINISHED' AND tags.pipeline_run = '{_quoted(event['run_id'])}'"
+        f"attributes.status = 'FINISHED' AND tags.pipeline_run = '{_quoted(event['execution'])}'"
         f" AND tags.family = '{event['model']}'",
         max_results=1,
     )

@@ -1,0 +1,68 @@
+"""A real Prometheus with this project's rules scrapes an exporter, and the dashboard finds something in each panel."""
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.local import prometheus, ready, settings
+from infra.local.settings import Settings
+from tests.integration.prometheus.exporter import TOKEN, serving
+from tests.panels import ask, empty, eventually
+from tests.platforms import free_ports
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> Iterator[Settings]:
+    """Configured and started as the platform does it; only the exporter speaks HTTP, not HTTPS."""
+    variables = {
+        "LOCAL_DIR": str(tmp_path_factory.mktemp("observed") / ".local"),
+        "PROMETHEUS": prometheus_program,
+        "PROMETHEUS_PORT": str(free_ports(1)[0]),
+        "PROMETHEUS_INTERVAL": "1",
+    }
+    loaded = settings.load(variables)
+    loaded.create_directories()
+    prometheus.configure(loaded)
+    prometheus.point(loaded, None)
+    (loaded.secrets / prometheus.TOKEN).write_text(TOKEN)
+    _speak_http(loaded.prometheus_files / "prometheus.yml")
+    command, environment = prometheus.command(loaded)
+    with (loaded.logs / "prometheus.log").open("w") as log:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+    with process:
+        try:
+            eventually(lambda: not ready.is_ready(loaded, "prometheus"), 30)
+            yield loaded
+        finally:
+            process.terminate()
+
+
+def _speak_http(configuration: Path) -> None:
+    content = yaml.safe_load(configuration.read_text())
+    content["scrape_configs"][0]["scheme"] = "http"
+    configuration.write_text(yaml.safe_dump(content))
+
+
+def _targets(loaded: Settings) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(f"{loaded.prometheus_url}/api/v1/targets", timeout=10) as answer:
+        targets: list[dict[str, Any]] = json.load(answer)["data"]["activeTargets"]
+        return targets
+
+
+def test_it_follows_the_api_without_a_restart_and_every_panel_and_rule_shows_something(observed: Settings) -> None:
+    assert _targets(observed) == []
+    with serving() as port:
+        prometheus.point(observed, f"http://127.0.0.1:{port}/v1")
+        eventually(lambda: [one["lastError"] for one in _targets(observed)] != [""], 30)
+        eventually(lambda: empty(observed.prometheus_url, "30s"), 60)
+        assert ask(observed.prometheus_url, 'up{job="readmission"}') == [1]
+    eventually(lambda: ask(observed.prometheus_url, 'up{job="readmission"}') != [0], 30)
+    pending = 'ALERTS{alertname="ExporterDown"}'
+    eventually(lambda: ask(observed.prometheus_url, pending) != [1], 30)

@@ -1,0 +1,94 @@
+"""What can be known of the dashboard without a Grafana."""
+
+import itertools
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from readmission.metrics import METRICS
+
+from infra.grafana import dashboard
+from infra.local.settings import ROOT
+from tests.panels import dashboard as board
+from tests.panels import panels, queries, recorded
+
+FOLDER = ROOT / "infra" / "grafana"
+
+
+def test_the_file_is_what_the_script_makes() -> None:
+    assert dashboard.FILE.read_text() == dashboard.build(), "run: python -m infra.grafana.dashboard"
+
+
+def test_no_panel_lies_on_another_or_outside_of_the_page() -> None:
+    places = [panel["gridPos"] for panel in board()["panels"]]
+    for one, other in itertools.combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert beside or below, (one, other)
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+
+
+def test_every_panel_has_an_id_of_its_own() -> None:
+    ids = [panel["id"] for panel in board()["panels"]]
+    assert all(ids) and len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_every_panel_tells_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> None:
+    assert panel["type"] in ("timeseries", "stat", "bargauge")
+    assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+    if panel["type"] == "timeseries":
+        assert panel["options"]["legend"]["displayMode"] == "table"
+    else:
+        assert all(target["instant"] for target in panel["targets"])
+
+
+def test_the_variable_of_the_data_source_is_the_provisioned_one() -> None:
+    (source,) = yaml.safe_load((FOLDER / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
+    (variable,) = [one for one in board()["templating"]["list"] if one["type"] == "datasource"]
+    assert source["uid"] == variable["current"]["value"] == dashboard.DATASOURCE_UID
+    assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
+
+
+def test_every_query_is_of_something_that_is_exported_or_recorded() -> None:
+    kinds = {"counter": "_total", "gauge": "", "histogram": "", "summary": ""}
+    exported = set()
+    for metric in METRICS:
+        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric.name).lower()
+        exported.add(f"readmission_{snake}{'_seconds' if metric.unit == 'Seconds' else ''}{kinds[metric.kind]}")
+    for query in queries("5m").values():
+        names = re.findall(r"[a-z_]*:?readmission_[a-z_:0-9]+", query)
+        for name in names:
+            assert name in recorded() or re.sub(r"_(bucket|sum|count)$", "", name) in exported, name
+
+
+def test_serve_gives_grafana_the_files_of_this_folder_on_loopback(tmp_path: Path) -> None:
+    binary = tmp_path / "bin" / "grafana"
+    binary.parent.mkdir()
+    (tmp_path / "public").mkdir()
+    binary.write_text('#!/bin/sh\necho "$@"\nexec env\n')
+    binary.chmod(0o755)
+    said = subprocess.run(
+        [FOLDER / "serve", binary],
+        env={"PATH": os.defpath, "LOCAL_DIR": str(tmp_path / ".local"), "PROMETHEUS_PORT": "9099"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert said[0] == f"server --homepath {tmp_path}"
+    variables = dict(line.split("=", 1) for line in said[1:])
+    assert variables["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    assert variables["PROMETHEUS_URL"] == "http://127.0.0.1:9099"
+    assert Path(variables["DASHBOARDS"]) == FOLDER / "dashboards"
+    assert Path(variables["GF_PATHS_PROVISIONING"]) == FOLDER / "provisioning"
+
+
+def test_serve_says_how_to_name_a_grafana_that_is_not_found(tmp_path: Path) -> None:
+    finished = subprocess.run([FOLDER / "serve", tmp_path / "none"], capture_output=True, text=True, check=False)
+    assert finished.returncode == 1 and "make grafana GRAFANA=" in finished.stderr
