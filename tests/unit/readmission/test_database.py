@@ -12,7 +12,7 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError, InterfaceError
 from readmission import database
-from readmission.database import Rows, connect, copy_lines, text_line, transaction
+from readmission.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
 from readmission.errors import DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 
@@ -195,6 +195,24 @@ def test_a_roll_back_that_fails_too_does_not_hide_the_first_error(failure: Excep
     connection.failures["ROLLBACK"] = failure
     with pytest.raises(ValueError, match="first"), transaction(connection):  # type: ignore[arg-type]
         raise ValueError("first")
+
+
+def test_what_fails_after_a_savepoint_is_undone_and_the_transaction_goes_on() -> None:
+    connection = FakeConnection()
+    connection.failures["INSERT"] = _failed("23505")
+    with transaction(connection):  # type: ignore[arg-type]
+        with pytest.raises(DatabaseError) as error, savepoint(connection):  # type: ignore[arg-type]
+            connection.run("INSERT")
+        assert is_conflict(error.value)
+    assert [name for name in connection.ran if name != "INSERT"] == [
+        *("BEGIN", "SAVEPOINT part"),
+        *("ROLLBACK TO SAVEPOINT part", "COMMIT"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "conflict"), [("23505", True), ("40P01", True), ("22P02", False), ("57P01", False)])
+def test_a_known_row_and_a_deadlock_are_conflicts(code: str, conflict: bool) -> None:
+    assert is_conflict(_failed(code)) is conflict
 
 
 def _rows(*rows: tuple[object, ...]) -> Rows:
