@@ -4,15 +4,16 @@ PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pye
     "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
+LOAD_URL = $(if $(filter command line,$(origin URL)),--url '$(URL)')
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve exporter history rollback evaluate openapi bench compare test unit lint format clean ui screenshots
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint format clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 # ---------------------------------------------------------------- set up
 setup: .venv/.made infra/localstack/.venv/.made ## install all that the other targets need
@@ -88,12 +89,25 @@ evaluate: setup ## the recipe over five patient-grouped splits, beside that of 1
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## the inference API's speed and memory, beside the same one on MLflow  [DIABETES_DATA= ROUNDS= JSON=file]
-	@$(BIN)/python -m tests.benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) \
+bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= JSON=file DIABETES_DATA=]
+	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(JSON),--json '$(JSON)')
 
-compare: setup ## two results of bench  [A=file B=file]
+bench-compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
+
+capacity: setup ## what a result of bench means on AWS: concurrency, requests a second, connections, cost  [JSON=file]
+	@$(BIN)/python -m tests.benchmarks.capacity '$(JSON)'
+
+# Another machine is loaded when the command line says so, never because of a variable of the environment.
+load-test: setup ## how many requests a second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= OUT= URL=]
+	@$(BIN)/python -m tests.load $(LOAD_URL) $(if $(P95_MS),--p95-ms $(P95_MS)) \
+	    $(if $(MAX_FAILURES),--max-failures $(MAX_FAILURES)) $(if $(STEP),--step $(STEP)) $(if $(HOLD),--hold $(HOLD)) \
+	    $(if $(SETTLE),--settle $(SETTLE)) $(if $(THINK),--think $(THINK)) $(if $(MAX_USERS),--max-users $(MAX_USERS)) \
+	    $(if $(REPEATS),--repeats $(REPEATS)) $(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(OUT),--out '$(OUT)')
+
+load-ui: setup ## Locust's page for the same load, on http://127.0.0.1:8089  [URL= THINK=]
+	@$(BIN)/python -m tests.load --ui $(LOAD_URL) $(if $(THINK),--think $(THINK))
 
 test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
 	@$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI"

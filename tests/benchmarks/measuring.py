@@ -69,6 +69,7 @@ def measure(
     """All figures, by the names of `report.ROWS`."""
     took: dict[str, dict[Kind, list[list[float]]]] = {name: {kind: [] for kind in KINDS} for name, *_ in _ROUND}
     cold: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    per_core: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     with Subject("ours", environment, events) as ours, Subject("peer", environment, events) as peer:
         subjects: dict[Kind, Subject] = {"ours": ours, "peer": peer}
         _warm_up_and_compare(ours, peer)
@@ -79,10 +80,15 @@ def measure(
                     what = "scorer" if name == "scorer" else "answers"
                     answer = subjects[kind].ask(what, asked, calls[KINDS.index(kind)])
                     took[name][kind].append([nanoseconds / 1e6 for nanoseconds in answer["took"]])
+                    if name == "row_14":
+                        per_core[kind].append(1e9 * len(answer["took"]) / answer["worked"])
                 cold[kind].append(start(kind, environment, first_event))
         memory = {kind: subject.ask("memory") for kind, subject in subjects.items()}
     figures = {name: _figure(both, median) for name, both in took.items()}
     figures |= {f"{name}_p95": _figure(took[name], _p95) for name in ("row_14", "row_all")}
+    mine, its = (median(per_core[kind]) for kind in KINDS)
+    ratios = [one / other for one, other in zip(per_core["ours"], per_core["peer"], strict=True)]
+    figures["per_core"] = Figure(mine, its, median(ratios))
     figures["cold"] = _figure({kind: [[one] for one in cold[kind]] for kind in KINDS}, median)
     for name in ("rss", "uss"):
         mine, its = (memory[kind][name] / 1024 for kind in KINDS)

@@ -30,6 +30,7 @@ class PyfuncScorer:
     """Answers as `Scorer` does."""
 
     features = INPUTS
+    risk_quantiles = None  # so that it is not asked where a risk stands among the others
     classes = tuple(sorted(CLASSES))
 
     def __init__(self, folder: str) -> None:
@@ -56,6 +57,7 @@ class _Loaded:
     """A `Production` that has its model."""
 
     due = False
+    registry = None  # its descriptions are not asked for
 
     def __init__(self, scorer: PyfuncScorer) -> None:
         version = Version("readmission", "1", "run", "gradient_boosting", os.environ["DATA_KIND"], "")

@@ -4,63 +4,128 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+CLIENTS = (1, 2, 4, 8)
+FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting")
+STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
+
+
+def _flat(step: str) -> float | None:
+    """Steps that take batch after batch hold one at a time."""
+    return 1.25 if step in ("plan", "ingest", "clean") else None
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of ours and of the peer, and how many times the peer's is ours, side by side."""
+    """One figure of ours; where there is a peer, its figure, and how many times better ours is, side by side."""
 
     ours: float
-    peer: float
-    ratio: float
+    peer: float | None = None
+    ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is measured, and what must hold: ours at most `limit`, the ratio at least `ratio`."""
+    """What is measured, and what must hold: ours at most `limit`, at least `least`, `ratio` times better or more.
+
+    Less is better, unless `more`; `peer` is who is measured beside it.
+    """
 
     name: str
     what: str
     unit: str
     limit: float | None = None
     ratio: float | None = None
+    least: float | None = None
+    peer: str = ""
+    more: bool = False
 
     def must_hold(self) -> str:
         parts = [f"≤ {self.limit:g} {self.unit}"] if self.limit is not None else []
-        parts += [f"{self.ratio:g} times less"] if self.ratio is not None else []
+        parts += [f"≥ {self.least:g} {self.unit}"] if self.least is not None else []
+        parts += [f"{self.ratio:g} times {'as much' if self.more else 'less'}"] if self.ratio is not None else []
         return ", ".join(parts)
 
     def holds(self, figure: Figure) -> bool | None:
         """None where nothing must hold."""
-        if self.limit is None and self.ratio is None:
-            return None
-        return (self.limit is None or figure.ours <= self.limit) and (self.ratio is None or figure.ratio >= self.ratio)
+        wanted = [
+            self.limit is None or figure.ours <= self.limit,
+            self.least is None or figure.ours >= self.least,
+            self.ratio is None or (figure.ratio is not None and figure.ratio >= self.ratio),
+        ]
+        return all(wanted) if self.must_hold() else None
 
 
-ROWS = (
-    Row("row_14", "handler, one row of the 14 fields, p50", "ms", 1.5, 5),
-    Row("row_14_p95", "handler, one row of the 14 fields, p95", "ms"),
-    Row("row_all", "handler, one row of all fields, p50", "ms", 1.5, 5),
-    Row("row_all_p95", "handler, one row of all fields, p95", "ms"),
-    Row("scorer", "the scorer in it, p50", "ms", 0.1),
-    Row("batch_json_14", "handler, 1,000 rows of the 14 fields, JSON", "ms", 150),
-    Row("batch_json_all", "handler, 1,000 rows of all fields, JSON", "ms", 150),
-    Row("batch_csv_all", "handler, 1,000 rows of all fields, CSV", "ms", 150),
-    Row("cold", "cold start, process start to first answer", "s", 0.8, 4),
-    Row("rss", "memory of the warm process", "MB", 120),
-    Row("uss", "of it shared with no other process", "MB"),
-)
+_PYFUNC = "mlflow.pyfunc"
+_SCRIPT = "one plain script"
+
+PARTS: Mapping[str, Sequence[Row]] = {
+    "prediction": (
+        Row("row_14", "handler, one row of the 14 fields, p50", "ms", 1.5, 5, peer=_PYFUNC),
+        Row("row_14_p95", "handler, one row of the 14 fields, p95", "ms", peer=_PYFUNC),
+        Row("row_all", "handler, one row of all fields, p50", "ms", 1.5, 5, peer=_PYFUNC),
+        Row("row_all_p95", "handler, one row of all fields, p95", "ms", peer=_PYFUNC),
+        Row("per_core", "handler, predictions a second and core", "/s", ratio=10, peer=_PYFUNC, more=True),
+        Row("scorer", "the scorer in it, p50", "ms", 0.1, peer=_PYFUNC),
+        Row("scorer_sklearn", "the scorer in it, p50", "ms", peer="the scikit-learn pipeline"),
+        Row("scorer_onnx", "the scorer in it, p50", "ms", peer="onnxruntime, the boosting alone"),
+        Row("http", "one row over HTTP, `make serve`, p50", "ms", peer="mlflow models serve"),
+        Row("http_cold", "from the process's start to the first answer over HTTP", "s", peer="mlflow models serve"),
+        Row("http_rss", "memory of all its processes", "MB", peer="mlflow models serve"),
+        Row("batch_json_14", "handler, 1,000 rows of the 14 fields, JSON", "ms", 150, peer=_PYFUNC),
+        Row("batch_json_all", "handler, 1,000 rows of all fields, JSON", "ms", 150, peer=_PYFUNC),
+        Row("batch_csv_all", "handler, 1,000 rows of all fields, CSV", "ms", 150, peer=_PYFUNC),
+        Row("cold", "cold start, process start to first answer", "s", 0.8, 4, peer=_PYFUNC),
+        Row("cold_sklearn", "cold start, process start to first answer", "s", peer="the scikit-learn pipeline"),
+        Row("cold_onnx", "cold start, process start to first answer", "s", peer="onnxruntime, the boosting alone"),
+        Row("rss", "memory of the warm process", "MB", 120, peer=_PYFUNC),
+        Row("rss_sklearn", "memory of the warm process", "MB", peer="the scikit-learn pipeline"),
+        Row("rss_onnx", "memory of the warm process", "MB", peer="onnxruntime, the boosting alone"),
+        Row("uss", "of it shared with no other process", "MB", peer=_PYFUNC),
+    ),
+    "ingest": (
+        Row("ingest_psql", "ingest, a batch into the raw table", "rows/s", ratio=0.5, peer=r"psql \copy", more=True),
+        Row("ingest_sql", "ingest, a batch into the raw table", "rows/s", ratio=20, peer="pandas to_sql", more=True),
+        Row("ingest_rss", "its process's memory, at most", "MB", peer="pandas to_sql"),
+    ),
+    "pipeline": (
+        Row("pipeline_first", "an execution whose functions start cold", "s", peer=_SCRIPT),
+        Row("pipeline", "an execution whose functions are warm", "s", peer=_SCRIPT),
+        Row("pipeline_first_share", "of the cold one, no function runs", "%", 15),
+        Row("pipeline_share", "of the warm one, no function runs", "%", 15),
+        Row("pipeline_cold", "of the cold one's function time, cold starts", "%"),
+    ),
+    "growth": tuple(
+        row
+        for step in STEPS
+        for row in (
+            Row(f"growth_{step}", f"{step}: time grows with the rows to the power of", "", 1.05),
+            Row(f"growth_{step}_rss", f"{step}: memory, of ten times the rows to that of one", "times", _flat(step)),
+        )
+    ),
+    "concurrency": (
+        *(Row(f"clients_{count}", f"the gateway, {count} clients", "requests/s") for count in CLIENTS),
+        *(Row(f"clients_{count}_p95", f"the gateway, {count} clients, p95", "ms") for count in CLIENTS),
+        Row("share_total", "one request through the gateway, p50", "ms"),
+        Row("share_scorer", "of it the scorer", "ms"),
+        Row("share_fastapi", "of it FastAPI and the reading of the body", "ms"),
+        Row("share_mangum", "of it Mangum and the logger", "ms"),
+        Row("share_executor", "of it the executor and the runtime's client", "ms"),
+        Row("share_localstack", "of it LocalStack's gateway and Lambda, TLS, and the client", "ms"),
+    ),
+}
+ROWS = tuple(row for rows in PARTS.values() for row in rows)
 
 
 def table(figures: Mapping[str, Figure], about: Mapping[str, str]) -> str:
     """A line for each of `ROWS` that was measured, below what it was measured on."""
-    cells: list[Sequence[str]] = [("what", "ours", "peer", "ratio", "must hold", "holds")]
+    cells: list[Sequence[str]] = [("what", "ours", "peer", "its", "ratio", "must hold", "holds")]
     for row in ROWS:
         if row.name in figures:
             figure = figures[row.name]
             holds = {True: "yes", False: "NO", None: ""}[row.holds(figure)]
-            ours, peer = (f"{_digits(value)} {row.unit}" for value in (figure.ours, figure.peer))
-            cells.append((row.what, ours, peer, f"{figure.ratio:.1f}", row.must_hold(), holds))
-    return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *_markdown(cells)])
+            ours, its = (_with_unit(value, row.unit) for value in (figure.ours, figure.peer))
+            cells.append((row.what, ours, row.peer, its, _ratio(figure), row.must_hold(), holds))
+    return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *markdown(cells)])
 
 
 def document(figures: Mapping[str, Figure], about: Mapping[str, str]) -> dict[str, Any]:
@@ -73,21 +138,31 @@ def comparison(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
     The machine may have been busier in one of the runs; the change of the ratio does not depend on that.
     """
-    cells: list[Sequence[str]] = [("what", "before", "after", "change", "ratio before", "ratio after")]
+    cells: list[Sequence[str]] = [("what", "peer", "before", "after", "change", "ratio before", "ratio after")]
     for row in ROWS:
         if row.name in before["figures"] and row.name in after["figures"]:
             old, new = (Figure(**one["figures"][row.name]) for one in (before, after))
-            times = (f"{_digits(one.ours)} {row.unit}" for one in (old, new))
-            change = f"{new.ours / old.ours - 1:+.0%}"
-            cells.append((row.what, *times, change, f"{old.ratio:.1f}", f"{new.ratio:.1f}"))
-    return "\n".join(_markdown(cells))
+            values = (_with_unit(one.ours, row.unit) for one in (old, new))
+            change = f"{new.ours / old.ours - 1:+.0%}" if old.ours else ""
+            cells.append((row.what, row.peer, *values, change, _ratio(old), _ratio(new)))
+    return "\n".join(markdown(cells))
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{_digits(value)} {unit}".strip()
+
+
+def _ratio(figure: Figure) -> str:
+    return "" if figure.ratio is None else f"{figure.ratio:.2f}" if figure.ratio < 1 else f"{figure.ratio:.1f}"
 
 
 def _digits(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def _markdown(cells: list[Sequence[str]]) -> list[str]:
+def markdown(cells: list[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells

@@ -34,9 +34,9 @@ _Template.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def test_every_make_command_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
     code = re.findall(r"`([^`\n]+)`|^    (.*)$|^(eval .*)$", README, re.MULTILINE)
-    mentioned = {name for parts in code for part in parts for name in re.findall(r"\bmake (?:-s )?([a-z]+)", part)}
+    mentioned = {name for parts in code for part in parts for name in re.findall(r"\bmake (?:-s )?([a-z-]+)", part)}
     assert mentioned and mentioned <= targets
 
 

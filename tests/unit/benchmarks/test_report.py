@@ -3,12 +3,15 @@ import json
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure
 
+PYFUNC = "mlflow.pyfunc"
 ABOUT = {"machine": "a laptop", "command": "make bench"}
 
 
 def test_the_table_says_what_holds_and_what_does_not() -> None:
     figures = {
         "row_14": Figure(1.2, 12.0, 10.0),
+        "ingest_psql": Figure(60_000, 100_000, 0.6),
+        "pipeline_share": Figure(12.0),
         "row_14_p95": Figure(2.0, 20.0, 10.0),
         "scorer": Figure(0.15, 9.0, 60.0),
         "cold": Figure(0.7, 2.1, 3.0),
@@ -17,10 +20,25 @@ def test_the_table_says_what_holds_and_what_does_not() -> None:
     assert lines[:2] == ["- machine: a laptop", "- command: make bench"]
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines[5:]}
     assert cells == {
-        "handler, one row of the 14 fields, p50": ["1.20 ms", "12.0 ms", "10.0", "≤ 1.5 ms, 5 times less", "yes"],
-        "handler, one row of the 14 fields, p95": ["2.00 ms", "20.0 ms", "10.0", "", ""],
-        "the scorer in it, p50": ["0.150 ms", "9.00 ms", "60.0", "≤ 0.1 ms", "NO"],
-        "cold start, process start to first answer": ["0.700 s", "2.10 s", "3.0", "≤ 0.8 s, 4 times less", "NO"],
+        "handler, one row of the 14 fields, p50": [
+            "1.20 ms",
+            PYFUNC,
+            "12.0 ms",
+            "10.0",
+            "≤ 1.5 ms, 5 times less",
+            "yes",
+        ],
+        "handler, one row of the 14 fields, p95": ["2.00 ms", PYFUNC, "20.0 ms", "10.0", "", ""],
+        "the scorer in it, p50": ["0.150 ms", PYFUNC, "9.00 ms", "60.0", "≤ 0.1 ms", "NO"],
+        "cold start, process start to first answer": [
+            *("0.700 s", PYFUNC, "2.10 s"),
+            *("3.0", "≤ 0.8 s, 4 times less", "NO"),
+        ],
+        "ingest, a batch into the raw table": [
+            *("60,000 rows/s", r"psql \copy", "100,000 rows/s"),
+            *("0.60", "0.5 times as much", "yes"),
+        ],
+        "of the warm one, no function runs": ["12.0 %", "", "", "", "≤ 15 %", "yes"],
     }
 
 
@@ -32,9 +50,22 @@ def test_two_runs_are_compared_by_their_json() -> None:
     line = report.comparison(before, after).splitlines()[-1]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "memory of the warm process",
+        PYFUNC,
         "100.0 MB",
         "80.0 MB",
         "-20%",
         "4.0",
         "5.0",
     ]
+
+
+def test_every_figure_has_a_name_of_its_own() -> None:
+    names = [row.name for row in report.ROWS]
+    assert len(set(names)) == len(names)
+
+
+def test_at_least_and_at_most_and_better_are_all_told_and_all_must_hold() -> None:
+    row = report.Row("rate", "requests", "/s", least=60, ratio=2, peer="it", more=True)
+    assert row.must_hold() == "≥ 60 /s, 2 times as much"
+    holds = [row.holds(figure) for figure in (Figure(60, 30, 2), Figure(59, 1, 59), Figure(60, 31, 1.9), Figure(60))]
+    assert holds == [True, False, False, False]

@@ -223,3 +223,11 @@ def test_all_is_gone_when_it_is_cleared(store):
     store.clear_tables()
 
     assert (ask(store), listed(store), store.get_all_metric_data()) == ([], [], [])
+
+
+def test_a_series_that_was_cleared_is_a_new_one_when_it_is_put_again(store: MetricStore) -> None:
+    put(store, Value=1.0)
+    store.clear_tables()
+    put(store, Value=2.0)
+    (listed,) = store.list_metrics("1", "eu", "Space", None, [])["metrics"]
+    assert "A" in listed.values()

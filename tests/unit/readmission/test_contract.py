@@ -1,5 +1,5 @@
 import pytest
-from readmission.contract import COLUMNS, NAMES, Whole, check_numbers, column_order, sql_name
+from readmission.contract import COLUMNS, NAMES, Whole, check_numbers, check_rows, column_order, sql_name
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 from tests.unit.readmission.builders import fields
@@ -111,3 +111,11 @@ def test_names_in_sql_are_lower_case_with_underscores(column: str, name: str) ->
 
 def test_no_two_columns_share_a_name_in_sql() -> None:
     assert len({sql_name(name) for name in NAMES}) == 50
+
+
+def test_many_rows_are_checked_as_each_is_and_the_first_wrong_one_is_named() -> None:
+    rows = [fields() for _ in range(5)]
+    check_rows(rows, 1, "some.csv")
+    rows[3], rows[2] = fields(time_in_hospital="x"), fields(num_medications="-1")
+    with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 13, column 'num_medications': '-1'"):
+        check_rows(rows, 11, "some.csv")

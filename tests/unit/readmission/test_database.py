@@ -12,7 +12,7 @@ import pytest
 import requests
 from pg8000.exceptions import DatabaseError, InterfaceError
 from readmission import database
-from readmission.database import Rows, connect, transaction
+from readmission.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
 from readmission.errors import DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 
@@ -102,7 +102,7 @@ def test_the_secret_is_read_once_for_all_connections(server: Server) -> None:
     assert server.secrets == 1
 
 
-@pytest.mark.parametrize(("tls", "checks"), [("disable", None), ("require", False), ("verify-full", True)])
+@pytest.mark.parametrize(("tls", "checks"), [("disable", False), ("require", False), ("verify-full", True)])
 def test_the_tls_mode_decides_whether_the_certificate_is_checked(server: Server, tls: Any, checks: bool | None) -> None:
     with connect("raw", DatabaseSettings("secret", tls)):
         context = server.connections[0].options["ssl_context"]
@@ -197,6 +197,24 @@ def test_a_roll_back_that_fails_too_does_not_hide_the_first_error(failure: Excep
         raise ValueError("first")
 
 
+def test_what_fails_after_a_savepoint_is_undone_and_the_transaction_goes_on() -> None:
+    connection = FakeConnection()
+    connection.failures["INSERT"] = _failed("23505")
+    with transaction(connection):  # type: ignore[arg-type]
+        with pytest.raises(DatabaseError) as error, savepoint(connection):  # type: ignore[arg-type]
+            connection.run("INSERT")
+        assert is_conflict(error.value)
+    assert [name for name in connection.ran if name != "INSERT"] == [
+        *("BEGIN", "SAVEPOINT part"),
+        *("ROLLBACK TO SAVEPOINT part", "COMMIT"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "conflict"), [("23505", True), ("40P01", True), ("22P02", False), ("57P01", False)])
+def test_a_known_row_and_a_deadlock_are_conflicts(code: str, conflict: bool) -> None:
+    assert is_conflict(_failed(code)) is conflict
+
+
 def _rows(*rows: tuple[object, ...]) -> Rows:
     found = Rows()
     for row in rows:
@@ -235,3 +253,18 @@ def test_fields_with_quotes_commas_and_line_breaks_are_sent_whole() -> None:
 def test_a_copy_sends_blocks_and_not_single_rows() -> None:
     rows = _rows(*(("x" * 94, "y") for _ in range(10_000)))
     assert len(_copied(rows).blocks) == pytest.approx(1_000_000 / 65_536, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [("", ""), ("a b", "a b"), ("\\N", r"\\N"), ("a\tb", r"a\tb"), ("a\nb", r"a\nb"), ("a\r", r"a\r"), ('ü,"', 'ü,"')],
+)
+def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
+    assert text_line(["first", field, "last"]) == f"first\t{sent}\tlast\n"
+
+
+def test_lines_are_sent_in_order_and_whole() -> None:
+    connection = FakeConnection()
+    lines = [text_line([str(number), "ü"]) for number in range(1000)]
+    copy_lines(connection, "staged", ("a", "b"), lines)  # type: ignore[arg-type]
+    assert b"".join(connection.blocks).decode() == "".join(lines)

@@ -1,12 +1,11 @@
 """What a batch's rows become on their way to COPY; the databases' side is an integration test's."""
 
-import csv
 import gzip
-import io
 import json
 from typing import Any
 
 import pytest
+from pg8000.exceptions import DatabaseError
 from readmission.batches import to_csv
 from readmission.contract import NAMES
 from readmission.errors import BatchMissing, ValueOutOfRange
@@ -15,24 +14,28 @@ from readmission.splits import split_of
 
 from tests.unit.readmission.builders import BUCKET, FakeS3, fields, numbered
 
+DELIVERY = ("id", "real", "2026-01-01T00:00:00Z")
 EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
 class FakeRaw:
-    """Takes the COPY's lines, and says that all but one row were new."""
+    """Takes the COPY's lines. Where rows are `known`, the table takes none, and all but one are new in the merge."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: str = "") -> None:
         self.statements: list[str] = []
         self.copied = b""
+        self.known = known
 
     def run(self, statement: str, stream: Any = (), **_: Any) -> list[list[int]]:
-        self.statements.append(statement)
-        self.copied += b"".join(stream)
+        self.statements.append(statement.split(" (")[0])
+        self.copied = b"".join(stream) or self.copied
+        if self.known and self.statements[-1] == "COPY diabetes_raw":
+            raise DatabaseError({"C": self.known})
         return [[len(self.rows) - 1]]
 
     @property
     def rows(self) -> list[list[str]]:
-        return list(csv.reader(io.StringIO(self.copied.decode(), newline="")))
+        return [line.split("\t") for line in self.copied.decode().splitlines()]
 
 
 def _s3(rows: list[list[str]], first_row: int = 1) -> FakeS3:
@@ -43,27 +46,49 @@ def _s3(rows: list[list[str]], first_row: int = 1) -> FakeS3:
     return s3
 
 
-def _ingest(rows: list[list[str]], first_row: int = 1) -> tuple[Any, FakeRaw]:
-    raw = FakeRaw()
+def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "") -> tuple[Any, FakeRaw]:
+    raw = FakeRaw(known)
     return ingest(EVENT, BUCKET, _s3(rows, first_row), raw), raw  # type: ignore[arg-type]
 
 
-def test_the_answer_counts_the_rows_and_the_new_ones() -> None:
-    assert _ingest(numbered(5))[0] == {"batch": 1, "rows": 5, "added": 4}
+def test_rows_that_are_all_new_go_straight_to_the_table() -> None:
+    answer, raw = _ingest(numbered(5))
+    assert answer == {"batch": 1, "rows": 5, "added": 5}
+    assert raw.statements == ["BEGIN", "SAVEPOINT part", "COPY diabetes_raw", "COMMIT"]
 
 
-def test_each_row_goes_with_its_hash_its_patients_split_and_its_number_in_the_source() -> None:
+@pytest.mark.parametrize("code", ["23505", "40P01"], ids=["unique violation", "deadlock"])
+def test_rows_of_which_some_are_known_or_on_their_way_are_merged(code: str) -> None:
+    answer, raw = _ingest(numbered(5), known=code)
+    assert answer == {"batch": 1, "rows": 5, "added": 4}
+    assert raw.statements[3] == "ROLLBACK TO SAVEPOINT part"
+    assert raw.statements[5] == "COPY staged"
+
+
+def test_another_error_is_none_to_go_on_from() -> None:
+    with pytest.raises(DatabaseError):
+        _ingest(numbered(5), known="22P02")
+
+
+def test_each_row_goes_with_its_hash_its_patients_split_its_number_and_its_delivery() -> None:
     rows = numbered(5)
     _, raw = _ingest(rows, first_row=11)
     assert raw.rows == [
-        [row_hash(row), split_of(row[NAMES.index("patient_nbr")]), str(number), *row]
+        [row_hash(row), split_of(row[NAMES.index("patient_nbr")]), str(number), *DELIVERY, *row]
         for number, row in enumerate(rows, start=11)
     ]
 
 
+def test_of_a_row_that_stands_twice_the_first_goes() -> None:
+    first, second = numbered(2)
+    answer, raw = _ingest([first, second, first])
+    assert answer == {"batch": 1, "rows": 3, "added": 2}
+    assert {row[0]: row[2] for row in raw.rows} == {row_hash(first): "1", row_hash(second): "2"}
+
+
 def test_an_empty_field_is_sent_as_empty_and_not_as_null() -> None:
     _, raw = _ingest([fields(race="")])
-    assert raw.copied.count(b',"",') == 1
+    assert raw.copied.count(b"\t\t") == 1 and b"\\N" not in raw.copied
 
 
 def test_all_is_one_transaction() -> None:
@@ -74,8 +99,8 @@ def test_all_is_one_transaction() -> None:
 
 def test_a_number_out_of_range_is_named_with_its_row_in_the_source_before_anything_is_written() -> None:
     raw = FakeRaw()
-    rows = [*numbered(3), fields(time_in_hospital="-3")]
-    with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 104, column 'time_in_hospital': '-3'"):
+    rows = [*numbered(1203), fields(time_in_hospital="-3")]
+    with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 1304, column 'time_in_hospital': '-3'"):
         ingest(EVENT, BUCKET, _s3(rows, first_row=101), raw)  # type: ignore[arg-type]
     assert raw.statements == []
 

@@ -136,6 +136,7 @@ class MetricStore:
         self._path = path
         self._lock = Lock()
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._numbers: dict[_Key, int] = {}  # of the series: looking them up would be most of a put
         self._writer = self._connect()
         # A crash of the machine may lose the last transactions but never the file; one of LocalStack loses nothing.
         self._writer.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _SCHEMA)
@@ -153,8 +154,12 @@ class MetricStore:
             unit = datum.get("Unit") or "None"
             key = (account_id, region, namespace, datum["MetricName"], _canonical(datum.get("Dimensions")), unit)
             _add_datum(moments[key, _moment_of(datum)], datum)
-        with self._lock, self._writer:
-            self._write({place: moment for place, moment in moments.items() if moment.values or moment.sets})
+        with self._lock:
+            with self._writer:
+                series = self._write(
+                    {place: moment for place, moment in moments.items() if moment.values or moment.sets}
+                )
+            self._numbers |= series  # now that they are committed
 
     def get_metric_data_stat(
         self,
@@ -222,6 +227,7 @@ class MetricStore:
 
     def clear_tables(self) -> None:
         with self._lock, self._writer:
+            self._numbers.clear()
             for table in ("points", "statistics", "series"):
                 self._writer.execute(f"DELETE FROM {table}")
 
@@ -268,8 +274,9 @@ class MetricStore:
         finally:
             self._readers.put(reader)
 
-    def _write(self, moments: Mapping[tuple[_Key, int], _Moment]) -> None:
-        series = {key: self._series(key) for key in {key for key, _ in moments}}
+    def _write(self, moments: Mapping[tuple[_Key, int], _Moment]) -> dict[_Key, int]:
+        """The numbers of all series that there are data for."""
+        series = {key: self._numbers.get(key) or self._series(key) for key in {key for key, _ in moments}}
         statistics, points = [], []
         for (key, moment), content in moments.items():
             number, figures = series[key], content.statistics()
@@ -277,6 +284,7 @@ class MetricStore:
             points += [(number, moment, value, count) for value, count in content.values.items()]
         self._writer.executemany(_ADD_STATISTICS, statistics)
         self._writer.executemany(_ADD_POINT, points)
+        return series
 
     def _series(self, key: _Key) -> int:
         """The number of a series, a new one if it has none."""

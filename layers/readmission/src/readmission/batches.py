@@ -85,10 +85,20 @@ def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> t
     raise BatchMissing(f"s3://{bucket}/{manifest_key} lists no batch {number}")
 
 
-def read_rows(bucket: str, key: str, s3: "S3Client") -> Iterator[list[str]]:
-    """The rows of one batch object, 50 fields each, in the contract's order."""
-    content = gzip.GzipFile(fileobj=io.BytesIO(_get(bucket, key, s3)))
-    return csv.reader(io.TextIOWrapper(content, "utf-8", newline=""))
+class BatchRows:
+    """The rows of one batch object, 50 fields each, in the contract's order; can be gone through more than once."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[list[str]]:
+        content = gzip.GzipFile(fileobj=io.BytesIO(self._content))
+        return csv.reader(io.TextIOWrapper(content, "utf-8", newline=""))
+
+
+def read_rows(bucket: str, key: str, s3: "S3Client") -> BatchRows:
+    """The rows of one batch object. Raises `BatchMissing`."""
+    return BatchRows(_get(bucket, key, s3))
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:

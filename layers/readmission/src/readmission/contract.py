@@ -179,3 +179,11 @@ def check_numbers(row: Sequence[str], row_number: int, where: str) -> None:
     for index, name, rule in _WHOLE:
         if not rule.allows(row[index]):
             raise ValueOutOfRange(f"{where}, row {row_number}, column {name!r}: {rule.complaint(row[index])}")
+
+
+def check_rows(rows: Sequence[Sequence[str]], first_number: int, where: str) -> None:
+    """`check_numbers` of many rows at once: looks at each different text of a column once."""
+    for index, _, rule in _WHOLE:
+        if not all(map(rule.allows, {row[index] for row in rows})):
+            for number, row in enumerate(rows, start=first_number):
+                check_numbers(row, number, where)

@@ -1,0 +1,178 @@
+"""`make capacity JSON=file`: what a result of `make bench` means on AWS.
+
+A model, not a measurement: it takes what was measured here, the memory sizes of template.yaml and the concurrency of
+the state machine, and adds what `ASSUMPTIONS` names.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.benchmarks.report import markdown
+
+_ROOT = Path(__file__).parents[2]
+
+# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier; noted in November 2026, check before use.
+GB_SECOND = 0.0000166667
+LAMBDA_REQUEST = 0.20 / 1e6
+API_REQUEST = 3.50 / 1e6  # REST API, the first 333 million a month
+STATE_TRANSITION = 25.0 / 1e6
+LOG_GB = 0.50
+METRIC_MONTH = 0.30
+
+# AWS's default quotas of an account and region.
+CONCURRENCY = 1000
+NEW_INSTANCES = 1000  # of one function, in 10 seconds
+API_RATE = 10_000  # requests a second
+
+WHOLE_CPU_MB = 1769
+RUNTIME_MS = 1.0
+LOG_BYTES = 1500
+METRICS = 60
+
+ASSUMPTIONS = (
+    "a processor of AWS is as fast as one of the machine that was measured",
+    f"a function has memory / {WHOLE_CPU_MB} MB of a processor, none uses more than one, and all of its time is the "
+    "processor's (waiting for Postgres or MLflow would not take longer with a smaller share)",
+    f"Lambda's runtime adds {RUNTIME_MS:g} ms to the handler, with a whole processor",
+    "a cold start has a whole processor, whatever the memory, and is billed",
+    "one request an instance at a time, and requests come evenly: leave room for bursts",
+    f"a request logs {LOG_BYTES} bytes, its metrics included; {METRICS} custom metrics",
+    "Postgres, MLflow, data transfer, S3 and Secrets Manager are not in the costs",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Of the inference API: time of a request in ms, requests a second, instances, dollars."""
+
+    duration_ms: float
+    rate: float
+    limited_by: str
+    instances_for_100: float
+    seconds_to_full: float
+    cold_seconds: float
+    fits: bool
+    dollars_a_million: float
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What the deployed application is made with: MB by function, and how many of a step run beside each other."""
+
+    memory: Mapping[str, int]
+    beside: Mapping[str, int]
+
+    def share(self, function: str) -> float:
+        """Of a processor, at most one."""
+        return min(1.0, self.memory[function] / WHOLE_CPU_MB)
+
+
+def template() -> Template:
+    resources = yaml.load((_ROOT / "template.yaml").read_text(), _Loader)["Resources"]
+    memory = {
+        name.removesuffix("Function").lower(): one["Properties"]["MemorySize"]
+        for name, one in resources.items()
+        if one["Type"] == "AWS::Serverless::Function" and "MemorySize" in one["Properties"]
+    }
+    states = json.loads((_ROOT / "statemachines/pipeline.asl.json").read_text())["States"]
+    names = {"ingest": "Ingest batches", "clean": "Clean batches", "train": "Train models"}
+    return Template(memory, {step: states[name]["MaxConcurrency"] for step, name in names.items()})
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation, whose tags do not matter here."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: Template) -> Prediction:
+    """Of one prediction, by what `make bench` measured of the handler."""
+    duration = (handler_ms + RUNTIME_MS) / known.share("predict")
+    by_instances = CONCURRENCY * 1000 / duration
+    gigabytes = known.memory["predict"] / 1024
+    a_request = math.ceil(duration) / 1000 * gigabytes * GB_SECOND + LAMBDA_REQUEST + API_REQUEST
+    return Prediction(
+        duration_ms=duration,
+        rate=min(by_instances, API_RATE),
+        limited_by="API Gateway's quota" if by_instances > API_RATE else "Lambda's concurrency",
+        instances_for_100=100 * duration / 1000,
+        seconds_to_full=10 * CONCURRENCY / NEW_INSTANCES,
+        cold_seconds=cold_seconds,
+        fits=memory_mb <= known.memory["predict"],
+        dollars_a_million=1e6 * (a_request + LOG_BYTES / 1e9 * LOG_GB),
+    )
+
+
+def connections(known: Template) -> dict[str, int]:
+    """To Postgres, at most at once, by step; MLflow's own are not among them, and predictions need none."""
+    return {
+        "plan": 2,
+        "ingest": known.beside["ingest"],
+        "clean": 2 * known.beside["clean"],
+        "check": 1,
+        "train": known.beside["train"],
+        "promote": 1,
+        "history, each at once": 1,
+    }
+
+
+def run_dollars(billed: Mapping[str, float], invocations: int, transitions: float, known: Template) -> float:
+    """Of one run of the pipeline: `billed` seconds by function, with a whole processor."""
+    gb_seconds = sum(
+        seconds / known.share(function) * known.memory[function] / 1024 for function, seconds in billed.items()
+    )
+    return gb_seconds * GB_SECOND + invocations * LAMBDA_REQUEST + transitions * STATE_TRANSITION
+
+
+def text(document: Mapping[str, Any], known: Template) -> str:
+    """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`."""
+    ours = {name: figure["ours"] for name, figure in document["figures"].items()}
+    if missing := {"row_14", "cold", "rss"} - ours.keys():
+        raise SystemExit(
+            f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
+        )
+    found = prediction(ours["row_14"], ours["cold"], ours["rss"], known)
+    peak = max(connections(known).values())
+    fits = "fits" if found.fits else "DOES NOT FIT"
+    start = f"{found.seconds_to_full:.0f} s; each starts in {found.cold_seconds:.1f} s"
+    million = f"${found.dollars_a_million:.2f}, ${1e6 * API_REQUEST:.2f} of it API Gateway's"
+    asking = f"{peak} in a run, one for each who asks for the history; none to predict"
+    cells = [
+        ("what", "figure"),
+        ("a prediction in the function, warm", f"{found.duration_ms:.1f} ms with {known.memory['predict']} MB"),
+        ("requests a second at the account's limits", f"{found.rate:,.0f}, by {found.limited_by}"),
+        ("instances for 100 requests a second", f"{found.instances_for_100:.1f}"),
+        ("from none to the account's concurrency", start),
+        ("memory", f"{ours['rss']:.0f} MB of {known.memory['predict']}: {fits}"),
+        ("a million predictions", million),
+        ("connections to Postgres, at most", asking),
+        ("custom metrics", f"${METRICS * METRIC_MONTH:.0f} a month"),
+        *_run_cells(ours, known),
+    ]
+    return "\n".join([*markdown(list(cells)), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
+
+
+def _run_cells(ours: Mapping[str, float], known: Template) -> list[tuple[str, str]]:
+    billed = {name.removeprefix("billed_"): value for name, value in ours.items() if name.startswith("billed_")}
+    if not billed:
+        return []
+    dollars = run_dollars(billed, len(billed), ours["pipeline_transitions"], known)
+    return [("a run of the pipeline, starting cold", f"${dollars:.4f}, {ours['pipeline_transitions']:.0f} transitions")]
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        raise SystemExit("make capacity JSON=file, as make bench JSON=file has written it")
+    print(text(json.loads(Path(sys.argv[1]).read_text()), template()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""A platform for the parts that need servers, in a temporary folder and on free ports: `make bench` needs none."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.local import aws, dataset, stack
+from tests.platforms import Platform, new_platform
+
+BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")
+
+
+@contextmanager
+def running(folder: Path, deployed: bool) -> Iterator[Platform]:
+    """Postgres, MLflow and LocalStack, and the application on it or, without it, its buckets alone."""
+    folder.chmod(0o711)  # Postgres' own user must reach its data
+    platform = new_platform(folder / ".local")
+    try:
+        tell("starting a platform ...")
+        platform.run("up")
+        if deployed:
+            tell("deploying ...")
+            platform.run("deploy")
+        else:
+            for bucket in BUCKETS:
+                platform.client("s3").create_bucket(Bucket=bucket)
+        yield platform
+    finally:
+        platform.run("clean")
+
+
+def environment(platform: Platform, model_name: str) -> dict[str, str]:
+    """The variables of a function, as the template sets them."""
+    return aws.environment(platform.settings) | {
+        "DATABASE_SECRET": "readmission/database",
+        "DATABASE_TLS": "disable",
+        "DATA_BUCKET": BUCKETS[0],
+        "MAX_INVALID_SHARE": "0.02",
+        "MLFLOW_TRACKING_URI": platform.settings.mlflow_url,
+        "MODEL_NAME": model_name,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
+    }
+
+
+def source(platform: Platform, rows: int) -> str:
+    """The archive of DIABETES_DATA, put into S3; else so many synthetic rows."""
+    archive = os.environ.get("DIABETES_DATA")
+    if not archive:
+        return f"synthetic:rows={rows},seed=1"
+    return dataset.source(platform.settings, stack.get(platform.settings), archive)
+
+
+def empty(platform: Platform) -> None:
+    """Both databases as they are before the first run."""
+    for database in ("raw", "clean"):
+        platform.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
+def tell(text: str) -> None:
+    print(f"bench       {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+"""Loading a batch: ours, `psql \\copy` of the same rows into the same table, and pandas' `to_sql`."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from readmission import sources
+from readmission.contract import NAMES, sql_name
+from readmission.ingest import row_hash
+from readmission.splits import split_of
+
+from infra.local import postgres
+from tests.benchmarks import deployment, growth, server, steps
+from tests.benchmarks.cold import DOMAIN, ROOT
+from tests.benchmarks.report import Figure
+from tests.platforms import Platform
+
+_LINEAGE = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
+COLUMNS = (*_LINEAGE, *map(sql_name, NAMES))
+_ROWS = 15_000  # a batch, as it is by default
+_SQL_ROWS = 3_000  # to_sql takes a row at a time: its rate does not depend on how many there are
+
+
+def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
+    """A new table for each; ours includes fetching the batch from S3, its check and its hashes."""
+    state, environment = folder / "ingest.json", deployment.environment(platform, "ingest")
+    rows = _rows(_ROWS)
+    source = _put_source(platform, rows)
+    file, few = _file(folder / "rows.csv", rows), _file(folder / "few.csv", rows[:_SQL_ROWS])
+    rates: dict[str, list[float]] = {"ours": [], "psql": [], "to_sql": []}
+    memory: dict[str, float] = {}
+    for number in range(rounds):
+        deployment.tell(f"ingest, round {number + 1} of {rounds} ...")
+        deployment.empty(platform)
+        state.write_text(json.dumps(steps.new_state(source, _ROWS, f"ingest-{number}")))
+        growth.run_steps(state, environment, "plan")
+        growth.run_steps(state, environment, "ingest")
+        measured = json.loads(state.read_text())["measured"]["ingest"]
+        rates["ours"].append(len(rows) / measured["seconds"])
+        memory["ours"] = max(measured["mb"], memory.get("ours", 0.0))
+        _truncate(platform)
+        rates["psql"].append(len(rows) / _psql(platform, file))
+        _truncate(platform)
+        to_sql = _to_sql(platform, few)
+        rates["to_sql"].append(_SQL_ROWS / to_sql["seconds"])
+        memory["to_sql"] = max(to_sql["mb"], memory.get("to_sql", 0.0))
+    ours = median(rates["ours"])
+    return {
+        **{f"ingest_{name}": Figure(ours, median(rates[peer]), _ratio(rates, peer)) for name, peer in _PEERS.items()},
+        "ingest_rss": Figure(memory["ours"], memory["to_sql"], memory["to_sql"] / memory["ours"]),
+    }
+
+
+_PEERS = {"psql": "psql", "sql": "to_sql"}
+
+
+def _ratio(rates: Mapping[str, Sequence[float]], peer: str) -> float:
+    return median(mine / its for mine, its in zip(rates["ours"], rates[peer], strict=True))
+
+
+def _rows(count: int) -> list[list[str]]:
+    archive = os.environ.get("DIABETES_DATA")
+    with server.serve({"/archive.zip": Path(archive).read_bytes()} if archive else {}) as address:
+        source = f"{address}/archive.zip" if archive else f"synthetic:rows={count},seed=1"
+        with sources.open_rows(source, cast(Any, None)) as rows:
+            return list(islice(rows, count))
+
+
+def _put_source(platform: Platform, rows: list[list[str]]) -> str:
+    lines = "\n".join([",".join(NAMES), *(",".join(row) for row in rows)])
+    platform.client("s3").put_object(Bucket=deployment.BUCKETS[0], Key="sources/rows.csv", Body=lines.encode())
+    return f"s3://{deployment.BUCKETS[0]}/sources/rows.csv"
+
+
+def _file(path: Path, rows: list[list[str]]) -> Path:
+    """All that the table holds of the rows, made before anything is measured."""
+    now = datetime.now(UTC).isoformat()
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for number, row in enumerate(rows, start=1):
+            patient = row[NAMES.index("patient_nbr")]
+            writer.writerow([row_hash(row), split_of(patient), number, "a batch", "synthetic", now, *row])
+    return path
+
+
+def _truncate(platform: Platform) -> None:
+    platform.query("raw", "TRUNCATE diabetes_raw")
+
+
+def _psql(platform: Platform, file: Path) -> float:
+    """How long (s) the whole command takes; its own start is some hundredths of a second."""
+    database = postgres.database(platform.settings)
+    command = f"\\copy diabetes_raw ({', '.join(COLUMNS)}) FROM '{file}' WITH (FORMAT csv, HEADER)"
+    address = ["-h", database.host, "-p", str(database.port), "-U", database.user, "-d", "raw"]
+    began = time.perf_counter()
+    subprocess.run(
+        [postgres.binaries() / "psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", *address, "-c", command],
+        env={**os.environ, "PGPASSWORD": database.password},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - began
+
+
+def _to_sql(platform: Platform, file: Path) -> dict[str, float]:
+    database = postgres.database(platform.settings)
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.to_sql", str(file)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(DOMAIN),
+            "BENCH_DATABASE": json.dumps([database.user, database.password, database.host, database.port]),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(finished.stdout)
+    return found

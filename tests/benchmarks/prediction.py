@@ -1,0 +1,116 @@
+"""The inference API beside the same application with `mlflow.pyfunc`, and its scorer beside the same model elsewhere.
+
+Trains one model (on synthetic encounters, or on the archive that DIABETES_DATA names), and serves it in a process of
+each.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from readmission.features import FEATURES, inputs_of
+
+from tests.benchmarks import cold, encounters, measuring, model, over_http, server, subject
+from tests.benchmarks.cold import DOMAIN, ROOT
+from tests.benchmarks.report import Figure
+
+_BATCH = 1000
+_SINGLE = 200  # different rows, so that none is answered out of a processor's cache
+_CALLS = {"sklearn": 100, "onnx": 1000}
+
+
+def measure(temporary: Path, folder: Path, rows: int, rounds: int) -> tuple[dict[str, Figure], dict[str, str]]:
+    """The figures, and what they were measured on; the model is kept in `folder`, and taken from there."""
+    archive = os.environ.get("DIABETES_DATA")
+    kind = "real" if archive else "synthetic"
+    pages: dict[str, bytes] = {"/archive.zip": Path(archive).read_bytes()} if archive else {}
+    with server.serve(pages) as address:
+        known = encounters.read(rows, f"{address}/archive.zip" if archive else None)
+        if model.is_in(folder):
+            trained = model.read(folder)
+        else:
+            print(f"bench       training on {len(known.fields):,} {kind} encounters ...", file=sys.stderr, flush=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            trained = model.make(known.table, folder)
+        pages |= server.registry(trained.scorer, trained.scorer_sha256, kind)
+        asking = _events(known.fields)
+        events, first_event = temporary / "events.json", subject.event_of(*asking["row_14"][0])
+        events.write_text(json.dumps(asking))
+        environment = _environment(address, trained.folder, kind)
+        figures = measuring.measure(environment, events, first_event, rounds)
+        inputs = temporary / "rows.json"
+        inputs.write_text(json.dumps([list(inputs_of(one).values()) for one in known.fields[-_SINGLE:]]))
+        for name in ("sklearn", "onnx"):
+            figures |= _beside(name, figures, trained.folder, inputs, rounds)
+        figures |= over_http.measure(environment, trained.folder / model.PYFUNC, known.fields[-_SINGLE:])
+    return figures, _about(trained, kind)
+
+
+def _beside(name: str, figures: Mapping[str, Figure], folder: Path, inputs: Path, rounds: int) -> dict[str, Figure]:
+    """What the model takes in another form, with nothing around it, in new processes."""
+    if name == "onnx":
+        _alone("onnx-export", folder, inputs)
+    took, memory, starts = [], [], []
+    for _ in range(rounds):
+        began = time.time()
+        found = json.loads(_alone(name, folder, inputs, str(_CALLS[name])))
+        starts.append(found["started"] - began)
+        took.append(median(found["took"]) / 1e6)
+        memory.append(found["mb"])
+    peers = {"scorer": median(took), "cold": median(starts), "rss": median(memory)}
+    return {f"{what}_{name}": Figure(figures[what].ours, its, its / figures[what].ours) for what, its in peers.items()}
+
+
+def _alone(kind: str, folder: Path, inputs: Path, *times: str) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.alone", kind, str(folder), str(inputs), *times],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(DOMAIN), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise SystemExit(f"{kind}: {finished.stderr[-3000:]}")
+    return finished.stdout
+
+
+def _events(fields: list[dict[str, Any]]) -> dict[str, list[tuple[str, str, str]]]:
+    """Requests by what they are for: path, body, type of it."""
+    last = fields[-_BATCH:]
+    prepared = [{name: one[name] for name in FEATURES} for one in last]
+    rows = "/predict", "application/json"
+    return {
+        "row_14": [(rows[0], json.dumps(one), rows[1]) for one in prepared[:_SINGLE]],
+        "row_all": [(rows[0], json.dumps(one), rows[1]) for one in last[:_SINGLE]],
+        "batch_json_14": [("/predict/batch", json.dumps({"encounters": prepared}), "application/json")],
+        "batch_json_all": [("/predict/batch", json.dumps({"encounters": last}), "application/json")],
+        "batch_csv_all": [("/predict/batch", encounters.as_csv(last), "text/csv")],
+    }
+
+
+def _environment(address: str, folder: Path, kind: str) -> dict[str, str]:
+    return {
+        # As the template and the runtime set them.
+        "MLFLOW_TRACKING_URI": address,
+        "MODEL_NAME": "readmission",
+        "AWS_LAMBDA_FUNCTION_NAME": "readmission-predict",
+        "AWS_REGION": "eu-central-1",
+        # The peers'.
+        "PYFUNC_MODEL": str(folder / model.PYFUNC),
+        "DATA_KIND": kind,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def _about(trained: model.Model, kind: str) -> dict[str, str]:
+    return {
+        "model": f"gradient_boosting on {kind} encounters, {trained.trees:,} trees, {trained.leaves:,} leaves",
+        "cold start": f"on the emulator's runtime; packages of ours from {cold.where()}",
+    }

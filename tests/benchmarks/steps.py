@@ -1,0 +1,111 @@
+"""The pipeline's steps as a plain script: `python -m tests.benchmarks.steps state.json STEP...`
+
+Each step calls the handlers that the state machine calls, one after the other, in this process. What a step leaves for
+the next, and what it took, is in the state file.
+"""
+
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.benchmarks.report import FAMILIES
+from tests.benchmarks.subject import Context, peak_mb
+
+type State = dict[str, Any]
+
+_FUNCTIONS = Path(__file__).parents[2] / "functions"
+_loaded: dict[str, ModuleType] = {}
+
+
+def new_state(source: str, batch_size: int, run_id: str) -> State:
+    request = {"source": source, "batch_size": batch_size, "models": list(FAMILIES)}
+    event = {"run_id": run_id, "started_at": "2026-01-01T00:00:00Z", "input": request}
+    return {"event": event, "candidates": [], "measured": {}}
+
+
+def load(function: str) -> ModuleType:
+    """The function's module, imported once."""
+    if function not in _loaded:
+        spec = importlib.util.spec_from_file_location(f"{function}_app", _FUNCTIONS / function / "app.py")
+        assert spec and spec.loader
+        _loaded[function] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(_loaded[function])
+    return _loaded[function]
+
+
+def _call(function: str, event: dict[str, Any]) -> Any:
+    return load(function).handler(event, Context())
+
+
+def _plan(state: State) -> None:
+    state["plan"] = _call("plan", state["event"])
+
+
+def _batches(function: str) -> Callable[[State], None]:
+    def run(state: State) -> None:
+        for batch in state["plan"]["batches"]:
+            _call(function, {"manifest": state["plan"]["manifest"], "batch": batch})
+
+    return run
+
+
+def _check(state: State) -> None:
+    _call("check", {"manifest": state["plan"]["manifest"]})
+
+
+def _train(family: str) -> Callable[[State], None]:
+    def run(state: State) -> None:
+        plan = state["plan"]
+        event = {"run_id": plan["run_id"], "data_kind": plan["data_kind"], "model": family}
+        state["candidates"].append(_call("train", event))
+
+    return run
+
+
+def _report(state: State) -> None:
+    for candidate in state["candidates"]:
+        _call("report", {"task": "plots", **candidate})
+
+
+def _promote(state: State) -> None:
+    plan = state["plan"]
+    decided = {name: plan[name] for name in ("data_kind", "models")}
+    event = {"execution": plan["run_id"], **decided, "candidates": state["candidates"]}
+    promotion = _call("promote", event)
+    _call("report", {"task": "card", "data_kind": plan["data_kind"], "promotion": promotion})
+
+
+# Each step by its name, with the functions that it imports.
+STEPS: dict[str, tuple[Callable[[State], None], tuple[str, ...]]] = {
+    "plan": (_plan, ("plan",)),
+    "ingest": (_batches("ingest"), ("ingest",)),
+    "clean": (_batches("clean"), ("clean",)),
+    "check": (_check, ("check",)),
+    **{f"train {family}": (_train(family), ("train",)) for family in FAMILIES},
+    "report": (_report, ("report",)),
+    "promote": (_promote, ("promote", "report")),
+}
+
+
+def main() -> None:
+    _, file, *steps = sys.argv
+    path = Path(file)
+    state = json.loads(path.read_text())
+    for name in steps:
+        run, functions = STEPS[name]
+        for function in functions:
+            load(function)
+        began = time.perf_counter()
+        run(state)
+        seconds = time.perf_counter() - began
+        state["measured"][name] = {"seconds": seconds, "mb": peak_mb()}
+    path.write_text(json.dumps(state))
+
+
+if __name__ == "__main__":
+    main()

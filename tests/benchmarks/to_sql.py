@@ -1,0 +1,31 @@
+"""The program of a process that loads a file by pandas' `to_sql`: `python -m tests.benchmarks.to_sql file.csv`."""
+
+import json
+import os
+import sys
+import time
+
+import pandas as pd
+from sqlalchemy import URL, create_engine
+
+from tests.benchmarks.subject import peak_mb
+
+
+def main() -> None:
+    user, password, host, port = json.loads(os.environ["BENCH_DATABASE"])
+    engine = create_engine(URL.create("postgresql+pg8000", user, password, host, port, "raw"))
+    began = time.perf_counter()
+    table = pd.read_csv(sys.argv[1], keep_default_na=False, dtype=_types(), parse_dates=["delivered_at"])
+    table.to_sql("diabetes_raw", engine, if_exists="append", index=False)
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "mb": peak_mb()}))
+
+
+def _types() -> dict[str, type]:
+    """Diagnoses and the like are texts, though some files hold nothing but numbers there."""
+    texts = ("row_hash", "split", "weight", "diag_1", "diag_2", "diag_3", "payer_code")
+    return dict.fromkeys(texts, str)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Locust as a library: holds so many users, and records every request of that time."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from locust import events
+from locust.env import Environment
+from locust.html import get_html_report
+from locust.stats import stats_history
+
+from tests.load.capacity import Held
+from tests.load.locustfile import Ward
+
+_MOST_SETTLING = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    ended: float
+    took: float  # ms
+    failed: bool
+
+
+class Driver:
+    """Use as a context: users who are still there at the end are stopped."""
+
+    def __init__(self, url: str, settle: float, seconds: float, calm_ms: float, tell: Callable[[Held], None]) -> None:
+        """`seconds`: how long it is measured. Before, users are held for `settle` seconds, and again, a few times,
+        until the p95 of one of these is at most `calm_ms`: instances that start are not what is to be measured."""
+        self._settle, self._seconds, self._calm_ms, self._tell = settle, seconds, calm_ms, tell
+        self._environment = Environment(user_classes=[Ward], events=events, host=url, stop_timeout=10)
+        self._runner = self._environment.create_local_runner()
+        self._environment.events.request.add_listener(self._record)
+        self._requests: list[_Request] = []
+        self._history = gevent.spawn(stats_history, self._runner)
+
+    def __enter__(self) -> "Driver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._history.kill()
+        self._runner.quit()
+
+    def hold(self, users: int, confirms: bool = False) -> Held:
+        """Users come or go within a second, whatever their number."""
+        self._requests.clear()
+        self._runner.start(users, spawn_rate=max(users, self._runner.user_count))
+        self._wait_until_calm()
+        began, worked = time.time(), time.process_time()
+        gevent.sleep(self._seconds)
+        ended = time.time()
+        held = _held(users, self._requests, began, ended, time.process_time() - worked, confirms)
+        self._tell(held)
+        return held
+
+    def _wait_until_calm(self) -> None:
+        for _ in range(_MOST_SETTLING):
+            known = len(self._requests)
+            gevent.sleep(self._settle)
+            took = sorted(one.took for one in self._requests[known:])
+            if took and _quantile(took, 0.95) <= self._calm_ms:
+                return
+
+    def html(self) -> str:
+        """Locust's own report, of everything that was asked."""
+        page: str = get_html_report(self._environment, show_download_link=False)
+        return page
+
+    def _record(self, response_time: float, exception: Exception | None, start_time: float, **_: Any) -> None:
+        self._requests.append(_Request(start_time + response_time / 1000, response_time, exception is not None))
+
+
+def _held(users: int, requests: list[_Request], began: float, ended: float, worked: float, confirms: bool) -> Held:
+    settling = [one.took for one in requests if one.ended < began]
+    took = sorted(one.took for one in requests if began <= one.ended <= ended)
+    seconds = ended - began
+    return Held(
+        users=users,
+        requests=len(took),
+        failures=sum(one.failed for one in requests),
+        rate=len(took) / seconds,
+        mean=sum(took) / len(took) if took else 0.0,
+        p50=_quantile(took, 0.5),
+        p95=_quantile(took, 0.95),
+        p99=_quantile(took, 0.99),
+        settling=len(settling),
+        settling_slowest=max(settling, default=0.0),
+        processor=worked / seconds,
+        confirms=confirms,
+    )
+
+
+def _quantile(ordered: list[float], share: float) -> float:
+    """The smallest value that so large a share is not above."""
+    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0.0

@@ -1,0 +1,54 @@
+"""Patients to ask for: rows of the real archive, or synthetic ones, as a client of the API sends them."""
+
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+from readmission import sources
+from readmission.contract import NAMES
+from readmission.features import FEATURES, fields_of
+from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.problems import Refused
+
+from tests.benchmarks import server
+
+_SYNTHETIC = "synthetic:rows=2000,seed=5"
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One encounter in the API's two forms."""
+
+    prepared: dict[str, Any]
+    raw: dict[str, str]
+
+
+def read(count: int, archive: Path | None = None) -> list[Patient]:
+    """So many patients whom the API forecasts for, out of the archive where there is one."""
+    pages = {"/archive.zip": archive.read_bytes()} if archive else {}
+    with server.serve(pages) as address:
+        source = f"{address}/archive.zip" if archive else _SYNTHETIC
+        with sources.open_rows(source, cast(Any, None)) as rows:
+            raw = (dict(zip(NAMES, row, strict=True)) for row in rows)
+            return [_patient(one) for one in islice(filter(_is_answered, raw), count)]
+
+
+def archive_of_environment() -> Path | None:
+    """The archive that DIABETES_DATA names."""
+    name = os.environ.get("DIABETES_DATA")
+    return Path(name) if name else None
+
+
+def _is_answered(raw: dict[str, str]) -> bool:
+    try:
+        fields_of_encounter(raw)
+    except Refused:
+        return False
+    return True
+
+
+def _patient(raw: dict[str, str]) -> Patient:
+    fields = fields_of(raw)
+    return Patient({name: fields[name] for name in FEATURES}, raw)

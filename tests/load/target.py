@@ -1,0 +1,51 @@
+"""Where the load goes: the platform's own API unless a URL is given, and never elsewhere by accident."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from infra.local import predict, settings, stack
+from infra.local.errors import LocalError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The API's address, its key, and the file its certificate is verified with (the system's where None)."""
+
+    url: str
+    key: str
+    ca_file: str | None
+
+
+def find(url: str | None, environment: Mapping[str, str] = os.environ) -> Target:
+    """The API at `url`; else the one of API_URL; else the deployed one of the running platform.
+
+    Raises LocalError for an address that is not this machine's and only came with the environment, and for a `url`
+    without API_KEY.
+    """
+    known = url or environment.get("API_URL")
+    if not known:
+        return _platform(environment)
+    here = _is_loopback(known)
+    if not (url or here):
+        raise LocalError(f"API_URL is {known}, another machine. To load it all the same: make load-test URL={known}")
+    if not environment.get("API_KEY"):
+        raise LocalError(f"API_KEY is not set, and {known} needs one.")
+    # The emulator's certificate says nothing of another machine.
+    return Target(known.rstrip("/"), environment["API_KEY"], (environment.get("API_CA") or None) if here else None)
+
+
+def _platform(environment: Mapping[str, str]) -> Target:
+    running = settings.load(environment)
+    deployed = stack.get(running)
+    return Target(deployed.api_url, deployed.api_key, str(predict.certificate(running)))
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,61 @@
+import pytest
+
+from tests.benchmarks import capacity
+from tests.benchmarks.capacity import Template
+
+KNOWN = Template({"predict": 512, "plan": 512, "train": 3008, "clean": 1769}, {"ingest": 4, "clean": 4, "train": 3})
+FIGURES = {"row_14": 0.3, "cold": 0.6, "rss": 90.0}
+
+
+def document(**figures: float) -> dict[str, dict[str, dict[str, float]]]:
+    return {"figures": {name: {"ours": value} for name, value in figures.items()}}
+
+
+def test_a_smaller_function_has_a_smaller_share_of_a_processor_and_none_more_than_one() -> None:
+    assert KNOWN.share("predict") == pytest.approx(0.2894, abs=1e-4)
+    assert (KNOWN.share("clean"), KNOWN.share("train")) == (1, 1)
+
+
+def test_a_prediction_takes_as_much_longer_as_its_share_is_smaller() -> None:
+    found = capacity.prediction(0.447, 0.6, 90, KNOWN)
+    assert found.duration_ms == pytest.approx(5.0, abs=0.01)
+    assert found.instances_for_100 == pytest.approx(0.5, abs=0.001)
+
+
+def test_the_lower_of_the_two_quotas_limits() -> None:
+    fast, slow = (capacity.prediction(handler, 0.6, 90, KNOWN) for handler in (0.3, 99.0))
+    assert (fast.rate, fast.limited_by) == (10_000, "API Gateway's quota")
+    assert slow.rate == pytest.approx(2894, abs=1)
+    assert slow.limited_by == "Lambda's concurrency"
+
+
+def test_a_million_predictions_cost_the_sum_of_their_parts() -> None:
+    found = capacity.prediction(0.447, 0.6, 90, KNOWN)
+    compute = 1e6 * 0.005 * 0.5 * 0.0000166667
+    assert found.dollars_a_million == pytest.approx(compute + 0.20 + 3.50 + 0.75, abs=0.01)
+
+
+def test_a_run_costs_by_memory_and_time_and_transitions() -> None:
+    dollars = capacity.run_dollars({"clean": 100.0, "plan": 10.0}, 2, 40, KNOWN)
+    gb_seconds = 100 * 1769 / 1024 + 10 * 1769 / 512 * 0.5
+    assert dollars == pytest.approx(gb_seconds * 0.0000166667 + 2 * 0.2e-6 + 40 * 25e-6)
+
+
+def test_the_templates_functions_and_the_state_machines_maps_are_found() -> None:
+    found = capacity.template()
+    assert found.memory["predict"] == 512
+    assert set(found.beside) == {"ingest", "clean", "train"}
+    assert capacity.connections(found)["clean"] == 2 * found.beside["clean"]
+
+
+def test_the_text_tells_figures_and_names_what_is_assumed() -> None:
+    said = capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_transitions=30), KNOWN)
+    assert "90 MB of 512: fits" in said and "30 transitions" in said
+    assert all(one in said for one in capacity.ASSUMPTIONS)
+    assert "transitions" not in capacity.text(document(**FIGURES), KNOWN)
+    assert "DOES NOT FIT" in capacity.text(document(**FIGURES | {"rss": 600}), KNOWN)
+
+
+def test_a_result_without_the_inference_is_no_use() -> None:
+    with pytest.raises(SystemExit, match="cold, row_14"):
+        capacity.text(document(rss=90), KNOWN)
