@@ -24,6 +24,7 @@ from readmission.serving.production import Production, Served
 from readmission.serving.registry import Version
 
 logger = observability.logger("peer")
+meter = observability.EmfMeter("predict")
 
 
 class PyfuncScorer:
@@ -71,12 +72,15 @@ _scorer = PyfuncScorer(os.environ["PYFUNC_MODEL"])
 _production = _Loaded(_scorer)
 batch.predict = _scorer.predict
 _application = Mangum(
-    create_app(cast(Production, _production), logger=cast(Any, logger), correlate=logger.set_correlation_id),
+    create_app(
+        cast(Production, _production), logger=cast(Any, logger), meter=meter, correlate=logger.set_correlation_id
+    ),
     lifespan="off",
 )
 
 
 @logger.inject_lambda_context(clear_state=True)
+@observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
     return _application(event, context)

@@ -22,9 +22,9 @@ _FUNCTIONS = Path(__file__).parents[2] / "functions"
 _loaded: dict[str, ModuleType] = {}
 
 
-def new_state(source: str, batch_size: int, run_id: str) -> State:
+def new_state(source: str, batch_size: int, execution: str) -> State:
     request = {"source": source, "batch_size": batch_size, "models": list(FAMILIES)}
-    event = {"run_id": run_id, "started_at": "2026-01-01T00:00:00Z", "input": request}
+    event = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
     return {"event": event, "candidates": [], "measured": {}}
 
 
@@ -38,46 +38,43 @@ def load(function: str) -> ModuleType:
     return _loaded[function]
 
 
-def _call(function: str, event: dict[str, Any]) -> Any:
-    return load(function).handler(event, Context())
+def _call(function: str, state: State, **event: Any) -> Any:
+    return load(function).handler({"execution": state["event"]["execution"], **event}, Context())
 
 
 def _plan(state: State) -> None:
-    state["plan"] = _call("plan", state["event"])
+    state["plan"] = load("plan").handler(state["event"], Context())
 
 
 def _batches(function: str) -> Callable[[State], None]:
     def run(state: State) -> None:
         for batch in state["plan"]["batches"]:
-            _call(function, {"manifest": state["plan"]["manifest"], "batch": batch})
+            _call(function, state, manifest=state["plan"]["manifest"], batch=batch)
 
     return run
 
 
 def _check(state: State) -> None:
-    _call("check", {"manifest": state["plan"]["manifest"]})
+    _call("check", state, manifest=state["plan"]["manifest"])
 
 
 def _train(family: str) -> Callable[[State], None]:
     def run(state: State) -> None:
-        plan = state["plan"]
-        event = {"run_id": plan["run_id"], "data_kind": plan["data_kind"], "model": family}
-        state["candidates"].append(_call("train", event))
+        trained = _call("train", state, data_kind=state["plan"]["data_kind"], model=family)
+        state["candidates"].append(trained)
 
     return run
 
 
 def _report(state: State) -> None:
     for candidate in state["candidates"]:
-        _call("report", {"task": "plots", **candidate})
+        _call("report", state, task="plots", **candidate)
 
 
 def _promote(state: State) -> None:
-    plan = state["plan"]
-    decided = {name: plan[name] for name in ("data_kind", "models")}
-    event = {"execution": plan["run_id"], **decided, "candidates": state["candidates"]}
-    promotion = _call("promote", event)
-    _call("report", {"task": "card", "data_kind": plan["data_kind"], "promotion": promotion})
+    plan, kind = state["plan"], state["plan"]["data_kind"]
+    promotion = _call("promote", state, data_kind=kind, models=plan["models"], candidates=state["candidates"])
+    _call("report", state, task="card", data_kind=kind, promotion=promotion)
 
 
 # Each step by its name, with the functions that it imports.
