@@ -78,7 +78,7 @@ class Models:
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
         """Under a name of its own, where no test changes it."""
         settings = ModelSettings(self.settings.tracking_uri, f"shared_{kind}_{data_hash}")
-        run_id = train({"run_id": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
+        run_id = train({"execution": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
             "mlflow_run_id"
         ]
         return Training(self.client.get_run(run_id), mlflow.artifacts.load_text(f"runs:/{run_id}/{SCORER_ARTIFACT}"))
