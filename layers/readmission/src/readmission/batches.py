@@ -89,11 +89,10 @@ class BatchRows:
     """The rows of one batch object, 50 fields each, in the contract's order; can be gone through more than once."""
 
     def __init__(self, content: bytes) -> None:
-        self._content = content
+        self._text = gzip.decompress(content).decode()
 
     def __iter__(self) -> Iterator[list[str]]:
-        content = gzip.GzipFile(fileobj=io.BytesIO(self._content))
-        return csv.reader(io.TextIOWrapper(content, "utf-8", newline=""))
+        return csv.reader(io.StringIO(self._text, newline=""))
 
 
 def read_rows(bucket: str, key: str, s3: "S3Client") -> BatchRows:
