@@ -78,10 +78,10 @@ def test_a_second_execution_of_the_same_source_adds_no_row(application: Applicat
 def test_an_execution_can_stop_after_each_stage_and_start_at_the_next(
     application: Application, trained: Trained
 ) -> None:
-    source = "synthetic:rows=2000,seed=77"
+    source = "synthetic:rows=6500,seed=77"  # more than there are, which count from the same number
     raw = application.count("raw", "diabetes_raw")
     clean = application.count("clean", "diabetes_clean")
-    ingested = application.run(source=source, stop_after="ingest", batch_size=300)
+    ingested = application.run(source=source, stop_after="ingest", batch_size=1000)
     assert application.count("raw", "diabetes_raw") > raw
     assert application.count("clean", "diabetes_clean") == clean
     assert "candidates" not in ingested
