@@ -257,14 +257,24 @@ def test_a_copy_sends_blocks_and_not_single_rows() -> None:
 
 @pytest.mark.parametrize(
     ("field", "sent"),
-    [("", ""), ("a b", "a b"), ("\\N", r"\\N"), ("a\tb", r"a\tb"), ("a\nb", r"a\nb"), ("a\r", r"a\r"), ('ü,"', 'ü,"')],
+    [
+        ("", ""),
+        ("a b", "a b"),
+        ("\\N", r"\\N"),
+        ("a\tb", r"a\tb"),
+        ("a\nb", r"a\nb"),
+        ("a\r", r"a\r"),
+        ("a\x1fb", "a\x1fb"),
+        ('ü,"', 'ü,"'),
+    ],
 )
 def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
-    assert text_line(["first", field, "last"]) == f"first\t{sent}\tlast\n"
+    fields = ["first", field, "last"]
+    assert text_line(fields) == text_line(fields, "\x1f".join(fields), "\x1f") == f"first\t{sent}\tlast"
 
 
 def test_lines_are_sent_in_order_and_whole() -> None:
     connection = FakeConnection()
-    lines = [text_line([str(number), "ü"]) for number in range(1000)]
+    lines = [text_line([str(number), "ü"]) + "\n" for number in range(1000)]
     copy_lines(connection, "staged", ("a", "b"), lines)  # type: ignore[arg-type]
     assert b"".join(connection.blocks).decode() == "".join(lines)

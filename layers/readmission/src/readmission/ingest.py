@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 type _Delivery = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
+_SEPARATOR: Final = "\x1f"
 _PATIENT: Final = NAMES.index("patient_nbr")
 _LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
 _NAMES: Final = (*_LINEAGE, *map(sql_name, NAMES))
@@ -101,13 +102,19 @@ class _Lines:
                 self._problem = error
                 return
             for number, row in enumerate(some, start=first):
-                key = row_hash(row)
+                together = _SEPARATOR.join(row)
+                key = _hash(together)
                 if key not in self.hashes:
                     self.hashes.add(key)
-                    yield text_line([key, split_of(row[_PATIENT]), str(number), *self._delivery, *row])
+                    lineage = text_line([key, split_of(row[_PATIENT]), str(number), *self._delivery])
+                    yield f"{lineage}\t{text_line(row, together, _SEPARATOR)}\n"
             self.rows += len(some)
 
 
 def row_hash(row: Iterable[str]) -> str:
     """The row's identity: SHA-256 of its 50 fields, hexadecimal."""
-    return sha256("\x1f".join(row).encode()).hexdigest()
+    return _hash(_SEPARATOR.join(row))
+
+
+def _hash(together: str) -> str:
+    return sha256(together.encode()).hexdigest()
