@@ -85,19 +85,9 @@ def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> t
     raise BatchMissing(f"s3://{bucket}/{manifest_key} lists no batch {number}")
 
 
-class BatchRows:
-    """The rows of one batch object, 50 fields each, in the contract's order; can be gone through more than once."""
-
-    def __init__(self, content: bytes) -> None:
-        self._text = gzip.decompress(content).decode()
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return csv.reader(io.StringIO(self._text, newline=""))
-
-
-def read_rows(bucket: str, key: str, s3: "S3Client") -> BatchRows:
-    """The rows of one batch object. Raises `BatchMissing`."""
-    return BatchRows(_get(bucket, key, s3))
+def read_rows(bucket: str, key: str, s3: "S3Client") -> Iterator[list[str]]:
+    """The rows of one batch object, 50 fields each, in the contract's order. Raises `BatchMissing`."""
+    return csv.reader(io.StringIO(gzip.decompress(_get(bucket, key, s3)).decode(), newline=""))
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:

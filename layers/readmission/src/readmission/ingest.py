@@ -1,6 +1,6 @@
 """Loading a batch into `raw.diabetes_raw`: all or nothing, and the same row never twice."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from readmission.batches import BatchRows, read_batch, read_rows
+from readmission.batches import read_batch, read_rows
 from readmission.contract import NAMES, check_rows, sql_name
 from readmission.database import copy_lines, is_conflict, savepoint, text_line, transaction
-from readmission.errors import ValueOutOfRange
 from readmission.payloads import BatchEvent, IngestResult
 from readmission.splits import split_of
 
@@ -44,71 +43,53 @@ _MERGE: Final = f"""
 def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> IngestResult:
     """Load the batch; answers how many of its rows were new.
 
-    Raises `ValueOutOfRange`, with nothing of the batch in the table, `BatchMissing`, and `DatabaseUnavailable` through
-    `connect`.
+    Raises `ValueOutOfRange` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
     manifest, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     rows = read_rows(bucket, batch["keys"][0], s3)
     delivery = (batch["batch_ids"][0], manifest["data_kind"], manifest["delivered_at"])
+    count, lines = _lines(rows, batch["first_row"], manifest["source"], delivery)
     with transaction(raw):
-        return _load(raw, batch["number"], lambda: _Lines(rows, batch["first_row"], manifest["source"], delivery))
+        added = _load(raw, lines)
+    return IngestResult(batch=batch["number"], rows=count, added=added)
 
 
-def _load(raw: Connection, number: int, lines: "Callable[[], _Lines]") -> IngestResult:
-    """Most batches are new as a whole, and go straight to the table, in a third of the time.
+def _load(raw: Connection, lines: Sequence[str]) -> int:
+    """How many were new.
 
-    Two of them beside each other that share rows may end each other's COPY; what is tried then, cannot.
+    Most batches are new as a whole, and go straight to the table, in a third of the time. Two of them beside each other
+    that share rows may end each other's COPY; what is tried then, cannot.
     """
     try:
         with savepoint(raw):
-            straight = lines()
-            straight.copy(raw, "diabetes_raw")
-        return IngestResult(batch=number, rows=straight.rows, added=len(straight.hashes))
+            copy_lines(raw, "diabetes_raw", _NAMES, lines)
+        return len(lines)
     except DatabaseError as error:
         if not is_conflict(error):
             raise
     raw.run(_STAGE)
-    staged = lines()
-    staged.copy(raw, "staged")
+    copy_lines(raw, "staged", _NAMES, lines)
     ((added,),) = raw.run(_MERGE)
-    return IngestResult(batch=number, rows=staged.rows, added=int(added))
+    return int(added)
 
 
-class _Lines:
-    """A batch's different rows as lines of `_NAMES`, of two that are one the first.
+def _lines(rows: Iterable[list[str]], first_row: int, source: str, delivery: _Delivery) -> tuple[int, list[str]]:
+    """How many rows there are, and the different ones as lines of `_NAMES`, of two that are one the first.
 
-    They are checked and made while Postgres works on those before. `rows` counts all rows, `hashes` are those of the
-    different ones.
+    Raises `ValueOutOfRange`.
     """
-
-    def __init__(self, rows: BatchRows, first_row: int, source: str, delivery: _Delivery) -> None:
-        self.rows = 0
-        self.hashes: set[str] = set()
-        self._rows, self._first_row, self._source, self._delivery = rows, first_row, source, delivery
-        self._problem: ValueOutOfRange | None = None
-
-    def copy(self, raw: Connection, table: str) -> None:
-        """Raises `ValueOutOfRange`: behind the COPY, since one in its midst would leave the connection there."""
-        copy_lines(raw, table, _NAMES, self._lines())
-        if self._problem:
-            raise self._problem
-
-    def _lines(self) -> Iterator[str]:
-        for some in batched(self._rows, _CHECKED_ROWS, strict=False):
-            first = self._first_row + self.rows
-            try:
-                check_rows(some, first, self._source)
-            except ValueOutOfRange as error:
-                self._problem = error
-                return
-            for number, row in enumerate(some, start=first):
-                together = _SEPARATOR.join(row)
-                key = _hash(together)
-                if key not in self.hashes:
-                    self.hashes.add(key)
-                    lineage = text_line([key, split_of(row[_PATIENT]), str(number), *self._delivery])
-                    yield f"{lineage}\t{text_line(row, together, _SEPARATOR)}\n"
-            self.rows += len(some)
+    count, lines, hashes = 0, [], set()
+    for some in batched(rows, _CHECKED_ROWS, strict=False):
+        check_rows(some, first_row + count, source)
+        for number, row in enumerate(some, start=first_row + count):
+            together = _SEPARATOR.join(row)
+            key = _hash(together)
+            if key not in hashes:
+                hashes.add(key)
+                lineage = text_line([key, split_of(row[_PATIENT]), str(number), *delivery])
+                lines.append(f"{lineage}\t{text_line(row, together, _SEPARATOR)}\n")
+        count += len(some)
+    return count, lines
 
 
 def row_hash(row: Iterable[str]) -> str:
