@@ -1,5 +1,6 @@
 """Lambda *clean*: turns one batch's raw rows into clean ones (`readmission.clean`)."""
 
+from functools import cache
 from typing import Any
 
 import boto3
@@ -18,8 +19,14 @@ def handler(event: BatchEvent, context: Any) -> CleanResult:
     """Clean one batch."""
     database = settings.DatabaseSettings.from_environment()
     with connect("raw", database) as raw, connect("clean", database) as target:
-        result = clean(event, settings.data_bucket(), boto3.client("s3"), raw, target)
+        result = clean(event, settings.data_bucket(), _s3(), raw, target)
     meter.count(metrics.ROWS_CLEANED, result["cleaned"])
     meter.count(metrics.ROWS_QUARANTINED, result["quarantined"])
     logger.info("cleaned", extra={**result})
     return result
+
+
+@cache
+def _s3() -> Any:
+    """One for all batches of an environment: making it takes as long as fetching a batch."""
+    return boto3.client("s3")

@@ -7,7 +7,6 @@ SQL is never built from values.
 import csv
 import io
 import json
-import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +31,6 @@ _ANSWER_SECONDS: Final = 300
 _COPY_BYTES: Final = 1 << 16
 _COPY_LINES: Final = 256
 _CONFLICTS: Final = ("23505", "40P01")
-_SPECIAL: Final = re.compile(r"[\\\n\r]")
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -104,7 +102,8 @@ def text_line(fields: Sequence[str], together: str | None = None, separator: str
     """
     together = separator.join(fields) if together is None else together
     line = together if separator == "\t" else together.replace(separator, "\t")
-    if _SPECIAL.search(together) or line.count("\t") != len(fields) - 1:
+    # Three searches for a character are faster than one for a pattern.
+    if "\\" in line or "\n" in line or "\r" in line or line.count("\t") != len(fields) - 1:
         return "\t".join(field.translate(_ESCAPES) for field in fields)
     return line
 

@@ -78,7 +78,7 @@ def _lines(rows: Iterable[list[str]], first_row: int, source: str, delivery: _De
 
     Raises `ValueOutOfRange`.
     """
-    count, lines, hashes = 0, [], set()
+    count, lines, hashes, delivered = 0, [], set(), text_line(delivery)
     for some in batched(rows, _CHECKED_ROWS, strict=False):
         check_rows(some, first_row + count, source)
         for number, row in enumerate(some, start=first_row + count):
@@ -86,8 +86,8 @@ def _lines(rows: Iterable[list[str]], first_row: int, source: str, delivery: _De
             key = _hash(together)
             if key not in hashes:
                 hashes.add(key)
-                lineage = text_line([key, split_of(row[_PATIENT]), str(number), *delivery])
-                lines.append(f"{lineage}\t{text_line(row, together, _SEPARATOR)}\n")
+                fields = text_line(row, together, _SEPARATOR)
+                lines.append(f"{key}\t{split_of(row[_PATIENT])}\t{number}\t{delivered}\t{fields}\n")
         count += len(some)
     return count, lines
 
