@@ -48,8 +48,11 @@ def _plan(state: State) -> None:
 
 def _batches(function: str) -> Callable[[State], None]:
     def run(state: State) -> None:
+        took = state["batches"] = []
         for batch in state["plan"]["batches"]:
+            began = time.perf_counter()
             _call(function, state, manifest=state["plan"]["manifest"], batch=batch)
+            took.append(time.perf_counter() - began)
 
     return run
 
