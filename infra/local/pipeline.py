@@ -3,11 +3,11 @@
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from readmission import executions
+from readmission.executions import Execution, State
 
 from infra.local import aws
 from infra.local.errors import LocalError
@@ -16,7 +16,6 @@ from infra.local.stack import Stack
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
-TASKS = ("Plan", "Ingest batches", "Clean batches", "Check data", "Train models", "Promote", "Model card")
 
 
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
@@ -25,15 +24,14 @@ def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, 
     Raises LocalError with the failed step, the error's name and its message.
     """
     client = aws.client(settings, "stepfunctions")
-    started = client.start_execution(stateMachineArn=stack.pipeline_arn, input=json.dumps(request))
-    arn = started["executionArn"]
+    arn = executions.start(client, stack.pipeline_arn, request)
     print(f"pipeline    execution {arn.rpartition(':')[2]}, input {json.dumps(request)}", flush=True)
     progress = Progress(live=sys.stdout.isatty())
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
-        description = client.describe_execution(executionArn=arn)
-        progress.show(_events(client, arn))
-        if description["status"] != "RUNNING":
-            return _outcome(description)
+        execution = executions.describe(client, arn)
+        progress.show(executions.states(client, arn))
+        if execution.status != executions.RUNNING:
+            return _outcome(execution)
     raise LocalError(f"The execution still runs after {LIMIT_SECONDS} s; it goes on: {arn}")
 
 
@@ -43,33 +41,10 @@ def _until(deadline: float) -> Iterator[None]:
         time.sleep(POLL_SECONDS)
 
 
-def _events(client: Any, arn: str) -> list[dict[str, Any]]:
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
-    return [event for page in pages for event in page["events"]]
-
-
-def _outcome(description: dict[str, Any]) -> dict[str, Any]:
-    if description["status"] == "SUCCEEDED":
-        output: dict[str, Any] = json.loads(description["output"])
-        return output
-    error = description.get("error", description["status"])
-    step, _, cause = description.get("cause", "").partition(" failed: ")
-    try:
-        message = json.loads(cause)["errorMessage"]
-    except (ValueError, KeyError, TypeError):
-        message = cause or description.get("cause", "")
-    raise LocalError(f"The pipeline failed in step {step or '?'}: {error}: {message}")
-
-
-@dataclass
-class State:
-    """One of the state machine's working states, as its history tells."""
-
-    entered: datetime
-    exited: datetime | None = None
-    of: int | None = None
-    done: int = 0
-    facts: Counter[str] = field(default_factory=Counter)
+def _outcome(execution: Execution) -> dict[str, Any]:
+    if execution.error is None:
+        return execution.output
+    raise LocalError(f"The pipeline failed in step {execution.step or '?'}: {execution.error}: {execution.message}")
 
 
 class Progress:
@@ -79,49 +54,22 @@ class Progress:
         self.live = live
         self.ended: set[str] = set()
 
-    def show(self, events: list[dict[str, Any]]) -> None:
-        for name, state in states(events).items():
-            if state.exited and name not in self.ended:
-                self.ended.add(name)
-                print(f"{self._clear()}{line(name, state)}", flush=True)
+    def show(self, states: Iterable[State]) -> None:
+        for state in states:
+            if state.exited and state.name not in self.ended:
+                self.ended.add(state.name)
+                print(f"{self._clear()}{line(state)}", flush=True)
             elif self.live and not state.exited:
-                print(f"{self._clear()}{line(name, state)} …", end="", flush=True)
+                print(f"{self._clear()}{line(state)} …", end="", flush=True)
 
     def _clear(self) -> str:
         return "\r\033[K" if self.live else ""
 
 
-def states(events: list[dict[str, Any]]) -> dict[str, State]:
-    """The working states so far, in the order in which they were entered."""
-    found: dict[str, State] = {}
-    current: State | None = None
-    for event in events:
-        kind = event["type"]
-        name = event.get("stateEnteredEventDetails", event.get("stateExitedEventDetails", {})).get("name")
-        if kind.endswith("StateEntered") and name in TASKS:
-            current = found.setdefault(name, State(entered=event["timestamp"]))
-        elif kind.endswith("StateExited") and name in TASKS:
-            found[name].exited = event["timestamp"]
-        elif current is None:
-            continue
-        elif kind == "MapStateStarted":
-            current.of = event["mapStateStartedEventDetails"]["length"]
-        elif kind == "MapIterationSucceeded":
-            current.done += 1
-        elif kind == "TaskSucceeded":
-            current.facts.update(_facts(event))
-    return found
-
-
-def _facts(event: dict[str, Any]) -> dict[str, int]:
-    """The counts in a function's answer."""
-    payload = json.loads(event["taskSucceededEventDetails"]["output"]).get("Payload", {})
-    counted = ("rows", "added", "cleaned", "quarantined")
-    return {name: payload[name] for name in counted if isinstance(payload.get(name), int)}
-
-
-def line(name: str, state: State) -> str:
+def line(state: State) -> str:
     done = f"{state.done}/{state.of}" if state.of is not None else ""
     facts = ", ".join(f"{count:,} {what}" for what, count in state.facts.items())
-    seconds = f"({(state.exited - state.entered).total_seconds():.1f} s)" if state.exited else ""
-    return "            " + " ".join(part for part in (f"{name:<16}", f"{done:<7}", facts, seconds) if part).rstrip()
+    seconds = f"({state.seconds(state.exited):.1f} s)" if state.exited else ""
+    return (
+        "            " + " ".join(part for part in (f"{state.name:<16}", f"{done:<7}", facts, seconds) if part).rstrip()
+    )

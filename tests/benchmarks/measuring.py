@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
@@ -22,12 +23,14 @@ class Subject:
     """A process that is measured while it is warm."""
 
     def __init__(self, kind: Kind, environment: Mapping[str, str], events: Path) -> None:
+        # A file, since nobody reads while it is measured: a pipe would be full after some hundred lines of its log.
+        self._log = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-s", "-P", str(_SUBJECT), kind, str(events)],
             env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, DOMAIN)))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
 
@@ -38,10 +41,11 @@ class Subject:
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout and self._process.stderr
+        assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"a measured process has ended:\n{self._process.stderr.read()}")
+            self._log.seek(0)
+            raise SystemExit(f"a measured process has ended:\n{self._log.read()[-3000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -50,6 +54,7 @@ class Subject:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
+        self._log.close()
 
 
 # What is asked of a process in a round: (figure, events, calls of ours, calls of the peer).
@@ -70,6 +75,7 @@ def measure(
     took: dict[str, dict[Kind, list[list[float]]]] = {name: {kind: [] for kind in KINDS} for name, *_ in _ROUND}
     cold: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     per_core: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    metering: list[float] = []
     with Subject("ours", environment, events) as ours, Subject("peer", environment, events) as peer:
         subjects: dict[Kind, Subject] = {"ours": ours, "peer": peer}
         _warm_up_and_compare(ours, peer)
@@ -83,11 +89,14 @@ def measure(
                     if name == "row_14":
                         per_core[kind].append(1e9 * len(answer["took"]) / answer["worked"])
                 cold[kind].append(start(kind, environment, first_event))
+            without = ours.ask("unmetered", "row_14", 200)["took"]
+            metering.append(median(took["row_14"]["ours"][-1]) - median(without) / 1e6)
         memory = {kind: subject.ask("memory") for kind, subject in subjects.items()}
     figures = {name: _figure(both, median) for name, both in took.items()}
     figures |= {f"{name}_p95": _figure(took[name], _p95) for name in ("row_14", "row_all")}
     mine, its = (median(per_core[kind]) for kind in KINDS)
     ratios = [one / other for one, other in zip(per_core["ours"], per_core["peer"], strict=True)]
+    figures["metering"] = Figure(median(metering))
     figures["per_core"] = Figure(mine, its, median(ratios))
     figures["cold"] = _figure({kind: [[one] for one in cold[kind]] for kind in KINDS}, median)
     for name in ("rss", "uss"):

@@ -62,6 +62,7 @@ PARTS: Mapping[str, Sequence[Row]] = {
     "prediction": (
         Row("row_14", "handler, one row of the 14 fields, p50", "ms", 1.5, 5, peer=_PYFUNC),
         Row("row_14_p95", "handler, one row of the 14 fields, p95", "ms", peer=_PYFUNC),
+        Row("metering", "what writing its metrics adds to that, p50", "ms", 0.2),
         Row("row_all", "handler, one row of all fields, p50", "ms", 1.5, 5, peer=_PYFUNC),
         Row("row_all_p95", "handler, one row of all fields, p95", "ms", peer=_PYFUNC),
         Row("per_core", "handler, predictions a second and core", "/s", ratio=10, peer=_PYFUNC, more=True),

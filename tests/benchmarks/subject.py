@@ -89,6 +89,16 @@ def answers(handler: Any, events: list[dict[str, Any]], times: int) -> dict[str,
     return {"took": took, "worked": time.process_time_ns() - worked, "body": answer["body"]}
 
 
+def unmetered(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
+    """The same of the handler without the writing of its metrics."""
+    write = module.meter._write
+    module.meter._write = lambda *_, **__: None
+    try:
+        return answers(module.handler, events, times)
+    finally:
+        module.meter._write = write
+
+
 def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
     """The same of the application without Mangum and the handler: a call is a scope and a body."""
     application = module._application.app
@@ -174,6 +184,8 @@ def main() -> None:
             found = memory()
         elif asked["what"] == "scorer":
             found = scores(module, events[asked["events"]], asked["times"])
+        elif asked["what"] == "unmetered":
+            found = unmetered(module, events[asked["events"]], asked["times"])
         elif asked["what"] == "asgi":
             found = applications(module, events[asked["events"]], asked["times"])
         else:

@@ -5,10 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 from readmission import errors
 from readmission.metrics import METRICS
 from readmission.payloads import STEPS, Plan
+
+from tests.unit.templates import TEMPLATE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,13 +25,6 @@ def cells(heading: str) -> list[list[str]]:
 
 def named(text: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", text))
-
-
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation, whose tags do not matter here."""
-
-
-_Template.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def test_every_make_command_exists() -> None:
@@ -80,23 +74,21 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_tried_a
 
 
 def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:
-    template = yaml.load((ROOT / "template.yaml").read_text(), _Template)
     rows = [row for row in cells("## The template") if len(row) == 3]
     listed = set().union(*(named(row[0]) for row in rows))
-    assert set(template["Parameters"]) == {name for name in listed if not name.isupper() and name[0] != "_"}
+    assert set(TEMPLATE["Parameters"]) == {name for name in listed if not name.isupper() and name[0] != "_"}
 
 
 @pytest.mark.parametrize(
     "name", ["MaxInvalidShare", "ModelRefreshSeconds", "DailyQuota", "CorsAllowOrigins", "SnapStart", "Architecture"]
 )
 def test_the_parameter_table_tells_the_templates_defaults(name: str) -> None:
-    template = yaml.load((ROOT / "template.yaml").read_text(), _Template)
     (default,) = [row[1].strip("`") for row in cells("## The template") if name in named(row[0])]
-    assert default == str(template["Parameters"][name]["Default"])
+    assert default == str(TEMPLATE["Parameters"][name]["Default"])
 
 
 def test_the_parameter_table_tells_the_throttles() -> None:
-    parameters = yaml.load((ROOT / "template.yaml").read_text(), _Template)["Parameters"]
+    parameters = TEMPLATE["Parameters"]
     (default,) = [row[1] for row in cells("## The template") if "ThrottleRate" in named(row[0])]
     assert default == f"{parameters['ThrottleRate']['Default']}, {parameters['ThrottleBurst']['Default']}"
 

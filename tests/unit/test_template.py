@@ -2,32 +2,12 @@
 
 import json
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from readmission.serving.schemas import Problem
 
-ROOT = Path(__file__).parents[2]
+from tests.unit.templates import RESOURCES, TEMPLATE
 
-
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation; a function becomes its arguments, a mapping by its name."""
-
-
-def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    if isinstance(node, yaml.MappingNode):
-        return {name: loader.construct_mapping(node, deep=True)}
-    return {name: node.value}
-
-
-_Template.add_multi_constructor("!", _function)
-
-TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
-RESOURCES = TEMPLATE["Resources"]
 RESPONSES = RESOURCES["Api"]["Properties"]["GatewayResponses"]
 
 

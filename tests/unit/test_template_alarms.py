@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from readmission import metrics
 
-ROOT = Path(__file__).parents[2]
+from tests.unit.templates import RESOURCES, TEMPLATE
+
 # What AWS's own metrics that are used here are told apart by.
 AWS = {
     "AWS/ApiGateway": {"ApiName", "Stage"},
@@ -19,22 +18,6 @@ AWS = {
 }
 
 
-class _Template(yaml.SafeLoader):
-    """Reads CloudFormation; a function becomes its arguments, a mapping by its name."""
-
-
-def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    if isinstance(node, yaml.MappingNode):
-        return {name: loader.construct_mapping(node, deep=True)}
-    return {name: node.value}
-
-
-_Template.add_multi_constructor("!", _function)
-
-TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
-RESOURCES = TEMPLATE["Resources"]
 ALARMS = {
     name: one["Properties"] | {"Condition": one.get("Condition")}
     for name, one in RESOURCES.items()

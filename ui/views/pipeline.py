@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
+from readmission import executions
 from readmission.errors import InvalidRequest
+from readmission.executions import Execution, State
 from readmission.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STEPS, parse_request
 
-from ui.services import aws, executions
-from ui.services.executions import Execution, State
+from ui.services import aws
 from ui.texts import DASH, Texts
 from ui.views import page
 

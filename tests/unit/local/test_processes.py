@@ -43,7 +43,7 @@ def test_a_child_is_known_by_its_parent_when_it_dropped_its_environment(loaded: 
         processes.kill(found)
 
 
-@pytest.mark.parametrize("variables", [{}, {"TMPDIR": "/tmp/localstack"}, {"LOCAL_DIR": "same"}])
+@pytest.mark.parametrize("variables", [{}, {"TMPDIR": "elsewhere/localstack"}, {"LOCAL_DIR": "same"}])
 def test_a_foreign_process_is_not_ours(loaded: Settings, variables: dict[str, str]) -> None:
     with python(SLEEP, **{name: value.replace("same", str(loaded.directory)) for name, value in variables.items()}):
         assert processes.ours(loaded) == []

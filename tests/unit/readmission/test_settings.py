@@ -94,7 +94,7 @@ def test_one_row_in_fifty_may_be_invalid_unless_told_otherwise() -> None:
     assert max_invalid_share({}) == 0.02
 
 
-@pytest.mark.parametrize("value", ["mlflow", "mlflow:5000", "sqlite:///mlflow.db", "file:///tmp/mlruns", "/mlruns"])
+@pytest.mark.parametrize("value", ["mlflow", "mlflow:5000", "sqlite:///mlflow.db", "file:///mlruns", "/mlruns"])
 def test_a_tracking_uri_that_is_no_url_of_a_server_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MLFLOW_TRACKING_URI .*{value!r}"):
         ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": value})

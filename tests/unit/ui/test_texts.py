@@ -3,12 +3,13 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from readmission import executions
 from readmission.contract import CLASSES
 from readmission.features import FEATURES, OPTIONAL
 from readmission.icd9 import GROUPS
 from readmission.payloads import FAMILIES
 
-from ui.services import executions, patients
+from ui.services import patients
 from ui.texts import LANGUAGES, Texts, table
 
 UI = Path(__file__).parents[3] / "ui"

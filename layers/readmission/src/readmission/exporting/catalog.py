@@ -12,13 +12,12 @@ from typing import Final
 
 from readmission import metrics
 from readmission.exporting.cloudwatch import Filter, Metric, Series, Statistic
-from readmission.metrics import APIS, LE, METRICS, NAMESPACE, ROUTES, SERVICE, STEPS, Kind, le_text
+from readmission.metrics import APIS, LE, METRICS, NAMESPACE, ROUTES, SERVICE, STEPS, Kind, bucket_of, le_text
 
 LAMBDA: Final = "AWS/Lambda"
 STATES: Final = "AWS/States"
 API_GATEWAY: Final = "AWS/ApiGateway"
 STAGE: Final = "v1"
-BUCKET: Final = "Bucket"
 
 _MODEL_VERSION: Final = "model_version"
 _FUNCTION_NAME: Final = "function_name"
@@ -78,7 +77,7 @@ class Item:
 
     def bucket(self, bound: float) -> Series:
         """The observations up to this bound and above the one before."""
-        return Series(self._metric(f"{self.family.metric}{BUCKET}", (LE, le_text(bound))), "Sum")
+        return Series(self._metric(bucket_of(self.family.metric), (LE, le_text(bound))), "Sum")
 
     def _metric(self, name: str, *more: tuple[str, str]) -> Metric:
         dimensions = sorted((*zip(self.family.dimensions, self.values, strict=True), *more))
@@ -150,6 +149,8 @@ FAMILIES: Final = (
     ),
 )
 
+# The histogram of each metric that counts its buckets.
+_OBSERVED: Final = {bucket_of(metric.name): metric.name for metric in METRICS if metric.buckets}
 _BY_METRIC: Final = {(family.namespace, family.metric): family for family in FAMILIES}
 
 
@@ -187,7 +188,7 @@ def found(listed: Iterable[Metric]) -> Iterator[Item]:
     """The items of this project's metrics among these, whatever their labels."""
     for metric in listed:
         values = dict(metric.dimensions)
-        name = metric.name.removesuffix(BUCKET) if values.pop(LE, None) else metric.name
+        name = _OBSERVED.get(metric.name, metric.name) if values.pop(LE, None) else metric.name
         family = _BY_METRIC.get((metric.namespace, name))
         if family and metric.namespace == NAMESPACE and values.keys() == set(family.dimensions):
             yield Item(family, tuple(values[dimension] for dimension in family.dimensions))

@@ -1,8 +1,9 @@
 import json
 from datetime import timedelta
 
+from readmission import executions
+
 from tests.unit.ui.fakes import EXECUTION, NOW, PIPELINE, StepFunctions, entered, event, left, succeeded
-from ui.services import executions
 
 EVENTS = [
     event("ExecutionStarted", 0),

@@ -37,15 +37,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution; `rows`, `decision`, `step`, `error` and `message` are None where there are none."""
+    """One execution; `rows`, `step`, `error` and `message` are None where there are none."""
 
     arn: str
     status: str
     started: datetime
     ended: datetime | None
     request: dict[str, Any]
+    output: dict[str, Any]
     rows: int | None = None
-    decision: str | None = None
     step: str | None = None
     error: str | None = None
     message: str | None = None
@@ -53,6 +53,11 @@ class Execution:
     @property
     def name(self) -> str:
         return self.arn.rpartition(":")[2]
+
+    @property
+    def decision(self) -> str | None:
+        """Of the promotion; None where the execution did not come as far."""
+        return (self.output.get("promotion") or {}).get("decision")
 
     def seconds(self, now: datetime | None = None) -> float:
         return ((self.ended or now or datetime.now(UTC)) - self.started).total_seconds()
@@ -74,7 +79,6 @@ def newest(client: Any, pipeline_arn: str, limit: int) -> list[str]:
 def describe(client: Any, arn: str) -> Execution:
     """What is known of an execution, and what its error says where it failed."""
     found = client.describe_execution(executionArn=arn)
-    output = json.loads(found.get("output") or "{}")
     step, error, message = _failure(found)
     return Execution(
         arn=arn,
@@ -82,7 +86,7 @@ def describe(client: Any, arn: str) -> Execution:
         started=found["startDate"],
         ended=found.get("stopDate"),
         request=json.loads(found.get("input") or "{}"),
-        decision=(output.get("promotion") or {}).get("decision"),
+        output=json.loads(found.get("output") or "{}"),
         step=step,
         error=error,
         message=message,
