@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
@@ -24,15 +23,16 @@ class Subject:
 
     def __init__(self, kind: Kind, environment: Mapping[str, str], events: Path) -> None:
         # A file, since nobody reads while it is measured: a pipe would be full after some hundred lines of its log.
-        self._log = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-s", "-P", str(_SUBJECT), kind, str(events)],
-            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, DOMAIN)))},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
+        self._log = events.with_name(f"{kind}.log")
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-s", "-P", str(_SUBJECT), kind, str(events)],
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, DOMAIN)))},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
 
     def ask(self, what: str, events: str = "", times: int = 1) -> dict[str, Any]:
         assert self._process.stdin
@@ -44,8 +44,7 @@ class Subject:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            self._log.seek(0)
-            raise SystemExit(f"a measured process has ended:\n{self._log.read()[-3000:]}")
+            raise SystemExit(f"a measured process has ended:\n{self._log.read_text()[-3000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -54,7 +53,6 @@ class Subject:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
-        self._log.close()
 
 
 # What is asked of a process in a round: (figure, events, calls of ours, calls of the peer).

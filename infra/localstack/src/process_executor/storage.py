@@ -1,7 +1,7 @@
 """S3's objects in the working folder of this LocalStack, not in one folder for all of them.
 
-LocalStack 2026.3.0 keeps large objects in one folder of the machine, whoever runs it: a second LocalStack of another user
-cannot write there, and one that stops removes what another still serves.
+LocalStack 2026.3.0 keeps large objects in one folder of the machine, whoever runs it: a second LocalStack of another
+user cannot write there, and one that stops removes what another still serves.
 """
 
 from collections.abc import Callable
