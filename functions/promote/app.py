@@ -48,5 +48,6 @@ def _rollback(request: Any) -> RollbackResult:
 
 def _measure(decision: str, serving: str, model: settings.ModelSettings) -> None:
     meter.count(metrics.PROMOTION_DECISIONS, decision=decision)
-    for name, value in test_scores(model, serving).items():
+    # A model that is refused as the first leaves Production empty.
+    for name, value in (test_scores(model, serving) if serving else {}).items():
         meter.set(metrics.MODEL_TEST_SCORE, value, model_version=serving, metric=name)

@@ -64,7 +64,7 @@ def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
     setattr(module, name, step)
     vars(module)["connect"] = _connect
     if name == "promote":
-        vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68}
+        vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68} if version else {"of": "no version"}
     if hasattr(module, "boto3"):
         vars(module)["boto3"] = SimpleNamespace(client=lambda service: f"client of {service}")
     return module, step
@@ -192,6 +192,15 @@ def test_a_decision_is_counted_with_what_the_version_scored_that_serves_now(
     found = counters_in(capsys.readouterr().out)
     assert found[series(metrics.PROMOTION_DECISIONS, service="promote", decision="refused")] == 1
     assert found[series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early")] == 0.68
+
+
+def test_the_first_model_that_is_refused_has_a_decision_and_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = _wired("promote", {**RESULTS["promote"][1], "decision": "refused", "production_version": ""})
+    module.handler(PROMOTE_EVENT, Context())
+    assert counters_in(capsys.readouterr().out) == {
+        series(metrics.STEP_RUNS, service="promote", outcome="succeeded"): 1,
+        series(metrics.PROMOTION_DECISIONS, service="promote", decision="refused"): 1,
+    }
 
 
 def test_a_rollback_is_a_decision_and_no_run_of_the_step(capsys: pytest.CaptureFixture[str]) -> None:

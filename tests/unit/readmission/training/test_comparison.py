@@ -142,7 +142,7 @@ def test_too_few_early_readmissions_say_nothing_on_calibration() -> None:
     assert miscalibration(Calibration(0.1, 0.0, 0.5), comparison.ENOUGH_EARLY - 1) == []
 
 
-@pytest.mark.parametrize(("early", "says"), [(199, "not decisive with 199 early"), (200, "")])
+@pytest.mark.parametrize(("early", "says"), [(499, "not decisive with 499 early"), (500, "")])
 def test_a_calibration_that_does_not_count_says_so(early: int, says: str) -> None:
     text = calibration_text(Calibration(1.02, 0.0, 0.004), early)
     assert text.startswith("calibration slope 1.02, error 0.004")
