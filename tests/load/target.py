@@ -22,13 +22,16 @@ class Target:
 def find(url: str | None, environment: Mapping[str, str] = os.environ) -> Target:
     """The API at `url`; else the one of API_URL; else the deployed one of the running platform.
 
-    Raises LocalError for an address that is not this machine's and only came with the environment, and for a `url`
+    Raises LocalError for what is no address, for one that is not this machine's and only came with the environment, and for a `url`
     without API_KEY.
     """
     known = url or environment.get("API_URL")
     if not known:
         return _platform(environment)
-    here = _is_loopback(known)
+    parts = urlsplit(known)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise LocalError(f"{'URL' if url else 'API_URL'} must be an address as https://host/v1, not {known!r}.")
+    here = _is_loopback(parts.hostname)
     if not (url or here):
         raise LocalError(f"API_URL is {known}, another machine. To load it all the same: make load-test URL={known}")
     if not environment.get("API_KEY"):
@@ -43,8 +46,7 @@ def _platform(environment: Mapping[str, str]) -> Target:
     return Target(deployed.api_url, deployed.api_key, str(predict.certificate(running)))
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

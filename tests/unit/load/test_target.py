@@ -19,6 +19,14 @@ def test_another_machine_must_be_named_explicitly(url: str) -> None:
     assert target.find(url, HERE).url == url
 
 
+@pytest.mark.parametrize("url", ["not-a-url", "localhost:4566", "ftp://localhost/v1", "https:///v1"])
+def test_what_is_no_address_is_refused_by_its_name(url: str) -> None:
+    with pytest.raises(LocalError, match="^URL must be an address"):
+        target.find(url, HERE)
+    with pytest.raises(LocalError, match="^API_URL must be an address"):
+        target.find(None, HERE | {"API_URL": url})
+
+
 def test_the_emulators_certificate_does_not_vouch_for_another_machine() -> None:
     assert target.find(ELSEWHERE, HERE).ca_file is None
     assert target.find(ELSEWHERE, HERE).key == "a key"
