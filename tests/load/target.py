@@ -22,8 +22,8 @@ class Target:
 def find(url: str | None, environment: Mapping[str, str] = os.environ) -> Target:
     """The API at `url`; else the one of API_URL; else the deployed one of the running platform.
 
-    Raises LocalError for what is no address, for one that is not this machine's and only came with the environment, and for a `url`
-    without API_KEY.
+    Raises LocalError for what is no address, for one that is not this machine's and only came with the environment, and
+    for one without API_KEY.
     """
     known = url or environment.get("API_URL")
     if not known:
