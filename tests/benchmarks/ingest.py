@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import batched, islice
 from pathlib import Path
@@ -33,7 +33,8 @@ _SQL_ROWS = 3_000  # to_sql takes a row at a time: its rate does not depend on h
 def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
     """A new table for each, and each batch by itself: ours in one process, psql's by a command each.
 
-    Ours includes fetching the batches from S3, their check and their hashes; its first batch does not count.
+    Ours includes fetching the batches from S3, their check and their hashes. The first batch of a process makes its
+    clients, too: it counts in `ingest_cold` alone.
     """
     state, environment = folder / "ingest.json", deployment.environment(platform, "ingest")
     rows = _rows(_ROWS)
@@ -42,7 +43,7 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
         _file(folder / f"rows-{number}.csv", some) for number, some in enumerate(batched(rows, _BATCH, strict=False))
     ]
     few = _file(folder / "few.csv", rows[:_SQL_ROWS])
-    rates: dict[str, list[float]] = {"ours": [], "psql": [], "to_sql": []}
+    rates: dict[str, list[float]] = {"ours": [], "cold": [], "psql": [], "to_sql": []}
     memory: dict[str, float] = {}
     for number in range(rounds):
         deployment.tell(f"ingest, round {number + 1} of {rounds} ...")
@@ -51,9 +52,9 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
         growth.run_steps(state, environment, "plan")
         growth.run_steps(state, environment, "ingest")
         known = json.loads(state.read_text())
-        # The first batch of a process makes its clients, too: that is its cold start.
         warm = known["batches"][1:]
         rates["ours"].append(len(warm) * _BATCH / sum(warm))
+        rates["cold"].append(len(rows) / sum(known["batches"]))
         memory["ours"] = max(known["measured"]["ingest"]["mb"], memory.get("ours", 0.0))
         _truncate(platform)
         rates["psql"].append(len(rows) / sum(_psql(platform, file) for file in batches))
@@ -61,18 +62,17 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
         to_sql = _to_sql(platform, few)
         rates["to_sql"].append(_SQL_ROWS / to_sql["seconds"])
         memory["to_sql"] = max(to_sql["mb"], memory.get("to_sql", 0.0))
-    ours = median(rates["ours"])
     return {
-        **{f"ingest_{name}": Figure(ours, median(rates[peer]), _ratio(rates, peer)) for name, peer in _PEERS.items()},
+        **{name: _figure(rates[ours], rates[peer]) for name, (ours, peer) in _FIGURES.items()},
         "ingest_rss": Figure(memory["ours"], memory["to_sql"], memory["to_sql"] / memory["ours"]),
     }
 
 
-_PEERS = {"psql": "psql", "sql": "to_sql"}
+_FIGURES = {"ingest_psql": ("ours", "psql"), "ingest_cold": ("cold", "psql"), "ingest_sql": ("ours", "to_sql")}
 
 
-def _ratio(rates: Mapping[str, Sequence[float]], peer: str) -> float:
-    return median(mine / its for mine, its in zip(rates["ours"], rates[peer], strict=True))
+def _figure(ours: Sequence[float], peers: Sequence[float]) -> Figure:
+    return Figure(median(ours), median(peers), median(mine / its for mine, its in zip(ours, peers, strict=True)))
 
 
 def _rows(count: int) -> list[list[str]]:

@@ -85,6 +85,7 @@ PARTS: Mapping[str, Sequence[Row]] = {
     ),
     "ingest": (
         Row("ingest_psql", "ingest, a batch into the raw table", "rows/s", ratio=0.5, peer=r"psql \copy", more=True),
+        Row("ingest_cold", "ingest, four with the cold start", "rows/s", peer=r"psql \copy", more=True),
         Row("ingest_sql", "ingest, a batch into the raw table", "rows/s", ratio=20, peer="pandas to_sql", more=True),
         Row("ingest_rss", "its process's memory, at most", "MB", peer="pandas to_sql"),
     ),

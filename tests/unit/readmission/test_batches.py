@@ -6,7 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from readmission.batches import plan, read_batch, read_rows, to_csv
+from readmission.batches import plan, read_batch, read_text, to_csv
 from readmission.errors import BatchMissing, InvalidRequest, RowMalformed
 from readmission.payloads import MAX_BATCHES, Plan, parse_request
 
@@ -44,6 +44,14 @@ def _manifest(s3: FakeS3, planned: Plan) -> Any:
     return json.loads(s3.objects[planned["manifest"]])
 
 
+def _rows(s3: FakeS3, batch: Any) -> list[list[str]]:
+    return _parse(read_text(BUCKET, batch["keys"][0], s3))  # type: ignore[arg-type]
+
+
+def _parse(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
 def test_the_source_is_cut_into_batches_numbered_from_1() -> None:
     planned = _plan(_s3(), batch_size=3)
     assert planned["batches"] == [1, 2, 3]
@@ -63,14 +71,13 @@ def test_the_manifest_lists_each_batch_with_its_first_row_and_its_rows() -> None
 def test_the_batches_hold_the_rows_in_their_order() -> None:
     s3 = _s3()
     batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
-    assert [row for batch in batches for row in read_rows(BUCKET, batch["keys"][0], s3)] == ROWS  # type: ignore[arg-type]
+    assert [row for batch in batches for row in _rows(s3, batch)] == ROWS
 
 
 def test_a_batch_is_a_gzip_of_csv_that_other_tools_read() -> None:
     s3 = _s3()
     (batch,) = _manifest(s3, _plan(s3))["batches"]
-    text = gzip.decompress(s3.objects[batch["keys"][0]]).decode()
-    assert list(csv.reader(io.StringIO(text, newline=""))) == ROWS
+    assert _parse(gzip.decompress(s3.objects[batch["keys"][0]]).decode()) == ROWS
 
 
 def test_the_manifest_tells_the_source_its_kind_and_when_it_was_delivered() -> None:
@@ -243,7 +250,7 @@ def test_a_manifest_that_is_not_in_s3_is_missing() -> None:
 
 def test_a_batch_object_that_is_not_in_s3_is_missing() -> None:
     with pytest.raises(BatchMissing):
-        read_rows(BUCKET, "pipeline/batches/x.csv.gz", FakeS3())  # type: ignore[arg-type]
+        read_text(BUCKET, "pipeline/batches/x.csv.gz", FakeS3())  # type: ignore[arg-type]
 
 
 def test_another_failure_of_s3_is_no_missing_batch() -> None:
@@ -252,14 +259,14 @@ def test_another_failure_of_s3_is_no_missing_batch() -> None:
             raise client_error("AccessDenied")
 
     with pytest.raises(Exception, match="AccessDenied"):
-        read_rows(BUCKET, "x", Denied())  # type: ignore[arg-type]
+        read_text(BUCKET, "x", Denied())  # type: ignore[arg-type]
 
 
 def test_fields_with_commas_quotes_and_line_breaks_survive_a_batch() -> None:
     row = fields(medical_specialty='a,"b"\nc\r\nd')
     s3 = _s3([row])
     (batch,) = _manifest(s3, _plan(s3))["batches"]
-    assert list(read_rows(BUCKET, batch["keys"][0], s3)) == [row]  # type: ignore[arg-type]
+    assert _rows(s3, batch) == [row]
 
 
 def test_csv_lines_end_with_a_line_feed() -> None:

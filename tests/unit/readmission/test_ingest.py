@@ -8,6 +8,7 @@ import pytest
 from pg8000.exceptions import DatabaseError
 from readmission.batches import to_csv
 from readmission.contract import NAMES
+from readmission.database import text_line
 from readmission.errors import BatchMissing, ValueOutOfRange
 from readmission.ingest import ingest, row_hash
 from readmission.splits import split_of
@@ -15,6 +16,7 @@ from readmission.splits import split_of
 from tests.unit.readmission.builders import BUCKET, FakeS3, fields, numbered
 
 DELIVERY = ("id", "real", "2026-01-01T00:00:00Z")
+_PATIENT = NAMES.index("patient_nbr")
 EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
@@ -74,9 +76,20 @@ def test_each_row_goes_with_its_hash_its_patients_split_its_number_and_its_deliv
     rows = numbered(5)
     _, raw = _ingest(rows, first_row=11)
     assert raw.rows == [
-        [row_hash(row), split_of(row[NAMES.index("patient_nbr")]), str(number), *DELIVERY, *row]
+        [row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row]
         for number, row in enumerate(rows, start=11)
     ]
+
+
+@pytest.mark.parametrize("odd", ["a,b", 'a "b"', "a\tb", "a\\b", "a\rb", "a\nb", "a\x1fb", "a\x85b", "ü", ""])
+def test_a_row_arrives_whole_whatever_it_or_another_one_of_its_batch_holds(odd: str) -> None:
+    rows = [fields(encounter_id="1"), fields(encounter_id="2", medical_specialty=odd), fields(encounter_id="3")]
+    _, raw = _ingest(rows)
+    expected = [
+        text_line([row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row])
+        for number, row in enumerate(rows, start=1)
+    ]
+    assert raw.copied.decode().split("\n") == [*expected, ""]
 
 
 def test_of_a_row_that_stands_twice_the_first_goes() -> None:

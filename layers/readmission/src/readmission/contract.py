@@ -153,6 +153,8 @@ COLUMNS: Final[Mapping[str, Rule]] = {
 }
 NAMES: Final = tuple(COLUMNS)
 _WHOLE: Final = tuple((i, name, rule) for i, (name, rule) in enumerate(COLUMNS.items()) if isinstance(rule, Whole))
+# How many of a row's fields `check_rows` looks at: those behind may be left together.
+CHECKED_FIELDS: Final = 1 + max(index for index, _, _ in _WHOLE)
 
 
 def sql_name(column: str) -> str:

@@ -95,13 +95,9 @@ def is_conflict(error: DatabaseError) -> bool:
     return _code(error) in _CONFLICTS
 
 
-def text_line(fields: Sequence[str], together: str | None = None, separator: str = "\t") -> str:
-    """Texts, none of them NULL, as a line of COPY's text format without its end: a tenth of what the csv module takes.
-
-    `together` are the fields joined by `separator`, for those who have them so already.
-    """
-    together = separator.join(fields) if together is None else together
-    line = together if separator == "\t" else together.replace(separator, "\t")
+def text_line(fields: Sequence[str]) -> str:
+    """Texts, none of them NULL, as a line of COPY's text format without its end, much faster than by csv."""
+    line = "\t".join(fields)
     # Three searches for a character are faster than one for a pattern.
     if "\\" in line or "\n" in line or "\r" in line or line.count("\t") != len(fields) - 1:
         return "\t".join(field.translate(_ESCAPES) for field in fields)

@@ -1,6 +1,8 @@
 """Loading a batch into `raw.diabetes_raw`: all or nothing, and the same row never twice."""
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -8,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from readmission.batches import read_batch, read_rows
-from readmission.contract import NAMES, check_rows, sql_name
+from readmission.batches import read_batch, read_text
+from readmission.contract import CHECKED_FIELDS, NAMES, check_rows, sql_name
 from readmission.database import copy_lines, is_conflict, savepoint, text_line, transaction
 from readmission.payloads import BatchEvent, IngestResult
 from readmission.splits import split_of
@@ -22,6 +24,7 @@ type _Delivery = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
 _SEPARATOR: Final = "\x1f"
+_NOT_PLAIN: Final = '"\\\t\r'
 _PATIENT: Final = NAMES.index("patient_nbr")
 _LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
 _NAMES: Final = (*_LINEAGE, *map(sql_name, NAMES))
@@ -46,9 +49,9 @@ def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> I
     Raises `ValueOutOfRange` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
     manifest, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
-    rows = read_rows(bucket, batch["keys"][0], s3)
+    text = read_text(bucket, batch["keys"][0], s3)
     delivery = (batch["batch_ids"][0], manifest["data_kind"], manifest["delivered_at"])
-    count, lines = _lines(rows, batch["first_row"], manifest["source"], delivery)
+    count, lines = _lines(text, batch["first_row"], manifest["source"], delivery)
     with transaction(raw):
         added = _load(raw, lines)
     return IngestResult(batch=batch["number"], rows=count, added=added)
@@ -73,23 +76,36 @@ def _load(raw: Connection, lines: Sequence[str]) -> int:
     return int(added)
 
 
-def _lines(rows: Iterable[list[str]], first_row: int, source: str, delivery: _Delivery) -> tuple[int, list[str]]:
+def _lines(text: str, first_row: int, source: str, delivery: _Delivery) -> tuple[int, list[str]]:
     """How many rows there are, and the different ones as lines of `_NAMES`, of two that are one the first.
 
     Raises `ValueOutOfRange`.
     """
-    count, lines, hashes, delivered = 0, [], set(), text_line(delivery)
-    for some in batched(rows, _CHECKED_ROWS, strict=False):
-        check_rows(some, first_row + count, source)
-        for number, row in enumerate(some, start=first_row + count):
-            together = _SEPARATOR.join(row)
+    number, lines, hashes, delivered = first_row, [], set(), text_line(delivery)
+    for some in batched(_rows(text), _CHECKED_ROWS, strict=False):
+        checked = [fields.split("\t", CHECKED_FIELDS) for fields, _ in some]
+        check_rows(checked, number, source)
+        for row, (fields, together) in zip(checked, some, strict=True):
             key = _hash(together)
             if key not in hashes:
                 hashes.add(key)
-                fields = text_line(row, together, _SEPARATOR)
                 lines.append(f"{key}\t{split_of(row[_PATIENT])}\t{number}\t{delivered}\t{fields}\n")
-        count += len(some)
-    return count, lines
+            number += 1
+    return number - first_row, lines
+
+
+def _rows(text: str) -> Iterator[tuple[str, str]]:
+    """Each row of the CSV text twice: as `text_line` makes it, and joined as its hash takes it.
+
+    Of a text that quotes and escapes nothing, as most are, both are the text with other commas: taking it apart, to
+    put it together again, would be half of a load's time.
+    """
+    if any(character in text for character in _NOT_PLAIN):
+        for row in csv.reader(io.StringIO(text, newline="")):
+            yield text_line(row), _SEPARATOR.join(row)
+    else:
+        plain = text.removesuffix("\n")
+        yield from zip(*(plain.replace(",", separator).split("\n") for separator in ("\t", _SEPARATOR)), strict=True)
 
 
 def row_hash(row: Iterable[str]) -> str:
