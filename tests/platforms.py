@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,7 +35,13 @@ class Platform:
     def run(self, *command: str, exit_code: int = 0) -> str:
         """What it printed; the test fails when it ends with another exit code."""
         with self.start(*command) as process:
-            out, err = process.communicate(timeout=300)
+            try:
+                out, err = process.communicate(timeout=300)
+            except BaseException:
+                # Whoever is interrupted cleans up next, which this command must not be in the way of.
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                raise
         assert process.returncode == exit_code, f"{command}: {process.returncode}\n{out}\n{err}"
         return out + err
 

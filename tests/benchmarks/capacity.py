@@ -18,7 +18,8 @@ from tests.benchmarks.report import markdown
 
 _ROOT = Path(__file__).parents[2]
 
-# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier; noted in November 2026, check before use.
+# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier, as public pages tell them; noted in
+# November 2026, check before use.
 GB_SECOND = 0.0000166667
 LAMBDA_REQUEST = 0.20 / 1e6
 API_REQUEST = 3.50 / 1e6  # REST API, the first 333 million a month
@@ -28,6 +29,7 @@ METRIC_MONTH = 0.30
 
 # AWS's default quotas of an account and region.
 CONCURRENCY = 1000
+INSTANCE_RATE = 10  # requests a second for each of a concurrency, however short they are
 NEW_INSTANCES = 1000  # of one function, in 10 seconds
 API_RATE = 10_000  # requests a second
 
@@ -35,6 +37,7 @@ WHOLE_CPU_MB = 1769
 RUNTIME_MS = 1.0
 LOG_BYTES = 1500
 METRICS = 60
+_RUN = ("pipeline_invocations", "pipeline_transitions")
 
 ASSUMPTIONS = (
     "a processor of AWS is as fast as one of the machine that was measured",
@@ -42,6 +45,7 @@ ASSUMPTIONS = (
     "processor's (waiting for Postgres or MLflow would not take longer with a smaller share)",
     f"Lambda's runtime adds {RUNTIME_MS:g} ms to the handler, with a whole processor",
     "a cold start has a whole processor, whatever the memory, and is billed",
+    "a run's functions were measured beside each other: on fewer processors than they are, that is an upper bound",
     "one request an instance at a time, and requests come evenly: leave room for bursts",
     f"a request logs {LOG_BYTES} bytes, its metrics included; {METRICS} custom metrics",
     "Postgres, MLflow, data transfer, S3 and Secrets Manager are not in the costs",
@@ -50,12 +54,16 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Of the inference API: time of a request in ms, requests a second, instances, dollars."""
+    """Of the inference API: time of a request in ms, requests a second, dollars.
+
+    For 100 requests a second, `busy_for_100` instances work at once, and `reserve_for_100` have to be reserved.
+    """
 
     duration_ms: float
     rate: float
     limited_by: str
-    instances_for_100: float
+    busy_for_100: float
+    reserve_for_100: int
     seconds_to_full: float
     cold_seconds: float
     fits: bool
@@ -96,14 +104,20 @@ _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: Template) -> Prediction:
     """Of one prediction, by what `make bench` measured of the handler."""
     duration = (handler_ms + RUNTIME_MS) / known.share("predict")
-    by_instances = CONCURRENCY * 1000 / duration
+    limits = {
+        "Lambda's concurrency": CONCURRENCY * 1000 / duration,
+        f"Lambda's {INSTANCE_RATE} requests a second and instance": CONCURRENCY * INSTANCE_RATE,
+        "API Gateway's quota": API_RATE,
+    }
+    rate, busy = min(limits.values()), 100 * duration / 1000
     gigabytes = known.memory["predict"] / 1024
     a_request = math.ceil(duration) / 1000 * gigabytes * GB_SECOND + LAMBDA_REQUEST + API_REQUEST
     return Prediction(
         duration_ms=duration,
-        rate=min(by_instances, API_RATE),
-        limited_by="API Gateway's quota" if by_instances > API_RATE else "Lambda's concurrency",
-        instances_for_100=100 * duration / 1000,
+        rate=rate,
+        limited_by=" and ".join(name for name, limit in limits.items() if limit == rate),
+        busy_for_100=busy,
+        reserve_for_100=math.ceil(max(busy, 100 / INSTANCE_RATE)),
         seconds_to_full=10 * CONCURRENCY / NEW_INSTANCES,
         cold_seconds=cold_seconds,
         fits=memory_mb <= known.memory["predict"],
@@ -124,7 +138,7 @@ def connections(known: Template) -> dict[str, int]:
     }
 
 
-def run_dollars(billed: Mapping[str, float], invocations: int, transitions: float, known: Template) -> float:
+def run_dollars(billed: Mapping[str, float], invocations: float, transitions: float, known: Template) -> float:
     """Of one run of the pipeline: `billed` seconds by function, with a whole processor."""
     gb_seconds = sum(
         seconds / known.share(function) * known.memory[function] / 1024 for function, seconds in billed.items()
@@ -133,9 +147,11 @@ def run_dollars(billed: Mapping[str, float], invocations: int, transitions: floa
 
 
 def text(document: Mapping[str, Any], known: Template) -> str:
-    """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`."""
+    """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`, or with half of one."""
     ours = {name: figure["ours"] for name, figure in document["figures"].items()}
-    if missing := {"row_14", "cold", "rss"} - ours.keys():
+    billed = {name.removeprefix("billed_"): value for name, value in ours.items() if name.startswith("billed_")}
+    needed = {"row_14", "cold", "rss", *(_RUN if billed else ())}
+    if missing := needed - ours.keys():
         raise SystemExit(
             f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
         )
@@ -149,23 +165,23 @@ def text(document: Mapping[str, Any], known: Template) -> str:
         ("what", "figure"),
         ("a prediction in the function, warm", f"{found.duration_ms:.1f} ms with {known.memory['predict']} MB"),
         ("requests a second at the account's limits", f"{found.rate:,.0f}, by {found.limited_by}"),
-        ("instances for 100 requests a second", f"{found.instances_for_100:.1f}"),
+        ("for 100 requests a second", f"reserve {found.reserve_for_100}; {found.busy_for_100:.1f} work at once"),
         ("from none to the account's concurrency", start),
         ("memory", f"{ours['rss']:.0f} MB of {known.memory['predict']}: {fits}"),
         ("a million predictions", million),
         ("connections to Postgres, at most", asking),
         ("custom metrics", f"${METRICS * METRIC_MONTH:.0f} a month"),
-        *_run_cells(ours, known),
+        *(_run_cells(billed, *(ours[name] for name in _RUN), known) if billed else ()),
     ]
     return "\n".join([*markdown(list(cells)), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
 
 
-def _run_cells(ours: Mapping[str, float], known: Template) -> list[tuple[str, str]]:
-    billed = {name.removeprefix("billed_"): value for name, value in ours.items() if name.startswith("billed_")}
-    if not billed:
-        return []
-    dollars = run_dollars(billed, len(billed), ours["pipeline_transitions"], known)
-    return [("a run of the pipeline, starting cold", f"${dollars:.4f}, {ours['pipeline_transitions']:.0f} transitions")]
+def _run_cells(
+    billed: Mapping[str, float], invocations: float, transitions: float, known: Template
+) -> list[tuple[str, str]]:
+    dollars = run_dollars(billed, invocations, transitions, known)
+    did = f"{invocations:.0f} invocations, {transitions:.0f} transitions"
+    return [("a run of the pipeline, starting cold", f"${dollars:.4f}: {did}")]
 
 
 def main() -> None:

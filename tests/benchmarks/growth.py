@@ -15,16 +15,17 @@ from tests.benchmarks.report import STEPS, Figure
 from tests.platforms import Platform
 
 TIMES = (1, 3, 10)
+_BATCH = 15_000
 
 
-def measure(platform: Platform, folder: Path, rows: int, batch_size: int | None = None) -> dict[str, Figure]:
-    """`rows` is the smallest of the three; batches stay as large as that whole, so that there are more of them."""
+def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
+    """`rows` is the smallest of the three; batches stay as large, so that there are more of them."""
     by_size: list[Mapping[str, Any]] = []
     for times in TIMES:
         deployment.empty(platform)
         state = folder / f"growth-{times}.json"
         source = f"synthetic:rows={rows * times},seed=1"
-        state.write_text(json.dumps(steps.new_state(source, batch_size or rows, f"growth-{times}")))
+        state.write_text(json.dumps(steps.new_state(source, min(rows, _BATCH), f"growth-{times}")))
         environment = deployment.environment(platform, f"growth-{times}")
         for step in STEPS:
             deployment.tell(f"{rows * times:,} rows: {step} ...")

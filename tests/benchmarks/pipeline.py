@@ -46,6 +46,7 @@ def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
         figures[f"{name}_share"] = Figure(100 * (1 - covered(ran) / seconds))
         if name == "pipeline_first":
             figures["pipeline_transitions"] = Figure(transitions)
+            figures["pipeline_invocations"] = Figure(len(ran))
             for function in _FUNCTIONS:
                 figures[f"billed_{function}"] = Figure(_sum([one for one in ran if one.function == function]))
             figures["pipeline_cold"] = Figure(100 * sum(one.init for one in ran) / _sum(ran))

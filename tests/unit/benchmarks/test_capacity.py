@@ -19,12 +19,20 @@ def test_a_smaller_function_has_a_smaller_share_of_a_processor_and_none_more_tha
 def test_a_prediction_takes_as_much_longer_as_its_share_is_smaller() -> None:
     found = capacity.prediction(0.447, 0.6, 90, KNOWN)
     assert found.duration_ms == pytest.approx(5.0, abs=0.01)
-    assert found.instances_for_100 == pytest.approx(0.5, abs=0.001)
+    assert found.busy_for_100 == pytest.approx(0.5, abs=0.001)
 
 
-def test_the_lower_of_the_two_quotas_limits() -> None:
+def test_what_is_reserved_is_enough_for_the_time_and_for_lambdas_requests_an_instance() -> None:
+    fast, slow = (capacity.prediction(handler, 0.6, 90, KNOWN).reserve_for_100 for handler in (0.3, 99.0))
+    assert (fast, slow) == (10, 35)
+
+
+def test_the_lowest_of_the_quotas_limits() -> None:
     fast, slow = (capacity.prediction(handler, 0.6, 90, KNOWN) for handler in (0.3, 99.0))
-    assert (fast.rate, fast.limited_by) == (10_000, "API Gateway's quota")
+    assert (fast.rate, fast.limited_by) == (
+        10_000,
+        "Lambda's 10 requests a second and instance and API Gateway's quota",
+    )
     assert slow.rate == pytest.approx(2894, abs=1)
     assert slow.limited_by == "Lambda's concurrency"
 
@@ -49,8 +57,8 @@ def test_the_templates_functions_and_the_state_machines_maps_are_found() -> None
 
 
 def test_the_text_tells_figures_and_names_what_is_assumed() -> None:
-    said = capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_transitions=30), KNOWN)
-    assert "90 MB of 512: fits" in said and "30 transitions" in said
+    said = capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_invocations=4, pipeline_transitions=30), KNOWN)
+    assert "90 MB of 512: fits" in said and "4 invocations, 30 transitions" in said
     assert all(one in said for one in capacity.ASSUMPTIONS)
     assert "transitions" not in capacity.text(document(**FIGURES), KNOWN)
     assert "DOES NOT FIT" in capacity.text(document(**FIGURES | {"rss": 600}), KNOWN)
@@ -59,3 +67,8 @@ def test_the_text_tells_figures_and_names_what_is_assumed() -> None:
 def test_a_result_without_the_inference_is_no_use() -> None:
     with pytest.raises(SystemExit, match="cold, row_14"):
         capacity.text(document(rss=90), KNOWN)
+
+
+def test_a_result_that_tells_half_of_a_run_is_no_use() -> None:
+    with pytest.raises(SystemExit, match="pipeline_invocations"):
+        capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_transitions=30), KNOWN)
