@@ -89,9 +89,9 @@ evaluate: setup ## the recipe over five patient-grouped splits, beside that of 1
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= JSON=file DIABETES_DATA=]
+bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= GROWTH_ROWS= JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	    $(if $(JSON),--json '$(JSON)')
+	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(JSON),--json '$(JSON)')
 
 bench-compare: setup ## two results of bench  [A=file B=file]
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'

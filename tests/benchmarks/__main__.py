@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=7, help="turns of ours and the peers")
     parser.add_argument("--rows", type=int, default=20_000, help="encounters that the inference's model learns from")
-    parser.add_argument("--growth-rows", type=int, default=5_000, help="rows of which 1, 3 and 10 times are taken")
+    parser.add_argument("--growth-rows", type=int, default=10_000, help="rows of which 1, 3 and 10 times are taken")
     parser.add_argument("--model", type=Path, help="a folder to keep the model in, and to take it from the next time")
     parser.add_argument("--json", type=Path, help="a file to write the figures to")
     parser.add_argument("--compare", type=Path, nargs=2, metavar="FILE", help="two such files: nothing is measured")

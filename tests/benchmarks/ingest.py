@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import batched, islice
 from pathlib import Path
@@ -27,48 +27,87 @@ from tests.platforms import Platform
 _LINEAGE = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
 COLUMNS = (*_LINEAGE, *map(sql_name, NAMES))
 _ROWS, _BATCH = 60_000, 15_000  # batches as they are by default
-_SQL_ROWS = 3_000  # to_sql takes a row at a time: its rate does not depend on how many there are
+_SQL_ROWS = 3_000  # its rate does not depend on how many there are
 
 
 def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
-    """A new table for each, and each batch by itself: ours in one process, psql's by a command each.
+    """An empty table for each; ours in one process, batch by batch, as a warm function works.
 
     Ours includes fetching the batches from S3, their check and their hashes. The first batch of a process makes its
-    clients, too: it counts in `ingest_cold` alone.
+    clients, too: it counts in `ingest_cold` alone. psql gets all that the table holds of the rows, hashes included, in
+    one file and one command, and is measured with a command for each batch, too.
     """
-    state, environment = folder / "ingest.json", deployment.environment(platform, "ingest")
     rows = _rows(_ROWS)
     source = _put_source(platform, rows)
+    whole = _file(folder / "rows.csv", rows)
     batches = [
         _file(folder / f"rows-{number}.csv", some) for number, some in enumerate(batched(rows, _BATCH, strict=False))
     ]
     few = _file(folder / "few.csv", rows[:_SQL_ROWS])
-    rates: dict[str, list[float]] = {"ours": [], "cold": [], "psql": [], "to_sql": []}
+    took: dict[str, list[float]] = {name: [] for name in ("ours", "cold", "psql", "psql_batches", "to_sql", "multi")}
     memory: dict[str, float] = {}
+
+    def ours(number: int) -> None:
+        known = _ingest(platform, folder / "ingest.json", source, f"ingest-{number}")
+        warm = known["batches"][1:]
+        took["ours"].append((len(rows) - _BATCH) / sum(warm))
+        took["cold"].append(len(rows) / sum(known["batches"]))
+        memory["ours"] = max(known["measured"]["ingest"]["mb"], memory.get("ours", 0.0))
+
+    def psql(_: int) -> None:
+        took["psql"].append(len(rows) / _loaded(platform, len(rows), lambda: _psql(platform, whole)))
+        each = _loaded(platform, len(rows), lambda: sum(_psql(platform, file) for file in batches))
+        took["psql_batches"].append(len(rows) / each)
+
+    def to_sql(_: int) -> None:
+        for name in ("to_sql", "multi"):
+            found = _loaded(platform, _SQL_ROWS, lambda name=name: _to_sql(platform, few, name))
+            took[name].append(_SQL_ROWS / found["seconds"])
+            memory[name] = max(found["mb"], memory.get(name, 0.0))
+
+    _ingest(platform, folder / "ingest.json", source, "first")  # makes the table, too
     for number in range(rounds):
         deployment.tell(f"ingest, round {number + 1} of {rounds} ...")
-        deployment.empty(platform)
-        state.write_text(json.dumps(steps.new_state(source, _BATCH, f"ingest-{number}")))
-        growth.run_steps(state, environment, "plan")
-        growth.run_steps(state, environment, "ingest")
-        known = json.loads(state.read_text())
-        warm = known["batches"][1:]
-        rates["ours"].append(len(warm) * _BATCH / sum(warm))
-        rates["cold"].append(len(rows) / sum(known["batches"]))
-        memory["ours"] = max(known["measured"]["ingest"]["mb"], memory.get("ours", 0.0))
-        _truncate(platform)
-        rates["psql"].append(len(rows) / sum(_psql(platform, file) for file in batches))
-        _truncate(platform)
-        to_sql = _to_sql(platform, few)
-        rates["to_sql"].append(_SQL_ROWS / to_sql["seconds"])
-        memory["to_sql"] = max(to_sql["mb"], memory.get("to_sql", 0.0))
+        for measured in (ours, psql, to_sql)[:: 1 if number % 2 else -1]:
+            measured(number)
     return {
-        **{name: _figure(rates[ours], rates[peer]) for name, (ours, peer) in _FIGURES.items()},
+        **{name: _figure(took[mine], took[peer]) for name, (mine, peer) in _FIGURES.items()},
         "ingest_rss": Figure(memory["ours"], memory["to_sql"], memory["to_sql"] / memory["ours"]),
     }
 
 
-_FIGURES = {"ingest_psql": ("ours", "psql"), "ingest_cold": ("cold", "psql"), "ingest_sql": ("ours", "to_sql")}
+_FIGURES = {
+    "ingest_psql": ("ours", "psql"),
+    "ingest_psql_batches": ("ours", "psql_batches"),
+    "ingest_cold": ("cold", "psql"),
+    "ingest_sql": ("ours", "to_sql"),
+    "ingest_sql_multi": ("ours", "multi"),
+}
+
+
+def _ingest(platform: Platform, state: Path, source: str, execution: str) -> dict[str, Any]:
+    environment = deployment.environment(platform, "ingest")
+    deployment.empty(platform)
+    state.write_text(json.dumps(steps.new_state(source, _BATCH, execution)))
+    growth.run_steps(state, environment, "plan")
+    growth.run_steps(state, environment, "ingest")
+    _must_hold(platform, _ROWS)
+    known: dict[str, Any] = json.loads(state.read_text())
+    return known
+
+
+def _loaded[Found](platform: Platform, rows: int, load: Callable[[], Found]) -> Found:
+    """What `load` answers, that puts so many rows into the emptied table."""
+    platform.query("raw", "TRUNCATE diabetes_raw")
+    found = load()
+    _must_hold(platform, rows)
+    return found
+
+
+def _must_hold(platform: Platform, rows: int) -> None:
+    ((count,),) = platform.query("raw", "SELECT count(*) FROM diabetes_raw")
+    if count != rows:
+        raise SystemExit(f"the table holds {count} rows, not the {rows} that were loaded: their rate says nothing")
 
 
 def _figure(ours: Sequence[float], peers: Sequence[float]) -> Figure:
@@ -101,12 +140,8 @@ def _file(path: Path, rows: Sequence[list[str]]) -> Path:
     return path
 
 
-def _truncate(platform: Platform) -> None:
-    platform.query("raw", "TRUNCATE diabetes_raw")
-
-
 def _psql(platform: Platform, file: Path) -> float:
-    """How long (s) the whole command takes; its own start is some hundredths of a second."""
+    """How long (s) the whole command takes; its own start is some hundredths of a second of that."""
     database = postgres.database(platform.settings)
     command = f"\\copy diabetes_raw ({', '.join(COLUMNS)}) FROM '{file}' WITH (FORMAT csv, HEADER)"
     address = ["-h", database.host, "-p", str(database.port), "-U", database.user, "-d", "raw"]
@@ -120,10 +155,10 @@ def _psql(platform: Platform, file: Path) -> float:
     return time.perf_counter() - began
 
 
-def _to_sql(platform: Platform, file: Path) -> dict[str, float]:
+def _to_sql(platform: Platform, file: Path, method: str) -> dict[str, float]:
     database = postgres.database(platform.settings)
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.to_sql", str(file)],
+        [sys.executable, "-m", "tests.benchmarks.to_sql", str(file), method],
         cwd=ROOT,
         env={
             **os.environ,

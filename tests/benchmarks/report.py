@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 CLIENTS = (1, 2, 4, 8)
+TIMES = (1, 3, 10)
 FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
 
@@ -16,18 +17,22 @@ def _flat(step: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of ours; where there is a peer, its figure, and how many times better ours is, side by side."""
+    """One figure of ours; where there is a peer, its figure, and how many times better ours is, side by side.
+
+    `of` is what a figure was calculated from, where that tells more.
+    """
 
     ours: float
     peer: float | None = None
     ratio: float | None = None
+    of: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """What is measured, and what must hold: ours at most `limit`, at least `least`, `ratio` times better or more.
 
-    Less is better, unless `more`; `peer` is who is measured beside it.
+    Less is better, unless `more`; `peer` is who is measured beside it, or tells what a figure's `of` is of.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Row:
     least: float | None = None
     peer: str = ""
     more: bool = False
+    of_unit: str = ""
 
     def must_hold(self) -> str:
         parts = [f"≤ {self.limit:g} {self.unit}"] if self.limit is not None else []
@@ -57,6 +63,7 @@ class Row:
 
 _PYFUNC = "mlflow.pyfunc"
 _SCRIPT = "one plain script"
+_SIZES = f"rows times {', '.join(map(str, TIMES))}"
 
 PARTS: Mapping[str, Sequence[Row]] = {
     "prediction": (
@@ -84,10 +91,12 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("uss", "of it shared with no other process", "MB", peer=_PYFUNC),
     ),
     "ingest": (
-        Row("ingest_psql", "ingest, a batch into the raw table", "rows/s", ratio=0.5, peer=r"psql \copy", more=True),
-        Row("ingest_cold", "ingest, four with the cold start", "rows/s", peer=r"psql \copy", more=True),
-        Row("ingest_sql", "ingest, a batch into the raw table", "rows/s", ratio=20, peer="pandas to_sql", more=True),
-        Row("ingest_rss", "its process's memory, at most", "MB", peer="pandas to_sql"),
+        Row("ingest_psql", "ingest, warm", "rows/s", ratio=0.5, peer=r"psql \copy, one file", more=True),
+        Row("ingest_psql_batches", "ingest, warm", "rows/s", peer=r"psql \copy, each batch", more=True),
+        Row("ingest_cold", "ingest, cold start and four batches", "rows/s", peer=r"psql \copy, one file", more=True),
+        Row("ingest_sql", "ingest, warm", "rows/s", ratio=20, peer="pandas to_sql, row by row", more=True),
+        Row("ingest_sql_multi", "ingest, warm", "rows/s", peer='pandas to_sql, method="multi"', more=True),
+        Row("ingest_rss", "memory of 60,000 rows in batches; of 3,000", "MB", peer="pandas to_sql, row by row"),
     ),
     "pipeline": (
         Row("pipeline_first", "an execution whose functions start cold", "s", peer=_SCRIPT),
@@ -100,8 +109,8 @@ PARTS: Mapping[str, Sequence[Row]] = {
         row
         for step in STEPS
         for row in (
-            Row(f"growth_{step}", f"{step}: time grows with the rows to the power of", "", 1.05),
-            Row(f"growth_{step}_rss", f"{step}: memory, of ten times the rows to that of one", "times", _flat(step)),
+            Row(f"growth_{step}", f"{step}: time grows as the rows to the power", "", 1.05, peer=_SIZES, of_unit="s"),
+            Row(f"growth_{step}_rss", f"{step}: memory grows", "times", _flat(step), peer=_SIZES, of_unit="MB"),
         )
     ),
     "concurrency": (
@@ -126,6 +135,7 @@ def table(figures: Mapping[str, Figure], about: Mapping[str, str]) -> str:
             figure = figures[row.name]
             holds = {True: "yes", False: "NO", None: ""}[row.holds(figure)]
             ours, its = (_with_unit(value, row.unit) for value in (figure.ours, figure.peer))
+            its = f"{', '.join(map(_digits, figure.of))} {row.of_unit}" if figure.of else its
             cells.append((row.what, ours, row.peer, its, _ratio(figure), row.must_hold(), holds))
     return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *markdown(cells)])
 

@@ -11,6 +11,7 @@ def test_the_table_says_what_holds_and_what_does_not() -> None:
     figures = {
         "row_14": Figure(1.2, 12.0, 10.0),
         "ingest_psql": Figure(60_000, 100_000, 0.6),
+        "growth_ingest": Figure(0.9, of=(1.5, 4.0, 12.0)),
         "pipeline_share": Figure(12.0),
         "row_14_p95": Figure(2.0, 20.0, 10.0),
         "scorer": Figure(0.15, 9.0, 60.0),
@@ -34,9 +35,13 @@ def test_the_table_says_what_holds_and_what_does_not() -> None:
             *("0.700 s", PYFUNC, "2.10 s"),
             *("3.0", "≤ 0.8 s, 4 times less", "NO"),
         ],
-        "ingest, a batch into the raw table": [
-            *("60,000 rows/s", r"psql \copy", "100,000 rows/s"),
+        "ingest, warm": [
+            *("60,000 rows/s", r"psql \copy, one file", "100,000 rows/s"),
             *("0.60", "0.5 times as much", "yes"),
+        ],
+        "ingest: time grows as the rows to the power": [
+            *("0.900", "rows times 1, 3, 10", "1.50, 4.00, 12.0 s"),
+            *("", "≤ 1.05", "yes"),
         ],
         "of the warm one, no function runs": ["12.0 %", "", "", "", "≤ 15 %", "yes"],
     }
@@ -46,7 +51,7 @@ def test_two_runs_are_compared_by_their_json() -> None:
     before, after = (
         json.loads(json.dumps(report.document({"rss": Figure(ours, 400.0, 400 / ours)}, ABOUT))) for ours in (100, 80)
     )
-    assert before == {"about": ABOUT, "figures": {"rss": {"ours": 100, "peer": 400.0, "ratio": 4.0}}}
+    assert before == {"about": ABOUT, "figures": {"rss": {"ours": 100, "peer": 400.0, "ratio": 4.0, "of": []}}}
     line = report.comparison(before, after).splitlines()[-1]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "memory of the warm process",

@@ -27,6 +27,7 @@ class FakeConnection:
         self.failures: dict[str, Exception] = {}
         self.ran: list[str] = []
         self.blocks: list[bytes] = []
+        self.row_count = 7
         self.closed = False
 
     def run(self, statement: str, stream: Any = ()) -> None:
@@ -275,5 +276,5 @@ def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
 def test_lines_are_sent_in_order_and_whole() -> None:
     connection = FakeConnection()
     lines = [text_line([str(number), "ü"]) + "\n" for number in range(1000)]
-    copy_lines(connection, "staged", ("a", "b"), lines)  # type: ignore[arg-type]
+    assert copy_lines(connection, "staged", ("a", "b"), lines) == connection.row_count  # type: ignore[arg-type]
     assert b"".join(connection.blocks).decode() == "".join(lines)

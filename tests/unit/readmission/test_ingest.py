@@ -36,6 +36,10 @@ class FakeRaw:
         return [[len(self.rows) - 1]]
 
     @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
+    @property
     def rows(self) -> list[list[str]]:
         return [line.split("\t") for line in self.copied.decode().splitlines()]
 

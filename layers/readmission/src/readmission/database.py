@@ -104,13 +104,14 @@ def text_line(fields: Sequence[str]) -> str:
     return line
 
 
-def copy_lines(connection: Connection, table: str, columns: Iterable[str], lines: Iterable[str]) -> None:
-    """Send lines of `text_line`, each with its end, to `table`.
+def copy_lines(connection: Connection, table: str, columns: Iterable[str], lines: Iterable[str]) -> int:
+    """Send lines of `text_line`, each with its end, to `table`; answers how many it took.
 
     The names of table and columns are the caller's own, never a value.
     """
     blocks = ("".join(some).encode() for some in batched(lines, _COPY_LINES, strict=False))
     connection.run(f"COPY {table} ({', '.join(columns)}) FROM STDIN", stream=blocks)
+    return connection.row_count
 
 
 class Rows:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -19,8 +19,8 @@ from readmission.splits import split_of
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Of a row: batch_id, data_kind, delivered_at.
-type _Delivery = tuple[str, str, str]
+# A patient's number, the row as `text_line` makes it, and joined as its hash takes it.
+type _Row = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
 _SEPARATOR: Final = "\x1f"
@@ -50,14 +50,14 @@ def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> I
     """
     manifest, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     text = read_text(bucket, batch["keys"][0], s3)
-    delivery = (batch["batch_ids"][0], manifest["data_kind"], manifest["delivered_at"])
-    count, lines = _lines(text, batch["first_row"], manifest["source"], delivery)
+    rows = _checked(text, batch["first_row"], manifest["source"])
+    delivery = text_line((batch["batch_ids"][0], manifest["data_kind"], manifest["delivered_at"]))
     with transaction(raw):
-        added = _load(raw, lines)
-    return IngestResult(batch=batch["number"], rows=count, added=added)
+        added = _load(raw, lambda: _lines(rows, batch["first_row"], delivery))
+    return IngestResult(batch=batch["number"], rows=len(rows), added=added)
 
 
-def _load(raw: Connection, lines: Sequence[str]) -> int:
+def _load(raw: Connection, lines: Callable[[], Iterable[str]]) -> int:
     """How many were new.
 
     Most batches are new as a whole, and go straight to the table, in a third of the time. Two of them beside each other
@@ -65,33 +65,37 @@ def _load(raw: Connection, lines: Sequence[str]) -> int:
     """
     try:
         with savepoint(raw):
-            copy_lines(raw, "diabetes_raw", _NAMES, lines)
-        return len(lines)
+            return copy_lines(raw, "diabetes_raw", _NAMES, lines())
     except DatabaseError as error:
         if not is_conflict(error):
             raise
     raw.run(_STAGE)
-    copy_lines(raw, "staged", _NAMES, lines)
+    copy_lines(raw, "staged", _NAMES, lines())
     ((added,),) = raw.run(_MERGE)
     return int(added)
 
 
-def _lines(text: str, first_row: int, source: str, delivery: _Delivery) -> tuple[int, list[str]]:
-    """How many rows there are, and the different ones as lines of `_NAMES`, of two that are one the first.
-
-    Raises `ValueOutOfRange`.
-    """
-    number, lines, hashes, delivered = first_row, [], set(), text_line(delivery)
+def _checked(text: str, first_row: int, source: str) -> list[_Row]:
+    """All rows of the CSV text. Raises `ValueOutOfRange`."""
+    rows: list[_Row] = []
     for some in batched(_rows(text), _CHECKED_ROWS, strict=False):
         checked = [fields.split("\t", CHECKED_FIELDS) for fields, _ in some]
-        check_rows(checked, number, source)
-        for row, (fields, together) in zip(checked, some, strict=True):
-            key = _hash(together)
-            if key not in hashes:
-                hashes.add(key)
-                lines.append(f"{key}\t{split_of(row[_PATIENT])}\t{number}\t{delivered}\t{fields}\n")
-            number += 1
-    return number - first_row, lines
+        check_rows(checked, first_row + len(rows), source)
+        rows += [(row[_PATIENT], *pair) for row, pair in zip(checked, some, strict=True)]
+    return rows
+
+
+def _lines(rows: Iterable[_Row], first_row: int, delivery: str) -> Iterator[str]:
+    """The different rows as lines of `_NAMES`, of two that are one the first.
+
+    Made while they are sent: Postgres works on the ones before, beside this.
+    """
+    hashes = set()
+    for number, (patient, fields, together) in enumerate(rows, start=first_row):
+        key = _hash(together)
+        if key not in hashes:
+            hashes.add(key)
+            yield f"{key}\t{split_of(patient)}\t{number}\t{delivery}\t{fields}\n"
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:
