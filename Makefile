@@ -94,6 +94,7 @@ bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,in
 	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(JSON),--json '$(JSON)')
 
 bench-compare: setup ## two results of bench  [A=file B=file]
+	@test -n '$(A)' -a -n '$(B)' || { echo "make bench-compare A=file B=file, as make bench JSON=file writes them" >&2; exit 2; }
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
 
 capacity: setup ## what a result of bench means on AWS: concurrency, requests a second, connections, cost  [JSON=file]

@@ -8,18 +8,23 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # Before anything loads OpenMP: threads that wait for each other are to sleep, not to spin on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from infra.local import postgres
 from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report
+from tests.benchmarks.cold import ROOT
 from tests.benchmarks.report import PARTS, Figure
 from tests.platforms import Platform
 
@@ -29,17 +34,19 @@ _PACKAGES = (
 )
 
 
-def main() -> None:
+def main() -> int:
+    """1 where something does not hold that must."""
     asked = _arguments()
     if asked.compare:
-        before, after = (json.loads(path.read_text()) for path in asked.compare)
-        print(report.comparison(before, after))
-        return
+        print(report.comparison(*map(_document, asked.compare)))
+        return 0
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary, ExitStack() as stack:
         figures, about = _run(asked, Path(temporary), stack)
     print(report.table(figures, about))
-    if asked.json:
-        asked.json.write_text(json.dumps(report.document(figures, about), indent=2) + "\n")
+    broken = report.broken(figures)
+    if broken:
+        print(f"\ndoes not hold: {'; '.join(broken)}", file=sys.stderr)
+    return int(bool(broken))
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,11 +61,20 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+        known["about"], known["figures"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no result of make bench JSON=file: {error}") from error
+    return known
+
+
 def _parts(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := set(names) - set(PARTS):
         raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return names
+    return [name for name in PARTS if name in names]
 
 
 def _run(asked: argparse.Namespace, temporary: Path, stack: ExitStack) -> tuple[dict[str, Figure], dict[str, str]]:
@@ -79,12 +95,15 @@ def _run(asked: argparse.Namespace, temporary: Path, stack: ExitStack) -> tuple[
     }
     figures: dict[str, Figure] = {}
     about = _about()
-    if "prediction" in asked.only:
-        figures, of_the_model = prediction.measure(temporary, asked.model or temporary, asked.rows, asked.rounds)
-        about |= of_the_model
-    for name, measure in measures.items():
-        if name in asked.only:
-            figures |= measure()
+    for name in asked.only:
+        if name == "prediction":
+            found, of_the_model = prediction.measure(temporary, asked.model or temporary, asked.rows, asked.rounds)
+            about |= of_the_model
+        else:
+            found = measures[name]()
+        figures |= found
+        if asked.json:  # after each part: the next one may be interrupted
+            asked.json.write_text(json.dumps(report.document(figures, about), indent=2) + "\n")
     return figures, about
 
 
@@ -95,9 +114,22 @@ def _about() -> dict[str, str]:
         "load": f"{os.getloadavg()[0]:.1f} processes on average in the minute before",
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "data": "real" if archive else "synthetic",
+        "servers": f"{_output(postgres.binaries() / 'postgres', '--version')}, LocalStack {_localstack()}",
+        "data": "that of DIABETES_DATA; of growth synthetic" if archive else "synthetic",
+        "commit": _output("git", "describe", "--always", "--dirty") or "no repository",
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
     }
+
+
+def _localstack() -> str:
+    """The version that is pinned for the emulator's own environment."""
+    packages = tomllib.loads((ROOT / "infra/localstack/uv.lock").read_text())["package"]
+    return next(one["version"] for one in packages if one["name"] == "localstack-core")
+
+
+def _output(*command: str | Path) -> str:
+    """Nothing where the command fails: outside a repository there is no commit."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _processor() -> str:
@@ -107,4 +139,4 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,8 @@
 """The program of a process with a model alone: `python -m tests.benchmarks.alone sklearn|onnx FOLDER rows.json TIMES`.
 
-Loads the model, asks it for one row after the other, and prints what that took. `onnx-export` makes FOLDER's ONNX file:
-of the boosting alone, as the steps before it (target-encoded categories and masks of this project) have no converter;
-so that its rows are those that they give.
+Loads the model, asks it for one row after the other, and prints what that took, and the first answer.
+`onnx-export` makes FOLDER's ONNX file: of the boosting alone, as the steps before it (target-encoded categories and
+masks of this project) have no converter; so that its rows are those that they give.
 """
 
 import json
@@ -21,7 +21,7 @@ def main() -> None:
         _export(Path(folder), json.loads(Path(rows).read_text()))
         return
     ask = {"sklearn": _sklearn, "onnx": _onnx}[kind](Path(folder), Path(rows))
-    ask(0)
+    first = ask(0)
     started = time.time()
     took, worked = [], time.process_time()
     for number in range(int(times[0])):
@@ -31,7 +31,8 @@ def main() -> None:
     worked = time.process_time() - worked
     with open("/proc/self/status") as lines:
         (kib,) = (int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-    print(json.dumps({"started": started, "took": took, "worked": worked, "mb": kib / 1024}))
+    shares = [float(share) for share in first]
+    print(json.dumps({"started": started, "took": took, "worked": worked, "mb": kib / 1024, "first": shares}))
 
 
 def _pipeline(folder: Path) -> Any:
@@ -50,9 +51,10 @@ def _table(rows: list[list[Any]]) -> Any:
 
 
 def _sklearn(folder: Path, rows: Path) -> Any:
+    """The table is part of the asking, as nobody has one row as a table."""
     pipeline = _pipeline(folder)
-    known = [_table([row]) for row in json.loads(rows.read_text())]
-    return lambda number: pipeline.predict_proba(known[number % len(known)])
+    known = json.loads(rows.read_text())
+    return lambda number: pipeline.predict_proba(_table([known[number % len(known)]]))[0]
 
 
 def _onnx(folder: Path, rows: Path) -> Any:
@@ -64,7 +66,7 @@ def _onnx(folder: Path, rows: Path) -> Any:
     session = onnxruntime.InferenceSession(folder / _ONNX, options, providers=["CPUExecutionProvider"])
     known = [np.array([row], dtype=np.float32) for row in json.loads((folder / _ROWS).read_text())]
     name = session.get_inputs()[0].name
-    return lambda number: session.run(None, {name: known[number % len(known)]})
+    return lambda number: session.run(None, {name: known[number % len(known)]})[1][0]
 
 
 def _export(folder: Path, rows: list[list[Any]]) -> None:

@@ -7,7 +7,7 @@ the state machine, and adds what `ASSUMPTIONS` names.
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,12 @@ RUNTIME_MS = 1.0
 LOG_BYTES = 1500
 METRICS = 60
 _RUN = ("pipeline_invocations", "pipeline_transitions")
+_THROTTLES = ("ThrottleRate", "ThrottleBurst", "DailyQuota")
 
 ASSUMPTIONS = (
     "a processor of AWS is as fast as one of the machine that was measured",
-    f"a function has memory / {WHOLE_CPU_MB} MB of a processor, none uses more than one, and all of its time is the "
-    "processor's (waiting for Postgres or MLflow would not take longer with a smaller share)",
+    f"a function has memory / {WHOLE_CPU_MB} MB of a processor, and all of its time is the processor's (waiting for "
+    "Postgres or MLflow would not take longer with a smaller share); what it has beyond one does not make it faster",
     f"Lambda's runtime adds {RUNTIME_MS:g} ms to the handler, with a whole processor",
     "a cold start has a whole processor, whatever the memory, and is billed",
     "a run's functions were measured beside each other: on fewer processors than they are, that is an upper bound",
@@ -72,10 +73,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What the deployed application is made with: MB by function, and how many of a step run beside each other."""
+    """What the deployed application is made with: MB by function, how many of a step run beside each other, and what a
+    key may ask: requests a second, at once, and a day."""
 
     memory: Mapping[str, int]
     beside: Mapping[str, int]
+    throttles: Mapping[str, int]
 
     def share(self, function: str) -> float:
         """Of a processor, at most one."""
@@ -83,7 +86,8 @@ class Template:
 
 
 def template() -> Template:
-    resources = yaml.load((_ROOT / "template.yaml").read_text(), _Loader)["Resources"]
+    document = yaml.load((_ROOT / "template.yaml").read_text(), _Loader)
+    resources, parameters = document["Resources"], document["Parameters"]
     memory = {
         name.removesuffix("Function").lower(): one["Properties"]["MemorySize"]
         for name, one in resources.items()
@@ -91,7 +95,8 @@ def template() -> Template:
     }
     states = json.loads((_ROOT / "statemachines/pipeline.asl.json").read_text())["States"]
     names = {"ingest": "Ingest batches", "clean": "Clean batches", "train": "Train models"}
-    return Template(memory, {step: states[name]["MaxConcurrency"] for step, name in names.items()})
+    beside = {step: states[name]["MaxConcurrency"] for step, name in names.items()}
+    return Template(memory, beside, {name: int(parameters[name]["Default"]) for name in _THROTTLES})
 
 
 class _Loader(yaml.SafeLoader):
@@ -138,10 +143,13 @@ def connections(known: Template) -> dict[str, int]:
     }
 
 
-def run_dollars(billed: Mapping[str, float], invocations: float, transitions: float, known: Template) -> float:
-    """Of one run of the pipeline: `billed` seconds by function, with a whole processor."""
+def run_dollars(
+    ran: Mapping[str, float], started: Mapping[str, float], invocations: float, transitions: float, known: Template
+) -> float:
+    """Of one run of the pipeline: seconds by function, of handlers and of cold starts, with a whole processor."""
     gb_seconds = sum(
-        seconds / known.share(function) * known.memory[function] / 1024 for function, seconds in billed.items()
+        (seconds / known.share(function) + started[function]) * known.memory[function] / 1024
+        for function, seconds in ran.items()
     )
     return gb_seconds * GB_SECOND + invocations * LAMBDA_REQUEST + transitions * STATE_TRANSITION
 
@@ -149,39 +157,44 @@ def run_dollars(billed: Mapping[str, float], invocations: float, transitions: fl
 def text(document: Mapping[str, Any], known: Template) -> str:
     """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`, or with half of one."""
     ours = {name: figure["ours"] for name, figure in document["figures"].items()}
-    billed = {name.removeprefix("billed_"): value for name, value in ours.items() if name.startswith("billed_")}
-    needed = {"row_14", "cold", "rss", *(_RUN if billed else ())}
+    ran = [name.removeprefix("ran_") for name in ours if name.startswith("ran_")]
+    needed = {"row_14", "cold", "rss", *(_RUN if ran else ()), *(f"init_{function}" for function in ran)}
     if missing := needed - ours.keys():
         raise SystemExit(
             f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
         )
-    found = prediction(ours["row_14"], ours["cold"], ours["rss"], known)
-    peak = max(connections(known).values())
-    fits = "fits" if found.fits else "DOES NOT FIT"
+    cells = [("what", "figure"), *_prediction_cells(ours, known), *_run_cells(ours, ran, known)]
+    return "\n".join([*markdown(cells), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
+
+
+def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequence[str]]:
+    found, memory = prediction(ours["row_14"], ours["cold"], ours["rss"], known), known.memory["predict"]
+    rate, burst, quota = (known.throttles[name] for name in _THROTTLES)
+    deployed = f"{rate:,}, {burst:,} at once, {quota:,} a day ({', '.join(_THROTTLES)})"
     start = f"{found.seconds_to_full:.0f} s; each starts in {found.cold_seconds:.1f} s"
     million = f"${found.dollars_a_million:.2f}, ${1e6 * API_REQUEST:.2f} of it API Gateway's"
-    asking = f"{peak} in a run, one for each who asks for the history; none to predict"
-    cells = [
-        ("what", "figure"),
-        ("a prediction in the function, warm", f"{found.duration_ms:.1f} ms with {known.memory['predict']} MB"),
+    return [
+        ("a prediction in the function, warm", f"{found.duration_ms:.1f} ms with {memory} MB"),
+        ("requests a second of a key, as deployed", deployed),
         ("requests a second at the account's limits", f"{found.rate:,.0f}, by {found.limited_by}"),
         ("for 100 requests a second", f"reserve {found.reserve_for_100}; {found.busy_for_100:.1f} work at once"),
         ("from none to the account's concurrency", start),
-        ("memory", f"{ours['rss']:.0f} MB of {known.memory['predict']}: {fits}"),
+        ("memory", f"{ours['rss']:.0f} MB of {memory}: {'fits' if found.fits else 'DOES NOT FIT'}"),
         ("a million predictions", million),
-        ("connections to Postgres, at most", asking),
         ("custom metrics", f"${METRICS * METRIC_MONTH:.0f} a month"),
-        *(_run_cells(billed, *(ours[name] for name in _RUN), known) if billed else ()),
     ]
-    return "\n".join([*markdown(list(cells)), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
 
 
-def _run_cells(
-    billed: Mapping[str, float], invocations: float, transitions: float, known: Template
-) -> list[tuple[str, str]]:
-    dollars = run_dollars(billed, invocations, transitions, known)
-    did = f"{invocations:.0f} invocations, {transitions:.0f} transitions"
-    return [("a run of the pipeline, starting cold", f"${dollars:.4f}: {did}")]
+def _run_cells(ours: Mapping[str, float], functions: Sequence[str], known: Template) -> list[Sequence[str]]:
+    asking = f"{max(connections(known).values())} in a run, one for each who asks for the history; none to predict"
+    cells: list[Sequence[str]] = [("connections to Postgres, at most", asking)]
+    if functions:
+        ran, started = ({one: ours[f"{kind}_{one}"] for one in functions} for kind in ("ran", "init"))
+        invocations, transitions = (ours[name] for name in _RUN)
+        dollars = run_dollars(ran, started, invocations, transitions, known)
+        did = f"{invocations:.0f} invocations, {transitions:.0f} transitions"
+        cells.append(("a run of the pipeline, starting cold", f"${dollars:.4f}: {did}"))
+    return cells
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from tests.platforms import Platform
 
 _SECONDS = 5.0
 _CALLS = 60
+_ROWS = 6_000
 _DURATION = re.compile(r"\tDuration: ([\d.]+) ms")
 
 
@@ -42,7 +43,7 @@ def _serve_a_model(platform: Platform) -> None:
         if api.health().get("model_version"):
             return
     deployment.tell("training a model to serve ...")
-    platform.run("pipeline", "--dataset", "synthetic:rows=6000,seed=4", "--models", "gradient_boosting")
+    platform.run("pipeline", "--dataset", deployment.source(platform, _ROWS), "--models", "gradient_boosting")
 
 
 def _clients(platform: Platform, count: int) -> list[float]:

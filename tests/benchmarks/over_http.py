@@ -21,14 +21,17 @@ from tests.benchmarks.report import Figure
 from tests.platforms import free_ports
 
 _START_SECONDS = 120
-_CALLS = 200
+_CALLS = 300  # enough for a clock of hundredths of a second
+_WARM_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Served:
     cold: float  # s, from the process's start to the first answer
     p50: float  # ms
+    per_core: float  # answers a second of its processors' time
     mb: float  # of all processes
+    first: dict[str, Any]  # the answer to the first row
 
 
 def measure(environment: Mapping[str, str], folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Figure]:
@@ -40,7 +43,11 @@ def measure(environment: Mapping[str, str], folder: Path, rows: Sequence[dict[st
     address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-m", str(folder)]
     theirs = _serve([*mlflow, *address], environment, port, "/invocations", _theirs(rows))
+    mine, its = ours.first["probabilities"], theirs.first["predictions"][0]
+    if any(abs(mine[label] - share) > 1e-9 for label, share in zip(sorted(mine), its, strict=True)):
+        raise SystemExit(f"ours and `mlflow models serve` differ: {mine}, {its}")
     return {
+        "http_per_core": Figure(ours.per_core, theirs.per_core, ours.per_core / theirs.per_core),
         "http": Figure(ours.p50, theirs.p50, theirs.p50 / ours.p50),
         "http_cold": Figure(ours.cold, theirs.cold, theirs.cold / ours.cold),
         "http_rss": Figure(ours.mb, theirs.mb, theirs.mb / ours.mb),
@@ -68,41 +75,55 @@ def _serve(command: list[str], environment: Mapping[str, str], port: int, path: 
             stderr=log,
         )
         try:
-            while not _answers(port, path, bodies[0]):
+            while (first := _first(port, path, bodies[0])) is None:
                 if process.poll() is not None or time.perf_counter() - began > _START_SECONDS:
                     log.seek(0)
                     raise SystemExit(f"{command} does not answer:\n{log.read().decode()[-3000:]}")
                 time.sleep(0.02)
             cold = time.perf_counter() - began
-            return _Served(cold, _median(port, path, bodies), sum(_resident(pid) for pid in _tree(process.pid)))
+            took, worked = _took(port, path, bodies, process.pid)
+            memory = sum(_resident(pid) for pid in _tree(process.pid))
+            return _Served(cold, median(took), len(took) / worked, memory, json.loads(first))
         finally:
             _end(process)
 
 
-def _answers(port: int, path: str, body: str) -> bool:
+def _first(port: int, path: str, body: str) -> str | None:
     with suppress(OSError):
-        return _ask(HTTPConnection("127.0.0.1", port, timeout=10), path, body) == 200
-    return False
+        status, answer = _ask(HTTPConnection("127.0.0.1", port, timeout=10), path, body)
+        return answer if status == 200 else None
+    return None
 
 
-def _ask(connection: HTTPConnection, path: str, body: str) -> int:
+def _ask(connection: HTTPConnection, path: str, body: str) -> tuple[int, str]:
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
-    answer.read()
-    return answer.status
+    return answer.status, answer.read().decode()
 
 
-def _median(port: int, path: str, bodies: list[str]) -> float:
+def _took(port: int, path: str, bodies: list[str], pid: int) -> tuple[list[float], float]:
+    """How long (ms) each request took, and the time (s) of processors that they took together, once all is warm."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    took = []
-    for number in range(_CALLS):
+    took, worked = [], 0.0
+    for number in range(-_WARM_CALLS, _CALLS):
+        if number == 0:
+            worked = _worked(pid)
         began = time.perf_counter()
-        status = _ask(connection, path, bodies[number % len(bodies)])
+        status, _ = _ask(connection, path, bodies[number % len(bodies)])
         if status != 200:
             raise SystemExit(f"{path} answered {status}")
         took.append((time.perf_counter() - began) * 1000)
     connection.close()
-    return median(took[_CALLS // 10 :])
+    return took[_WARM_CALLS:], _worked(pid) - worked
+
+
+def _worked(pid: int) -> float:
+    """Time (s) of processors that it and all below it have taken, threads included."""
+    ticks = 0
+    for one in _tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])  # utime and stime, of proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _tree(pid: int) -> list[int]:

@@ -48,7 +48,9 @@ def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
             figures["pipeline_transitions"] = Figure(transitions)
             figures["pipeline_invocations"] = Figure(len(ran))
             for function in _FUNCTIONS:
-                figures[f"billed_{function}"] = Figure(_sum([one for one in ran if one.function == function]))
+                its = [one for one in ran if one.function == function]
+                starting = sum(one.init for one in its)
+                figures |= {f"init_{function}": Figure(starting), f"ran_{function}": Figure(_sum(its) - starting)}
             figures["pipeline_cold"] = Figure(100 * sum(one.init for one in ran) / _sum(ran))
     return figures
 

@@ -46,8 +46,8 @@ class Row:
     of_unit: str = ""
 
     def must_hold(self) -> str:
-        parts = [f"≤ {self.limit:g} {self.unit}"] if self.limit is not None else []
-        parts += [f"≥ {self.least:g} {self.unit}"] if self.least is not None else []
+        parts = [f"≤ {self.limit:g} {self.unit}".strip()] if self.limit is not None else []
+        parts += [f"≥ {self.least:g} {self.unit}".strip()] if self.least is not None else []
         parts += [f"{self.ratio:g} times {'as much' if self.more else 'less'}"] if self.ratio is not None else []
         return ", ".join(parts)
 
@@ -62,6 +62,8 @@ class Row:
 
 
 _PYFUNC = "mlflow.pyfunc"
+_SKLEARN = "the scikit-learn pipeline"
+_ONNX = "onnxruntime, the boosting alone"
 _SCRIPT = "one plain script"
 _SIZES = f"rows times {', '.join(map(str, TIMES))}"
 
@@ -73,9 +75,12 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("row_all", "handler, one row of all fields, p50", "ms", 1.5, 5, peer=_PYFUNC),
         Row("row_all_p95", "handler, one row of all fields, p95", "ms", peer=_PYFUNC),
         Row("per_core", "handler, predictions a second and core", "/s", ratio=10, peer=_PYFUNC, more=True),
+        Row("per_core_sklearn", "handler, predictions a second and core", "/s", peer=_SKLEARN, more=True),
+        Row("per_core_onnx", "handler, predictions a second and core", "/s", peer=_ONNX, more=True),
+        Row("http_per_core", "over HTTP, predictions a second and core", "/s", peer="mlflow models serve", more=True),
         Row("scorer", "the scorer in it, p50", "ms", 0.1, peer=_PYFUNC),
-        Row("scorer_sklearn", "the scorer in it, p50", "ms", peer="the scikit-learn pipeline"),
-        Row("scorer_onnx", "the scorer in it, p50", "ms", peer="onnxruntime, the boosting alone"),
+        Row("scorer_sklearn", "the scorer in it, p50", "ms", peer=_SKLEARN),
+        Row("scorer_onnx", "the scorer in it, p50", "ms", peer=_ONNX),
         Row("http", "one row over HTTP, `make serve`, p50", "ms", peer="mlflow models serve"),
         Row("http_cold", "from the process's start to the first answer over HTTP", "s", peer="mlflow models serve"),
         Row("http_rss", "memory of all its processes", "MB", peer="mlflow models serve"),
@@ -83,11 +88,11 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("batch_json_all", "handler, 1,000 rows of all fields, JSON", "ms", 150, peer=_PYFUNC),
         Row("batch_csv_all", "handler, 1,000 rows of all fields, CSV", "ms", 150, peer=_PYFUNC),
         Row("cold", "cold start, process start to first answer", "s", 0.8, 4, peer=_PYFUNC),
-        Row("cold_sklearn", "cold start, process start to first answer", "s", peer="the scikit-learn pipeline"),
-        Row("cold_onnx", "cold start, process start to first answer", "s", peer="onnxruntime, the boosting alone"),
+        Row("cold_sklearn", "cold start, process start to first answer", "s", peer=_SKLEARN),
+        Row("cold_onnx", "cold start, process start to first answer", "s", peer=_ONNX),
         Row("rss", "memory of the warm process", "MB", 120, peer=_PYFUNC),
-        Row("rss_sklearn", "memory of the warm process", "MB", peer="the scikit-learn pipeline"),
-        Row("rss_onnx", "memory of the warm process", "MB", peer="onnxruntime, the boosting alone"),
+        Row("rss_sklearn", "memory of the warm process", "MB", peer=_SKLEARN),
+        Row("rss_onnx", "memory of the warm process", "MB", peer=_ONNX),
         Row("uss", "of it shared with no other process", "MB", peer=_PYFUNC),
     ),
     "ingest": (
@@ -140,24 +145,43 @@ def table(figures: Mapping[str, Figure], about: Mapping[str, str]) -> str:
     return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *markdown(cells)])
 
 
+def broken(figures: Mapping[str, Figure]) -> list[str]:
+    """What does not hold, of what must."""
+    return [
+        f"{row.what}{f', beside {row.peer}' if figures[row.name].ratio is not None else ''}: {row.must_hold()}"
+        for row in ROWS
+        if row.name in figures and row.holds(figures[row.name]) is False
+    ]
+
+
 def document(figures: Mapping[str, Figure], about: Mapping[str, str]) -> dict[str, Any]:
     """What `--json` writes."""
     return {"about": dict(about), "figures": {name: asdict(figure) for name, figure in figures.items()}}
 
 
 def comparison(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """Two documents beside each other.
+    """Two documents beside each other, and what they were measured on where that differs.
 
     The machine may have been busier in one of the runs; the change of the ratio does not depend on that.
     """
     cells: list[Sequence[str]] = [("what", "peer", "before", "after", "change", "ratio before", "ratio after")]
     for row in ROWS:
-        if row.name in before["figures"] and row.name in after["figures"]:
-            old, new = (Figure(**one["figures"][row.name]) for one in (before, after))
-            values = (_with_unit(one.ours, row.unit) for one in (old, new))
-            change = f"{new.ours / old.ours - 1:+.0%}" if old.ours else ""
-            cells.append((row.what, row.peer, *values, change, _ratio(old), _ratio(new)))
-    return "\n".join(markdown(cells))
+        old, new = (_figure(one, row) for one in (before, after))
+        if old or new:
+            values = (_with_unit(one and one.ours, row.unit) for one in (old, new))
+            change = f"{new.ours / old.ours - 1:+.0%}" if old and new and old.ours else ""
+            cells.append((row.what, row.peer, *values, change, *((one and _ratio(one)) or "" for one in (old, new))))
+    return "\n".join([*_differences(before["about"], after["about"]), "", *markdown(cells)])
+
+
+def _figure(document: Mapping[str, Any], row: Row) -> Figure | None:
+    known = document["figures"].get(row.name)
+    return Figure(**known) if known else None
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [f"- {name}: {before.get(name, 'not told')} → {after.get(name, 'not told')}" for name in names]
 
 
 def _with_unit(value: float | None, unit: str) -> str:

@@ -3,8 +3,13 @@ import pytest
 from tests.benchmarks import capacity
 from tests.benchmarks.capacity import Template
 
-KNOWN = Template({"predict": 512, "plan": 512, "train": 3008, "clean": 1769}, {"ingest": 4, "clean": 4, "train": 3})
+KNOWN = Template(
+    {"predict": 512, "plan": 512, "train": 3008, "clean": 1769},
+    {"ingest": 4, "clean": 4, "train": 3},
+    {"ThrottleRate": 200, "ThrottleBurst": 400, "DailyQuota": 1_000_000},
+)
 FIGURES = {"row_14": 0.3, "cold": 0.6, "rss": 90.0}
+RUN = {"ran_plan": 3.0, "init_plan": 1.0, "pipeline_transitions": 30}
 
 
 def document(**figures: float) -> dict[str, dict[str, dict[str, float]]]:
@@ -44,8 +49,9 @@ def test_a_million_predictions_cost_the_sum_of_their_parts() -> None:
 
 
 def test_a_run_costs_by_memory_and_time_and_transitions() -> None:
-    dollars = capacity.run_dollars({"clean": 100.0, "plan": 10.0}, 2, 40, KNOWN)
-    gb_seconds = 100 * 1769 / 1024 + 10 * 1769 / 512 * 0.5
+    dollars = capacity.run_dollars({"clean": 100.0, "plan": 10.0}, {"clean": 0.0, "plan": 2.0}, 2, 40, KNOWN)
+    # A smaller function works as much longer, and starts as fast.
+    gb_seconds = 100 * 1769 / 1024 + (10 * 1769 / 512 + 2) * 0.5
     assert dollars == pytest.approx(gb_seconds * 0.0000166667 + 2 * 0.2e-6 + 40 * 25e-6)
 
 
@@ -53,11 +59,13 @@ def test_the_templates_functions_and_the_state_machines_maps_are_found() -> None
     found = capacity.template()
     assert found.memory["predict"] == 512
     assert set(found.beside) == {"ingest", "clean", "train"}
+    assert found.throttles["ThrottleRate"] > 0
     assert capacity.connections(found)["clean"] == 2 * found.beside["clean"]
 
 
 def test_the_text_tells_figures_and_names_what_is_assumed() -> None:
-    said = capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_invocations=4, pipeline_transitions=30), KNOWN)
+    said = capacity.text(document(**FIGURES, **RUN, pipeline_invocations=4), KNOWN)
+    assert "200, 400 at once, 1,000,000 a day" in said
     assert "90 MB of 512: fits" in said and "4 invocations, 30 transitions" in said
     assert all(one in said for one in capacity.ASSUMPTIONS)
     assert "transitions" not in capacity.text(document(**FIGURES), KNOWN)
@@ -71,4 +79,4 @@ def test_a_result_without_the_inference_is_no_use() -> None:
 
 def test_a_result_that_tells_half_of_a_run_is_no_use() -> None:
     with pytest.raises(SystemExit, match="pipeline_invocations"):
-        capacity.text(document(**FIGURES, billed_plan=3.0, pipeline_transitions=30), KNOWN)
+        capacity.text(document(**FIGURES, **RUN), KNOWN)

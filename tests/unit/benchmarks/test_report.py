@@ -52,7 +52,9 @@ def test_two_runs_are_compared_by_their_json() -> None:
         json.loads(json.dumps(report.document({"rss": Figure(ours, 400.0, 400 / ours)}, ABOUT))) for ours in (100, 80)
     )
     assert before == {"about": ABOUT, "figures": {"rss": {"ours": 100, "peer": 400.0, "ratio": 4.0, "of": []}}}
-    line = report.comparison(before, after).splitlines()[-1]
+    after["about"] |= {"machine": "a server"}
+    first, *_, line = report.comparison(before, after).splitlines()
+    assert first == "- machine: a laptop → a server"
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "memory of the warm process",
         PYFUNC,
@@ -61,6 +63,22 @@ def test_two_runs_are_compared_by_their_json() -> None:
         "-20%",
         "4.0",
         "5.0",
+    ]
+
+
+def test_a_figure_of_one_of_two_runs_is_compared_with_nothing() -> None:
+    before, after = ({"about": ABOUT, "figures": figures} for figures in ({}, {"rss": {"ours": 80, "peer": None}}))
+    line = report.comparison(before, after).splitlines()[-1]
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        *("memory of the warm process", PYFUNC, "", "80.0 MB", "", "", ""),
+    ]
+
+
+def test_what_does_not_hold_is_named_with_what_must() -> None:
+    figures = {"cold": Figure(0.7, 2.1, 3.0), "scorer": Figure(0.05), "growth_plan": Figure(1.2)}
+    assert report.broken(figures) == [
+        "cold start, process start to first answer, beside mlflow.pyfunc: ≤ 0.8 s, 4 times less",
+        "plan: time grows as the rows to the power: ≤ 1.05",
     ]
 
 

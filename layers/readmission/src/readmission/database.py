@@ -111,7 +111,8 @@ def copy_lines(connection: Connection, table: str, columns: Iterable[str], lines
     """
     blocks = ("".join(some).encode() for some in batched(lines, _COPY_LINES, strict=False))
     connection.run(f"COPY {table} ({', '.join(columns)}) FROM STDIN", stream=blocks)
-    return connection.row_count
+    count: int = connection.row_count
+    return count
 
 
 class Rows:
