@@ -101,7 +101,7 @@ capacity: setup ## what a result of bench means on AWS: concurrency, requests a 
 	@$(BIN)/python -m tests.benchmarks.capacity '$(JSON)'
 
 # Another machine is loaded when the command line says so, never because of a variable of the environment.
-load-test: setup ## how many requests a second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= OUT= URL=]
+load-test: setup ## how many requests a second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= AT_LEAST= OUT= URL=]
 	@$(BIN)/python -m tests.load $(LOAD_URL) $(if $(P95_MS),--p95-ms $(P95_MS)) \
 	    $(if $(MAX_FAILURES),--max-failures $(MAX_FAILURES)) $(if $(STEP),--step $(STEP)) $(if $(HOLD),--hold $(HOLD)) \
 	    $(if $(SETTLE),--settle $(SETTLE)) $(if $(THINK),--think $(THINK)) $(if $(MAX_USERS),--max-users $(MAX_USERS)) \

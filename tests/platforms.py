@@ -40,7 +40,11 @@ class Platform:
             except BaseException:
                 # Whoever is interrupted cleans up next, which this command must not be in the way of.
                 process.send_signal(signal.SIGINT)
-                process.wait()
+                try:
+                    process.communicate(timeout=60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.communicate()
                 raise
         assert process.returncode == exit_code, f"{command}: {process.returncode}\n{out}\n{err}"
         return out + err

@@ -32,8 +32,8 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
     figures: dict[str, Figure] = {}
     for count in CLIENTS:
         deployment.tell(f"gateway, {count} clients ...")
-        took = _clients(platform, count)
-        figures[f"clients_{count}"] = Figure(len(took) / _SECONDS)
+        took, seconds = _clients(platform, count)
+        figures[f"clients_{count}"] = Figure(len(took) / seconds)
         figures[f"clients_{count}_p95"] = Figure(quantiles(took, n=20)[-1])
     return figures | _shares(platform, folder, rounds)
 
@@ -46,8 +46,11 @@ def _serve_a_model(platform: Platform) -> None:
     platform.run("pipeline", "--dataset", deployment.source(platform, _ROWS), "--models", "gradient_boosting")
 
 
-def _clients(platform: Platform, count: int) -> list[float]:
-    """How long (ms) each request took, by so many clients who ask without a pause; their first ones do not count."""
+def _clients(platform: Platform, count: int) -> tuple[list[float], float]:
+    """How long (ms) each request took, by so many clients who ask without a pause, and all of them together (s).
+
+    Their first ones do not count.
+    """
     settings, deployed = platform.settings, stack.get(platform.settings)
     start = time.monotonic() + 3
 
@@ -61,7 +64,8 @@ def _clients(platform: Platform, count: int) -> list[float]:
         return took
 
     with ThreadPoolExecutor(count) as pool:
-        return [one for took in pool.map(ask, range(count)) for one in took]
+        took = [one for took in pool.map(ask, range(count)) for one in took]
+    return took, time.monotonic() - start
 
 
 def _shares(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:

@@ -1,13 +1,13 @@
 """Finding the capacity: climb until the objective breaks, go back, and confirm."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What must hold while a number of users is held: p95 in ms, and how many failures are allowed."""
+    """What must hold while a number of users is held: p95 of all requests in ms, and how many failures are allowed."""
 
     p95_ms: float = 100.0
     failures: int = 0
@@ -15,7 +15,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was measured while so many users were held; times in ms, rate in requests a second.
+    """What was asked while so many users were held, and how it was answered; times in ms, rate in requests a second.
 
     `settling` and `settling_slowest` are of the time before, in which new users arrive and new instances start; their
     times count nowhere else, their failures do.
@@ -33,6 +33,7 @@ class Held:
     settling_slowest: float
     processor: float  # Locust's own, in processors
     confirms: bool = False
+    p95_by_kind: Mapping[str, float] = field(default_factory=dict)
 
     def meets(self, objective: Objective) -> bool:
         return self.requests > 0 and self.p95 <= objective.p95_ms and self.failures <= objective.failures

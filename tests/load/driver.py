@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import gevent
@@ -12,16 +11,11 @@ from locust.html import get_html_report
 from locust.stats import stats_history
 
 from tests.load.capacity import Held
-from tests.load.locustfile import Ward
+from tests.load.locustfile import TIMEOUT_SECONDS, Ward, waiting
+from tests.load.measured import Request, held_of, quantile
 
 _MOST_SETTLING = 6
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    ended: float
-    took: float  # ms
-    failed: bool
+_MARGIN_SECONDS = 5
 
 
 class Driver:
@@ -34,7 +28,7 @@ class Driver:
         self._environment = Environment(user_classes=[Ward], events=events, host=url, stop_timeout=10)
         self._runner = self._environment.create_local_runner()
         self._environment.events.request.add_listener(self._record)
-        self._requests: list[_Request] = []
+        self._requests: list[Request] = []
         self._history = gevent.spawn(stats_history, self._runner)
 
     def __enter__(self) -> "Driver":
@@ -51,17 +45,24 @@ class Driver:
         self._wait_until_calm()
         began, worked = time.time(), time.process_time()
         gevent.sleep(self._seconds)
-        ended = time.time()
-        held = _held(users, self._requests, began, ended, time.process_time() - worked, confirms)
+        ended, worked = time.time(), time.process_time() - worked
+        self._wait_for_answers(ended)
+        held = held_of(users, self._requests, began, ended, worked, confirms)
         self._tell(held)
         return held
+
+    def _wait_for_answers(self, asked_until: float) -> None:
+        """The slowest answers come after the time in which they were asked for, and count."""
+        last = asked_until + TIMEOUT_SECONDS + _MARGIN_SECONDS
+        while time.time() < last and any(asked <= asked_until for asked in waiting.values()):
+            gevent.sleep(0.05)
 
     def _wait_until_calm(self) -> None:
         for _ in range(_MOST_SETTLING):
             known = len(self._requests)
             gevent.sleep(self._settle)
             took = sorted(one.took for one in self._requests[known:])
-            if took and _quantile(took, 0.95) <= self._calm_ms:
+            if took and quantile(took, 0.95) <= self._calm_ms:
                 return
 
     def html(self) -> str:
@@ -69,30 +70,7 @@ class Driver:
         page: str = get_html_report(self._environment, show_download_link=False)
         return page
 
-    def _record(self, response_time: float, exception: Exception | None, start_time: float, **_: Any) -> None:
-        self._requests.append(_Request(start_time + response_time / 1000, response_time, exception is not None))
-
-
-def _held(users: int, requests: list[_Request], began: float, ended: float, worked: float, confirms: bool) -> Held:
-    settling = [one.took for one in requests if one.ended < began]
-    took = sorted(one.took for one in requests if began <= one.ended <= ended)
-    seconds = ended - began
-    return Held(
-        users=users,
-        requests=len(took),
-        failures=sum(one.failed for one in requests),
-        rate=len(took) / seconds,
-        mean=sum(took) / len(took) if took else 0.0,
-        p50=_quantile(took, 0.5),
-        p95=_quantile(took, 0.95),
-        p99=_quantile(took, 0.99),
-        settling=len(settling),
-        settling_slowest=max(settling, default=0.0),
-        processor=worked / seconds,
-        confirms=confirms,
-    )
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """The smallest value that so large a share is not above."""
-    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0.0
+    def _record(
+        self, name: str, response_time: float, exception: Exception | None, start_time: float, **_: Any
+    ) -> None:
+        self._requests.append(Request(name, start_time, response_time, exception is not None))

@@ -10,6 +10,7 @@ from tests.load.patients import Patient
 # Of a hundred requests.
 PREDICT, BATCH, REFUSED, HEALTH = 80, 5, 5, 10
 BATCH_ROWS = 50
+KINDS = ("predict", "batch", "refused", "health")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ OBJECTIVE = Objective(100, 0)
 
 
 def held(users: int, rate: float, p95: float, confirms: bool = False) -> Held:
-    return Held(users, 900, 0, rate, 20.0, 15.0, p95, 140.0, 200, 800.0, 0.25, confirms)
+    return Held(users, 900, 0, rate, 20.0, 15.0, p95, 140.0, 200, 800.0, 0.25, confirms, {"batch": 77.0})
 
 
 KNEE = held(60, 58.8, 40.0, confirms=True)
@@ -43,7 +43,8 @@ def test_every_hold_is_a_line_of_the_table_and_of_the_csv() -> None:
     ]
     lines = list(csv.DictReader(io.StringIO(report.csv_of(CLIMBS, OBJECTIVE))))
     assert [(line["climb"], line["users"], line["meets"]) for line in lines][1] == ("1", "70", "False")
-    assert lines[0]["settling_slowest"] == "800.0"
+    assert (lines[0]["settling_slowest"], lines[0]["p95_batch"], lines[0]["p95_health"]) == ("800.0", "77.0", "")
+    assert rows[2][rows[0].index("batch p95 ms")] == "77"
 
 
 def test_all_forms_are_written_and_the_page_needs_no_other_file(tmp_path: Path) -> None:
