@@ -255,6 +255,22 @@ def test_only_a_feature_that_matters_has_an_effect() -> None:
     assert second["log_loss"] == second["auc_early"] == 0
 
 
+def test_a_row_that_a_shuffle_leaves_as_it_was_is_not_asked_for_again() -> None:
+    rows, _ = part(200)
+    known = rows.features.assign(payer="MC", weight=np.nan, flag=[1.0, *[0.0] * (len(rows.target) - 1)])
+    asked: list[pd.DataFrame] = []
+
+    def forecast(table: pd.DataFrame) -> np.ndarray:
+        asked.append(table)
+        return probabilities(table)
+
+    effects = feature_effects(forecast, Part(known, rows.target, rows.patients, rows.groups), CLASSES, repeats=3)
+    assert {one["feature"]: one["log_loss"] for one in effects}.keys() == set(known)
+    count = len(rows.target)
+    # Once as they are; two columns shuffled, of which hardly a value is at its place; one value away and one come.
+    assert count + 2 * 3 * (count - 10) < sum(map(len, asked)) <= count + 2 * 3 * count + 3 * 2
+
+
 def test_feature_effects_take_columns_of_text() -> None:
     rows, _ = part(200)
     named = Part(rows.features.assign(payer="MC"), rows.target, rows.patients, rows.groups)

@@ -6,7 +6,7 @@ at 1, an intercept at 0. *top10* is the operating point "flag the tenth with the
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import batched
 from typing import Any, Final, NamedTuple
 
@@ -219,20 +219,44 @@ def feature_effects(
     generator = np.random.default_rng(seed)
     some = generator.permutation(len(part.target))[:rows]
     features, truth = part.features.iloc[some].reset_index(drop=True), part.target.iloc[some].to_numpy().astype(str)
-    base = _loss_and_area(truth, np.asarray(predict_proba(features)), classes)
+    unshuffled = np.asarray(predict_proba(features))
+    base = _loss_and_area(truth, unshuffled, classes)
     copies = pd.concat([features] * repeats, ignore_index=True)
     at_once = max(1, _ROWS_AT_ONCE // len(copies))
     effects = []
-    for names in batched(features.columns, at_once, strict=False):
-        shuffled = []
-        for name in names:
-            order = np.concatenate([generator.permutation(len(features)) for _ in range(repeats)])
-            shuffled.append(copies.assign(**{name: features[name].iloc[order].array}))
-        shares = np.asarray(predict_proba(pd.concat(shuffled, ignore_index=True)))
-        for name, of_name in zip(names, np.split(shares, len(names)), strict=True):
-            each = np.array([_loss_and_area(truth, one, classes) for one in np.split(of_name, repeats)]) - base
-            effects.append(_effect(str(name), each))
+    for names in batched(map(str, features.columns), at_once, strict=False):
+        orders = [np.concatenate([generator.permutation(len(features)) for _ in range(repeats)]) for _ in names]
+        shuffled = [
+            features[name].iloc[order].reset_index(drop=True) for name, order in zip(names, orders, strict=True)
+        ]
+        for name, shares in zip(names, _shares(predict_proba, copies, unshuffled, shuffled), strict=True):
+            each = np.array([_loss_and_area(truth, one, classes) for one in np.split(shares, repeats)]) - base
+            effects.append(_effect(name, each))
     return sorted(effects, key=lambda effect: -float(str(effect["log_loss"])))
+
+
+def _shares(
+    predict_proba: Callable[[pd.DataFrame], Any],
+    rows: pd.DataFrame,
+    unshuffled: Floats,
+    columns: Sequence["pd.Series[Any]"],
+) -> Iterator[Floats]:
+    """For each column, what is forecast of `rows` with it instead of their own, all asked for at once.
+
+    Where it holds what they held, which for most columns is most rows, so does the forecast: of `unshuffled`, again and
+    again.
+    """
+    changed = [np.flatnonzero(rows[one.name].ne(one) & (rows[one.name].notna() | one.notna())) for one in columns]
+    asked = [
+        rows.iloc[where].assign(**{str(one.name): one.iloc[where]}) for one, where in zip(columns, changed, strict=True)
+    ]
+    table = pd.concat(asked, ignore_index=True)
+    found = np.asarray(predict_proba(table)) if len(table) else unshuffled[:0]
+    ends = np.cumsum([len(where) for where in changed])
+    for where, its in zip(changed, np.split(found, ends[:-1]), strict=True):
+        shares = np.tile(unshuffled, (len(rows) // len(unshuffled), 1))
+        shares[where] = its
+        yield shares
 
 
 def _effect(name: str, each: Floats) -> dict[str, Any]:
