@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import pandas as pd
@@ -41,6 +42,8 @@ _CLEAN: Final = (
     "readmitted",
 )
 _KEY: Final = ("data_kind", "encounter_id")
+_cleaned_of: Final = itemgetter(*_CLEAN)
+_checked_of: Final = itemgetter(*quality.CLEAN_COLUMNS)
 _QUARANTINE: Final = ("data_kind", "row_hash", "batch_id", "row_number", "encounter_id", "reason")
 # Whichever batch is cleaned first, the newest delivery of an encounter stays.
 _MERGE: Final = f"""
@@ -103,8 +106,8 @@ def _sort_out(rows: pd.DataFrame, reasons: dict[int, str], batch_id: str, cleane
             rejected.add(row[name] for name in _QUARANTINE)
         else:
             fields = {**row, **inputs_of(fields_of(row))}
-            cleaned.add(fields[name] for name in _CLEAN)
-            checked.append([fields[name] for name in quality.CLEAN_COLUMNS])
+            cleaned.add(_cleaned_of(fields))
+            checked.append(_checked_of(fields))
     quality.check_clean(checked, batch_id)
 
 

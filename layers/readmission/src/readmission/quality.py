@@ -44,8 +44,7 @@ def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
     told: dict[str, Any] = {"error": f"not {rule.wanted}", "n_failure_cases": 1}
     match rule:
         case Whole():
-            # As texts, which is how they come from and go to Postgres: 3.0 is no whole number, and nothing is rounded.
-            check = pa.Check(lambda value: rule.allows(str(value)), element_wise=True, **told)
+            check = pa.Check(lambda values: _allowed(rule, values), **told)
         case OneOf(values):
             check = pa.Check.isin(sorted(values), **told)
         case Text(longest):
@@ -53,6 +52,16 @@ def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
         case Diagnosis(pattern):
             check = pa.Check(lambda values: values.str.fullmatch(pattern), **told)
     return pa.Column(object, check, nullable=nullable)
+
+
+def _allowed(rule: Whole, values: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Of each value whether the rule allows it; every different one is looked at once.
+
+    As texts, which is how they come from and go to Postgres: 3.0 is no whole number, and nothing is rounded.
+    """
+    texts = [str(value) for value in values]
+    allowed = {text: rule.allows(text) for text in set(texts)}
+    return pd.Series([allowed[text] for text in texts], index=values.index, dtype=bool)
 
 
 RAW_SCHEMA: Final = pa.DataFrameSchema({name: _column(rule) for name, rule in COLUMNS.items()})
