@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ def main() -> int:
     if asked.compare:
         print(report.comparison(*map(_document, asked.compare)))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not without stopping the servers
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary, ExitStack() as stack:
         figures, about = _run(asked, Path(temporary), stack)
     print(report.table(figures, about))
