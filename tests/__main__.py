@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 ROOT = Path(__file__).parents[1]
 # These need no server, or start their own; the rest shares one platform.
-ASIDE = ("tests/unit", "tests/integration/local", "tests/integration/localstack")
+ASIDE = ("tests/unit", "tests/integration/load", "tests/integration/local", "tests/integration/localstack")
 REST = ("tests/integration", "tests/e2e")
 INTERRUPTED = 130
 

@@ -32,11 +32,11 @@ class Platform:
             text=True,
         )
 
-    def run(self, *command: str, exit_code: int = 0) -> str:
+    def run(self, *command: str, exit_code: int = 0, seconds: float = 300) -> str:
         """What it printed; the test fails when it ends with another exit code."""
         with self.start(*command) as process:
             try:
-                out, err = process.communicate(timeout=300)
+                out, err = process.communicate(timeout=seconds)
             except BaseException:
                 # Whoever is interrupted cleans up next, which this command must not be in the way of.
                 process.send_signal(signal.SIGINT)

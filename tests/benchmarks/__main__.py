@@ -13,12 +13,11 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 # Before anything loads OpenMP: threads that wait for each other are to sleep, not to spin on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -39,16 +38,29 @@ def main() -> int:
     """1 where something does not hold that must."""
     asked = _arguments()
     if asked.compare:
-        print(report.comparison(*map(_document, asked.compare)))
+        print(report.comparison(*map(report.read, asked.compare)))
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not without stopping the servers
-    with tempfile.TemporaryDirectory(prefix="bench-") as temporary, ExitStack() as stack:
-        figures, about = _run(asked, Path(temporary), stack)
-    print(report.table(figures, about))
-    broken = report.broken(figures)
+    signal.signal(signal.SIGTERM, _end)
+    figures: dict[str, Figure] = {}
+    about = _about(asked)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-") as temporary, ExitStack() as stack:
+            for found, more in _run(asked, Path(temporary), stack):
+                figures |= found
+                about |= more
+                _write(asked.json, figures, about)
+    finally:  # parts that were measured are told, whatever becomes of the next one
+        print(report.table(figures, about))
+    broken = report.broken(figures, asked.only)
     if broken:
         print(f"\ndoes not hold: {'; '.join(broken)}", file=sys.stderr)
     return int(bool(broken))
+
+
+def _end(*_: object) -> None:
+    """Not without stopping the servers, and not twice."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,18 +70,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000, help="encounters that the inference's model learns from")
     parser.add_argument("--growth-rows", type=int, default=10_000, help="rows of which 1, 3 and 10 times are taken")
     parser.add_argument("--model", type=Path, help="a folder to keep the model in, and to take it from the next time")
-    parser.add_argument("--json", type=Path, help="a file to write the figures to")
+    parser.add_argument("--json", type=_file, help="a file to write the figures to")
     parser.add_argument("--compare", type=Path, nargs=2, metavar="FILE", help="two such files: nothing is measured")
     return parser.parse_args()
 
 
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        known: dict[str, Any] = json.loads(path.read_text())
-        known["about"], known["figures"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{path} is no result of make bench JSON=file: {error}") from error
-    return known
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.absolute().parent} is no folder")
+    return path
 
 
 def _parts(text: str) -> Sequence[str]:
@@ -79,7 +89,10 @@ def _parts(text: str) -> Sequence[str]:
     return [name for name in PARTS if name in names]
 
 
-def _run(asked: argparse.Namespace, temporary: Path, stack: ExitStack) -> tuple[dict[str, Figure], dict[str, str]]:
+def _run(
+    asked: argparse.Namespace, temporary: Path, stack: ExitStack
+) -> Iterator[tuple[dict[str, Figure], dict[str, str]]]:
+    """Part by part its figures, and what they were measured on."""
     deployed = not {"pipeline", "concurrency"}.isdisjoint(asked.only)
 
     @cache
@@ -91,26 +104,28 @@ def _run(asked: argparse.Namespace, temporary: Path, stack: ExitStack) -> tuple[
 
     measures: dict[str, Callable[[], dict[str, Figure]]] = {
         "ingest": lambda: ingest.measure(servers(), temporary, asked.rounds),
-        "growth": lambda: growth.measure(servers(), temporary, asked.growth_rows),
         "pipeline": lambda: pipeline.measure(servers(), temporary),
+        "growth": lambda: growth.measure(servers(), temporary, asked.growth_rows),
         "concurrency": lambda: concurrency.measure(servers(), temporary, asked.rounds),
     }
-    figures: dict[str, Figure] = {}
-    about = _about()
     for name in asked.only:
         if name == "prediction":
-            found, of_the_model = prediction.measure(temporary, asked.model or temporary, asked.rows, asked.rounds)
-            about |= of_the_model
+            yield prediction.measure(temporary, asked.model or temporary, asked.rows, asked.rounds)
         else:
-            found = measures[name]()
-        figures |= found
-        if asked.json:  # after each part: the next one may be interrupted
-            asked.json.write_text(json.dumps(report.document(figures, about), indent=2) + "\n")
-    return figures, about
+            yield measures[name](), {}
 
 
-def _about() -> dict[str, str]:
+def _write(file: Path | None, figures: dict[str, Figure], about: dict[str, str]) -> None:
+    """Whole or not at all: after each part, as the next one may be interrupted."""
+    if file:
+        whole = file.with_name(f"{file.name}.new")
+        whole.write_text(json.dumps(report.document(figures, about), indent=2) + "\n")
+        whole.replace(file)
+
+
+def _about(asked: argparse.Namespace) -> dict[str, str]:
     archive = os.environ.get("DIABETES_DATA")
+    sizes = f"{asked.rounds} rounds, a model of {asked.rows:,} rows, growth from {asked.growth_rows:,} rows"
     return {
         "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.platform()}",
         "load": f"{os.getloadavg()[0]:.1f} processes on average in the minute before",
@@ -118,7 +133,8 @@ def _about() -> dict[str, str]:
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "servers": f"{_output(postgres.binaries() / 'postgres', '--version')}, LocalStack {_localstack()}",
         "data": "that of DIABETES_DATA; of growth synthetic" if archive else "synthetic",
-        "commit": _output("git", "describe", "--always", "--dirty") or "no repository",
+        "sizes": f"{sizes}; one thread for each that predicts",
+        "commit": _output("git", "describe", "--always", "--dirty"),
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
     }
 
@@ -130,8 +146,12 @@ def _localstack() -> str:
 
 
 def _output(*command: str | Path) -> str:
-    """Nothing where the command fails: outside a repository there is no commit."""
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    """What it prints; why it does not where it fails."""
+    try:
+        finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return f"not known ({error})"
+    return finished.stdout.strip() or f"not known ({finished.stderr.strip().rpartition('\n')[2]})"
 
 
 def _processor() -> str:

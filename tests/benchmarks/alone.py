@@ -43,11 +43,12 @@ def _pipeline(folder: Path) -> Any:
 
 
 def _table(rows: list[list[Any]]) -> Any:
+    import numpy as np
     import pandas as pd
-    from readmission.features import CATEGORIES, INPUTS, NUMBERS
+    from readmission.features import INPUTS, NUMBERS
 
-    table = pd.DataFrame(rows, columns=list(INPUTS))
-    return table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))
+    columns: dict[str, Any] = dict(zip(INPUTS, map(list, zip(*rows, strict=True)), strict=True))
+    return pd.DataFrame(columns | {name: np.array(columns[name], dtype=float) for name in NUMBERS})
 
 
 def _sklearn(folder: Path, rows: Path) -> Any:

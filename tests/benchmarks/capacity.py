@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from tests.benchmarks import report
 from tests.benchmarks.report import markdown
 
 _ROOT = Path(__file__).parents[2]
@@ -158,7 +159,8 @@ def text(document: Mapping[str, Any], known: Template) -> str:
     """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`, or with half of one."""
     ours = {name: figure["ours"] for name, figure in document["figures"].items()}
     ran = [name.removeprefix("ran_") for name in ours if name.startswith("ran_")]
-    needed = {"row_14", "cold", "rss", *(_RUN if ran else ()), *(f"init_{function}" for function in ran)}
+    of_a_run = {*_RUN, *(f"{kind}_{function}" for kind in ("ran", "init") for function in ran or ["plan"])}
+    needed = {"row_14", "cold", "rss", *(of_a_run if any(name.startswith("pipeline") for name in ours) else ())}
     if missing := needed - ours.keys():
         raise SystemExit(
             f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
@@ -200,7 +202,7 @@ def _run_cells(ours: Mapping[str, float], functions: Sequence[str], known: Templ
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
         raise SystemExit("make capacity JSON=file, as make bench JSON=file has written it")
-    print(text(json.loads(Path(sys.argv[1]).read_text()), template()))
+    print(text(report.read(Path(sys.argv[1])), template()))
 
 
 if __name__ == "__main__":

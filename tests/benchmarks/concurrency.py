@@ -43,7 +43,9 @@ def _serve_a_model(platform: Platform) -> None:
         if api.health().get("model_version"):
             return
     deployment.tell("training a model to serve ...")
-    platform.run("pipeline", "--dataset", deployment.source(platform, _ROWS), "--models", "gradient_boosting")
+    platform.run(
+        "pipeline", "--dataset", deployment.source(platform, _ROWS), "--models", "gradient_boosting", seconds=900
+    )
 
 
 def _clients(platform: Platform, count: int) -> tuple[list[float], float]:

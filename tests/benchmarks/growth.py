@@ -42,7 +42,7 @@ def _measured(platform: Platform, folder: Path, rows: int, batch_size: int) -> d
             deployment.tell(f"{rows:,} rows: {step}, {number + 1} of {_REPEATS} ...")
             run_steps(state, environment, step)
         repeats.append(json.loads(state.read_text())["measured"])
-    for step in STEPS[len(_DATA) :]:
+    for step in (step for step in STEPS if step not in _DATA):
         deployment.tell(f"{rows:,} rows: {step} ...")
         run_steps(state, environment, step)
     measured: dict[str, dict[str, float]] = json.loads(state.read_text())["measured"]

@@ -111,7 +111,7 @@ def _warm_up_and_compare(ours: Subject, peer: Subject) -> None:
         mine, its = (subject.ask("answers", asked, 3)["body"] for subject in (ours, peer))
         if asked.startswith("row"):
             mine, its = (json.loads(body)["probabilities"] for body in (mine, its))
-            if any(abs(share - its[label]) > 1e-9 for label, share in mine.items()):
+            if not all(abs(share - its[label]) <= 1e-9 for label, share in mine.items()):
                 raise SystemExit(f"ours and the peer differ: {mine}, {its}")
         elif len(mine.split("early_risk")) != len(its.split("early_risk")):
             raise SystemExit("ours and the peer answer batches of different lengths")

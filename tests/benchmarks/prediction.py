@@ -84,7 +84,8 @@ def _scored(trained: model.Model, row: list[Any]) -> list[float]:
 
 def _must_agree(name: str, its: Sequence[float], ours: Sequence[float]) -> None:
     """Figures of answers that differ would say nothing; ONNX's numbers have 32 bits."""
-    if max(abs(one - other) for one, other in zip(its, ours, strict=True)) > (1e-4 if name == "onnx" else 1e-9):
+    tolerance = 1e-4 if name == "onnx" else 1e-9
+    if not all(abs(one - other) <= tolerance for one, other in zip(its, ours, strict=True)):
         raise SystemExit(f"{name} answers {its}, ours {ours}")
 
 

@@ -1,7 +1,9 @@
 """The figures as a Markdown table and as JSON, and two runs beside each other."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 CLIENTS = (1, 2, 4, 8)
@@ -62,7 +64,7 @@ class Row:
 
 
 _PYFUNC = "mlflow.pyfunc"
-_SKLEARN = "the scikit-learn pipeline"
+_SKLEARN = "the scikit-learn pipeline, table of a row included"
 _ONNX = "onnxruntime, the boosting alone"
 _SCRIPT = "one plain script"
 _SIZES = f"rows times {', '.join(map(str, TIMES))}"
@@ -98,10 +100,16 @@ PARTS: Mapping[str, Sequence[Row]] = {
     "ingest": (
         Row("ingest_psql", "ingest, warm", "rows/s", ratio=0.5, peer=r"psql \copy, one file", more=True),
         Row("ingest_psql_batches", "ingest, warm", "rows/s", peer=r"psql \copy, each batch", more=True),
-        Row("ingest_cold", "ingest, cold start and four batches", "rows/s", peer=r"psql \copy, one file", more=True),
-        Row("ingest_sql", "ingest, warm", "rows/s", ratio=20, peer="pandas to_sql, row by row", more=True),
-        Row("ingest_sql_multi", "ingest, warm", "rows/s", peer='pandas to_sql, method="multi"', more=True),
-        Row("ingest_rss", "memory of 60,000 rows in batches; of 3,000", "MB", peer="pandas to_sql, row by row"),
+        Row(
+            "ingest_cold",
+            "ingest, with the first batch of a process",
+            "rows/s",
+            peer=r"psql \copy, one file",
+            more=True,
+        ),
+        Row("ingest_sql", "ingest, warm", "rows/s", ratio=20, peer="pandas to_sql by pg8000", more=True),
+        Row("ingest_sql_multi", "ingest, warm", "rows/s", peer='the same, method="multi"', more=True),
+        Row("ingest_rss", "memory of 60,000 rows in batches; of 3,000", "MB", peer="pandas to_sql by pg8000"),
     ),
     "pipeline": (
         Row("pipeline_first", "an execution whose functions start cold", "s", peer=_SCRIPT),
@@ -145,18 +153,29 @@ def table(figures: Mapping[str, Figure], about: Mapping[str, str]) -> str:
     return "\n".join([*(f"- {name}: {value}" for name, value in about.items()), "", *markdown(cells)])
 
 
-def broken(figures: Mapping[str, Figure]) -> list[str]:
-    """What does not hold, of what must."""
+def broken(figures: Mapping[str, Figure], parts: Iterable[str]) -> list[str]:
+    """What does not hold, of what must in these parts; what was not measured does not."""
     return [
-        f"{row.what}{f', beside {row.peer}' if figures[row.name].ratio is not None else ''}: {row.must_hold()}"
-        for row in ROWS
-        if row.name in figures and row.holds(figures[row.name]) is False
+        f"{row.what}{f', beside {row.peer}' if row.ratio is not None else ''}: {row.must_hold()}"
+        for part in parts
+        for row in PARTS[part]
+        if row.must_hold() and not (row.name in figures and row.holds(figures[row.name]))
     ]
 
 
 def document(figures: Mapping[str, Figure], about: Mapping[str, str]) -> dict[str, Any]:
     """What `--json` writes."""
     return {"about": dict(about), "figures": {name: asdict(figure) for name, figure in figures.items()}}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A document that `--json` has written. Raises SystemExit for anything else."""
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+        known["about"], known["figures"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no result of make bench JSON=file: {error}") from error
+    return known
 
 
 def comparison(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

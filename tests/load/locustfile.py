@@ -4,6 +4,7 @@ A user asks, waits for the answer, thinks for THINK seconds on average (1; expon
 are as irregular as those of strangers), and asks again.
 """
 
+import logging
 import os
 import random
 import ssl
@@ -13,7 +14,9 @@ from typing import Any
 
 import gevent
 from locust import FastHttpUser, events, task
+from locust.exception import StopUser
 
+from infra.local.errors import LocalError
 from tests.load import mix, patients, target
 
 TIMEOUT_SECONDS = 20.0
@@ -21,14 +24,17 @@ _PATIENTS = 500
 
 _known = patients.read(_PATIENTS, patients.archive_of_environment())
 _seeds, _numbers = count(), count()
-waiting: dict[int, float] = {}
-"""When (epoch, s) each request was asked that has no answer yet."""
+waiting: dict[int, tuple[str, float]] = {}
+"""The kind of each request that has no answer yet, and when (epoch, s) it was asked."""
+# Locust takes its host from there, too; what is loaded is for the command line to say (see `target`).
+os.environ.pop("LOCUST_HOST", None)
 
 
 class Ward(FastHttpUser):
     network_timeout = connection_timeout = TIMEOUT_SECONDS
     insecure = False
     think_seconds = 1.0
+    refusal = ""
 
     def wait_time(self) -> float:
         return random.expovariate(1 / self.think_seconds) if self.think_seconds else 0.0
@@ -54,8 +60,10 @@ class Ward(FastHttpUser):
         self._ask(self._mix.health())
 
     def _ask(self, asked: mix.Asked) -> None:
+        if self.refusal:
+            raise StopUser(self.refusal)
         number = next(_numbers)
-        waiting[number] = time.time()
+        waiting[number] = asked.name, time.time()
         try:
             self._judge(asked)
         finally:
@@ -72,13 +80,24 @@ class Ward(FastHttpUser):
                 answer.success()
 
 
-@events.test_start.add_listener
-def go_to_the_target(environment: Any, **_: Any) -> None:
-    """The host of the command line, if any; else as `target.find` says, also of Locust's own variable."""
-    host, of_environment = environment.host, os.environ.get("LOCUST_HOST")
-    known = target.find(None, os.environ | {"API_URL": host}) if host and host == of_environment else target.find(host)
+def aim(known: target.Target) -> None:
+    """Let the users go there."""
     tls = ssl.create_default_context(cafile=known.ca_file)
-    Ward.host = known.url
+    Ward.host, Ward.refusal = known.url, ""
     Ward.think_seconds = float(os.environ.get("THINK") or 1)
     Ward.default_headers = {"x-api-key": known.key, "Content-Type": "application/json"}
     Ward.ssl_context_factory = staticmethod(lambda: tls)
+
+
+@events.test_start.add_listener
+def go_to_the_target(environment: Any, **_: Any) -> None:
+    """The host of the command line or of Locust's page, if any; else as `target.find` says.
+
+    Locust goes on whatever a listener raises: so the users are told not to.
+    """
+    try:
+        aim(target.find(environment.host))
+    except LocalError as error:
+        Ward.refusal = str(error)
+        environment.process_exit_code = 1
+        logging.error(error)

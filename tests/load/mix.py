@@ -10,7 +10,7 @@ from tests.load.patients import Patient
 # Of a hundred requests.
 PREDICT, BATCH, REFUSED, HEALTH = 80, 5, 5, 10
 BATCH_ROWS = 50
-KINDS = ("predict", "batch", "refused", "health")
+KINDS = ("predict", "batch", "refused", "health")  # names of `Asked`
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,16 @@ def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MaxInvalidShare", "ModelRefreshSeconds", "DailyQuota", "CorsAllowOrigins", "SnapStart", "Architecture"]
+    "name",
+    [
+        "MaxInvalidShare",
+        "MaxTrainingRows",
+        "ModelRefreshSeconds",
+        "DailyQuota",
+        "CorsAllowOrigins",
+        "SnapStart",
+        "Architecture",
+    ],
 )
 def test_the_parameter_table_tells_the_templates_defaults(name: str) -> None:
     (default,) = [row[1].strip("`") for row in cells("## The template") if name in named(row[0])]

@@ -106,6 +106,23 @@ def test_who_died_or_went_to_a_hospice_is_not_learned_from_and_counted(stores: S
     assert dataset.excluded(stores.clean, "real") == {"died": 4, "went to a hospice": 2}
 
 
+def test_of_more_rows_than_are_to_be_learned_from_the_newest_are_and_the_rest_are_counted(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    rows = [changed(row, discharge_disposition_id="1") for row in rows]
+    rows[-1] = changed(rows[-1], discharge_disposition_id="11")
+    stores.load(rows)
+    every = dataset.read(stores.clean, "real")
+    count = len(every) - 3
+    newest = dataset.read(stores.clean, "real", count)
+    # With their history, which the older ones are part of.
+    pd.testing.assert_frame_equal(newest, every.iloc[3:].reset_index(drop=True))
+    assert dataset.excluded(stores.clean, "real", count)[f"older than the newest {count:,}"] == 3
+    for enough in (len(every), len(every) + 1):
+        assert len(dataset.read(stores.clean, "real", enough)) == len(every)
+        assert dataset.excluded(stores.clean, "real", enough) == {"died": 1, "went to a hospice": 0}
+
+
 def test_the_history_in_training_is_that_of_a_request(stores: Stores, stays: list[list[str]]) -> None:
     """A request tells its history by fields; what the models see of them is what the database makes of the rows."""
     found = seen(stores, stays).iloc[2]

@@ -80,3 +80,5 @@ def test_a_result_without_the_inference_is_no_use() -> None:
 def test_a_result_that_tells_half_of_a_run_is_no_use() -> None:
     with pytest.raises(SystemExit, match="pipeline_invocations"):
         capacity.text(document(**FIGURES, **RUN), KNOWN)
+    with pytest.raises(SystemExit, match="init_plan, ran_plan"):
+        capacity.text(document(**FIGURES, pipeline_invocations=4, pipeline_transitions=30), KNOWN)

@@ -1,4 +1,7 @@
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.benchmarks import report
 from tests.benchmarks.report import Figure
@@ -76,10 +79,25 @@ def test_a_figure_of_one_of_two_runs_is_compared_with_nothing() -> None:
 
 def test_what_does_not_hold_is_named_with_what_must() -> None:
     figures = {"cold": Figure(0.7, 2.1, 3.0), "scorer": Figure(0.05), "growth_plan": Figure(1.2)}
-    assert report.broken(figures) == [
-        "cold start, process start to first answer, beside mlflow.pyfunc: ≤ 0.8 s, 4 times less",
-        "plan: time grows as the rows to the power: ≤ 1.05",
+    broken = report.broken(figures, ["prediction", "growth"])
+    assert "cold start, process start to first answer, beside mlflow.pyfunc: ≤ 0.8 s, 4 times less" in broken
+    assert "plan: time grows as the rows to the power: ≤ 1.05" in broken
+    assert not any(one.startswith("the scorer in it") for one in broken)
+
+
+def test_what_must_hold_and_was_not_measured_does_not() -> None:
+    assert report.broken({"pipeline_first_share": Figure(3.0)}, ["pipeline"]) == [
+        "of the warm one, no function runs: ≤ 15 %"
     ]
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}", '{"about": {}}'])
+def test_what_is_no_result_is_named_as_such(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "file.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit, match=r"file\.json is no result of make bench"):
+        report.read(path)
 
 
 def test_every_figure_has_a_name_of_its_own() -> None:

@@ -24,6 +24,11 @@ def test_the_shares_are_of_a_hundred() -> None:
     assert mix.PREDICT + mix.BATCH + mix.REFUSED + mix.HEALTH == 100
 
 
+def test_every_kind_is_asked_by_its_name(known: list[Patient]) -> None:
+    one = Mix(known, seed=1)
+    assert [getattr(one, kind)().name for kind in mix.KINDS] == list(mix.KINDS)
+
+
 def test_every_patient_is_one_that_the_api_accepts_in_either_form(known: list[Patient]) -> None:
     assert len(known) == 60
     for patient in known:

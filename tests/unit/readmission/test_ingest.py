@@ -25,15 +25,20 @@ class FakeRaw:
 
     def __init__(self, known: str = "") -> None:
         self.statements: list[str] = []
-        self.copied = b""
+        self.copies: list[bytes] = []
         self.known = known
 
     def run(self, statement: str, stream: Any = (), **_: Any) -> list[list[int]]:
         self.statements.append(statement.split(" (")[0])
-        self.copied = b"".join(stream) or self.copied
+        if sent := b"".join(stream):
+            self.copies.append(sent)
         if self.known and self.statements[-1] == "COPY diabetes_raw":
             raise DatabaseError({"C": self.known})
         return [[len(self.rows) - 1]]
+
+    @property
+    def copied(self) -> bytes:
+        return self.copies[-1] if self.copies else b""
 
     @property
     def row_count(self) -> int:
@@ -69,6 +74,8 @@ def test_rows_of_which_some_are_known_or_on_their_way_are_merged(code: str) -> N
     assert answer == {"batch": 1, "rows": 5, "added": 4}
     assert raw.statements[3] == "ROLLBACK TO SAVEPOINT part"
     assert raw.statements[5] == "COPY staged"
+    first, second = raw.copies
+    assert first == second
 
 
 def test_another_error_is_none_to_go_on_from() -> None:

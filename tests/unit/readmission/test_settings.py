@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "MODEL_NAME": "readmission",
     "MODEL_REFRESH_SECONDS": "2.5",
     "MAX_INVALID_SHARE": "0.1",
+    "MAX_TRAINING_ROWS": "5000",
     "STACK_NAME": "readmission",
     "STATE_MACHINE_ARN": "arn",
     "METRICS_CACHE_SECONDS": "60",
@@ -34,7 +35,7 @@ ENVIRONMENT = {
 
 
 def test_all_settings_are_read() -> None:
-    model = ModelSettings("http://mlflow:5000", "readmission")
+    model = ModelSettings("http://mlflow:5000", "readmission", 5000)
     assert DatabaseSettings.from_environment(ENVIRONMENT) == DatabaseSettings("readmission/database", "verify-full")
     assert ServingSettings.from_environment(ENVIRONMENT) == ServingSettings(model, 2.5)
     assert data_bucket(ENVIRONMENT) == "bucket"
@@ -88,6 +89,12 @@ def test_a_wrong_share_is_named(value: str) -> None:
 @pytest.mark.parametrize("value", ["0", "1"])
 def test_no_row_or_every_row_may_be_invalid(value: str) -> None:
     assert max_invalid_share({"MAX_INVALID_SHARE": value}) == int(value)
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "many", "²"])
+def test_a_wrong_number_of_rows_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"MAX_TRAINING_ROWS .*{value!r}"):
+        ModelSettings.from_environment(ENVIRONMENT | {"MAX_TRAINING_ROWS": value})
 
 
 def test_one_row_in_fifty_may_be_invalid_unless_told_otherwise() -> None:

@@ -10,6 +10,7 @@ from readmission.errors import ConfigurationError
 
 type Tls = Literal["disable", "require", "verify-full"]
 
+_NEWEST: Final = 300_000
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -29,6 +30,13 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
     if not 0 < seconds < 86_400:
         raise ConfigurationError(f"the environment variable {name} is no number of seconds: {text!r}")
     return seconds
+
+
+def _count(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ConfigurationError(f"the environment variable {name} is no number from 1 on: {text!r}")
+    return int(text)
 
 
 def _origins(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -84,17 +92,22 @@ def max_invalid_share(environment: Mapping[str, str] = os.environ) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Where models are tracked and registered, and under which name."""
+    """Where models are tracked and registered, under which name, and from how many of the newest encounters they learn.
+
+    What a training takes grows with its rows, and a function has limits: the default fits into 3 GB and 15 minutes.
+    """
 
     tracking_uri: str
     name: str
+    newest: int = _NEWEST
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         uri = _required(environment, "MLFLOW_TRACKING_URI")
         if not uri.startswith(("http://", "https://")):
             raise ConfigurationError(f"the environment variable MLFLOW_TRACKING_URI is no http(s) URL: {uri!r}")
-        return cls(tracking_uri=uri.rstrip("/"), name=model_name(environment))
+        newest = _count(environment, "MAX_TRAINING_ROWS", _NEWEST)
+        return cls(tracking_uri=uri.rstrip("/"), name=model_name(environment), newest=newest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,6 +255,40 @@ def test_only_a_feature_that_matters_has_an_effect() -> None:
     assert second["log_loss"] == second["auc_early"] == 0
 
 
+def test_what_a_feature_is_worth_is_what_forecasting_every_row_again_finds() -> None:
+    rows, _ = part(300)
+    generator = np.random.default_rng(5)
+    known = rows.features.assign(
+        flag=(generator.random(300) < 0.1).astype(float),
+        stays=np.where(generator.random(300) < 0.5, np.nan, generator.integers(0, 3, 300)),
+        payer=generator.choice(["MC", "?"], 300),
+    )
+
+    def forecast(table: pd.DataFrame) -> np.ndarray:
+        signal = table["flag"] + table["stays"].fillna(-2) - 3 * (table["payer"] == "MC")
+        return probabilities(pd.DataFrame({"signal": signal}))
+
+    found = {
+        one["feature"]: one["log_loss"]
+        for one in feature_effects(
+            forecast, Part(known, rows.target, rows.patients, rows.groups), CLASSES, repeats=2, seed=3
+        )
+    }
+    shuffles = np.random.default_rng(3)
+    some = shuffles.permutation(300)
+    features, truth = known.iloc[some].reset_index(drop=True), rows.target.iloc[some]
+    expected = {}
+    for name in known:
+        orders = [shuffles.permutation(300) for _ in range(2)]
+        losses = [
+            log_loss(truth, forecast(features.assign(**{name: features[name].to_numpy()[order]})), labels=CLASSES)
+            for order in orders
+        ]
+        expected[name] = np.mean(losses) - log_loss(truth, forecast(features), labels=CLASSES)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert min(abs(expected[name]) for name in ("flag", "stays", "payer")) > 1e-6
+
+
 def test_a_row_that_a_shuffle_leaves_as_it_was_is_not_asked_for_again() -> None:
     rows, _ = part(200)
     known = rows.features.assign(payer="MC", weight=np.nan, flag=[1.0, *[0.0] * (len(rows.target) - 1)])
@@ -265,7 +299,7 @@ def test_a_row_that_a_shuffle_leaves_as_it_was_is_not_asked_for_again() -> None:
         return probabilities(table)
 
     effects = feature_effects(forecast, Part(known, rows.target, rows.patients, rows.groups), CLASSES, repeats=3)
-    assert {one["feature"]: one["log_loss"] for one in effects}.keys() == set(known)
+    assert {one["feature"] for one in effects} == set(known)
     count = len(rows.target)
     # Once as they are; two columns shuffled, of which hardly a value is at its place; one value away and one come.
     assert count + 2 * 3 * (count - 10) < sum(map(len, asked)) <= count + 2 * 3 * count + 3 * 2

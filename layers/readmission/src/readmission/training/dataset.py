@@ -18,21 +18,29 @@ from readmission.payloads import DataKind
 from readmission.splits import SPLITS, Split
 
 TARGET: Final = "readmitted"
+ALL: Final = 2**62
 _GROUPS: Final = ("race", "gender")
 _AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
 # Ordered, so that the same rows train the same model. Who died or went to a hospice cannot be readmitted: a model that
 # learned from them would forecast death.
 _ENDED: Final = sorted(place for places in ENDS_OF_CARE.values() for place in places)
+_LEARNED: Final = f"""
+    data_kind = current_setting('readmission.data_kind')
+    AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
+"""
 _READ: Final = f"""
     COPY (
         SELECT split, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET} FROM encounters
-        WHERE data_kind = current_setting('readmission.data_kind')
-        AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))}) ORDER BY encounter_id
+        WHERE {_LEARNED} AND encounter_id >= coalesce((
+            SELECT encounter_id FROM diabetes_clean WHERE {_LEARNED}
+            ORDER BY encounter_id DESC OFFSET current_setting('readmission.newest')::bigint - 1 LIMIT 1
+        ), 0)
+        ORDER BY encounter_id
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
 _EXCLUDED: Final = """
-    SELECT discharge_disposition_id, count(*) FROM diabetes_clean
-    WHERE data_kind = :kind AND discharge_disposition_id = ANY (:ended) GROUP BY 1
+    SELECT CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
+    FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1
 """
 # Which rows, and in which state: a version that learned from the same rows has the same hash.
 _HASH: Final = """
@@ -55,12 +63,12 @@ class Part:
     groups: pd.DataFrame
 
 
-def load(clean: Connection, kind: DataKind) -> dict[Split, Part]:
+def load(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[Split, Part]:
     """Every split of the clean rows of that kind, less `excluded`.
 
     Raises `SplitsOverlap` when a patient is in two, and `NoTrainingData` when one lacks a class.
     """
-    table = read(clean, kind)
+    table = read(clean, kind, newest)
     parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
     if shared := patients_in_two_splits(parts):
         raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
@@ -73,11 +81,12 @@ def load(clean: Connection, kind: DataKind) -> dict[Split, Part]:
     return parts
 
 
-def read(clean: Connection, kind: DataKind) -> pd.DataFrame:
+def read(clean: Connection, kind: DataKind, newest: int = ALL) -> pd.DataFrame:
     """The clean rows of that kind less `excluded`, by `encounter_id`: split, patient, groups, `INPUTS` and target."""
     text = io.BytesIO()
     with transaction(clean):
-        clean.run("SELECT set_config('readmission.data_kind', :kind, true)", kind=kind)
+        for name, value in (("data_kind", kind), ("newest", str(newest))):
+            clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
         clean.run(_READ, stream=text)
     text.seek(0)
     texts = dict.fromkeys(("split", *_GROUPS, *CATEGORIES, TARGET), "str")
@@ -97,10 +106,15 @@ def part_of(rows: pd.DataFrame) -> Part:
     return Part(rows[list(INPUTS)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
 
 
-def excluded(clean: Connection, kind: DataKind) -> dict[str, int]:
-    """How many clean rows of that kind no model sees, by reason (`contract.ENDS_OF_CARE`)."""
+def excluded(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[str, int]:
+    """How many clean rows of that kind no model sees, by reason: an end of care, or that there are newer ones enough.
+
+    The history of a newer stay knows the older ones all the same.
+    """
     counts = dict(clean.run(_EXCLUDED, kind=kind, ended=_ENDED))
-    return {reason: sum(counts.get(place, 0) for place in places) for reason, places in ENDS_OF_CARE.items()}
+    found = {reason: sum(counts.get(place, 0) for place in places) for reason, places in ENDS_OF_CARE.items()}
+    older = counts.get(None, 0) - newest
+    return found | ({f"older than the newest {newest:,}": older} if older > 0 else {})
 
 
 def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:

@@ -223,7 +223,7 @@ def _judge(
             f"{name} was taken out of Production by the rollback to version {left.version} ({left.reason});"
             " only a rollback to it brings it back",
         )
-    test = dataset.load(clean, kind)["test"]
+    test = dataset.load(clean, kind, settings.newest)["test"]
     rows = comparison.Rows(test.target.to_numpy().astype(str), test.patients, test.groups)
     try:
         classes, shares = _asked(_scorer(client, version, settings), test.features)

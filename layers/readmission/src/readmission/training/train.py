@@ -39,7 +39,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         experiment = experiment_id(client, settings)
         if finished := _finished(client, experiment, event):
             return TrainResult(model=event["model"], mlflow_run_id=finished.info.run_id)
-        parts = dataset.load(clean, event["data_kind"])
+        parts = dataset.load(clean, event["data_kind"], settings.newest)
         tags = {
             "pipeline_run": event["execution"],
             "family": event["model"],
@@ -49,7 +49,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=event["model"], tags=tags) as run:
-            _fit_and_log(event, parts, dataset.excluded(clean, event["data_kind"]))
+            _fit_and_log(event, parts, dataset.excluded(clean, event["data_kind"], settings.newest))
             _log_data_report(data_report.of_clean_rows(clean, event["data_kind"]))
         return TrainResult(model=event["model"], mlflow_run_id=run.info.run_id)
 
