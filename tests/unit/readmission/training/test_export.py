@@ -139,14 +139,6 @@ def test_the_context_is_that_of_the_rows(fitted: Fitted) -> None:
     assert scorer.risk_quantiles == pytest.approx(early[::3], abs=1e-9)
 
 
-def test_the_context_of_very_many_rows_is_that_of_some_from_all_over_them(
-    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = _table(301, seed=12)
-    monkeypatch.setattr(export, "_MOST_COMPARED", 101)
-    assert export.context_of(fitted.pipeline, rows) == export.context_of(fitted.pipeline, rows.iloc[::3])
-
-
 def test_the_same_rows_have_the_same_context(fitted: Fitted) -> None:
     rows = _table(301, seed=12)
     assert export.context_of(fitted.pipeline, rows) == export.context_of(fitted.pipeline, rows)

@@ -69,15 +69,6 @@ def test_the_14_features_alone_are_learned_from_once() -> None:
     assert fit("logistic_regression", once, only_14(VALIDATION)) == expected
 
 
-def test_a_tree_of_the_forest_learns_from_no_more_rows_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "_MOST_ROWS_A_TREE", 120)
-    forest = families.fit("random_forest", TRAINING, VALIDATION)["model"]
-    assert {tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_} == {120.0}
-    monkeypatch.setattr(families, "_MOST_ROWS_A_TREE", 10_000)
-    forest = families.fit("random_forest", TRAINING, VALIDATION)["model"]
-    assert {tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_} == {float(len(TARGET))}
-
-
 def test_boosting_stops_where_the_validation_rows_gain_no_more() -> None:
     turned = replace(VALIDATION, target=VALIDATION.target.map({"NO": "<30", "<30": "NO", ">30": ">30"}))
     gains, gains_nothing = (

@@ -24,7 +24,6 @@ from readmission.features import FEATURES
 from readmission.scorer import FORMAT, FORMAT_VERSION, MOST_LEAVES, QUANTILES, Scorer
 
 TOLERANCE: Final = 1e-9
-_MOST_COMPARED: Final = 100_000
 
 type _Floats = NDArray[np.float64]
 
@@ -56,10 +55,8 @@ def context_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, Any]:
     """The document's context, of the rows that the pipeline was fitted on: what a patient can be compared with.
 
     The quantiles are probabilities that occurred, not means of two: so they ascend for certain. They are rounded, as
-    the threads of a forest add in any order, and the same rows are to give the same document. Of more than
-    `_MOST_COMPARED` rows, every second, third, … is taken: more would only take longer.
+    the threads of a forest add in any order, and the same rows are to give the same document.
     """
-    rows = rows.iloc[:: -(-len(rows) // _MOST_COMPARED)]
     early = pipeline.predict_proba(rows)[:, list(pipeline.classes_).index("<30")]
     quantiles = np.quantile(early, np.linspace(0, 1, QUANTILES), method="inverted_cdf")
     return {"reference": rows[list(FEATURES)].median().to_dict(), "risk_quantiles": quantiles.round(9).tolist()}

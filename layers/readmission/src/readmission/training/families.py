@@ -24,9 +24,6 @@ from readmission.payloads import Family
 from readmission.training.dataset import Part
 
 _SEED: Final = 42
-# A tree of twice the rows takes more than twice the time, the longer the deeper it is; with more of them the forest's
-# forecasts hardly change, as each tree learns from other ones.
-_MOST_ROWS_A_TREE: Final = 100_000
 _FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)
 
 
@@ -100,8 +97,6 @@ def fit(family: Family, training: Part, validation: Part) -> Pipeline:
     _encode_by_other(patients, pipeline)
     columns, model = pipeline[:-1], pipeline[-1]
     inputs = columns.fit_transform(features, target)
-    if isinstance(model, RandomForestClassifier):
-        model.set_params(max_samples=min(model.max_samples, _MOST_ROWS_A_TREE / len(target)))
     if isinstance(model, HistGradientBoostingClassifier):
         unseen, unseen_target, _ = _twice(validation)
         model.fit(inputs, target, X_val=columns.transform(unseen), y_val=unseen_target)
