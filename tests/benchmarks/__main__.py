@@ -50,7 +50,8 @@ def main() -> int:
                 about |= more
                 _write(asked.json, figures, about)
     finally:  # parts that were measured are told, whatever becomes of the next one
-        print(report.table(figures, about))
+        if figures:
+            print(report.table(figures, about))
     broken = report.broken(figures, asked.only)
     if broken:
         print(f"\ndoes not hold: {'; '.join(broken)}", file=sys.stderr)
