@@ -28,7 +28,7 @@ class Service:
 def test_the_knee_is_the_last_number_of_users_that_held_and_holds_again() -> None:
     service = Service(limit=35)
     found = climb(service.hold, OBJECTIVE, step=10, max_users=200)
-    assert service.asked == [(10, False), (20, False), (30, False), (40, False), (30, True)]
+    assert service.asked == [(10, False), (20, False), (30, False), (40, False), (40, False), (30, True)]
     assert found.knee is not None and (found.knee.users, found.knee.confirms) == (30, True)
     assert not found.unbroken
 
@@ -40,15 +40,21 @@ def test_failures_break_the_objective_however_fast_they_are() -> None:
 
 
 def test_it_goes_back_until_a_number_is_confirmed() -> None:
-    found = climb(Service(limit=30, bad_calls=(5,)).hold, OBJECTIVE, step=10, max_users=200)
-    assert [(one.users, one.confirms) for one in found.held[3:]] == [(40, False), (30, True), (20, True)]
+    found = climb(Service(limit=30, bad_calls=(6,)).hold, OBJECTIVE, step=10, max_users=200)
+    assert [(one.users, one.confirms) for one in found.held[3:]] == [(40, False), (40, False), (30, True), (20, True)]
     assert found.knee is not None and found.knee.users == 20
+
+
+def test_a_bad_moment_ends_no_climb() -> None:
+    found = climb(Service(limit=30, bad_calls=(2,)).hold, OBJECTIVE, step=10, max_users=200)
+    assert [one.users for one in found.held] == [10, 20, 20, 30, 40, 40, 30]
+    assert found.knee is not None and found.knee.users == 30
 
 
 def test_a_service_that_is_too_slow_for_anybody_has_no_knee() -> None:
     service = Service(limit=0)
     assert climb(service.hold, OBJECTIVE, step=10, max_users=200).knee is None
-    assert service.asked == [(10, False)]
+    assert service.asked == [(10, False), (10, False)]
 
 
 def test_a_climb_is_bounded() -> None:
