@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.integration.localstack.server import Function, is_alive, wait_for, zip_of
 
@@ -141,6 +142,21 @@ def handler(event, context):
 
         assert running.result().payload == "old"
     assert function.invoke(str(tmp_path)).payload == "new"
+
+
+def test_an_invocation_leaves_nothing_in_the_emulators_memory_map(deploy):
+    """A thread that is kept keeps its stack: two entries, of which a process has 65,530."""
+    function = deploy("def handler(event, context):\n    return event\n")
+
+    def entries() -> int:
+        return len(Path(f"/proc/{function.server.process.pid}/maps").read_text().splitlines())
+
+    for number in range(50):  # what is made at first use and kept, once
+        assert function.invoke(number).payload == number
+    before = entries()
+    for number in range(100):
+        assert function.invoke(number).payload == number
+    assert entries() - before < 50
 
 
 def test_an_alias_with_provisioned_concurrency_runs_in_an_environment_made_before(deploy):

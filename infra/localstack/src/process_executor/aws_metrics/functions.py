@@ -12,6 +12,7 @@ from localstack.services.lambda_.invocation import version_manager
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult, VersionIdentifier
 from localstack.services.lambda_.invocation.version_manager import LambdaVersionManager
 from localstack.utils.patch import patch
+from localstack.utils.threads import FuncThread, start_thread
 
 from process_executor.aws_metrics.figures import put
 
@@ -65,9 +66,15 @@ def invoke_version(
 def publish() -> None:
     """Puts it in place, once, and takes LocalStack's own away."""
     patch(LambdaVersionManager.invoke)(invoke_version)
-    version_manager.record_cw_metric_invocation = _count_nothing
-    version_manager.record_cw_metric_error = _count_nothing
+    version_manager.start_thread = _start_thread
 
 
-def _count_nothing(**_: Any) -> None:
-    """In place of LocalStack's: the executor counts each invocation, with `count_invocation`."""
+def _start_thread(method: Callable[..., Any], **options: Any) -> FuncThread | None:
+    """As LocalStack's, but for those that would record an invocation: the executor counts it, with `count_invocation`.
+
+    LocalStack keeps every thread that it has started, and the system a stack for each: after some 32,000 invocations
+    there would be no more, and every further one would fail.
+    """
+    if options.get("name", "").startswith("record-cloudwatch-metric"):
+        return None
+    return start_thread(method, **options)
