@@ -42,20 +42,13 @@ def _pipeline(folder: Path) -> Any:
     return skops.io.load(next(folder.rglob("model.skops")), trusted=list(TRUSTED))
 
 
-def _table(rows: list[list[Any]]) -> Any:
-    import numpy as np
-    import pandas as pd
-    from readmission.features import INPUTS, NUMBERS
-
-    columns: dict[str, Any] = dict(zip(INPUTS, map(list, zip(*rows, strict=True)), strict=True))
-    return pd.DataFrame(columns | {name: np.array(columns[name], dtype=float) for name in NUMBERS})
-
-
 def _sklearn(folder: Path, rows: Path) -> Any:
     """The table is part of the asking, as nobody has one row as a table."""
+    from tests.benchmarks import inputs
+
     pipeline = _pipeline(folder)
     known = json.loads(rows.read_text())
-    return lambda number: pipeline.predict_proba(_table([known[number % len(known)]]))[0]
+    return lambda number: pipeline.predict_proba(inputs.table([known[number % len(known)]]))[0]
 
 
 def _onnx(folder: Path, rows: Path) -> Any:
@@ -77,9 +70,11 @@ def _export(folder: Path, rows: list[list[Any]]) -> None:
     import onnx
     from skl2onnx import to_onnx
 
+    from tests.benchmarks import inputs
+
     pipeline = _pipeline(folder)
-    inputs = pipeline[:-1].transform(_table(rows))
-    values = getattr(inputs, "to_numpy", lambda: inputs)().astype("float32")
+    encoded = pipeline[:-1].transform(inputs.table(rows))
+    values = getattr(encoded, "to_numpy", lambda: encoded)().astype("float32")
     make = onnx.helper.make_attribute
 
     def of_whole_numbers(key: str, value: Any, *others: Any, **more: Any) -> Any:

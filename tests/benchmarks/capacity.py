@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 from tests.benchmarks import report
-from tests.benchmarks.report import markdown
 
 _ROOT = Path(__file__).parents[2]
 
@@ -166,7 +165,7 @@ def text(document: Mapping[str, Any], known: Template) -> str:
             f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
         )
     cells = [("what", "figure"), *_prediction_cells(ours, known), *_run_cells(ours, ran, known)]
-    return "\n".join([*markdown(cells), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
+    return "\n".join([*report.markdown(cells), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
 
 
 def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequence[str]]:

@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import mlflow.pyfunc
 import numpy as np
-import pandas as pd
 from mangum import Mangum
 from readmission import observability
 from readmission.contract import CLASSES
-from readmission.features import INPUTS, NUMBERS, inputs_of
+from readmission.features import INPUTS, inputs_of
 from readmission.scorer import Scorer
 from readmission.serving import batch
 from readmission.serving.api import create_app
@@ -22,6 +21,8 @@ from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.forecasts import forecast
 from readmission.serving.production import Production, Served
 from readmission.serving.registry import Version
+
+from tests.benchmarks import inputs
 
 logger = observability.logger("peer")
 meter = observability.EmfMeter("predict")
@@ -42,9 +43,7 @@ class PyfuncScorer:
         return self._ahead.pop() if self._ahead else self.table([row])[0]
 
     def table(self, rows: Iterable[Sequence[Any]]) -> list[list[float]]:
-        columns: dict[str, Any] = dict(zip(INPUTS, map(list, zip(*rows, strict=True)), strict=True))
-        columns |= {name: np.array(columns[name], dtype=float) for name in NUMBERS}
-        found: list[list[float]] = np.asarray(self._model.predict(pd.DataFrame(columns))).tolist()
+        found: list[list[float]] = np.asarray(self._model.predict(inputs.table(rows))).tolist()
         return found
 
     def predict(self, served: Served, encounters: Iterable[Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from infra.local import settings
 from infra.local.errors import LocalError
+from tests.arguments import positive
 from tests.load import report, target
 from tests.load.capacity import Climb, Held, Objective, climb, spread
 from tests.load.driver import Driver
@@ -42,22 +43,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ui", action="store_true", help=f"Locust's page on http://127.0.0.1:{_UI_PORT} instead")
     parser.add_argument("--p95-ms", type=float, default=100.0, help="what 95 %% of the answers may take")
     parser.add_argument("--max-failures", type=int, default=0, help="how many may fail while users are held")
-    parser.add_argument("--step", type=_positive, default=10, help="how many users come at once")
-    parser.add_argument("--max-users", type=_positive, default=200)
+    parser.add_argument("--step", type=positive, default=10, help="how many users come at once")
+    parser.add_argument("--max-users", type=positive, default=200)
     parser.add_argument("--settle", type=float, default=4.0, help="seconds before it is measured, more while it starts")
     parser.add_argument("--hold", type=float, default=15.0, help="seconds for which it is measured")
     parser.add_argument("--think", type=float, default=1.0, help="seconds between a user's requests, on average")
-    parser.add_argument("--repeats", type=_positive, default=3, help="how many times all is done")
+    parser.add_argument("--repeats", type=positive, default=3, help="how many times all is done")
     parser.add_argument("--out", type=Path, help="the folder of the results (LOCAL_DIR/load)")
     parser.add_argument("--at-least", type=float, help="fail when the knee's median is below so many requests a second")
     return parser.parse_args()
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 def _measure(asked: argparse.Namespace, known: target.Target, folder: Path) -> int:

@@ -80,15 +80,6 @@ class Ward(FastHttpUser):
                 answer.success()
 
 
-def aim(known: target.Target) -> None:
-    """Let the users go there."""
-    tls = ssl.create_default_context(cafile=known.ca_file)
-    Ward.host, Ward.refusal = known.url, ""
-    Ward.think_seconds = float(os.environ.get("THINK") or 1)
-    Ward.default_headers = {"x-api-key": known.key, "Content-Type": "application/json"}
-    Ward.ssl_context_factory = staticmethod(lambda: tls)
-
-
 @events.test_start.add_listener
 def go_to_the_target(environment: Any, **_: Any) -> None:
     """The host of the command line or of Locust's page, if any; else as `target.find` says.
@@ -96,8 +87,14 @@ def go_to_the_target(environment: Any, **_: Any) -> None:
     Locust goes on whatever a listener raises: so the users are told not to.
     """
     try:
-        aim(target.find(environment.host))
+        known = target.find(environment.host)
     except LocalError as error:
         Ward.refusal = str(error)
         environment.process_exit_code = 1
         logging.error(error)
+        return
+    tls = ssl.create_default_context(cafile=known.ca_file)
+    Ward.host, Ward.refusal = known.url, ""
+    Ward.think_seconds = float(os.environ.get("THINK") or 1)
+    Ward.default_headers = {"x-api-key": known.key, "Content-Type": "application/json"}
+    Ward.ssl_context_factory = staticmethod(lambda: tls)

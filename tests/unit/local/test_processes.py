@@ -50,7 +50,8 @@ def test_a_foreign_process_is_not_ours(loaded: Settings, variables: dict[str, st
 
 
 def test_a_platform_in_a_folder_whose_name_begins_alike_is_foreign(loaded: Settings) -> None:
-    with python(SLEEP, **{processes.MARK: f"{loaded.directory}2", "TMPDIR": f"{loaded.directory}2/tmp/mlflow"}):
+    alike = loaded.directory.with_name(f"{loaded.directory.name}2")
+    with python(SLEEP, **{processes.MARK: str(alike), "TMPDIR": str(alike / loaded.temporary.name / "mlflow")}):
         assert processes.ours(loaded) == []
 
 

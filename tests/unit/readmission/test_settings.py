@@ -16,6 +16,8 @@ from readmission.settings import (
     model_name,
 )
 
+from tests.unit.templates import TEMPLATE
+
 ENVIRONMENT = {
     "DATABASE_SECRET": "readmission/database",
     "DATABASE_TLS": "verify-full",
@@ -95,6 +97,11 @@ def test_no_row_or_every_row_may_be_invalid(value: str) -> None:
 def test_a_wrong_number_of_rows_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MAX_TRAINING_ROWS .*{value!r}"):
         ModelSettings.from_environment(ENVIRONMENT | {"MAX_TRAINING_ROWS": value})
+
+
+def test_as_many_rows_are_learned_from_as_the_template_says_unless_told_otherwise() -> None:
+    unset = {name: value for name, value in ENVIRONMENT.items() if name != "MAX_TRAINING_ROWS"}
+    assert ModelSettings.from_environment(unset).newest == TEMPLATE["Parameters"]["MaxTrainingRows"]["Default"]
 
 
 def test_one_row_in_fifty_may_be_invalid_unless_told_otherwise() -> None:

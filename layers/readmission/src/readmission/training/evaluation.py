@@ -241,10 +241,10 @@ def _shares(
     unshuffled: Floats,
     columns: Sequence["pd.Series[Any]"],
 ) -> Iterator[Floats]:
-    """For each column, what is forecast of `rows` with it instead of their own, all asked for at once.
+    """For each column, what is forecast of `rows` with it in place of their own; all are asked for at once.
 
-    Where it holds what they held, which for most columns is most rows, so does the forecast: of `unshuffled`, again and
-    again.
+    `unshuffled` is what is forecast of the rows themselves, of which `rows` are copies. It stands where a column holds
+    what the rows held, which most columns do in many rows.
     """
     changed = [np.flatnonzero(rows[one.name].ne(one) & (rows[one.name].notna() | one.notna())) for one in columns]
     asked = [
