@@ -69,12 +69,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--rounds", type=positive, default=7, help="turns of ours and the peers")
-    parser.add_argument(
-        "--rows", type=positive, default=20_000, help="encounters that the model learns from"
-    )
-    parser.add_argument(
-        "--growth-rows", type=positive, default=10_000, help="taken 1, 3 and 10 times"
-    )
+    parser.add_argument("--rows", type=positive, default=20_000, help="encounters that the model learns from")
+    parser.add_argument("--growth-rows", type=positive, default=10_000, help="taken 1, 3 and 10 times")
     parser.add_argument("--model", type=Path, help="a folder to keep the model in, and to take it from the next time")
     parser.add_argument("--json", type=_file, help="a file to write the figures to")
     parser.add_argument("--compare", type=Path, nargs=2, metavar="FILE", help="two such files: nothing is measured")
