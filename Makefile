@@ -74,7 +74,7 @@ serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is
 
 exporter: setup ## the exporter as a process, on http://127.0.0.1:9105/metrics; COST=60 prints a month's price  [HOST= PORT= COST=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export STACK_NAME=$${STACK_NAME:-readmission} && \
-	    exec $(BIN)/python -m readmission.exporting $(if $(COST),--cost $(COST))
+	    exec $(BIN)/python -m readmission.telemetry.exporter $(if $(COST),--cost $(COST))
 ui: setup ## the pages for clinicians and data scientists, on http://127.0.0.1:8501  [PORT=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && \
 	    exec $(BIN)/python -m streamlit run ui/app.py --server.port $${PORT:-8501}

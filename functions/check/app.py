@@ -1,12 +1,13 @@
-"""Lambda *check*: stops a run with too large a share of invalid rows (`readmission.check`)."""
+"""Lambda *check*: stops a run with too large a share of invalid rows (`readmission.pipeline.check`)."""
 
 from typing import Any
 
 import boto3
-from readmission import metrics, observability, settings
-from readmission.check import check
-from readmission.database import connect
-from readmission.payloads import CheckEvent, CheckResult
+from readmission import settings
+from readmission.domain.payloads import CheckEvent, CheckResult
+from readmission.pipeline.check import check
+from readmission.storage.database import connect
+from readmission.telemetry import metrics, observability
 
 logger = observability.logger("check")
 meter = observability.EmfMeter("check")

@@ -1,13 +1,14 @@
-"""Lambda *clean*: turns one batch's raw rows into clean ones (`readmission.clean`)."""
+"""Lambda *clean*: turns one batch's raw rows into clean ones (`readmission.pipeline.clean`)."""
 
 from functools import cache
 from typing import Any
 
 import boto3
-from readmission import metrics, observability, settings
-from readmission.clean import clean
-from readmission.database import connect
-from readmission.payloads import BatchEvent, CleanResult
+from readmission import settings
+from readmission.domain.payloads import BatchEvent, CleanResult
+from readmission.pipeline.clean import clean
+from readmission.storage.database import connect
+from readmission.telemetry import metrics, observability
 
 logger = observability.logger("clean")
 meter = observability.EmfMeter("clean")

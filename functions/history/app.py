@@ -1,11 +1,12 @@
-"""Lambda *history*: `GET /model/history`, the promotion ledger behind API Gateway (`readmission.history`)."""
+"""Lambda *history*: `GET /model/history`, the promotion ledger behind API Gateway (`readmission.serving.history`)."""
 
 from typing import Any
 
-from readmission import observability, settings
-from readmission.database import connect
-from readmission.history import respond
-from readmission.training import ledger
+from readmission import settings
+from readmission.promotion import ledger
+from readmission.serving.history import respond
+from readmission.storage.database import connect
+from readmission.telemetry import observability
 
 logger = observability.logger("history")
 meter = observability.EmfMeter("history")

@@ -1,13 +1,14 @@
-"""Lambda *ingest*: loads one batch into the raw table (`readmission.ingest`)."""
+"""Lambda *ingest*: loads one batch into the raw table (`readmission.pipeline.ingest`)."""
 
 from functools import cache
 from typing import Any
 
 import boto3
-from readmission import metrics, observability, settings
-from readmission.database import connect
-from readmission.ingest import ingest
-from readmission.payloads import BatchEvent, IngestResult
+from readmission import settings
+from readmission.domain.payloads import BatchEvent, IngestResult
+from readmission.pipeline.ingest import ingest
+from readmission.storage.database import connect
+from readmission.telemetry import metrics, observability
 
 logger = observability.logger("ingest")
 meter = observability.EmfMeter("ingest")

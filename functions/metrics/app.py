@@ -1,14 +1,15 @@
-"""Lambda *metrics*: `GET /metrics`, CloudWatch's metrics as Prometheus's (`readmission.exporting`)."""
+"""Lambda *metrics*: `GET /metrics`, CloudWatch's metrics as Prometheus's (`readmission.telemetry.exporter`)."""
 
 from typing import Any
 
 import boto3
-from readmission import observability, settings
-from readmission.exporting.auth import SecretToken
-from readmission.exporting.catalog import Stack
-from readmission.exporting.cloudwatch import CONFIG, CloudWatch
-from readmission.exporting.collector import CloudWatchCollector, registry
-from readmission.exporting.respond import respond
+from readmission import settings
+from readmission.serving.metrics import respond
+from readmission.telemetry import observability
+from readmission.telemetry.exporter.auth import SecretToken
+from readmission.telemetry.exporter.catalog import Stack
+from readmission.telemetry.exporter.cloudwatch import CONFIG, CloudWatch
+from readmission.telemetry.exporter.collector import CloudWatchCollector, registry
 
 logger = observability.logger("metrics")
 meter = observability.EmfMeter("metrics")

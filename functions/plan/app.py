@@ -1,13 +1,14 @@
-"""Lambda *plan*: checks the execution's input and cuts the source into batches (`readmission.batches`)."""
+"""Lambda *plan*: checks the execution's input and cuts the source into batches (`readmission.pipeline.plan`)."""
 
 from typing import Any
 
 import boto3
-from readmission import metrics, observability, settings
-from readmission.batches import plan
-from readmission.database import connect
-from readmission.migrations import migrate
-from readmission.payloads import Plan, PlanEvent, parse_request
+from readmission import settings
+from readmission.domain.payloads import Plan, PlanEvent, parse_request
+from readmission.pipeline.plan import plan
+from readmission.storage.database import connect
+from readmission.storage.migrations import migrate
+from readmission.telemetry import metrics, observability
 
 logger = observability.logger("plan")
 meter = observability.EmfMeter("plan")

@@ -4,12 +4,12 @@ from typing import Any
 
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-from readmission import observability
+from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
+from readmission.serving.model_cache import Production
 from readmission.serving.problems import MEDIA_TYPE
-from readmission.serving.production import Production
-from readmission.serving.registry import MlflowRegistry
 from readmission.settings import ServingSettings
+from readmission.telemetry import observability
 
 logger = observability.logger("predict")
 meter = observability.EmfMeter("predict")

@@ -1,16 +1,17 @@
 """Lambda *promote*: what serves. Decides on an execution's best model, goes back to an earlier one, tells the history.
 
-`readmission.training.promote` and `ledger`.
+`readmission.promotion.promote` and `ledger`.
 """
 
 from typing import Any
 
-from readmission import metrics, observability, settings
-from readmission.database import connect
-from readmission.payloads import PromoteEvent, PromoteResult, RollbackResult
-from readmission.training import ledger
-from readmission.training.production import test_scores
-from readmission.training.promote import promote, rollback
+from readmission import settings
+from readmission.domain.payloads import PromoteEvent, PromoteResult, RollbackResult
+from readmission.promotion import ledger
+from readmission.promotion.production import test_scores
+from readmission.promotion.promote import promote, rollback
+from readmission.storage.database import connect
+from readmission.telemetry import metrics, observability
 
 logger = observability.logger("promote")
 meter = observability.EmfMeter("promote")

@@ -4,8 +4,9 @@ import os
 import tempfile
 from typing import Any
 
-from readmission import metrics, observability, settings
-from readmission.payloads import CardEvent, PlotsEvent, ReportResult
+from readmission import settings
+from readmission.domain.payloads import CardEvent, PlotsEvent, ReportResult
+from readmission.telemetry import metrics, observability
 
 # matplotlib asks for it when it is imported, and Lambda's home folder cannot be written to.
 os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())

@@ -3,9 +3,10 @@
 from time import perf_counter
 from typing import Any
 
-from readmission import metrics, observability, settings
-from readmission.database import connect
-from readmission.payloads import TrainEvent, TrainResult
+from readmission import settings
+from readmission.domain.payloads import TrainEvent, TrainResult
+from readmission.storage.database import connect
+from readmission.telemetry import metrics, observability
 from readmission.training.train import train
 
 logger = observability.logger("train")

@@ -30,7 +30,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
-from readmission.metrics import OUTCOMES, ROUTES, STATUSES
+from readmission.telemetry.metrics import OUTCOMES, ROUTES, STATUSES
 
 FILE = Path(__file__).with_name("dashboards") / "readmission.json"
 DATASOURCE_UID = "readmission-prometheus"

@@ -31,10 +31,10 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
     # Threads that wait for each other are to sleep: spinning, they stand still on a machine that is busy otherwise.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Only this command needs scikit-learn, which takes two seconds to import, and reads the above.
+    from readmission.domain.payloads import FAMILIES, Family
     from readmission.errors import NoTrainingData
-    from readmission.payloads import FAMILIES, Family
+    from readmission.evaluation.dataset import read
     from readmission.training import cross_validation
-    from readmission.training.dataset import read
 
     if model not in FAMILIES:
         raise LocalError(f"MODEL: {model!r} is none of {', '.join(FAMILIES)}")

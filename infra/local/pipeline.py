@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from readmission import executions
-from readmission.executions import Execution, State
+from readmission.pipeline import executions
+from readmission.pipeline.executions import Execution, State
 
 from infra.local import aws
 from infra.local.errors import LocalError

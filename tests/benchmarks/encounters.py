@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any, cast
 
 import pandas as pd
-from readmission import quality, sources, synthetic
-from readmission.contract import ENDS_OF_CARE, NAMES
-from readmission.features import CATEGORIES, HISTORY, INPUTS, NUMBERS, fields_of, inputs_of
-from readmission.splits import split_of
+from readmission.domain.contract import ENDS_OF_CARE, NAMES
+from readmission.domain.features import CATEGORIES, HISTORY, INPUTS, NUMBERS, fields_of, inputs_of
+from readmission.domain.splits import split_of
+from readmission.pipeline import quality, sources, synthetic
 
 _ENDED = {place for places in ENDS_OF_CARE.values() for place in places}
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
-from readmission import sources
-from readmission.contract import NAMES, sql_name
-from readmission.ingest import row_hash
-from readmission.splits import split_of
+from readmission.domain.contract import NAMES, sql_name
+from readmission.domain.splits import split_of
+from readmission.pipeline import sources
+from readmission.pipeline.ingest import row_hash
 
 from infra.local import postgres
 from tests.benchmarks import deployment, growth, server, steps

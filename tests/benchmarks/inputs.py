@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from readmission.features import INPUTS, NUMBERS
+from readmission.domain.features import INPUTS, NUMBERS
 
 
 def table(rows: Iterable[Sequence[Any]]) -> pd.DataFrame:

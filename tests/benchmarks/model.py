@@ -10,8 +10,10 @@ from unittest.mock import patch
 import mlflow.sklearn
 import pandas as pd
 from mlflow.models import infer_signature
-from readmission.features import INPUTS
-from readmission.training import dataset, export, families
+from readmission.domain.features import INPUTS
+from readmission.evaluation import dataset
+from readmission.scoring import export
+from readmission.training import families
 from sklearn.pipeline import Pipeline
 
 SCORER = "scorer.json"

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from readmission.features import INPUTS
+from readmission.domain.features import INPUTS
 
 from tests.benchmarks.cold import DOMAIN, ROOT
 from tests.benchmarks.report import Figure
@@ -63,7 +63,7 @@ def _ours(rows: Sequence[dict[str, Any]], count: int) -> list[str]:
 
 
 def _theirs(rows: Sequence[dict[str, Any]], count: int) -> list[str]:
-    from readmission.features import inputs_of
+    from readmission.domain.features import inputs_of
 
     tables = [{"columns": list(INPUTS), "data": [list(inputs_of(row).values())]} for row in rows]
     return [json.dumps({"dataframe_split": table}) for table in islice(cycle(tables), count)]

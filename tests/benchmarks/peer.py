@@ -11,16 +11,16 @@ from typing import Any, cast
 import mlflow.pyfunc
 import numpy as np
 from mangum import Mangum
-from readmission import observability
-from readmission.contract import CLASSES
-from readmission.features import INPUTS, inputs_of
-from readmission.scorer import Scorer
+from readmission.domain.contract import CLASSES
+from readmission.domain.features import INPUTS, inputs_of
+from readmission.registry.production import Version
+from readmission.scoring.scorer import Scorer
 from readmission.serving import batch
 from readmission.serving.api import create_app
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.forecasts import forecast
-from readmission.serving.production import Production, Served
-from readmission.serving.registry import Version
+from readmission.serving.model_cache import Production, Served
+from readmission.telemetry import observability
 
 from tests.benchmarks import inputs
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from readmission import scorer
-from readmission.features import FEATURES, INPUTS, inputs_of
+from readmission.domain.features import FEATURES, INPUTS, inputs_of
+from readmission.scoring import scorer
 
 from tests.benchmarks import cold, encounters, measuring, model, over_http, server, subject
 from tests.benchmarks.cold import DOMAIN, ROOT

@@ -139,7 +139,7 @@ def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[
 
 def scores(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
     """The same of the scorer alone."""
-    from readmission.features import inputs_of
+    from readmission.domain.features import inputs_of
 
     scorer = module._production.current().scorer
     known = [inputs_of(json.loads(event["body"])) for event in events]

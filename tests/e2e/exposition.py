@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
-from readmission import metrics
+from readmission.telemetry import metrics
 
 from tests.e2e.conftest import Application
 

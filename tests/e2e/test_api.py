@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from readmission.client import ApiProblem, Client
-from readmission.features import CATEGORIES, NUMBERS, inputs_of
+from readmission.domain.features import CATEGORIES, NUMBERS, inputs_of
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.schemas import RAW_EXAMPLE, WHOLE_EXAMPLE
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import pytest
 from mlflow import MlflowClient
-from readmission.metrics import SCORES
 from readmission.serving.schemas import EXAMPLE
+from readmission.telemetry.metrics import SCORES
 
 from infra.local import aws
 from tests.e2e.conftest import Application, Trained
@@ -134,7 +134,7 @@ def _process(application: Application) -> Iterator[str]:
     (port,) = free_ports(1)
     environment = os.environ | aws.environment(application.settings) | {"PORT": str(port), "STACK_NAME": "readmission"}
     environment["STATE_MACHINE_ARN"] = application.stack.pipeline_arn
-    command = [sys.executable, "-m", "readmission.exporting"]
+    command = [sys.executable, "-m", "readmission.telemetry.exporter"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

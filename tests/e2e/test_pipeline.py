@@ -4,9 +4,9 @@ from typing import Any
 import boto3
 import pytest
 from mlflow import MlflowClient
-from readmission import synthetic
-from readmission.batches import to_csv
-from readmission.contract import NAMES
+from readmission.domain.contract import NAMES
+from readmission.pipeline import synthetic
+from readmission.pipeline.plan import to_csv
 
 from infra.local.errors import LocalError
 from tests.e2e.conftest import Application, Trained

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from readmission import synthetic
-from readmission.contract import NAMES
+from readmission.domain.contract import NAMES
+from readmission.pipeline import synthetic
 
 from infra.local import aws, predict
 from infra.local.settings import ROOT

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from readmission import sources
-from readmission.contract import NAMES
-from readmission.features import FEATURES, fields_of
+from readmission.domain.contract import NAMES
+from readmission.domain.features import FEATURES, fields_of
+from readmission.pipeline import sources
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.problems import Refused
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from readmission import errors
-from readmission.metrics import METRICS
-from readmission.payloads import STEPS, Plan
+from readmission.domain.payloads import STEPS, Plan
+from readmission.telemetry.metrics import METRICS
 
 from tests.unit.templates import TEMPLATE
 

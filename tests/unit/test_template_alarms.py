@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from readmission import metrics
+from readmission.telemetry import metrics
 
 from tests.unit.templates import RESOURCES, TEMPLATE
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 from unicodedata import combining, normalize
 
-from readmission.contract import Diagnosis
-from readmission.icd9 import category, group
+from readmission.domain.contract import Diagnosis
+from readmission.domain.icd9 import category, group
 
 _TABLE: Final = Path(__file__).parents[1] / "icd9_names.csv"
 _PATTERN: Final = re.compile(Diagnosis().pattern)
@@ -22,7 +22,7 @@ def names(language: str) -> dict[str, str]:
 
 
 def name(code: str, language: str) -> str | None:
-    """The code's name, or its category's; None where neither has one: `readmission.icd9.group` has its chapter."""
+    """The code's name, or its category's; None where neither has one: `domain.icd9.group` has its chapter."""
     return names(language).get(code) or names(language).get(category(code))
 
 

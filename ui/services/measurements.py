@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any, Final, Protocol
 
-from readmission import metrics
+from readmission.telemetry import metrics
 
 _QUERIES_OF_A_REQUEST: Final = 500
 _TIMEOUT_SECONDS: Final = 10

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from readmission.contract import DRUGS
-from readmission.features import DOSED
+from readmission.domain.contract import DRUGS
+from readmission.domain.features import DOSED
 
 NOT_GIVEN: Final = "No"
 DOSES: Final = (NOT_GIVEN, "Steady", "Up", "Down")

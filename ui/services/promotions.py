@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from readmission.client import Decision, Figure
-from readmission.metrics import SCORES
+from readmission.telemetry.metrics import SCORES
 
 PLOTS: Final = ("roc", "precision_recall", "reliability", "feature_effect")
 _DEPTH: Final = 2  # folders above a run's: MLflow's root and the experiment

@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.client import ApiProblem, Decision, Figure, ModelDescription
-from readmission.metrics import SCORES
+from readmission.telemetry.metrics import SCORES
 
 from ui.services import aws, configuration, promotions
 from ui.texts import DASH, Texts

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import streamlit as st
-from readmission import metrics
+from readmission.telemetry import metrics
 
 from ui import charts
 from ui.services import aws, configuration, measurements

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 from readmission.client import ApiProblem, Contribution, Prediction
-from readmission.features import DOSED
+from readmission.domain.features import DOSED
 
 from ui import charts
 from ui.services import diagnoses, patients

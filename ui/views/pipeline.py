@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
-from readmission import executions
+from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STEPS, parse_request
 from readmission.errors import InvalidRequest
-from readmission.executions import Execution, State
-from readmission.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STEPS, parse_request
+from readmission.pipeline import executions
+from readmission.pipeline.executions import Execution, State
 
 from ui.services import aws
 from ui.texts import DASH, Texts

@@ -59,7 +59,7 @@ class Api:
 
     @staticmethod
     def missing(fields: dict[str, Any]) -> list[str]:
-        from readmission.features import FEATURES
+        from readmission.domain.features import FEATURES
 
         return [] if "encounter_id" in fields else [name for name in FEATURES if name not in fields]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from readmission.metrics import METRICS, Metric
+from readmission.telemetry.metrics import METRICS, Metric
 
 TOKEN = "a-token-of-the-test"
 FOUND = {"model_version": ("3",), "function_name": ("readmission-predict",)}

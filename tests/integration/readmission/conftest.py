@@ -9,15 +9,16 @@ from typing import Any
 import boto3
 import pytest
 from pg8000.native import Connection
-from readmission import settings, synthetic
-from readmission.batches import plan, to_csv
-from readmission.check import check
-from readmission.clean import clean
-from readmission.contract import NAMES
-from readmission.database import connect
-from readmission.ingest import ingest
-from readmission.migrations import migrate
-from readmission.payloads import CheckResult, CleanResult, IngestResult, Plan, PlanEvent, parse_request
+from readmission import settings
+from readmission.domain.contract import NAMES
+from readmission.domain.payloads import CheckResult, CleanResult, IngestResult, Plan, PlanEvent, parse_request
+from readmission.pipeline import synthetic
+from readmission.pipeline.check import check
+from readmission.pipeline.clean import clean
+from readmission.pipeline.ingest import ingest
+from readmission.pipeline.plan import plan, to_csv
+from readmission.storage.database import connect
+from readmission.storage.migrations import migrate
 
 from tests.platforms import Platform
 

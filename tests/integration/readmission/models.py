@@ -6,13 +6,14 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, Run
-from readmission import synthetic
-from readmission.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
-from readmission.serving.registry import MlflowRegistry
+from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
+from readmission.evaluation import dataset
+from readmission.pipeline import synthetic
+from readmission.promotion import ledger
+from readmission.promotion.promote import promote, rollback
+from readmission.registry.production import MlflowRegistry
+from readmission.registry.tracking import SCORER_ARTIFACT, experiment_id
 from readmission.settings import ModelSettings
-from readmission.training import dataset, ledger
-from readmission.training.promote import promote, rollback
-from readmission.training.tracking import SCORER_ARTIFACT, experiment_id
 from readmission.training.train import train
 
 from tests.integration.readmission.conftest import Stores

@@ -8,9 +8,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from readmission import metrics
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
 from readmission.settings import DatabaseSettings, ModelSettings
+from readmission.telemetry import metrics
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
 

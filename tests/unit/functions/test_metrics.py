@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from readmission.errors import ConfigurationError, TokenUnavailable
-from readmission.exporting.collector import registry
+from readmission.telemetry.exporter.collector import registry
 
 from tests.unit.functions.lambdas import Context, load
-from tests.unit.readmission.exporting.fakes import FakeClient, exporter
+from tests.unit.readmission.telemetry.exporter.fakes import FakeClient, exporter
 
 EVENT = {
     "path": "/metrics",

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from readmission.errors import ConfigurationError
-from readmission.serving import forecasts, registry
+from readmission.registry import production
+from readmission.serving import forecasts
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
@@ -35,7 +36,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     """The registry that the function finds, with version 1 in Production."""
     fake = FakeRegistry()
     fake.promote("1", constant(0.1, 0.2, 0.7))
-    monkeypatch.setattr(registry, "MlflowRegistry", lambda settings: fake)
+    monkeypatch.setattr(production, "MlflowRegistry", lambda settings: fake)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
     monkeypatch.setenv("MODEL_NAME", "readmission")
     return fake

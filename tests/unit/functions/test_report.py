@@ -5,9 +5,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from readmission import metrics
 from readmission.errors import ConfigurationError, TrackingUnavailable
 from readmission.settings import ModelSettings
+from readmission.telemetry import metrics
 
 from tests.unit.functions.lambdas import Context, counters_in, load, series
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from readmission.metrics import METRICS
+from readmission.telemetry.metrics import METRICS
 
 from infra.grafana import dashboard
 from infra.local.settings import ROOT

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from botocore.exceptions import ClientError
-from readmission.contract import DRUGS, NAMES
+from readmission.domain.contract import DRUGS, NAMES
 
 BUCKET = "data"
 

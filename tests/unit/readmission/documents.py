@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from readmission.features import FEATURES
+from readmission.domain.features import FEATURES
 
 CLASSES = ["<30", ">30", "NO"]
 REFERENCE = {name: float((rule.low + rule.high) // 2) for name, rule in FEATURES.items()}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from readmission import errors, payloads
+from readmission import errors
+from readmission.domain import payloads
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "statemachines" / "pipeline.asl.json").read_text()

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from botocore.exceptions import ClientError
-from readmission.contract import CLASSES
+from readmission.domain.contract import CLASSES
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PIPELINE = "arn:aws:states:eu-west-1:1:stateMachine:readmission-pipeline"

@@ -3,11 +3,11 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from readmission import executions
-from readmission.contract import CLASSES
-from readmission.features import FEATURES, OPTIONAL
-from readmission.icd9 import GROUPS
-from readmission.payloads import FAMILIES
+from readmission.domain.contract import CLASSES
+from readmission.domain.features import FEATURES, OPTIONAL
+from readmission.domain.icd9 import GROUPS
+from readmission.domain.payloads import FAMILIES
+from readmission.pipeline import executions
 
 from ui.services import patients
 from ui.texts import LANGUAGES, Texts, table

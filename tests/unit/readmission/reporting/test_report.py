@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from readmission.domain.payloads import CardEvent, PlotsEvent, PromoteResult, ReportResult
 from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUnavailable
-from readmission.payloads import CardEvent, PlotsEvent, PromoteResult, ReportResult
 from readmission.reporting.report import write_card, write_plots
 from readmission.settings import ModelSettings
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 from readmission.errors import ModelUnavailable
+from readmission.registry.production import Version
 from readmission.serving.api import create_app
-from readmission.serving.production import Production
-from readmission.serving.registry import Version
+from readmission.serving.model_cache import Production
 
 from tests.unit.readmission.documents import constant
 

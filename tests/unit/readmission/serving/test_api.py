@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from readmission.features import FEATURES
+from readmission.domain.features import FEATURES
 from readmission.serving.api import MAX_BODY_BYTES
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 

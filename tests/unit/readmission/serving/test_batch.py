@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from readmission.features import FEATURES
+from readmission.domain.features import FEATURES
 from readmission.serving.api import MAX_BATCH_BYTES, MAX_BODY_BYTES
 from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, WHOLE_EXAMPLE
 

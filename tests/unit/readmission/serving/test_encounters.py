@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from readmission.contract import DRUGS, MISSING
-from readmission.features import DOSED, FEATURES, HISTORY
+from readmission.domain.contract import DRUGS, MISSING
+from readmission.domain.features import DOSED, FEATURES, HISTORY
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.problems import Refused
 from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED, WHOLE_EXAMPLE

@@ -3,9 +3,9 @@ from math import comb, log
 from typing import Any
 
 import pytest
+from readmission.domain.features import FEATURES, HISTORY, INPUTS, NUMBERS, OPTIONAL, inputs_of
 from readmission.errors import ExplanationUnavailable
-from readmission.features import FEATURES, HISTORY, INPUTS, NUMBERS, OPTIONAL, inputs_of
-from readmission.scorer import Scorer
+from readmission.scoring.scorer import Scorer
 from readmission.serving.explanation import Explanation, explain
 from readmission.serving.schemas import EXAMPLE, WHOLE_EXAMPLE
 

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from readmission.contract import COLUMNS
-from readmission.features import FEATURES, HISTORY, OPTIONAL
+from readmission.domain.contract import COLUMNS
+from readmission.domain.features import FEATURES, HISTORY, OPTIONAL
 from readmission.serving.schemas import RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving

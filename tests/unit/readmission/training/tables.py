@@ -1,10 +1,10 @@
 """Synthetic encounters as `dataset.read` answers them, without a database; a patient's earlier stays stay unknown."""
 
 import pandas as pd
-from readmission import synthetic
-from readmission.contract import NAMES
-from readmission.features import CATEGORIES, INPUTS, NUMBERS, fields_of, inputs_of
-from readmission.splits import split_of
+from readmission.domain.contract import NAMES
+from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS, fields_of, inputs_of
+from readmission.domain.splits import split_of
+from readmission.pipeline import synthetic
 
 
 def encounters(count: int, seed: int = 1) -> pd.DataFrame:

@@ -3,13 +3,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from readmission.domain.features import FEATURES, INPUTS
+from readmission.domain.payloads import Family
+from readmission.domain.splits import split_of
 from readmission.errors import NoTrainingData
-from readmission.features import FEATURES, INPUTS
-from readmission.payloads import Family
-from readmission.splits import split_of
+from readmission.evaluation.dataset import Part
 from readmission.training import cross_validation, families
 from readmission.training.cross_validation import RECIPES, SPLITS, CrossValidation, evaluate, place_of
-from readmission.training.dataset import Part
 from threadpoolctl import threadpool_limits
 
 from tests.unit.readmission.training.tables import encounters

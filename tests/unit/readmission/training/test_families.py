@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from readmission.features import CATEGORIES, FEATURES, INPUTS, NUMBERS
-from readmission.payloads import FAMILIES, Family
-from readmission.training import export, families
-from readmission.training.dataset import Part, part_of
+from readmission.domain.features import CATEGORIES, FEATURES, INPUTS, NUMBERS
+from readmission.domain.payloads import FAMILIES, Family
+from readmission.evaluation.dataset import Part, part_of
+from readmission.scoring import export
+from readmission.training import families
 from threadpoolctl import threadpool_limits
 
 from tests.unit.readmission.training.tables import encounters

@@ -3,9 +3,9 @@
 Both read the run's evaluation document and write artifacts of fixed names, so that doing it again changes nothing.
 """
 
-from readmission.payloads import CardEvent, PlotsEvent, ReportResult
+from readmission.domain.payloads import CardEvent, PlotsEvent, ReportResult
+from readmission.registry.runs import Tracking
 from readmission.reporting import card, plots
-from readmission.reporting.tracking import Tracking
 from readmission.settings import ModelSettings
 
 

@@ -13,11 +13,11 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 
-from readmission import observability
+from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
-from readmission.serving.production import Production
-from readmission.serving.registry import MlflowRegistry
+from readmission.serving.model_cache import Production
 from readmission.settings import ModelSettings, ServingSettings, server_address
+from readmission.telemetry import observability
 
 
 def application() -> FastAPI:

@@ -16,17 +16,17 @@ from fastapi.security import APIKeyHeader
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from readmission import request_id
 from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerInvalid
-from readmission.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, Unmetered
+from readmission.http import request_id
 from readmission.serving import batch, bodies, description, docs, openapi, problems
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
 from readmission.serving.middleware import AccessLog, Envelope, Unexpected
-from readmission.serving.production import Production, Served
+from readmission.serving.model_cache import Production, Served
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
+from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, Unmetered
 
 MAX_BODY_BYTES: Final = 64 * 1024
 # 3 KiB an encounter, which is one with all its fields and wide indentation. Lambda takes 6 MB, with the body as text

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from readmission.contract import CLASSES, Whole
+from readmission.domain.contract import CLASSES, Whole
+from readmission.domain.features import FEATURES
 from readmission.errors import ScorerInvalid
-from readmission.features import FEATURES
 from readmission.serving.bodies import CSV, JSON
 from readmission.serving.encounters import MOST_FIELDS, PREPARED_RULES, RAW_ONLY, fields_of_encounter, mixed
 from readmission.serving.forecasts import answered_by, forecast
+from readmission.serving.model_cache import Served
 from readmission.serving.problems import FieldError, Refused, listed, name_of
-from readmission.serving.production import Served
 from readmission.serving.schemas import IGNORED, MAX_ROWS, RAW_REQUIRED, RAW_RULES, as_whole
 
 COLUMNS: Final = (

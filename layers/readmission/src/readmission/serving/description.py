@@ -8,10 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from readmission.metrics import SCORES
+from readmission.registry.production import Version
+from readmission.serving.model_cache import Registry, Served
 from readmission.serving.openapi import refusals
-from readmission.serving.production import Registry, Served
-from readmission.serving.registry import Version
+from readmission.telemetry.metrics import SCORES
 
 _CARDS: Final[Mapping[str, tuple[str, str]]] = {
     "markdown": ("model_card.md", "text/markdown"),

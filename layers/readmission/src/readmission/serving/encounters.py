@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.contract import ENDS_OF_CARE, OneOf, Rule, Text
-from readmission.features import FEATURES, HISTORY, OPTIONAL, fields_of
+from readmission.domain.contract import ENDS_OF_CARE, OneOf, Rule, Text
+from readmission.domain.features import FEATURES, HISTORY, OPTIONAL, fields_of
 from readmission.serving.problems import FieldError, Refused, name_of
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 

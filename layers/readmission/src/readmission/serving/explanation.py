@@ -12,10 +12,10 @@ from math import log
 from random import Random
 from typing import Any, Final, Literal
 
-from readmission.contract import MISSING
+from readmission.domain.contract import MISSING
+from readmission.domain.features import FEATURES, HISTORY, OPTIONAL, inputs_of
 from readmission.errors import ExplanationUnavailable
-from readmission.features import FEATURES, HISTORY, OPTIONAL, inputs_of
-from readmission.scorer import Scorer
+from readmission.scoring.scorer import Scorer
 
 _FIELDS: Final = (*FEATURES, *OPTIONAL, *HISTORY)
 _CLASS: Final = "<30"

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from readmission.features import inputs_of
-from readmission.serving.production import Served
+from readmission.domain.features import inputs_of
+from readmission.serving.model_cache import Served
 from readmission.serving.risk import band, place
 
 EARLY = "<30"

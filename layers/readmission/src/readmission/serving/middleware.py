@@ -8,10 +8,10 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from readmission import request_id
-from readmission.metrics import ROUTES
+from readmission.http import request_id
 from readmission.serving import problems
-from readmission.serving.production import Production
+from readmission.serving.model_cache import Production
+from readmission.telemetry.metrics import ROUTES
 
 _POLICY: Final = b"content-security-policy"
 _SECURITY: Final = (

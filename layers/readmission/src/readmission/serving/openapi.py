@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from readmission.problem_document import MEDIA_TYPE
+from readmission.http.problem_document import MEDIA_TYPE
 from readmission.serving.bodies import CSV, JSON
 from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, RawEncounter
 

@@ -10,9 +10,9 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Scope
 
-from readmission.problem_document import MEDIA_TYPE, problem_document
+from readmission.http.problem_document import MEDIA_TYPE, problem_document
 
-REQUEST_ID: Final = "readmission.request_id"  # where an ASGI scope holds the request's id
+REQUEST_ID: Final = "readmission.http.request_id"  # where an ASGI scope holds the request's id
 MAX_ERRORS: Final = 50
 
 _LONGEST_NAME: Final = 64

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from readmission.contract import COLUMNS, DRUGS, Diagnosis, OneOf, Rule, Whole
-from readmission.features import DOSED, FEATURES, HISTORY, OPTIONAL
+from readmission.domain.contract import COLUMNS, DRUGS, Diagnosis, OneOf, Rule, Whole
+from readmission.domain.features import DOSED, FEATURES, HISTORY, OPTIONAL
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
 

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from readmission.contract import CLASSES
+from readmission.domain.contract import CLASSES
+from readmission.domain.features import FEATURES
+from readmission.domain.payloads import Family
 from readmission.errors import NoTrainingData
-from readmission.features import FEATURES
-from readmission.payloads import Family
-from readmission.training import comparison, evaluation, families
-from readmission.training.dataset import Part, part_of
-from readmission.training.weighted import Floats
+from readmission.evaluation import comparison, evaluation
+from readmission.evaluation.dataset import Part, part_of
+from readmission.evaluation.weighted import Floats
+from readmission.training import families
 
 SPLITS: Final = 5
 RECIPES: Final = ("served", "served, asked 14", "14 only")

@@ -18,10 +18,10 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
-from readmission.contract import MISSING
-from readmission.features import CATEGORIES, FEATURES, NUMBERS
-from readmission.payloads import Family
-from readmission.training.dataset import Part
+from readmission.domain.contract import MISSING
+from readmission.domain.features import CATEGORIES, FEATURES, NUMBERS
+from readmission.domain.payloads import Family
+from readmission.evaluation.dataset import Part
 
 _SEED: Final = 42
 _FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)

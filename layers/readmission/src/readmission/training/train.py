@@ -13,16 +13,18 @@ from mlflow.models import infer_signature
 from pg8000.native import Connection
 from sklearn.pipeline import Pipeline
 
-from readmission import data_report
-from readmission.code_version import code_version
-from readmission.contract import CLASSES
-from readmission.features import INPUTS
-from readmission.payloads import TrainEvent, TrainResult
-from readmission.scorer import FORMAT
+from readmission.domain.contract import CLASSES
+from readmission.domain.features import INPUTS
+from readmission.domain.payloads import TrainEvent, TrainResult
+from readmission.domain.splits import Split
+from readmission.evaluation import dataset, evaluation
+from readmission.pipeline import data_report
+from readmission.registry.tracking import EVALUATION_ARTIFACT, SCORER_ARTIFACT, digest, experiment_id, reachable
+from readmission.scoring import export
+from readmission.scoring.scorer import FORMAT
 from readmission.settings import ModelSettings
-from readmission.splits import Split
-from readmission.training import dataset, evaluation, export, families
-from readmission.training.tracking import EVALUATION_ARTIFACT, SCORER_ARTIFACT, digest, experiment_id, reachable
+from readmission.training import families
+from readmission.training.code_version import code_version
 
 _EXAMPLE_ROWS: Final = 5
 _REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")

@@ -1,0 +1,133 @@
+"""The clean rows as a table for training."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pg8000.native import Connection
+
+from readmission.domain.contract import CLASSES, ENDS_OF_CARE
+from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS
+from readmission.domain.payloads import DataKind
+from readmission.domain.splits import SPLITS, Split
+from readmission.errors import NoTrainingData, SplitsOverlap
+from readmission.storage.database import transaction
+
+TARGET: Final = "readmitted"
+ALL: Final = 2**62
+_GROUPS: Final = ("race", "gender")
+_AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
+# Ordered, so that the same rows train the same model. Who died or went to a hospice cannot be readmitted: a model that
+# learned from them would forecast death.
+_ENDED: Final = sorted(place for places in ENDS_OF_CARE.values() for place in places)
+_LEARNED: Final = f"""
+    data_kind = current_setting('readmission.data_kind')
+    AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
+"""
+_READ: Final = f"""
+    COPY (
+        SELECT split, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET} FROM encounters
+        WHERE {_LEARNED} AND encounter_id >= coalesce((
+            SELECT encounter_id FROM diabetes_clean WHERE {_LEARNED}
+            ORDER BY encounter_id DESC OFFSET current_setting('readmission.newest')::bigint - 1 LIMIT 1
+        ), 0)
+        ORDER BY encounter_id
+    ) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+_EXCLUDED: Final = """
+    SELECT CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
+    FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1
+"""
+# Which rows, and in which state: a version that learned from the same rows has the same hash.
+_HASH: Final = """
+    SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id)::bytea), 'hex'), '')
+    FROM diabetes_clean WHERE data_kind = :kind
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one split.
+
+    `features` (rows x `INPUTS`: float64, NaN where unknown, and texts, "?" where unknown), `target` (of `CLASSES`),
+    `patients` (their numbers, int64) and `groups` (texts `race`, `gender`, `age_band`).
+    """
+
+    features: pd.DataFrame
+    target: "pd.Series[str]"
+    patients: NDArray[np.int64]
+    groups: pd.DataFrame
+
+
+def load(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[Split, Part]:
+    """Every split of the clean rows of that kind, less `excluded`.
+
+    Raises `SplitsOverlap` when a patient is in two, and `NoTrainingData` when one lacks a class.
+    """
+    table = read(clean, kind, newest)
+    parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
+    if shared := patients_in_two_splits(parts):
+        raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
+    for split, part in parts.items():
+        if lacking := set(CLASSES) - set(part.target):
+            raise NoTrainingData(
+                f"the {kind} clean rows of the {split} split ({len(part.target)}) hold no {', '.join(sorted(lacking))};"
+                " ingest and clean more data first"
+            )
+    return parts
+
+
+def read(clean: Connection, kind: DataKind, newest: int = ALL) -> pd.DataFrame:
+    """The clean rows of that kind less `excluded`, by `encounter_id`: split, patient, groups, `INPUTS` and target."""
+    text = io.BytesIO()
+    with transaction(clean):
+        for name, value in (("data_kind", kind), ("newest", str(newest))):
+            clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
+        clean.run(_READ, stream=text)
+    text.seek(0)
+    texts = dict.fromkeys(("split", *_GROUPS, *CATEGORIES, TARGET), "str")
+    numbers = dict.fromkeys(NUMBERS, "float64")
+    return pd.read_csv(
+        text,
+        dtype={"patient_nbr": "int64", **texts, **numbers},
+        keep_default_na=False,
+        na_values={name: [""] for name in NUMBERS},
+    )
+
+
+def part_of(rows: pd.DataFrame) -> Part:
+    """Some rows of what `read` answers."""
+    rows = rows.reset_index(drop=True)
+    groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
+    return Part(rows[list(INPUTS)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
+
+
+def excluded(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[str, int]:
+    """How many clean rows of that kind no model sees, by reason: an end of care, or that there are newer ones enough.
+
+    The history of a newer stay knows the older ones all the same.
+    """
+    counts = dict(clean.run(_EXCLUDED, kind=kind, ended=_ENDED))
+    found = {reason: sum(counts.get(place, 0) for place in places) for reason, places in ENDS_OF_CARE.items()}
+    older = counts.get(None, 0) - newest
+    return found | ({f"older than the newest {newest:,}": older} if older > 0 else {})
+
+
+def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:
+    """How many patients stand in more than one split: none, as they are split by a hash of their number."""
+    each = np.concatenate([np.unique(part.patients) for part in parts.values()])
+    return len(each) - len(np.unique(each))
+
+
+def rows_hash(clean: Connection, kind: DataKind) -> str:
+    """SHA-256 of all clean rows of that kind; empty when there are none."""
+    ((digest,),) = clean.run(_HASH, kind=kind)
+    return str(digest)
+
+
+def _age_band(age: float) -> str:
+    return next(name for low, high, name in _AGE_BANDS if low <= age < high)

@@ -1,0 +1,143 @@
+"""Planning a run: the source, cut into gzip batches in S3, and a manifest that lists them.
+
+A batch is named by its content, so that planning the same source again writes the same objects, and a run that
+stopped half-way leaves nothing that another could mistake for its own.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from itertools import batched
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+
+from botocore.exceptions import ClientError
+from pg8000.native import Connection
+
+from readmission.domain.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
+from readmission.errors import BatchMissing, InvalidRequest
+from readmission.pipeline import sources
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_PREFIX: Final = "pipeline"
+
+
+class Batch(TypedDict):
+    """One item of the manifest. `keys` is empty where a run starts at *clean*: its rows are in Postgres already."""
+
+    number: int
+    batch_ids: list[str]
+    keys: list[str]
+    first_row: int
+    rows: int
+
+
+class Manifest(TypedDict):
+    source: str
+    data_kind: DataKind
+    delivered_at: str
+    batches: list[Batch]
+
+
+def plan(event: PlanEvent, request: PipelineRequest, source: str, bucket: str, s3: "S3Client", raw: Connection) -> Plan:
+    """Write the run's batches and manifest to S3, as far as the run has use for them.
+
+    A run that starts at *ingest* reads `source`; one that starts at *clean* lists what `raw` holds; a later one
+    needs no batches. Raises what `sources.open_rows` raises, and `InvalidRequest` for more than `MAX_BATCHES`.
+    """
+    kind = sources.data_kind(source) if request.source or request.start_at == "ingest" else _kind_in(raw)
+    batches: list[Batch] = []
+    if request.start_at == "ingest":
+        with sources.open_rows(source, s3) as rows:
+            batches = list(_write_batches(rows, request.batch_size, bucket, s3))
+    elif request.start_at == "clean":
+        batches = _list_loaded(raw, kind)
+    manifest = Manifest(source=source, data_kind=kind, delivered_at=event["started_at"], batches=batches)
+    key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
+    return Plan(
+        source=source,
+        data_kind=kind,
+        manifest=key,
+        rows=sum(batch["rows"] for batch in batches),
+        batches=[batch["number"] for batch in batches],
+        models=list(request.models),
+        start_at=request.start_at,
+        stop_after=request.stop_after,
+    )
+
+
+def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
+    """The run's manifest. Raises `BatchMissing`."""
+    return cast(Manifest, json.loads(_get(bucket, key, s3)))
+
+
+def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> tuple[Manifest, Batch]:
+    """The run's manifest and its batch of that number. Raises `BatchMissing`."""
+    manifest = read_manifest(bucket, manifest_key, s3)
+    for batch in manifest["batches"]:
+        if batch["number"] == number:
+            return manifest, batch
+    raise BatchMissing(f"s3://{bucket}/{manifest_key} lists no batch {number}")
+
+
+def read_text(bucket: str, key: str, s3: "S3Client") -> str:
+    """One batch object, as `to_csv` made it: 50 fields a row, in the contract's order. Raises `BatchMissing`."""
+    return gzip.decompress(_get(bucket, key, s3)).decode()
+
+
+def to_csv(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as CSV lines that end with a line feed, without a header."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Client") -> Iterator[Batch]:
+    first_row = 1
+    for number, chunk in enumerate(batched(rows, size, strict=False), start=1):
+        if number > MAX_BATCHES:
+            total = first_row - 1 + len(chunk) + sum(1 for _ in rows)
+            least = -(-total // MAX_BATCHES)
+            raise InvalidRequest(
+                f"input field 'batch_size': {size} makes more than {MAX_BATCHES} batches; at least {least} is needed"
+            )
+        text = to_csv(chunk).encode()
+        batch_id = sha256(text).hexdigest()[:24]
+        key = f"{_PREFIX}/batches/{batch_id}.csv.gz"
+        body = gzip.compress(text, compresslevel=1, mtime=0)
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
+        yield Batch(number=number, batch_ids=[batch_id], keys=[key], first_row=first_row, rows=len(chunk))
+        first_row += len(chunk)
+
+
+def _kind_in(raw: Connection) -> DataKind:
+    ((real,),) = raw.run("SELECT EXISTS (SELECT FROM diabetes_raw WHERE data_kind = 'real')")
+    return "real" if real else "synthetic"
+
+
+def _list_loaded(raw: Connection, kind: DataKind) -> list[Batch]:
+    loaded = raw.run(
+        "SELECT batch_id, count(*) FROM diabetes_raw WHERE data_kind = :kind GROUP BY batch_id ORDER BY batch_id",
+        kind=kind,
+    )
+    together = max(1, -(-len(loaded) // MAX_BATCHES))
+    return [
+        Batch(
+            number=number, batch_ids=[row[0] for row in group], keys=[], first_row=0, rows=sum(row[1] for row in group)
+        )
+        for number, group in enumerate(batched(loaded, together, strict=False), start=1)
+    ]
+
+
+def _get(bucket: str, key: str, s3: "S3Client") -> bytes:
+    try:
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
+            raise BatchMissing(f"s3://{bucket}/{key} is not there") from error
+        raise

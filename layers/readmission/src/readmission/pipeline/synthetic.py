@@ -1,0 +1,89 @@
+"""Synthetic encounters in the UCI schema, for when no real data can be had. Never to be taken for real data.
+
+The marginal shares follow the real table roughly, and readmission depends on a few fields in the known
+direction (earlier inpatient stays above all), so that every part of the pipeline has something to find.
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from typing import Final
+
+from readmission.domain.contract import AGES, DRUGS, NAMES
+
+_AGE_WEIGHTS: Final = (2, 7, 17, 38, 97, 173, 225, 261, 172, 28)
+_RACES: Final = ("Caucasian", "AfricanAmerican", "?", "Hispanic", "Other", "Asian")
+_SPECIALTIES: Final = ("?", "InternalMedicine", "Emergency/Trauma", "Family/GeneralPractice", "Cardiology")
+_DIAGNOSES: Final = ("428", "414", "786", "410", "486", "427", "250.83", "276", "401", "V57", "E885", "715")
+_DRUG_SHARES: Final = {"insulin": 0.53, "metformin": 0.2, "glipizide": 0.12, "glyburide": 0.1, "pioglitazone": 0.07}
+_DOSES: Final = ("Steady", "Up", "Down")
+
+
+def rows(count: int, seed: int) -> Iterator[list[str]]:
+    """Yield `count` rows of the contract's 50 fields, in order; the same ones for the same `count` and `seed`."""
+    random_ = random.Random(f"{seed}:{count}")
+    patients = max(1, round(count * 0.7))
+    for number in range(count):
+        yield _row(random_, 1_000 + 7 * number, 1 + random_.randrange(patients))
+
+
+def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
+    decade = r.choices(range(10), _AGE_WEIGHTS)[0]
+    frailty = r.gauss(0.08 * (decade - 6), 1.0)
+    stay = min(14, 1 + _count(r, 3.2 * math.exp(0.15 * frailty)))
+    inpatient = _count(r, 0.4 * math.exp(0.9 * frailty))
+    doses = {drug: r.choices(_DOSES, (8, 1, 1))[0] for drug in DRUGS if r.random() < _DRUG_SHARES.get(drug, 0.01)}
+    change = any(dose != "Steady" for dose in doses.values())
+    diagnoses = min(16, 3 + _count(r, 4.5 + 0.5 * decade / 9))
+    any_score = -1.0 + 0.45 * inpatient + 0.08 * diagnoses - 0.2 + 0.12 * frailty + 0.2 * bool(doses)
+    early_score = -1.7 + 0.3 * min(inpatient, 4) + 0.04 * stay
+    readmitted = "NO"
+    # 11 and 13: died, to a hospice.
+    discharge = r.choices((1, 3, 6, 18, 11, 13), (64, 15, 14, 5, 1.5, 0.5))[0]
+    if r.random() < _logistic(any_score) and discharge not in (11, 13):
+        readmitted = "<30" if r.random() < _logistic(early_score) else ">30"
+    fields = {
+        "encounter_id": str(encounter_id),
+        "patient_nbr": str(patient_nbr),
+        "race": r.choices(_RACES, (75, 19, 2, 2, 1, 1))[0],
+        "gender": r.choices(("Female", "Male"), (54, 46))[0],
+        "age": AGES[decade],
+        "weight": "?",
+        "admission_type_id": str(r.choices((1, 2, 3, 6), (53, 18, 19, 10))[0]),
+        "discharge_disposition_id": str(discharge),
+        "admission_source_id": str(r.choices((1, 7, 17), (32, 58, 10))[0]),
+        "time_in_hospital": str(stay),
+        "payer_code": r.choices(("?", "MC", "HM", "SP"), (40, 35, 15, 10))[0],
+        "medical_specialty": r.choices(_SPECIALTIES, (50, 20, 12, 10, 8))[0],
+        "num_lab_procedures": str(min(132, 1 + _count(r, 42))),
+        "num_procedures": str(min(6, _count(r, 1.3))),
+        "num_medications": str(min(81, 1 + _count(r, 10 + 1.4 * stay))),
+        "number_outpatient": str(_count(r, 0.35)),
+        "number_emergency": str(_count(r, 0.2 * math.exp(0.7 * frailty))),
+        "number_inpatient": str(inpatient),
+        "diag_1": r.choice(_DIAGNOSES),
+        "diag_2": r.choice(_DIAGNOSES),
+        "diag_3": r.choice((*_DIAGNOSES, "?")),
+        "number_diagnoses": str(diagnoses),
+        "max_glu_serum": r.choices(("None", "Norm", ">200", ">300"), (95, 3, 1, 1))[0],
+        "A1Cresult": r.choices(("None", "Norm", ">7", ">8"), (83, 5, 4, 8))[0],
+        "change": "Ch" if change else "No",
+        "diabetesMed": "Yes" if doses else "No",
+        "readmitted": readmitted,
+    }
+    return [fields.get(name) or doses.get(name, "No") for name in NAMES]
+
+
+def _logistic(score: float) -> float:
+    return 1.0 / (1.0 + math.exp(-score))
+
+
+def _count(r: random.Random, mean: float) -> int:
+    """A Poisson draw (Knuth), cut at 40 events for means as small as these are."""
+    if mean > 30:
+        return max(0, round(r.gauss(mean, math.sqrt(mean))))
+    limit, product, events = math.exp(-mean), r.random(), 0
+    while product > limit and events < 40:
+        product *= r.random()
+        events += 1
+    return events

@@ -1,0 +1,79 @@
+"""`python -m readmission.telemetry.exporter`: the exporter as a process, or what a month of it costs.
+
+With METRICS_TOKEN set a client has to send it as its bearer token; without, anyone may ask who reaches the port.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import boto3
+from prometheus_client import make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from readmission.settings import ExporterSettings, metrics_token, server_address
+from readmission.telemetry import observability
+from readmission.telemetry.exporter.auth import bears
+from readmission.telemetry.exporter.catalog import Stack
+from readmission.telemetry.exporter.cloudwatch import CONFIG, CloudWatch
+from readmission.telemetry.exporter.collector import CloudWatchCollector, registry
+from readmission.telemetry.exporter.cost import month
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+PORT = 9105
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Does not write a line for each scrape."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def application(collector: CloudWatchCollector, token: str | None) -> "WSGIApplication":
+    """The collector over HTTP, for those who send the token."""
+    metrics = cast("WSGIApplication", make_wsgi_app(registry(collector)))
+
+    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if token is None or bears(environ.get("HTTP_AUTHORIZATION"), token):
+            return metrics(environ, start_response)
+        status = HTTPStatus.UNAUTHORIZED
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("WWW-Authenticate", "Bearer")]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [b"the bearer token in the header Authorization is missing or wrong\n"]
+
+    return guarded
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Raises ConfigurationError for a setting that is missing or wrong, MetricsUnavailable when costs are not told."""
+    parser = argparse.ArgumentParser(
+        prog="python -m readmission.telemetry.exporter", description="CloudWatch for Prometheus."
+    )
+    parser.add_argument("--cost", type=float, metavar="SECONDS", help="print a month's price of such scrapes, and end")
+    parsed = parser.parse_args(arguments)
+    settings = ExporterSettings.from_environment()
+    stack = Stack(settings.stack_name, settings.state_machine_arn)
+    cloudwatch = CloudWatch(boto3.client("cloudwatch", config=CONFIG))
+    if parsed.cost is not None:
+        print(month(cloudwatch, stack, parsed.cost).text())
+        return
+    logger = cast(logging.Logger, observability.logger("exporter"))
+    collector = CloudWatchCollector(cloudwatch, stack, settings.cache_seconds, logger)
+    host, port = server_address(default_port=PORT)
+    with make_server(
+        host, port, application(collector, metrics_token()), ThreadingWSGIServer, handler_class=QuietHandler
+    ) as server:
+        print(f"http://{host}:{port}/metrics", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

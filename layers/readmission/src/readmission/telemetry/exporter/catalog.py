@@ -1,0 +1,216 @@
+"""Which metrics are exported, as what, and with which values of their labels: names alone, without figures.
+
+The project's own come from `readmission.telemetry.metrics`, by one rule of names; AWS's are listed here.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from math import inf
+from re import sub
+from typing import Final
+
+from readmission.telemetry import metrics
+from readmission.telemetry.exporter.cloudwatch import Filter, Metric, Series, Statistic
+from readmission.telemetry.metrics import APIS, LE, METRICS, NAMESPACE, ROUTES, SERVICE, STEPS, Kind, bucket_of, le_text
+
+LAMBDA: Final = "AWS/Lambda"
+STATES: Final = "AWS/States"
+API_GATEWAY: Final = "AWS/ApiGateway"
+STAGE: Final = "v1"
+
+_MODEL_VERSION: Final = "model_version"
+_FUNCTION_NAME: Final = "function_name"
+# The gateway brings each of these two functions one route; all others go to *predict*.
+_ROUTES: Final = {"history": ("/model/history",), "metrics": ("/metrics",)}
+_STATISTICS: Final[Mapping[Kind, tuple[Statistic, ...]]] = {
+    "counter": ("Sum",),
+    "summary": ("SampleCount", "Sum"),
+    "histogram": ("Sum",),
+    "gauge": ("Maximum",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The stack whose metrics are exported: its name, and its state machine's ARN, empty when that is not known."""
+
+    name: str
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """A metric of CloudWatch and the family of Prometheus that it becomes.
+
+    `labels` are the Prometheus names of `dimensions`, in their order; a figure over `divisor` is in base units;
+    `buckets` are the upper bounds of a histogram, with infinity.
+    """
+
+    namespace: str
+    metric: str
+    kind: Kind
+    name: str
+    help: str
+    dimensions: tuple[str, ...]
+    labels: tuple[str, ...]
+    divisor: float = 1
+    buckets: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One set of labels of a family; `values` are those of its dimensions, in their order."""
+
+    family: Family
+    values: tuple[str, ...]
+
+    def series(self) -> Iterator[Series]:
+        """All that is asked of CloudWatch for it."""
+        for statistic in _STATISTICS[self.family.kind]:
+            yield self.statistic(statistic)
+        for bound in self.family.buckets:
+            yield self.bucket(bound)
+
+    def statistic(self, statistic: Statistic) -> Series:
+        return Series(self._metric(self.family.metric), statistic)
+
+    def bucket(self, bound: float) -> Series:
+        """The observations up to this bound and above the one before."""
+        return Series(self._metric(bucket_of(self.family.metric), (LE, le_text(bound))), "Sum")
+
+    def _metric(self, name: str, *more: tuple[str, str]) -> Metric:
+        dimensions = sorted((*zip(self.family.dimensions, self.values, strict=True), *more))
+        return Metric(self.family.namespace, name, tuple(dimensions))
+
+
+def _own(metric: metrics.Metric) -> Family:
+    snake = sub(r"(?<!^)(?=[A-Z])", "_", metric.name).lower()
+    labels = (SERVICE, *metric.dimensions)
+    return Family(
+        namespace=NAMESPACE,
+        metric=metric.name,
+        kind=metric.kind,
+        name=f"readmission_{snake}{'_seconds' if metric.unit == 'Seconds' else ''}",
+        help=metric.help,
+        dimensions=labels,
+        labels=labels,
+        buckets=(*metric.buckets, inf) if metric.kind == "histogram" else (),
+    )
+
+
+def _aws(namespace: str, prefix: str, labels: Mapping[str, str], *rows: tuple[str, str, str]) -> Iterator[Family]:
+    """`rows` are the metric, its name here and its help; one in seconds is a time, which AWS has in milliseconds."""
+    for metric, name, text in rows:
+        time = name.endswith("_seconds")
+        yield Family(
+            namespace,
+            metric,
+            "summary" if time else "counter",
+            f"{prefix}_{name}",
+            text,
+            tuple(labels),
+            tuple(labels.values()),
+            1000 if time else 1,
+        )
+
+
+FAMILIES: Final = (
+    *map(_own, METRICS),
+    *_aws(
+        LAMBDA,
+        "aws_lambda",
+        {"FunctionName": _FUNCTION_NAME},
+        ("Invocations", "invocations", "invocations of a function"),
+        ("Errors", "errors", "invocations that ended in an error of the function"),
+        ("Throttles", "throttles", "invocations that AWS refused as too many"),
+        ("Duration", "duration_seconds", "time that a function took"),
+    ),
+    *_aws(
+        STATES,
+        "aws_states",
+        {"StateMachineArn": "state_machine"},
+        ("ExecutionsStarted", "executions_started", "executions of the pipeline that began"),
+        ("ExecutionsSucceeded", "executions_succeeded", "executions that ended well"),
+        ("ExecutionsFailed", "executions_failed", "executions that failed"),
+        ("ExecutionsTimedOut", "executions_timed_out", "executions that took too long"),
+        ("ExecutionsAborted", "executions_aborted", "executions that somebody stopped"),
+        ("ExecutionTime", "execution_time_seconds", "time of an execution from start to end"),
+    ),
+    *_aws(
+        API_GATEWAY,
+        "aws_apigateway",
+        {"ApiName": "api", "Stage": "stage"},
+        ("Count", "requests", "requests to the gateway"),
+        ("4XXError", "4xx_errors", "requests answered with a status from 400 to 499"),
+        ("5XXError", "5xx_errors", "requests answered with a status from 500 to 599"),
+        ("Latency", "latency_seconds", "time of the gateway with the function behind it"),
+        ("IntegrationLatency", "integration_latency_seconds", "time of the function, as the gateway sees it"),
+    ),
+)
+
+# The histogram of each metric that counts its buckets.
+_OBSERVED: Final = {bucket_of(metric.name): metric.name for metric in METRICS if metric.buckets}
+_BY_METRIC: Final = {(family.namespace, family.metric): family for family in FAMILIES}
+
+
+def filters(stack: Stack) -> Iterator[Filter]:
+    """What to list to find all metrics of the stack; the other metrics it finds are left alone."""
+    yield Filter(NAMESPACE)
+    yield Filter(LAMBDA, (("FunctionName", None),))
+    yield Filter(API_GATEWAY, (("ApiName", _api(stack)), ("Stage", STAGE)))
+    if stack.state_machine_arn:
+        yield Filter(STATES, (("StateMachineArn", stack.state_machine_arn),))
+
+
+def versions(listed: Iterable[Metric]) -> set[str]:
+    """The model versions that any metric tells of."""
+    return {value for metric in listed for name, value in metric.dimensions if name == _MODEL_VERSION}
+
+
+def expected(stack: Stack, versions: Collection[str]) -> Iterator[Item]:
+    """Every item whose labels are known beforehand, with these versions of the model, whether it occurred or not."""
+    for metric in METRICS:
+        family = _BY_METRIC[NAMESPACE, metric.name]
+        for service in metric.services:
+            allowed = (_allowed(metric, name, service, stack, versions) for name in metric.dimensions)
+            yield from (Item(family, (service, *values)) for values in product(*allowed))
+    resources: dict[str, list[tuple[str, ...]]] = {
+        LAMBDA: [(_function(stack, service),) for service in (*STEPS, *APIS)],
+        STATES: [(stack.state_machine_arn,)] if stack.state_machine_arn else [],
+        API_GATEWAY: [(_api(stack), STAGE)],
+    }
+    for family in FAMILIES:
+        yield from (Item(family, values) for values in resources.get(family.namespace, ()))
+
+
+def found(listed: Iterable[Metric]) -> Iterator[Item]:
+    """The items of this project's metrics among these, whatever their labels."""
+    for metric in listed:
+        values = dict(metric.dimensions)
+        name = _OBSERVED.get(metric.name, metric.name) if values.pop(LE, None) else metric.name
+        family = _BY_METRIC.get((metric.namespace, name))
+        if family and metric.namespace == NAMESPACE and values.keys() == set(family.dimensions):
+            yield Item(family, tuple(values[dimension] for dimension in family.dimensions))
+
+
+def _allowed(
+    metric: metrics.Metric, dimension: str, service: str, stack: Stack, versions: Collection[str]
+) -> Collection[str]:
+    if dimension == _MODEL_VERSION:
+        return versions
+    if dimension == _FUNCTION_NAME:
+        return (_function(stack, service),)
+    values = metric.dimensions[dimension]
+    if values is not ROUTES:
+        return values
+    elsewhere = {route for routes in _ROUTES.values() for route in routes}
+    return _ROUTES.get(service) or tuple(route for route in ROUTES if route not in elsewhere)
+
+
+def _function(stack: Stack, service: str) -> str:
+    return f"{stack.name}-{service}"
+
+
+def _api(stack: Stack) -> str:
+    return f"{stack.name}-api"

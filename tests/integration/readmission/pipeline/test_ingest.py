@@ -1,0 +1,129 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pytest
+from readmission import settings
+from readmission.domain.contract import NAMES, sql_name
+from readmission.domain.splits import split_of
+from readmission.errors import BatchMissing, DatabaseUnavailable, ValueOutOfRange
+from readmission.pipeline.ingest import ingest, row_hash
+from readmission.storage.database import connect
+
+from tests.integration.readmission.conftest import BUCKETS, Stores, changed
+
+
+def count(stores: Stores) -> int:
+    ((rows,),) = stores.raw.run("SELECT count(*) FROM diabetes_raw")
+    return int(rows)
+
+
+def test_every_row_of_every_batch_is_loaded(stores: Stores, rows: list[list[str]]) -> None:
+    results = stores.ingest(stores.deliver(rows, batch_size=15))
+    assert [(result["rows"], result["added"]) for result in results] == [(15, 15), (15, 15), (10, 10)]
+    assert count(stores) == 40
+
+
+def test_a_row_is_stored_as_delivered_with_its_hash_batch_split_and_place(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.ingest(stores.deliver(rows, batch_size=15))
+    columns = ", ".join(map(sql_name, NAMES))
+    (found,) = stores.raw.run(
+        f"SELECT row_hash, split, row_number, data_kind, loaded_at IS NOT NULL, length(batch_id), {columns}"
+        " FROM diabetes_raw WHERE row_number = 17"
+    )
+    row = rows[16]
+    assert found[:6] == [row_hash(row), split_of(row[1]), 17, "real", True, 24]
+    assert [str(value) for value in found[6:]] == row
+
+
+def test_loading_the_same_rows_again_adds_none(stores: Stores, rows: list[list[str]]) -> None:
+    stores.ingest(stores.deliver(rows))
+    (again,) = stores.ingest(stores.deliver(rows))
+    assert (again["added"], count(stores)) == (0, 40)
+
+
+def test_loading_the_same_rows_in_other_batches_adds_none_and_moves_them(stores: Stores, rows: list[list[str]]) -> None:
+    stores.ingest(stores.deliver(rows))
+    results = stores.ingest(stores.deliver(rows, batch_size=7))
+    assert sum(result["added"] for result in results) == 0
+    batches = stores.raw.run("SELECT count(DISTINCT batch_id) FROM diabetes_raw")
+    assert (count(stores), batches) == (40, [[6]])
+
+
+def test_a_row_that_stands_twice_in_a_batch_is_loaded_once(stores: Stores, rows: list[list[str]]) -> None:
+    (result,) = stores.ingest(stores.deliver([*rows, rows[0]]))
+    assert (result["rows"], result["added"], count(stores)) == (41, 40, 40)
+
+
+def test_a_value_out_of_range_is_named_and_nothing_of_its_batch_is_loaded(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    rows[17] = changed(rows[17], time_in_hospital="-3")
+    planned = stores.deliver(rows, batch_size=15)
+    with pytest.raises(ValueOutOfRange, match=r"row 18, column 'time_in_hospital': '-3'"):
+        stores.ingest(planned)
+    assert count(stores) == 15
+
+
+def test_a_failure_in_the_database_leaves_nothing_of_the_batch(stores: Stores, rows: list[list[str]]) -> None:
+    planned = stores.deliver(rows)
+    stores.raw.run("ALTER TABLE diabetes_raw ADD CONSTRAINT refuse CHECK (encounter_id <> 1014) NOT VALID")
+    try:
+        with pytest.raises(Exception, match="refuse"):
+            stores.ingest(planned)
+    finally:
+        stores.raw.run("ALTER TABLE diabetes_raw DROP CONSTRAINT refuse")
+    assert count(stores) == 0
+
+
+def test_loads_beside_each_other_come_out_as_one(stores: Stores, rows: list[list[str]]) -> None:
+    plans = [stores.deliver(rows, batch_size=size) for size in (40, 13, 7, 40)]
+
+    def load(planned: dict[str, object]) -> None:
+        s3 = boto3.client("s3")
+        with connect("raw", settings.DatabaseSettings.from_environment()) as raw:
+            for number in planned["batches"]:  # type: ignore[attr-defined]
+                ingest({"manifest": str(planned["manifest"]), "batch": number}, BUCKETS[0], s3, raw)
+        s3.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(load, plans))  # type: ignore[arg-type]
+    assert count(stores) == 40
+
+
+def test_quotes_commas_and_unicode_survive(stores: Stores, rows: list[list[str]]) -> None:
+    odd = changed(rows[0], medical_specialty='Chirurgie, "Zürich"', payer_code="")
+    stores.ingest(stores.deliver([odd]))
+    assert stores.raw.run("SELECT medical_specialty, payer_code FROM diabetes_raw") == [['Chirurgie, "Zürich"', ""]]
+
+
+def test_a_batch_that_is_not_in_the_manifest_is_named(stores: Stores, rows: list[list[str]]) -> None:
+    planned = stores.deliver(rows)
+    with pytest.raises(BatchMissing, match="lists no batch 9"):
+        ingest({"manifest": planned["manifest"], "batch": 9}, BUCKETS[0], stores.s3, stores.raw)
+
+
+def test_a_database_that_is_away_is_an_error_that_may_pass(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    from readmission.storage import database
+
+    port_of_nobody = {"username": "u", "password": "p", "host": "127.0.0.1", "port": 1}
+    monkeypatch.setattr(database, "_credentials", _Cached(port_of_nobody))
+    with (
+        pytest.raises(DatabaseUnavailable, match="database 'raw'"),
+        connect("raw", settings.DatabaseSettings.from_environment()),
+    ):
+        pass
+
+
+class _Cached:
+    """Stands for the cached credentials, and forgets them when told to."""
+
+    def __init__(self, credentials: dict[str, object]) -> None:
+        self.credentials = credentials
+
+    def __call__(self, secret: str) -> dict[str, object]:
+        return self.credentials
+
+    def cache_clear(self) -> None:
+        return

@@ -1,0 +1,115 @@
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from readmission.domain.features import INPUTS
+from readmission.errors import NoTrainingData, TrackingUnavailable
+from readmission.evaluation import dataset
+from readmission.scoring.scorer import load
+from readmission.settings import ModelSettings
+
+from tests.integration.readmission.conftest import Stores
+from tests.integration.readmission.models import Models, Trainings
+
+pytestmark = [
+    # Of MLflow's own making, on every log_model and every stage transition.
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture
+def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest) -> Iterator[Models]:
+    yield Models(stores, request.node.name[:60], trainings)
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def artifact(models: Models, run_id: str, path: str) -> bytes:
+    with open(models.client.download_artifacts(run_id, path), "rb") as file:
+        return file.read()
+
+
+def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: Models) -> None:
+    models.load()
+    result = models.train("logistic_regression")
+    run = models.client.get_run(result["mlflow_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["family"] == "logistic_regression" and run.data.tags["data_kind"] == "synthetic"
+    assert run.data.params["max_iter"] == "1000"
+    for split in ("validation", "test"):
+        assert 0 < run.data.metrics[f"{split}_log_loss"] < 1.2
+        assert 0.4 < run.data.metrics[f"{split}_auc_any"] < 1
+    assert run.data.metrics["patients_in_two_splits"] == 0
+    low, high = (run.data.metrics[f"test_auc_any_{end}"] for end in ("low", "high"))
+    assert low < run.data.metrics["test_auc_any"] < high
+    assert run.outputs is not None
+    info = mlflow.models.get_model_info(f"models:/{run.outputs.model_outputs[0].model_id}")
+    assert [column.name for column in info.signature.inputs] == list(INPUTS)
+    assert info.saved_input_example_info is not None
+
+
+def test_a_run_holds_the_report_on_the_data_it_learned_from(models: Models) -> None:
+    models.load()
+    models.load(seed=2, kind="real")
+    result = models.train("logistic_regression")
+    report = json.loads(artifact(models, result["mlflow_run_id"], "data_report.json"))
+    assert len(report["batches"]) == 1
+    assert report["total"]["rows"] == sum(report["total"]["classes"].values()) == 1500
+    assert report["total"]["missing_share"]["weight"] == 1
+    metrics = models.client.get_run(result["mlflow_run_id"]).data.metrics
+    assert (metrics["data_batches"], metrics["data_rows"], metrics["data_quarantined_share"]) == (1, 1500, 0)
+
+
+def test_the_scorer_says_what_the_logged_model_says(models: Models) -> None:
+    models.load()
+    for family in ("logistic_regression", "random_forest", "gradient_boosting"):
+        result = models.train(family)  # type: ignore[arg-type]
+        run = models.client.get_run(result["mlflow_run_id"])
+        assert run.data.metrics["scorer_largest_difference"] <= 1e-9
+        content = artifact(models, run.info.run_id, "scorer.json")
+        assert sha256(content).hexdigest() == run.data.tags["scorer_sha256"]
+        assert run.outputs is not None
+        pipeline: Any = mlflow.sklearn.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+        rows = dataset.load(models.stores.clean, "synthetic")["test"].features
+        ours = [load(content, run.data.tags["scorer_sha256"]).probabilities(row) for row in rows.to_numpy().tolist()]
+        assert np.abs(np.asarray(ours) - pipeline.predict_proba(rows)).max() <= 1e-9
+
+
+def test_training_again_in_the_same_execution_answers_the_same_run(models: Models) -> None:
+    models.load()
+    first = models.train("logistic_regression", run="one")
+    assert models.train("logistic_regression", run="one") == first
+    assert models.train("logistic_regression", run="two") != first
+
+
+def test_the_same_rows_train_the_same_model(models: Models) -> None:
+    models.load()
+    runs = [models.train("gradient_boosting", run=name)["mlflow_run_id"] for name in ("one", "two")]
+    first, second = (artifact(models, run, "scorer.json") for run in runs)
+    assert first == second
+
+
+def test_without_rows_training_says_what_is_missing(models: Models) -> None:
+    with pytest.raises(NoTrainingData, match=r"real clean rows of the train split \(0\)"):
+        models.train("logistic_regression", kind="real")
+
+
+def test_an_mlflow_that_is_away_is_an_error_that_may_pass(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    models.settings = ModelSettings("http://127.0.0.1:1", "away")
+    with pytest.raises(TrackingUnavailable, match=r"127\.0\.0\.1:1"):
+        models.train("logistic_regression")
+
+
+def test_the_documents_are_readable_by_other_clients(models: Models) -> None:
+    models.load()
+    result = models.candidate("random_forest")
+    document = json.loads(artifact(models, result["mlflow_run_id"], "scorer.json"))
+    assert (document["format"], document["classes"]) == ("readmission-scorer", ["<30", ">30", "NO"])

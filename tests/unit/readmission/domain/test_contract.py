@@ -1,0 +1,121 @@
+import pytest
+from readmission.domain.contract import COLUMNS, NAMES, Whole, check_numbers, check_rows, column_order, sql_name
+from readmission.errors import ColumnsMismatch, ValueOutOfRange
+
+from tests.unit.readmission.builders import fields
+
+WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, Whole)]
+
+
+def _mismatch(header: list[str]) -> str:
+    with pytest.raises(ColumnsMismatch) as refused:
+        column_order(header, "some.csv")
+    return str(refused.value)
+
+
+def test_the_contract_has_the_50_columns_of_the_uci_table() -> None:
+    assert len(NAMES) == 50
+
+
+def test_the_contracts_own_order_is_the_identity() -> None:
+    assert column_order(NAMES, "some.csv") == list(range(50))
+
+
+def test_any_order_of_the_columns_is_accepted() -> None:
+    header = list(reversed(NAMES))
+    assert [header[place] for place in column_order(header, "some.csv")] == list(NAMES)
+
+
+def test_every_missing_column_is_named() -> None:
+    message = _mismatch([name for name in NAMES if name not in ("age", "A1Cresult")])
+    assert "missing: 'age', 'A1Cresult'" in message
+    assert "extra" not in message
+
+
+def test_every_extra_column_is_named() -> None:
+    assert "extra: 'ward', 'bed'" in _mismatch([*NAMES, "ward", "bed"])
+
+
+def test_every_repeated_column_is_named() -> None:
+    message = _mismatch([*NAMES, "gender", "age", "age"])
+    assert "repeated: 'age', 'gender'" in message
+
+
+def test_missing_extra_and_repeated_columns_are_told_together() -> None:
+    message = _mismatch(["Age" if name == "age" else name for name in NAMES] + ["race"])
+    assert "missing: 'age'; extra: 'Age'; repeated: 'race'" in message
+
+
+def test_a_column_mismatch_says_of_which_file() -> None:
+    assert _mismatch([]).startswith("some.csv: ")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_both_ends_of_a_numbers_range_are_accepted(name: str) -> None:
+    rule = COLUMNS[name]
+    assert isinstance(rule, Whole)
+    for number in (rule.low, rule.high):
+        check_numbers(fields(**{name: str(number)}), 1, "some.csv")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_number_past_its_range_is_refused(name: str) -> None:
+    rule = COLUMNS[name]
+    assert isinstance(rule, Whole)
+    with pytest.raises(ValueOutOfRange):
+        check_numbers(fields(**{name: str(rule.high + 1)}), 1, "some.csv")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("-1", id="negative"),
+        pytest.param("+1", id="signed"),
+        pytest.param("3.0", id="float"),
+        pytest.param("1e2", id="exponent"),
+        pytest.param("", id="empty"),
+        pytest.param(" 3", id="space"),
+        pytest.param("1_0", id="underscore"),
+        pytest.param("٣", id="arabic-digit"),
+        pytest.param("²", id="superscript"),
+        pytest.param("?", id="missing-marker"),
+        pytest.param("NULL", id="word"),
+        pytest.param("366", id="too-large"),
+        pytest.param("9" * 30, id="far-too-large"),
+    ],
+)
+def test_what_is_no_whole_number_in_range_is_refused_with_row_column_and_value(value: str) -> None:
+    with pytest.raises(ValueOutOfRange) as refused:
+        check_numbers(fields(time_in_hospital=value), 17, "some.csv")
+    assert f"some.csv, row 17, column 'time_in_hospital': {value!r}" in str(refused.value)
+
+
+def test_a_refused_value_is_cut_to_a_readable_length() -> None:
+    with pytest.raises(ValueOutOfRange) as refused:
+        check_numbers(fields(encounter_id="9" * 100_000), 1, "some.csv")
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("A1Cresult", "a1cresult"),
+        ("diabetesMed", "diabetesmed"),
+        ("glyburide-metformin", "glyburide_metformin"),
+        ("age", "age"),
+    ],
+)
+def test_names_in_sql_are_lower_case_with_underscores(column: str, name: str) -> None:
+    assert sql_name(column) == name
+
+
+def test_no_two_columns_share_a_name_in_sql() -> None:
+    assert len({sql_name(name) for name in NAMES}) == 50
+
+
+def test_many_rows_are_checked_as_each_is_and_the_first_wrong_one_is_named() -> None:
+    rows = [fields() for _ in range(5)]
+    check_rows(rows, 1, "some.csv")
+    rows[3], rows[2] = fields(time_in_hospital="x"), fields(num_medications="-1")
+    with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 13, column 'num_medications': '-1'"):
+        check_rows(rows, 11, "some.csv")

@@ -1,0 +1,90 @@
+from typing import Any
+
+import pytest
+from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STEPS, PipelineRequest, parse_request
+from readmission.errors import InvalidRequest
+
+
+def test_an_empty_input_asks_for_everything() -> None:
+    assert parse_request({}) == PipelineRequest(None, 15_000, FAMILIES, "ingest", "promote")
+
+
+def test_every_field_can_be_set() -> None:
+    request = {
+        "source": "synthetic",
+        "batch_size": 10,
+        "models": ["random_forest"],
+        "start_at": "clean",
+        "stop_after": "train",
+    }
+    assert parse_request(request) == PipelineRequest("synthetic", 10, ("random_forest",), "clean", "train")
+
+
+def _refused(document: Any) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(document)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("source", "", id="source-empty"),
+        pytest.param("source", "  ", id="source-blank"),
+        pytest.param("source", 5, id="source-number"),
+        pytest.param("source", ["s3://a/b"], id="source-list"),
+        pytest.param("batch_size", 0, id="batch_size-0"),
+        pytest.param("batch_size", -1, id="batch_size-negative"),
+        pytest.param("batch_size", MAX_BATCH_SIZE + 1, id="batch_size-too-large"),
+        pytest.param("batch_size", 10.0, id="batch_size-float"),
+        pytest.param("batch_size", True, id="batch_size-boolean"),
+        pytest.param("batch_size", "10", id="batch_size-text"),
+        pytest.param("batch_size", None, id="batch_size-null"),
+        pytest.param("models", [], id="models-empty"),
+        pytest.param("models", "random_forest", id="models-text"),
+        pytest.param("models", ["random_forest", "xgboost"], id="models-unknown"),
+        pytest.param("models", [["random_forest"]], id="models-nested"),
+        pytest.param("models", [{}], id="models-object"),
+        pytest.param("models", None, id="models-null"),
+        pytest.param("models", {"random_forest": 1}, id="models-mapping"),
+        pytest.param("start_at", "plan", id="start_at-unknown"),
+        pytest.param("start_at", "Ingest", id="start_at-capital"),
+        pytest.param("start_at", None, id="start_at-null"),
+        pytest.param("start_at", ["ingest"], id="start_at-list"),
+        pytest.param("stop_after", "done", id="stop_after-unknown"),
+        pytest.param("stop_after", 3, id="stop_after-number"),
+        pytest.param("sources", "s3://a/b", id="unknown-field"),
+        pytest.param("", 1, id="nameless-field"),
+    ],
+)
+def test_a_wrong_field_is_named(name: str, value: Any) -> None:
+    assert f"input field {name!r}" in _refused({name: value})
+
+
+@pytest.mark.parametrize("document", [[], ["source"], "source", 5, None, True], ids=repr)
+def test_an_input_that_is_no_object_is_refused(document: Any) -> None:
+    assert "must be a JSON object" in _refused(document)
+
+
+@pytest.mark.parametrize("size", [1, MAX_BATCH_SIZE])
+def test_both_ends_of_the_batch_size_are_accepted(size: int) -> None:
+    assert parse_request({"batch_size": size}).batch_size == size
+
+
+def test_a_source_of_null_is_the_default_source() -> None:
+    assert parse_request({"source": None}).source is None
+
+
+def test_models_come_once_each_in_the_projects_order() -> None:
+    models = ["random_forest", "logistic_regression", "random_forest"]
+    assert parse_request({"models": models}).models == ("logistic_regression", "random_forest")
+
+
+@pytest.mark.parametrize("start_at", STEPS)
+@pytest.mark.parametrize("stop_after", STEPS)
+def test_a_run_cannot_stop_before_it_starts(start_at: Any, stop_after: Any) -> None:
+    request = {"start_at": start_at, "stop_after": stop_after}
+    if STEPS.index(stop_after) >= STEPS.index(start_at):
+        assert parse_request(request).stop_after == stop_after
+    else:
+        assert f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}" in _refused(request)

@@ -1,0 +1,216 @@
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from readmission.evaluation import comparison
+from readmission.evaluation.comparison import (
+    Comparison,
+    Difference,
+    Figures,
+    Rows,
+    calibration_text,
+    compare,
+    figures,
+    miscalibration,
+    objections,
+)
+from readmission.evaluation.evaluation import Calibration
+from sklearn.metrics import log_loss, roc_auc_score
+
+CLASSES = ("<30", ">30", "NO")
+NOTHING = Difference(0.0, -0.001, 0.001)
+
+
+def some_rows(count: int = 1200, patients: int = 700) -> Rows:
+    generator = np.random.default_rng(5)
+    return Rows(
+        target=generator.choice(CLASSES, count, p=[0.2, 0.3, 0.5]),
+        patients=generator.integers(0, patients, count),
+        groups=pd.DataFrame({"gender": generator.choice(["Female", "Male"], count)}),
+    )
+
+
+def scores(rows: Rows, skill: float, seed: int = 1, digits: int | None = None) -> Any:
+    """Probabilities that know the truth as well as `skill` says; rounded ones have equal values among them."""
+    noise = np.random.default_rng(seed).normal(0, 0.5, (len(rows.target), 3))
+    truth = np.stack([rows.target == name for name in CLASSES], axis=1)
+    powers = np.exp(noise + skill * truth)
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    return shares if digits is None else np.round(shares, digits) + 10.0**-digits
+
+
+def test_the_differences_are_those_of_scikit_learn() -> None:
+    rows = some_rows()
+    ours, theirs = scores(rows, 0.6), scores(rows, 0.3, seed=2)
+    found = compare(rows, ours, theirs, CLASSES)
+    expected = [log_loss(rows.target, one, labels=list(CLASSES)) for one in (ours, theirs)]
+    assert found.log_loss.value == pytest.approx(expected[0] - expected[1])
+    expected = [roc_auc_score(rows.early, one[:, 0]) for one in (ours, theirs)]
+    assert found.auc_early.value == pytest.approx(expected[0] - expected[1])
+
+
+def test_equal_scores_count_half_in_the_auc() -> None:
+    rows = some_rows()
+    ours, theirs = scores(rows, 0.6, digits=1), scores(rows, 0.3, seed=2, digits=1)
+    expected = roc_auc_score(rows.early, ours[:, 0]) - roc_auc_score(rows.early, theirs[:, 0])
+    assert compare(rows, ours, theirs, CLASSES).auc_early.value == pytest.approx(expected)
+
+
+def test_a_model_against_itself_differs_by_nothing() -> None:
+    rows = some_rows()
+    ours = scores(rows, 0.5)
+    found = compare(rows, ours, ours, CLASSES)
+    assert found.log_loss == Difference(0, 0, 0) and found.auc_early == Difference(0, 0, 0)
+    assert objections(found, newer=True) == []
+
+
+def test_the_same_rows_give_the_same_interval() -> None:
+    rows = some_rows()
+    ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
+    assert compare(rows, ours, theirs, CLASSES) == compare(rows, ours, theirs, CLASSES)
+
+
+def test_a_clearly_better_model_has_its_interval_below_zero_and_no_objection() -> None:
+    rows = some_rows()
+    found = compare(rows, scores(rows, 1.5), scores(rows, 0.1, seed=2), CLASSES)
+    assert found.log_loss.high < 0 < found.auc_early.low
+    assert objections(found, newer=False) == []
+
+
+def test_a_clearly_worse_model_is_objected_to_with_its_interval() -> None:
+    rows = some_rows()
+    found = compare(rows, scores(rows, 0.1), scores(rows, 1.5, seed=2), CLASSES)
+    assert str(found.log_loss) in objections(found, newer=True)[0]
+
+
+def test_patients_are_drawn_and_not_rows() -> None:
+    """The same rows ten times over tell no more than once, when they are the same patients'."""
+    rows = some_rows(300, 300)
+    again = Rows(np.tile(rows.target, 10), np.tile(rows.patients, 10), pd.concat([rows.groups] * 10, ignore_index=True))
+    ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
+    once = compare(rows, ours, theirs, CLASSES).log_loss
+    tenfold = compare(again, np.tile(ours, (10, 1)), np.tile(theirs, (10, 1)), CLASSES).log_loss
+    assert tenfold.high - tenfold.low == pytest.approx(once.high - once.low, rel=0.01)
+
+
+def test_subgroups_too_small_to_tell_are_left_out() -> None:
+    rows = some_rows()
+    rows.groups.loc[:150, "gender"] = "Unknown"
+    found = compare(rows, scores(rows, 0.5), scores(rows, 0.4, seed=2), CLASSES)
+    assert set(found.subgroups) == {"gender Female", "gender Male"}
+
+
+@pytest.mark.parametrize(
+    ("difference", "objected"),
+    [
+        pytest.param(Difference(-0.05, -0.08, -0.01), True, id="lost for sure"),
+        pytest.param(Difference(-0.05, -0.12, 0.02), False, id="lost perhaps"),
+        pytest.param(Difference(-0.02, -0.03, -0.01), False, id="lost little"),
+    ],
+)
+def test_a_subgroup_that_loses_much_for_sure_is_an_objection(difference: Difference, objected: bool) -> None:
+    found = objections(Comparison(NOTHING, NOTHING, {"gender Male": difference}), newer=True)
+    assert [("gender Male" in one) for one in found] == [True] * objected
+
+
+@pytest.mark.parametrize(
+    ("high", "objected"), [(comparison.MARGIN, False), (comparison.MARGIN + 1e-6, True), (-0.001, False)]
+)
+def test_the_margin_is_what_a_newer_model_may_lose(high: float, objected: bool) -> None:
+    assert bool(objections(Comparison(Difference(0.0, -0.01, high), NOTHING, {}), newer=True)) is objected
+
+
+@pytest.mark.parametrize(
+    ("calibration", "says"),
+    [
+        (Calibration(1.0, 0.0, 0.01), []),
+        (Calibration(0.7, 0.0, 0.01), ["slope 0.70"]),
+        (Calibration(1.3, 0.0, 0.01), ["slope 1.30"]),
+        (Calibration(1.0, 0.0, 0.03), ["error 0.030"]),
+        (Calibration(0.5, 0.0, 0.05), ["slope 0.50", "error 0.050"]),
+    ],
+)
+def test_miscalibration_is_told_with_its_figure(calibration: Calibration, says: list[str]) -> None:
+    found = miscalibration(calibration, comparison.ENOUGH_EARLY)
+    assert len(found) == len(says) and all(part in sentence for part, sentence in zip(says, found, strict=True))
+
+
+def test_too_few_early_readmissions_say_nothing_on_calibration() -> None:
+    assert miscalibration(Calibration(0.1, 0.0, 0.5), comparison.ENOUGH_EARLY - 1) == []
+
+
+@pytest.mark.parametrize(("early", "says"), [(499, "not decisive with 499 early"), (500, "")])
+def test_a_calibration_that_does_not_count_says_so(early: int, says: str) -> None:
+    text = calibration_text(Calibration(1.02, 0.0, 0.004), early)
+    assert text.startswith("calibration slope 1.02, error 0.004")
+    assert says in text if says else text.endswith("0.004")
+
+
+def test_a_model_without_a_slope_is_miscalibrated() -> None:
+    assert len(miscalibration(Calibration(math.nan, math.nan, math.nan), comparison.ENOUGH_EARLY)) == 2
+
+
+def test_an_older_model_must_be_better() -> None:
+    better, as_good = Difference(-0.01, -0.02, -0.001), Difference(0.0, -0.001, 0.001)
+    assert objections(Comparison(better, NOTHING, {}), newer=False) == []
+    assert "not the newer one" in objections(Comparison(as_good, NOTHING, {}), newer=False)[0]
+    assert objections(Comparison(as_good, NOTHING, {}), newer=True) == []
+
+
+def test_a_probability_of_zero_for_what_happened_costs_much_and_is_no_way_around_the_comparison() -> None:
+    rows = some_rows()
+    theirs = scores(rows, 0.5, seed=2)
+    ours = theirs.copy()
+    sure = np.flatnonzero(rows.target == "NO")[:60]
+    ours[sure] = [0.5, 0.5, 0.0]
+    found = compare(rows, ours, theirs, CLASSES)
+    assert math.isfinite(found.log_loss.high) and objections(found, newer=True) != []
+
+
+def test_a_difference_that_is_not_there_is_an_objection() -> None:
+    nothing = Difference(math.nan, math.nan, math.nan)
+    assert objections(Comparison(nothing, nothing, {}), newer=True) != []
+
+
+def test_the_order_of_the_classes_does_not_matter() -> None:
+    rows = some_rows()
+    ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
+    turned = compare(rows, ours[:, ::-1], theirs[:, ::-1], CLASSES[::-1])
+    straight = compare(rows, ours, theirs, CLASSES)
+    assert turned.log_loss.high == pytest.approx(straight.log_loss.high)
+    assert turned.auc_early == straight.auc_early
+
+
+def test_the_interval_is_that_of_a_bootstrap_without_shortcuts() -> None:
+    rows = some_rows(400, 250)
+    ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
+    known = np.unique(rows.patients)
+    generator = np.random.default_rng(9)
+    drawn = []
+    for _ in range(400):
+        some = np.concatenate([np.flatnonzero(rows.patients == one) for one in generator.choice(known, len(known))])
+        areas = [roc_auc_score(rows.early[some], one[some, 0]) for one in (ours, theirs)]
+        drawn.append(areas[0] - areas[1])
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    found = compare(rows, ours, theirs, CLASSES).auc_early
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.2 * (high - low))
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    rows = some_rows()
+    ours = scores(rows, 0.6)
+    found = figures(rows, ours, CLASSES, Calibration(1.0, 0.0, 0.01))
+    assert found.log_loss == pytest.approx(log_loss(rows.target, ours, labels=list(CLASSES)))
+    assert found.auc_early == pytest.approx(roc_auc_score(rows.early, ours[:, 0]))
+
+
+def test_what_is_not_a_number_is_null_for_the_ledger() -> None:
+    nothing = Difference(math.nan, -math.inf, math.inf)
+    written = [
+        Figures(0.9, 0.6, Calibration(math.nan, math.nan, 0.01)).as_json(),
+        Comparison(nothing, nothing, {"gender Male": nothing}).as_json(),
+    ]
+    assert json.loads(json.dumps(written, allow_nan=False))[0]["early_calibration_slope"] is None

@@ -1,0 +1,73 @@
+import json
+from datetime import timedelta
+
+from readmission.pipeline import executions
+
+from tests.unit.ui.fakes import EXECUTION, NOW, PIPELINE, StepFunctions, entered, event, left, succeeded
+
+EVENTS = [
+    event("ExecutionStarted", 0),
+    entered("Plan", 0),
+    succeeded(1, rows=6000, batches=[1, 2]),
+    left("Plan", 1),
+    entered("Start at", 1, "Choice"),
+    left("Start at", 1, "Choice"),
+    entered("Ingest batches", 1, "Map"),
+    event("MapStateStarted", 1, mapStateStartedEventDetails={"length": 2}),
+    event("TaskStateEntered", 1, stateEnteredEventDetails={"name": "Ingest"}),
+    succeeded(3, rows=4000, added=3000),
+    event("MapIterationSucceeded", 3),
+]
+
+
+def test_states_tell_their_time_their_batches_and_their_counts() -> None:
+    plan, ingest = executions.states_of(EVENTS)
+    now = NOW + timedelta(seconds=5)
+    assert (plan.name, plan.seconds(now), plan.of, plan.facts["rows"]) == ("Plan", 1, None, 6000)
+    assert (ingest.name, ingest.exited, ingest.seconds(now)) == ("Ingest batches", None, 4)
+    assert (ingest.done, ingest.of, ingest.facts["added"]) == (1, 2, 3000)
+
+
+def test_the_rows_of_an_execution_are_those_that_were_planned() -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "RUNNING", EVENTS)
+    client.add("failed", "FAILED", EVENTS[:2])
+    assert (executions.rows(client, EXECUTION), executions.rows(client, "failed")) == (6000, None)
+
+
+def test_an_execution_that_succeeded_tells_the_decision() -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps({"promotion": {"decision": "refused"}}))
+    found = executions.describe(client, EXECUTION)
+    assert (found.decision, found.error, found.seconds(), found.name) == ("refused", None, 75, "first")
+
+
+def test_an_execution_that_failed_tells_the_step_the_error_and_its_message() -> None:
+    client = StepFunctions()
+    cause = 'clean failed: {"errorMessage": "row 3 is broken", "errorType": "RowMalformed"}'
+    client.add(EXECUTION, "FAILED", [], error="RowMalformed", cause=cause)
+    found = executions.describe(client, EXECUTION)
+    assert (found.step, found.error, found.message) == ("clean", "RowMalformed", "row 3 is broken")
+
+
+def test_a_cause_that_no_step_wrote_is_told_as_it_is() -> None:
+    client = StepFunctions()
+    client.add("a", "FAILED", [], error="States.Runtime", cause="the input is too large")
+    client.add("b", "ABORTED", [])
+    assert executions.describe(client, "a").message == "the input is too large"
+    aborted = executions.describe(client, "b")
+    assert (aborted.step, aborted.error, aborted.message) == (None, "ABORTED", "")
+
+
+def test_the_newest_executions_come_first() -> None:
+    client = StepFunctions()
+    for number in range(3):
+        client.add(f"e{number}", "SUCCEEDED", [])
+        client.executions[f"e{number}"]["startDate"] = NOW + timedelta(hours=number)
+    assert executions.newest(client, PIPELINE, 2) == ["e2", "e1"]
+
+
+def test_an_execution_is_started_with_its_input() -> None:
+    client = StepFunctions()
+    assert executions.start(client, PIPELINE, {"batch_size": 5}) == EXECUTION
+    assert client.started == [{"batch_size": 5}]

@@ -1,0 +1,150 @@
+"""What a batch's rows become on their way to COPY; the databases' side is an integration test's."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from pg8000.exceptions import DatabaseError
+from readmission.domain.contract import NAMES
+from readmission.domain.splits import split_of
+from readmission.errors import BatchMissing, ValueOutOfRange
+from readmission.pipeline.ingest import ingest, row_hash
+from readmission.pipeline.plan import to_csv
+from readmission.storage.database import text_line
+
+from tests.unit.readmission.builders import BUCKET, FakeS3, fields, numbered
+
+DELIVERY = ("id", "real", "2026-01-01T00:00:00Z")
+_PATIENT = NAMES.index("patient_nbr")
+EVENT: Any = {"manifest": "manifest.json", "batch": 1}
+
+
+class FakeRaw:
+    """Takes the COPY's lines. Where rows are `known`, the table takes none, and all but one are new in the merge."""
+
+    def __init__(self, known: str = "") -> None:
+        self.statements: list[str] = []
+        self.copies: list[bytes] = []
+        self.known = known
+
+    def run(self, statement: str, stream: Any = (), **_: Any) -> list[list[int]]:
+        self.statements.append(statement.split(" (")[0])
+        if sent := b"".join(stream):
+            self.copies.append(sent)
+        if self.known and self.statements[-1] == "COPY diabetes_raw":
+            raise DatabaseError({"C": self.known})
+        return [[len(self.rows) - 1]]
+
+    @property
+    def copied(self) -> bytes:
+        return self.copies[-1] if self.copies else b""
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.copied.decode().splitlines()]
+
+
+def _s3(rows: list[list[str]], first_row: int = 1) -> FakeS3:
+    batch = {"number": 1, "batch_ids": ["id"], "keys": ["batch"], "first_row": first_row, "rows": len(rows)}
+    manifest = {"source": "some.csv", "data_kind": "real", "delivered_at": "2026-01-01T00:00:00Z", "batches": [batch]}
+    s3 = FakeS3(batch=gzip.compress(to_csv(rows).encode()))
+    s3.objects["manifest.json"] = json.dumps(manifest).encode()
+    return s3
+
+
+def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "") -> tuple[Any, FakeRaw]:
+    raw = FakeRaw(known)
+    return ingest(EVENT, BUCKET, _s3(rows, first_row), raw), raw  # type: ignore[arg-type]
+
+
+def test_rows_that_are_all_new_go_straight_to_the_table() -> None:
+    answer, raw = _ingest(numbered(5))
+    assert answer == {"batch": 1, "rows": 5, "added": 5}
+    assert raw.statements == ["BEGIN", "SAVEPOINT part", "COPY diabetes_raw", "COMMIT"]
+
+
+@pytest.mark.parametrize("code", ["23505", "40P01"], ids=["unique violation", "deadlock"])
+def test_rows_of_which_some_are_known_or_on_their_way_are_merged(code: str) -> None:
+    answer, raw = _ingest(numbered(5), known=code)
+    assert answer == {"batch": 1, "rows": 5, "added": 4}
+    assert raw.statements[3] == "ROLLBACK TO SAVEPOINT part"
+    assert raw.statements[5] == "COPY staged"
+    first, second = raw.copies
+    assert first == second
+
+
+def test_another_error_is_none_to_go_on_from() -> None:
+    with pytest.raises(DatabaseError):
+        _ingest(numbered(5), known="22P02")
+
+
+def test_each_row_goes_with_its_hash_its_patients_split_its_number_and_its_delivery() -> None:
+    rows = numbered(5)
+    _, raw = _ingest(rows, first_row=11)
+    assert raw.rows == [
+        [row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row]
+        for number, row in enumerate(rows, start=11)
+    ]
+
+
+@pytest.mark.parametrize("odd", ["a,b", 'a "b"', "a\tb", "a\\b", "a\rb", "a\nb", "a\x1fb", "a\x85b", "ü", ""])
+def test_a_row_arrives_whole_whatever_it_or_another_one_of_its_batch_holds(odd: str) -> None:
+    rows = [fields(encounter_id="1"), fields(encounter_id="2", medical_specialty=odd), fields(encounter_id="3")]
+    _, raw = _ingest(rows)
+    expected = [
+        text_line([row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row])
+        for number, row in enumerate(rows, start=1)
+    ]
+    assert raw.copied.decode().split("\n") == [*expected, ""]
+
+
+def test_of_a_row_that_stands_twice_the_first_goes() -> None:
+    first, second = numbered(2)
+    answer, raw = _ingest([first, second, first])
+    assert answer == {"batch": 1, "rows": 3, "added": 2}
+    assert {row[0]: row[2] for row in raw.rows} == {row_hash(first): "1", row_hash(second): "2"}
+
+
+def test_an_empty_field_is_sent_as_empty_and_not_as_null() -> None:
+    _, raw = _ingest([fields(race="")])
+    assert raw.copied.count(b"\t\t") == 1 and b"\\N" not in raw.copied
+
+
+def test_all_is_one_transaction() -> None:
+    _, raw = _ingest(numbered(2))
+    assert (raw.statements[0], raw.statements[-1]) == ("BEGIN", "COMMIT")
+    assert raw.statements.count("BEGIN") == 1
+
+
+def test_a_number_out_of_range_is_named_with_its_row_in_the_source_before_anything_is_written() -> None:
+    raw = FakeRaw()
+    rows = [*numbered(1203), fields(time_in_hospital="-3")]
+    with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 1304, column 'time_in_hospital': '-3'"):
+        ingest(EVENT, BUCKET, _s3(rows, first_row=101), raw)  # type: ignore[arg-type]
+    assert raw.statements == []
+
+
+def test_a_batch_that_is_not_there_is_missing_before_anything_is_written() -> None:
+    s3, raw = _s3(numbered(1)), FakeRaw()
+    del s3.objects["batch"]
+    with pytest.raises(BatchMissing):
+        ingest(EVENT, BUCKET, s3, raw)  # type: ignore[arg-type]
+    assert raw.statements == []
+
+
+def test_a_rows_hash_never_changes() -> None:
+    assert row_hash(fields()) == "b0171fe8d5289796781d7f0cea7d6b2c419f9421d51efd2bfc2dc3a9c81d5faf"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_counts_in_the_hash(name: str) -> None:
+    assert row_hash(fields(**{name: "other"})) != row_hash(fields())
+
+
+def test_a_value_that_moves_to_the_next_field_changes_the_hash() -> None:
+    assert row_hash(["a", "bc"]) != row_hash(["ab", "c"])

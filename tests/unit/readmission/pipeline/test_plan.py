@@ -1,0 +1,294 @@
+import csv
+import gzip
+import io
+import json
+import tracemalloc
+from typing import Any
+
+import pytest
+from readmission.domain.payloads import MAX_BATCHES, Plan, parse_request
+from readmission.errors import BatchMissing, InvalidRequest, RowMalformed
+from readmission.pipeline.plan import plan, read_batch, read_text, to_csv
+
+from tests.unit.readmission.builders import BUCKET, FakeS3, client_error, fields, numbered, table
+
+SOURCE = f"s3://{BUCKET}/source"
+ROWS = numbered(7)
+
+
+class FakeRaw:
+    """The two questions that a plan asks the raw database, on the batches it holds of either kind."""
+
+    def __init__(self, **loaded: list[list[Any]]) -> None:
+        self._loaded = loaded
+
+    def run(self, statement: str, kind: str = "") -> list[list[Any]]:
+        if "EXISTS" in statement:
+            return [[bool(self._loaded.get("real"))]]
+        return self._loaded.get(kind, [])
+
+
+def _plan(
+    s3: FakeS3, raw: FakeRaw | None = None, default: str = SOURCE, execution: str = "run", **request: Any
+) -> Plan:
+    parsed = parse_request(request)
+    event: Any = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
+    return plan(event, parsed, parsed.source or default, BUCKET, s3, raw or FakeRaw())  # type: ignore[arg-type]
+
+
+def _s3(rows: list[list[str]] = ROWS) -> FakeS3:
+    return FakeS3(source=table(rows))
+
+
+def _manifest(s3: FakeS3, planned: Plan) -> Any:
+    return json.loads(s3.objects[planned["manifest"]])
+
+
+def _rows(s3: FakeS3, batch: Any) -> list[list[str]]:
+    return _parse(read_text(BUCKET, batch["keys"][0], s3))  # type: ignore[arg-type]
+
+
+def _parse(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline="")))
+
+
+def test_the_source_is_cut_into_batches_numbered_from_1() -> None:
+    planned = _plan(_s3(), batch_size=3)
+    assert planned["batches"] == [1, 2, 3]
+    assert planned["rows"] == 7
+
+
+def test_the_manifest_lists_each_batch_with_its_first_row_and_its_rows() -> None:
+    s3 = _s3()
+    batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
+    assert [(batch["number"], batch["first_row"], batch["rows"]) for batch in batches] == [
+        (1, 1, 3),
+        (2, 4, 3),
+        (3, 7, 1),
+    ]
+
+
+def test_the_batches_hold_the_rows_in_their_order() -> None:
+    s3 = _s3()
+    batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
+    assert [row for batch in batches for row in _rows(s3, batch)] == ROWS
+
+
+def test_a_batch_is_a_gzip_of_csv_that_other_tools_read() -> None:
+    s3 = _s3()
+    (batch,) = _manifest(s3, _plan(s3))["batches"]
+    assert _parse(gzip.decompress(s3.objects[batch["keys"][0]]).decode()) == ROWS
+
+
+def test_the_manifest_tells_the_source_its_kind_and_when_it_was_delivered() -> None:
+    s3 = _s3()
+    manifest = _manifest(s3, _plan(s3, execution="run-1"))
+    assert {name: manifest[name] for name in ("source", "data_kind", "delivered_at")} == {
+        "source": SOURCE,
+        "data_kind": "real",
+        "delivered_at": "2026-01-01T00:00:00Z",
+    }
+
+
+def test_each_run_has_a_manifest_of_its_own() -> None:
+    s3 = _s3()
+    assert _plan(s3, execution="run-1")["manifest"] == "pipeline/runs/run-1/manifest.json"
+    assert _plan(s3, execution="run-2")["manifest"] == "pipeline/runs/run-2/manifest.json"
+
+
+def test_the_same_source_twice_writes_the_same_objects() -> None:
+    first, second = _s3(), _s3()
+    _plan(first, batch_size=3)
+    _plan(second, batch_size=3)
+    assert first.objects == second.objects
+
+
+def test_a_batchs_bytes_hold_no_time() -> None:
+    s3 = _s3()
+    (batch,) = _manifest(s3, _plan(s3))["batches"]
+    assert s3.objects[batch["keys"][0]][4:8] == bytes(4)
+
+
+def test_a_batch_keeps_its_key_when_rows_are_added_behind_it() -> None:
+    first, second = _s3(), _s3([*ROWS, fields(encounter_id="99")])
+    before = _manifest(first, _plan(first, batch_size=7))["batches"]
+    after = _manifest(second, _plan(second, batch_size=7))["batches"]
+    assert before[0] == after[0]
+
+
+def test_batches_that_differ_have_different_keys() -> None:
+    s3 = _s3()
+    keys = [batch["keys"][0] for batch in _manifest(s3, _plan(s3, batch_size=1))["batches"]]
+    assert len(set(keys)) == 7
+
+
+def test_the_batches_are_in_s3_before_the_manifest_that_lists_them() -> None:
+    s3 = _s3()
+    planned = _plan(s3, batch_size=3)
+    assert s3.writes[-1] == planned["manifest"]
+
+
+def test_a_source_that_breaks_leaves_no_manifest() -> None:
+    s3 = _s3([*ROWS, ["x"]])
+    with pytest.raises(RowMalformed):
+        _plan(s3, batch_size=3)
+    assert [key for key in s3.writes if "manifest" in key] == []
+
+
+def test_a_source_without_rows_has_no_batches() -> None:
+    planned = _plan(_s3([]))
+    assert (planned["rows"], planned["batches"]) == (0, [])
+
+
+def test_the_answer_repeats_what_was_asked_for() -> None:
+    planned = _plan(_s3(), models=["random_forest"], start_at="ingest", stop_after="clean")
+    assert (planned["models"], planned["start_at"], planned["stop_after"]) == (
+        ["random_forest"],
+        "ingest",
+        "clean",
+    )
+
+
+def test_a_synthetic_source_is_labelled_so_in_answer_and_manifest() -> None:
+    s3 = FakeS3()
+    planned = _plan(s3, source="synthetic:rows=10")
+    assert planned["data_kind"] == _manifest(s3, planned)["data_kind"] == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "least"),
+    [(1_001, 1, 2), (2_001, 2, 3), (4_001, 2, 5), (4_000, 3, 4), (3_001, 3, 4), (9_999, 5, 10)],
+)
+def test_more_than_the_most_batches_are_refused_with_the_least_size_that_would_do(
+    rows: int, size: int, least: int
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        _plan(FakeS3(), source=f"synthetic:rows={rows}", batch_size=size)
+    assert str(refused.value).startswith(f"input field 'batch_size': {size} ")
+    assert str(refused.value).endswith(f"at least {least} is needed")
+    assert -(-rows // least) <= MAX_BATCHES < -(-rows // (least - 1))
+
+
+def test_the_most_batches_are_accepted_and_fit_into_a_payload_of_step_functions() -> None:
+    planned = _plan(FakeS3(), source="synthetic:rows=1000", batch_size=1)
+    assert len(planned["batches"]) == MAX_BATCHES
+    assert len(json.dumps(planned)) < 256 * 1024 / 10
+
+
+LOADED = {"real": [["a", 15], ["b", 10]], "synthetic": [["s", 99]]}
+
+
+def test_a_start_at_clean_lists_the_batches_that_are_loaded() -> None:
+    s3 = FakeS3()
+    planned = _plan(s3, FakeRaw(**LOADED), start_at="clean")
+    assert _manifest(s3, planned)["batches"] == [
+        {"number": 1, "batch_ids": ["a"], "keys": [], "first_row": 0, "rows": 15},
+        {"number": 2, "batch_ids": ["b"], "keys": [], "first_row": 0, "rows": 10},
+    ]
+    assert (planned["batches"], planned["rows"]) == ([1, 2], 25)
+
+
+@pytest.mark.parametrize("start_at", ["train", "promote"])
+def test_a_later_start_has_no_batches(start_at: str) -> None:
+    planned = _plan(FakeS3(), FakeRaw(**LOADED), start_at=start_at)
+    assert (planned["batches"], planned["rows"]) == ([], 0)
+
+
+@pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
+def test_a_later_start_reads_no_source(start_at: str) -> None:
+    s3 = FakeS3()
+    assert s3.writes == []
+    planned = _plan(s3, FakeRaw(**LOADED), source="s3://nowhere/nothing", start_at=start_at)
+    assert s3.writes == [planned["manifest"]]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "request_", "kind"),
+    [
+        pytest.param(LOADED, {}, "real", id="real-goes-before-synthetic"),
+        pytest.param({"synthetic": [["s", 9]]}, {}, "synthetic", id="only-synthetic"),
+        pytest.param(LOADED, {"source": "synthetic"}, "synthetic", id="synthetic-asked-for"),
+        pytest.param({"synthetic": [["s", 9]]}, {"source": SOURCE}, "real", id="real-asked-for"),
+    ],
+)
+@pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
+def test_a_later_start_takes_the_kind_asked_for_or_what_is_loaded(
+    loaded: dict[str, list[list[Any]]], request_: dict[str, str], kind: str, start_at: str
+) -> None:
+    assert _plan(FakeS3(), FakeRaw(**loaded), start_at=start_at, **request_)["data_kind"] == kind
+
+
+def test_a_start_at_clean_joins_loaded_batches_when_they_are_too_many() -> None:
+    s3 = FakeS3()
+    loaded = [[f"{number:05}", 2] for number in range(2 * MAX_BATCHES + 1)]
+    planned = _plan(s3, FakeRaw(real=loaded), start_at="clean")
+    batches = _manifest(s3, planned)["batches"]
+    assert len(batches) <= MAX_BATCHES
+    assert [id_ for batch in batches for id_ in batch["batch_ids"]] == [id_ for id_, _ in loaded]
+    assert sum(batch["rows"] for batch in batches) == planned["rows"] == 2 * len(loaded)
+
+
+def test_a_batch_is_found_by_its_number() -> None:
+    s3 = _s3()
+    planned = _plan(s3, batch_size=3)
+    manifest, batch = read_batch(BUCKET, planned["manifest"], 2, s3)  # type: ignore[arg-type]
+    assert batch == manifest["batches"][1]
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_a_batch_that_the_manifest_does_not_list_is_missing(number: int) -> None:
+    s3 = _s3()
+    planned = _plan(s3, batch_size=3)
+    with pytest.raises(BatchMissing, match=f"lists no batch {number}"):
+        read_batch(BUCKET, planned["manifest"], number, s3)  # type: ignore[arg-type]
+
+
+def test_a_manifest_that_is_not_in_s3_is_missing() -> None:
+    with pytest.raises(BatchMissing, match=f"s3://{BUCKET}/pipeline/runs/x/manifest.json is not there"):
+        read_batch(BUCKET, "pipeline/runs/x/manifest.json", 1, FakeS3())  # type: ignore[arg-type]
+
+
+def test_a_batch_object_that_is_not_in_s3_is_missing() -> None:
+    with pytest.raises(BatchMissing):
+        read_text(BUCKET, "pipeline/batches/x.csv.gz", FakeS3())  # type: ignore[arg-type]
+
+
+def test_another_failure_of_s3_is_no_missing_batch() -> None:
+    class Denied:
+        def get_object(self, **_: str) -> Any:
+            raise client_error("AccessDenied")
+
+    with pytest.raises(Exception, match="AccessDenied"):
+        read_text(BUCKET, "x", Denied())  # type: ignore[arg-type]
+
+
+def test_fields_with_commas_quotes_and_line_breaks_survive_a_batch() -> None:
+    row = fields(medical_specialty='a,"b"\nc\r\nd')
+    s3 = _s3([row])
+    (batch,) = _manifest(s3, _plan(s3))["batches"]
+    assert _rows(s3, batch) == [row]
+
+
+def test_csv_lines_end_with_a_line_feed() -> None:
+    assert to_csv([["a", 1], ["b,c", ""]]) == 'a,1\n"b,c",\n'
+
+
+class _ForgetfulS3(FakeS3):
+    """Keeps nothing, so that only the plan's own memory is measured."""
+
+    def put_object(self, **_: Any) -> None:
+        return
+
+
+def _peak(rows: int) -> int:
+    tracemalloc.start()
+    try:
+        _plan(_ForgetfulS3(), source=f"synthetic:rows={rows}", batch_size=1_000)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_memory_of_a_plan_does_not_grow_with_the_source() -> None:
+    _peak(1_000)  # what is allocated once and kept
+    assert _peak(30_000) <= 1.1 * _peak(3_000)

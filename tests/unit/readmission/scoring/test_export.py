@@ -1,0 +1,193 @@
+"""The scorer says what the fitted pipeline says, for every family."""
+
+import json
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from readmission.domain.contract import CLASSES
+from readmission.domain.features import FEATURES
+from readmission.domain.payloads import FAMILIES
+from readmission.registry.tracking import digest
+from readmission.scoring import export
+from readmission.scoring.scorer import Scorer, load
+from readmission.training import families
+from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+
+NAMES = list(FEATURES)
+
+
+def _table(rows: int, seed: int) -> pd.DataFrame:
+    r = random.Random(seed)
+    records = [[float(r.randint(rule.low, min(rule.high, 40))) for rule in FEATURES.values()] for _ in range(rows)]
+    return pd.DataFrame(records, columns=NAMES)
+
+
+def _target(features: pd.DataFrame) -> list[str]:
+    """A class for each row that depends on some of its features, and on chance."""
+    r = random.Random(2)
+    scores = features["number_inpatient"] / 20 + features["age_numeric"] / 40 - features["change_encoded"]
+    return [CLASSES[min(2, max(0, round(score + r.gauss(0, 0.7))))] for score in scores]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    pipeline: Pipeline
+    document: dict[str, Any]
+    scorer: Scorer
+
+    def difference(self, rows: pd.DataFrame) -> float:
+        """The largest difference between what the scorer and what the pipeline says."""
+        ours = [self.scorer.probabilities(row) for row in rows.to_numpy().tolist()]
+        return float(np.abs(np.asarray(ours) - self.pipeline.predict_proba(rows)).max())
+
+    def thresholds(self) -> list[tuple[int, float]]:
+        """(column, threshold) of every inner node of the model's trees."""
+        trees = self.document["model"].get("trees", [])
+        flat = [tree for group in trees for tree in (group if isinstance(group, list) else [group])]
+        nodes = [node for tree in flat for node in zip(tree["columns"], tree["thresholds"], strict=True)]
+        return [(column, threshold) for column, threshold in nodes if column >= 0]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def fitted(request: pytest.FixtureRequest) -> Fitted:
+    features = _table(900, seed=1)
+    pipeline = families.FAMILIES[request.param](NAMES).fit(features, _target(features))
+    document = export.document_of(pipeline, NAMES)
+    content = export.to_json(document)
+    return Fitted(pipeline, document, load(content, digest(content)))
+
+
+def test_the_families_are_those_of_the_payloads() -> None:
+    assert tuple(families.FAMILIES) == FAMILIES
+
+
+def test_the_scorer_equals_the_pipeline_on_rows_it_has_not_seen(fitted: Fitted) -> None:
+    assert fitted.difference(_table(500, seed=5)) <= 1e-9
+
+
+def test_the_scorer_equals_the_pipeline_on_values_between_the_counts(fitted: Fitted) -> None:
+    r = random.Random(3)
+    rows = _table(300, seed=6).map(lambda value: value + r.random())
+    assert fitted.difference(rows) <= 1e-9
+
+
+@pytest.mark.parametrize("towards", [-math.inf, None, math.inf], ids=["just-below", "on", "just-above"])
+def test_the_scorer_equals_the_pipeline_around_every_threshold(fitted: Fitted, towards: float | None) -> None:
+    thresholds = fitted.thresholds()[::7]
+    rows = _table(max(1, len(thresholds)), seed=7)
+    for place, (feature, threshold) in enumerate(thresholds):
+        rows.iat[place, feature] = threshold if towards is None else math.nextafter(threshold, towards)
+    assert fitted.difference(rows) <= 1e-9
+
+
+def test_a_forest_rounds_to_32_bits_before_it_compares(fitted: Fitted) -> None:
+    """5e-8 above a threshold of x.5 is on it in 32 bits, and above it in 64."""
+    rows = _table(200, seed=8).map(lambda value: value + 0.5 + 5e-8)
+    assert fitted.difference(rows) <= 1e-9
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e6, -1e6, 1e30, 5e-324], ids=str)
+def test_the_scorer_equals_the_pipeline_on_values_far_from_the_data(fitted: Fitted, value: float) -> None:
+    rows = _table(20, seed=9)
+    for place in range(len(NAMES)):
+        rows.iat[place, place] = value
+    assert fitted.difference(rows) <= 1e-9
+
+
+def test_whole_numbers_count_like_floats(fitted: Fitted) -> None:
+    row = [5] * len(NAMES)
+    assert fitted.scorer.probabilities(row) == fitted.scorer.probabilities([float(value) for value in row])
+
+
+def test_the_probabilities_are_between_0_and_1_and_sum_to_1(fitted: Fitted) -> None:
+    for row in _table(200, seed=10).to_numpy().tolist():
+        shares = fitted.scorer.probabilities(row)
+        assert all(0 <= share <= 1 for share in shares)
+        assert math.fsum(shares) == pytest.approx(1, abs=1e-12)
+
+
+def test_the_model_is_not_the_same_for_every_row(fitted: Fitted) -> None:
+    shares = [fitted.scorer.probabilities(row)[0] for row in _table(200, seed=10).to_numpy().tolist()]
+    assert max(shares) - min(shares) > 0.2
+
+
+def test_the_scorer_tells_its_features_and_classes(fitted: Fitted) -> None:
+    assert list(fitted.scorer.features) == NAMES
+    assert list(fitted.scorer.classes) == sorted(CLASSES)
+
+
+def test_the_document_survives_json(fitted: Fitted) -> None:
+    assert json.loads(export.to_json(fitted.document)) == fitted.document
+
+
+def test_the_same_document_always_has_the_same_bytes(fitted: Fitted) -> None:
+    assert export.to_json(export.document_of(fitted.pipeline, NAMES)) == export.to_json(fitted.document)
+
+
+def test_the_context_is_that_of_the_rows(fitted: Fitted) -> None:
+    rows = _table(301, seed=12)
+    scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
+    assert scorer.reference == {name: float(np.median(rows[name])) for name in NAMES}
+    assert scorer.risk_quantiles is not None
+    early = sorted(fitted.pipeline.predict_proba(rows)[:, scorer.classes.index("<30")].tolist())
+    # Of 301 rows the percentiles are every third.
+    assert scorer.risk_quantiles == pytest.approx(early[::3], abs=1e-9)
+
+
+def test_the_same_rows_have_the_same_context(fitted: Fitted) -> None:
+    rows = _table(301, seed=12)
+    assert export.context_of(fitted.pipeline, rows) == export.context_of(fitted.pipeline, rows)
+
+
+def test_the_context_changes_no_probability(fitted: Fitted) -> None:
+    rows = _table(20, seed=12)
+    scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
+    for row in rows.to_numpy().tolist():
+        assert scorer.probabilities(row) == fitted.scorer.probabilities(row)
+
+
+def test_the_proof_finds_no_difference_in_a_true_export(fitted: Fitted) -> None:
+    assert export.largest_difference(export.to_json(fitted.document), fitted.pipeline, _table(100, seed=11)) <= 1e-9
+
+
+def test_the_proof_finds_the_difference_in_a_false_one(fitted: Fitted) -> None:
+    document = json.loads(export.to_json(fitted.document))
+    model = document["model"]
+    if model["type"] == "linear":
+        model["intercepts"][0] += 1
+    elif model["type"] == "boosting":
+        model["baseline"][0] += 1
+    else:
+        model["trees"] = model["trees"][:1]
+    assert export.largest_difference(export.to_json(document), fitted.pipeline, _table(100, seed=11)) > 1e-3
+
+
+def test_a_constant_column_does_no_harm() -> None:
+    features = _table(300, seed=12).assign(num_procedures=3.0)
+    for family in FAMILIES:
+        pipeline = families.FAMILIES[family](NAMES).fit(features, _target(features))
+        document = export.to_json(export.document_of(pipeline, NAMES))
+        assert export.largest_difference(document, pipeline, _table(100, seed=13)) <= 1e-9
+
+
+def test_a_model_of_no_family_is_refused() -> None:
+    pipeline = make_pipeline(DummyClassifier()).fit([[0.0], [1.0]], ["NO", "<30"])
+    with pytest.raises(TypeError, match="DummyClassifier"):
+        export.document_of(pipeline, ["x"])
+
+
+def test_a_document_with_a_number_that_json_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        export.to_json({"baseline": [math.nan]})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_logged_parameters_are_the_models_own(family: Any) -> None:
+    pipeline = families.FAMILIES[family](NAMES)
+    assert families.parameters(pipeline) == pipeline[-1].get_params()

@@ -1,0 +1,424 @@
+"""The scorer says what the fitted pipeline says: categories, missing numbers, and every step in front of a model."""
+
+import csv
+import io
+import json
+import math
+import random
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from readmission.domain.contract import CLASSES, COLUMNS, MISSING, Whole
+from readmission.pipeline import synthetic
+from readmission.scoring import export
+from readmission.scoring.scorer import Scorer
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, StandardScaler, TargetEncoder
+from threadpoolctl import threadpool_limits
+
+NUMBERS = ["count", "lab", "last", "score"]
+CATEGORIES = ["code", "drug", "only"]
+FEATURES = ["code", *NUMBERS, "drug", "only"]
+
+# With small leaves and classes as small, so that every threshold matters.
+MODELS: dict[str, Callable[[], Any]] = {
+    "linear": lambda: LogisticRegression(max_iter=2000),
+    "forest": lambda: RandomForestClassifier(n_estimators=20, min_samples_leaf=3, random_state=1),
+    "boosting": lambda: HistGradientBoostingClassifier(
+        max_iter=15, max_leaf_nodes=16, min_samples_leaf=3, max_features=0.5, early_stopping=False, random_state=1
+    ),
+}
+TREES = ["forest", "boosting"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tables as small as these are fitted faster by one."""
+    with threadpool_limits(1):
+        yield
+
+
+def _table(rows: int, seed: int, *, new: bool = False) -> pd.DataFrame:
+    """Numbers with gaps and categories with `MISSING` ones; `new` adds categories that other tables lack."""
+    r = random.Random(seed)
+
+    def gap(value: float) -> float:
+        return math.nan if r.random() < 0.2 else value
+
+    codes = [*map(str, range(250, 262)), MISSING, *(["never seen", ""] if new else [])]
+    records = [
+        {
+            "code": r.choice(codes),
+            "count": r.randint(0, 6),
+            "lab": gap(r.gauss(40, 15)),
+            "last": gap(float(r.randint(0, 3))),
+            "score": r.random(),
+            "drug": r.choice(["No", "Up", "Steady", MISSING]),
+            "only": r.choice(["x", "y"]) if new else "x",
+        }
+        for _ in range(rows)
+    ]
+    return pd.DataFrame(records, columns=FEATURES)
+
+
+def _target(table: pd.DataFrame) -> list[str]:
+    """A class for each row that depends on numbers, gaps, categories, and chance."""
+    r = random.Random(2)
+    codes = table["code"].map(lambda code: len(code) + int(code in {"251", "255", MISSING}))
+    scores = table["count"] / 6 + table["last"].isna() * 0.8 + codes / 4 + table["lab"].fillna(60) / 80 - 1.7
+    return [CLASSES[min(2, max(0, round(score + r.gauss(0, 0.5))))] for score in scores]
+
+
+def _columns(numbers: Any = "passthrough", **settings: Any) -> ColumnTransformer:
+    encoder = TargetEncoder(target_type="multiclass")
+    return ColumnTransformer([("numbers", numbers, NUMBERS), ("categories", encoder, CATEGORIES)], **settings)
+
+
+def _fitted(*steps: Any, rows: int = 700) -> Pipeline:
+    table = _table(rows, seed=1)
+    return make_pipeline(*steps).fit(table, _target(table))
+
+
+def _difference(pipeline: Pipeline, rows: pd.DataFrame, features: list[str] = FEATURES) -> float:
+    return export.largest_difference(export.to_json(export.document_of(pipeline, features)), pipeline, rows)
+
+
+IMPUTERS = {
+    "median": SimpleImputer(strategy="median"),
+    "median-indicator": SimpleImputer(strategy="median", add_indicator=True),
+    "mean-indicator": SimpleImputer(strategy="mean", add_indicator=True),
+    "constant": SimpleImputer(strategy="constant", fill_value=-1.0),
+    "constant-indicator": SimpleImputer(strategy="constant", fill_value=-1.0, add_indicator=True),
+}
+PIPELINES = [
+    *(pytest.param([_columns(), MODELS[model]], id=f"{model}-passthrough") for model in TREES),
+    *(
+        pytest.param([_columns(imputer), MODELS[model]], id=f"{model}-{name}")
+        for name, imputer in IMPUTERS.items()
+        for model in TREES
+    ),
+    *(
+        pytest.param([_columns(imputer), StandardScaler(), MODELS["linear"]], id=f"linear-{name}-scaler")
+        for name, imputer in IMPUTERS.items()
+    ),
+    pytest.param([_columns(IMPUTERS["median"]), MODELS["linear"]], id="linear-unscaled"),
+    pytest.param(
+        [_columns(make_pipeline(IMPUTERS["median-indicator"], StandardScaler())), MODELS["linear"]],
+        id="linear-numbers-scaled",
+    ),
+    pytest.param(
+        [_columns(make_pipeline(IMPUTERS["mean-indicator"], StandardScaler())), StandardScaler(), MODELS["linear"]],
+        id="linear-scaled-twice",
+    ),
+    pytest.param(
+        [_columns(make_pipeline("passthrough", IMPUTERS["median"])), "passthrough", MODELS["forest"]],
+        id="forest-steps-that-do-nothing",
+    ),
+    pytest.param(
+        [
+            _columns(IMPUTERS["median"]),
+            StandardScaler(with_mean=False),
+            StandardScaler(with_std=False),
+            MODELS["linear"],
+        ],
+        id="linear-half-scaled",
+    ),
+]
+
+
+@pytest.mark.parametrize("steps", PIPELINES)
+def test_the_scorer_equals_the_pipeline_on_rows_it_has_not_seen(steps: list[Any]) -> None:
+    *before, model = steps
+    pipeline = _fitted(*before, model())
+    rows = _table(2000, seed=5, new=True)
+    shares = pipeline.predict_proba(rows)
+    assert shares.max() - shares.min() > 0.5
+    assert _difference(pipeline, rows) <= 1e-14
+
+
+@pytest.mark.parametrize("model", TREES)
+@pytest.mark.parametrize("towards", [-math.inf, None, math.inf], ids=["just-below", "on", "just-above"])
+def test_the_scorer_equals_the_pipeline_around_every_threshold_of_a_number(model: str, towards: float | None) -> None:
+    pipeline = _fitted(_columns(), MODELS[model]())
+    document = export.document_of(pipeline, FEATURES)
+    groups = document["model"]["trees"]
+    trees = [tree for group in groups for tree in (group if isinstance(group, list) else [group])]
+    place = _column_of(document, "lab")
+    nodes = [node for tree in trees for node in zip(tree["columns"], tree["thresholds"], strict=True)]
+    # Without the one between missing and other numbers, the largest float.
+    thresholds = sorted({threshold for column, threshold in nodes if column == place and threshold < 1e30})
+    assert len(thresholds) > 20
+    rows = _table(len(thresholds), seed=6)
+    rows["lab"] = [one if towards is None else math.nextafter(one, towards) for one in thresholds]
+    assert _difference(pipeline, rows) <= 1e-14
+    # And in 32 bits, in which a forest compares.
+    rows["lab"] = np.nextafter(np.float32(thresholds), np.float32(towards or 0)).astype(float)
+    assert _difference(pipeline, rows) <= 1e-14
+
+
+def _column_of(document: dict[str, Any], name: str) -> int:
+    """The first of the columns that an input becomes."""
+    place = 0
+    for one in document["inputs"]:
+        if one["name"] == name:
+            break
+        place += len(one["unseen"] if one["kind"] == "category" else one.get("missing", [None]))
+    return place
+
+
+@pytest.mark.parametrize("model", TREES)
+def test_a_split_between_missing_and_other_numbers_is_exported(model: str) -> None:
+    """scikit-learn gives it an infinite threshold, which JSON lacks."""
+    r = random.Random(3)
+    table = pd.DataFrame({"x": [math.nan if r.random() < 0.5 else 1.0 for _ in range(300)]})
+    target = [r.choice(CLASSES[:2]) if math.isnan(x) else r.choice(CLASSES[1:]) for x in table["x"]]
+    pipeline = make_pipeline(MODELS[model]()).fit(table, target)
+    rows = pd.DataFrame({"x": [math.nan, 1.0, -1e30, 1e30]})
+    shares = pipeline.predict_proba(rows)
+    assert abs(shares[0] - shares[1]).max() > 0.3
+    assert _difference(pipeline, rows, ["x"]) <= 1e-14
+
+
+@pytest.mark.parametrize("model", TREES)
+def test_a_gap_where_training_had_none_goes_where_the_pipeline_sends_it(model: str) -> None:
+    pipeline = _fitted(_columns(), MODELS[model]())
+    rows = _table(500, seed=8).assign(count=math.nan)
+    assert _difference(pipeline, rows) <= 1e-14
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_each_input_reaches_its_own_column(name: str) -> None:
+    """A table in which one input says all: the scorer could not equal the pipeline with any other."""
+    r = random.Random(4)
+    table = pd.concat([_table(600, seed=9), _table(600, seed=10, new=True)], ignore_index=True)
+    values = table[name].fillna(-1).rank(method="dense", pct=True)
+    target = [CLASSES[min(2, max(0, int(value * 2 + r.random() * 2 - 0.5)))] for value in values]
+    pipeline = make_pipeline(_columns(IMPUTERS["median-indicator"]), MODELS["forest"]()).fit(table, target)
+    assert _difference(pipeline, _table(300, seed=11, new=True)) <= 1e-14
+
+
+@pytest.mark.parametrize("columns", [NUMBERS, []], ids=["numbers-only", "nothing"])
+def test_a_transformer_of_numbers_only_is_exported(columns: list[str]) -> None:
+    transformer = ColumnTransformer(
+        [("numbers", "passthrough", columns or ["lab"]), ("categories", TargetEncoder(), []), ("out", "drop", ["only"])]
+    )
+    pipeline = _fitted(transformer, MODELS["boosting"]())
+    document = export.document_of(pipeline, FEATURES)
+    assert [one["name"] for one in document["inputs"]] == (columns or ["lab"])
+    assert _difference(pipeline, _table(300, seed=12)) <= 1e-14
+
+
+def test_the_inputs_are_in_the_order_of_the_features_without_those_that_are_dropped() -> None:
+    pipeline = _fitted(ColumnTransformer([("numbers", "passthrough", ["score", "lab"])]), MODELS["boosting"]())
+    document = export.document_of(pipeline, FEATURES)
+    assert [one["name"] for one in document["inputs"]] == ["lab", "score"]
+    assert _difference(pipeline, _table(300, seed=12)) <= 1e-14
+
+
+def test_a_category_is_exported_with_what_each_class_made_of_it() -> None:
+    pipeline = _fitted(_columns(), MODELS["boosting"]())
+    inputs = {one["name"]: one for one in export.document_of(pipeline, FEATURES)["inputs"]}
+    encoder = pipeline[0].named_transformers_["categories"]
+    assert sorted(inputs["drug"]["values"]) == sorted(["No", "Up", "Steady", MISSING])
+    assert inputs["drug"]["unseen"] == encoder.target_mean_.tolist()
+    assert list(inputs["only"]["values"]) == ["x"]
+    row = pd.DataFrame([["251", "Up", "x"]], columns=CATEGORIES)
+    assert inputs["code"]["values"]["251"] + inputs["drug"]["values"]["Up"] == encoder.transform(row)[0, :6].tolist()
+
+
+def test_none_is_the_category_of_missing_ones() -> None:
+    scorer = Scorer(export.document_of(_fitted(_columns(), MODELS["boosting"]()), FEATURES))
+    row = dict(zip(FEATURES, _table(1, seed=13).iloc[0].tolist(), strict=True))
+    for name in ("code", "drug"):
+        none, mark = (scorer.probabilities([*{**row, name: value}.values()]) for value in (None, MISSING))
+        assert none == mark
+
+
+def test_a_forests_leaves_are_counts_and_its_thresholds_short() -> None:
+    pipeline = _fitted(_columns(), MODELS["forest"]())
+    for tree in export.document_of(pipeline, FEATURES)["model"]["trees"]:
+        assert all(isinstance(weight, int) for weight in tree["values"])
+        assert all(len(repr(abs(threshold))) <= 14 for threshold in tree["thresholds"])
+
+
+def test_a_forest_with_weights_that_are_no_counts_is_exported_exactly() -> None:
+    forest = RandomForestClassifier(10, min_samples_leaf=3, class_weight="balanced", bootstrap=False, random_state=1)
+    pipeline = _fitted(_columns(), forest)
+    weights = [weight for tree in forest.estimators_ for weight in tree.tree_.weighted_n_node_samples.tolist()]
+    assert not all(map(float.is_integer, weights))
+    assert _difference(pipeline, _table(500, seed=14)) <= 1e-14
+
+
+@pytest.mark.parametrize("leaves", [2, 8, 9, 31, 200])
+def test_a_boosting_of_larger_or_smaller_trees_is_exported_exactly(leaves: int) -> None:
+    model = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=leaves, min_samples_leaf=1, early_stopping=False)
+    assert _difference(_fitted(_columns(), model, rows=1500), _table(500, seed=15, new=True)) <= 1e-14
+
+
+def test_a_forest_that_grew_its_best_leaf_first_is_exported_exactly() -> None:
+    """scikit-learn has its nodes in the order of their making, then."""
+    forest = RandomForestClassifier(n_estimators=10, max_leaf_nodes=12, random_state=1)
+    assert _difference(_fitted(_columns(), forest), _table(500, seed=16)) <= 1e-14
+
+
+def test_whole_numbers_in_a_table_with_text_count_like_floats() -> None:
+    pipeline = _fitted(_columns(), MODELS["boosting"]())
+    rows = _table(100, seed=17)
+    assert rows["count"].dtype == np.int64
+    assert _difference(pipeline, rows) == _difference(pipeline, rows.astype({"count": float}))
+
+
+def _encounters(diabetes_data: Path | None) -> pd.DataFrame:
+    """The real encounters, or as many synthetic ones as the test needs."""
+    if diabetes_data is None:
+        return pd.DataFrame(synthetic.rows(6000, seed=1), columns=list(COLUMNS))
+    with zipfile.ZipFile(diabetes_data) as archive:
+        content = archive.read("dataset_diabetes/diabetic_data.csv").decode()
+    header, *rows = csv.reader(io.StringIO(content))
+    return pd.DataFrame(random.Random(1).sample(rows, 6000), columns=header)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_scorer_equals_the_pipeline_on_encounters(model: str, diabetes_data: Path | None) -> None:
+    table = _encounters(diabetes_data)
+    target = table.pop("readmitted")
+    counts = [name for name in table if isinstance(COLUMNS[name], Whole) and not name.endswith(("_nbr", "_id"))]
+    texts = [name for name in table if name not in counts and not name.endswith(("_nbr", "encounter_id"))]
+    table[counts] = table[counts].astype(float)
+    table["number_inpatient"] = table["number_inpatient"].where(table["num_procedures"] > 0)
+    columns = ColumnTransformer(
+        [
+            ("numbers", "passthrough" if model == "boosting" else IMPUTERS["median-indicator"], counts),
+            ("categories", TargetEncoder(target_type="multiclass"), texts),
+        ]
+    )
+    scaler = StandardScaler() if model == "linear" else "passthrough"
+    pipeline = make_pipeline(columns, scaler, MODELS[model]()).fit(table[:3000], target[:3000])
+    assert len(texts) > 30
+    assert _difference(pipeline, table[3000:], list(table)) <= 1e-14
+
+
+def _says_two_classes(model: Any) -> Pipeline:
+    table = _table(200, seed=1)
+    columns = ColumnTransformer([("numbers", IMPUTERS["median"], NUMBERS)])
+    return make_pipeline(columns, model).fit(table, ["<30", "NO"] * 100)
+
+
+def _categorical() -> Pipeline:
+    table = pd.DataFrame({"x": [0.0, 1.0, 2.0] * 100})
+    model = HistGradientBoostingClassifier(categorical_features=[0], max_iter=3, min_samples_leaf=1)
+    return make_pipeline(model).fit(table, CLASSES * 100)
+
+
+def _with_numeric_categories() -> Pipeline:
+    columns = ColumnTransformer([("categories", TargetEncoder(target_type="multiclass"), ["count"])])
+    return _fitted(columns, MODELS["boosting"]())
+
+
+def _with_all_missing(imputer: SimpleImputer) -> Pipeline:
+    table = _table(300, seed=1)
+    with pytest.warns(UserWarning, match="without any observed values"):
+        return make_pipeline(_columns(imputer), MODELS["forest"]()).fit(table.assign(lab=math.nan), _target(table))
+
+
+def _dense(*parts: tuple[str, Any, Any]) -> ColumnTransformer:
+    return ColumnTransformer([*parts], sparse_threshold=0)
+
+
+REFUSED = [
+    ("ExtraTreesClassifier", lambda: _fitted(_columns(), ExtraTreesClassifier(n_estimators=2))),
+    ("Ridge", lambda: make_pipeline(Ridge()).fit([[0.0], [1.0]], [0.0, 1.0])),
+    ("PCA behind the ColumnTransformer", lambda: _fitted(_columns(IMPUTERS["median"]), PCA(2), MODELS["linear"]())),
+    (
+        "MinMaxScaler as step 2 over numbers",
+        lambda: _fitted(_columns(make_pipeline(IMPUTERS["median"], MinMaxScaler())), MODELS["linear"]()),
+    ),
+    (
+        "SimpleImputer as step 2 over numbers",
+        lambda: _fitted(_columns(make_pipeline(StandardScaler(), IMPUTERS["median"])), MODELS["linear"]()),
+    ),
+    (
+        "OrdinalEncoder as step 1 over numbers",
+        lambda: _fitted(_dense(("categories", OrdinalEncoder(), ["drug"])), MODELS["forest"]()),
+    ),
+    (
+        "RandomForestClassifier behind a StandardScaler",
+        lambda: _fitted(_columns(), StandardScaler(), MODELS["forest"]()),
+    ),
+    (
+        "HistGradientBoostingClassifier behind a StandardScaler",
+        lambda: _fitted(_columns(StandardScaler()), MODELS["boosting"]()),
+    ),
+    ("LogisticRegression of 2 classes", lambda: _says_two_classes(LogisticRegression(max_iter=500))),
+    ("RandomForestClassifier of 2 classes", lambda: _says_two_classes(RandomForestClassifier(n_estimators=2))),
+    (
+        "HistGradientBoostingClassifier of 2 classes",
+        lambda: _says_two_classes(HistGradientBoostingClassifier(max_iter=2)),
+    ),
+    ("categorical features of its own", _categorical),
+    (
+        "more than 255 leaves",
+        lambda: _fitted(
+            _columns(),
+            HistGradientBoostingClassifier(
+                max_iter=2, max_leaf_nodes=None, min_samples_leaf=1, learning_rate=1, early_stopping=False
+            ),
+            rows=4000,
+        ),
+    ),
+    ("TargetEncoder: count has categories that are no text", _with_numeric_categories),
+    (
+        "TargetEncoder of a binary target",
+        lambda: make_pipeline(_dense(("categories", TargetEncoder(), ["drug"])), MODELS["forest"]()).fit(
+            _table(200, seed=1), ["<30", "NO"] * 100
+        ),
+    ),
+    (r"SimpleImputer that drops \['lab'\]", lambda: _with_all_missing(SimpleImputer(strategy="median"))),
+    (
+        "SimpleImputer of -1",
+        lambda: _fitted(
+            ColumnTransformer([("numbers", SimpleImputer(missing_values=-1), ["count"])]), MODELS["forest"]()
+        ),
+    ),
+    (
+        "no list of names",
+        lambda: _fitted(ColumnTransformer([("numbers", "passthrough", slice(1, 5))]), MODELS["boosting"]()),
+    ),
+    (
+        "no list of names",
+        lambda: _fitted(ColumnTransformer([("numbers", "passthrough", [1, 2])]), MODELS["boosting"]()),
+    ),
+    (
+        "twice the same",
+        lambda: _fitted(_dense(("one", "passthrough", ["lab"]), ("two", "passthrough", ["lab"])), MODELS["forest"]()),
+    ),
+]
+
+
+@pytest.mark.parametrize(("named", "fit"), REFUSED, ids=[named for named, _ in REFUSED])
+def test_what_no_document_can_say_is_refused_with_its_name(named: str, fit: Callable[[], Pipeline]) -> None:
+    pipeline = fit()
+    with pytest.raises(TypeError, match=f"no scorer export for .*{named}"):
+        export.document_of(pipeline, FEATURES)
+
+
+def test_a_column_that_is_none_of_the_features_is_refused() -> None:
+    pipeline = _fitted(_columns(), MODELS["boosting"]())
+    with pytest.raises(TypeError, match="none of the features"):
+        export.document_of(pipeline, FEATURES[1:])
+
+
+def test_a_document_of_any_pipeline_survives_json() -> None:
+    for model in TREES:
+        document = export.document_of(_fitted(_columns(), MODELS[model]()), FEATURES)
+        assert json.loads(export.to_json(document)) == document

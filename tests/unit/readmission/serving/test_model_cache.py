@@ -1,0 +1,469 @@
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from readmission.errors import ModelUnavailable
+from readmission.registry.production import Version
+from readmission.serving.model_cache import Production
+
+from tests.unit.readmission.documents import constant, document, stump
+from tests.unit.readmission.serving.fakes import LOGGER, REFRESH_SECONDS, Clock, FakeRegistry
+
+FIRST, SECOND = constant(0.1, 0.2, 0.7), constant(0.7, 0.2, 0.1)
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def production(registry: FakeRegistry, clock: Clock) -> Production:
+    return Production(registry, REFRESH_SECONDS, LOGGER, clock)
+
+
+def _number(production: Production) -> str:
+    return production.current().version.number
+
+
+def test_before_the_first_look_there_is_no_model(production: Production) -> None:
+    with pytest.raises(ModelUnavailable, match="no model has been looked for yet"):
+        production.current()
+
+
+def test_a_look_is_due_from_the_start(production: Production) -> None:
+    assert production.due
+
+
+def test_a_look_takes_the_model_in_production(production: Production, registry: FakeRegistry) -> None:
+    version = registry.promote("1", FIRST)
+    assert production.refresh() is None
+    assert production.current().version == version
+    assert production.current().scorer.probabilities([0] * 14) == [0.1, 0.2, 0.7]
+
+
+def test_a_promotion_is_followed_at_the_next_look(production: Production, registry: FakeRegistry) -> None:
+    registry.promote("1", FIRST)
+    production.refresh()
+    registry.promote("2", SECOND)
+    assert _number(production) == "1"
+    production.refresh()
+    assert _number(production) == "2"
+    assert production.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
+
+
+def test_a_promotion_back_to_an_earlier_version_is_followed(production: Production, registry: FakeRegistry) -> None:
+    for number, content in (("1", FIRST), ("2", SECOND), ("1", FIRST)):
+        registry.promote(number, content)
+        production.refresh()
+    assert _number(production) == "1"
+
+
+def test_a_model_that_has_not_changed_is_not_fetched_again(production: Production, registry: FakeRegistry) -> None:
+    registry.promote("1", FIRST)
+    for _ in range(5):
+        production.refresh()
+    assert (registry.looks, registry.downloads) == (5, 1)
+
+
+def test_a_version_whose_registered_hash_changed_is_fetched_again(
+    production: Production, registry: FakeRegistry
+) -> None:
+    registry.promote("1", FIRST)
+    production.refresh()
+    registry.promote("1", SECOND)
+    production.refresh()
+    assert production.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
+
+
+BROKEN = [
+    pytest.param({"document": FIRST, "registered_sha256": "0" * 64}, "SHA-256", id="wrong-hash"),
+    pytest.param({"document": b"<html>"}, "no JSON", id="no-json"),
+    pytest.param({"document": []}, "no JSON object", id="list"),
+    pytest.param({"document": {**FIRST, "format_version": 99}}, "version 99", id="later-version"),
+    pytest.param({"document": {**FIRST, "model": {"type": "svm"}}}, "cannot be used", id="unknown-model"),
+    pytest.param({"document": {**FIRST, "classes": ["NO"]}}, "1 classes", id="other-classes"),
+    pytest.param(
+        {"document": document({"type": "forest", "trees": [stump(0, 1, [1, 0, 0], [0, 1, 0])]})},
+        "features unknown here: a, b",
+        id="unknown-features",
+    ),
+]
+
+
+@pytest.mark.parametrize(("promoted", "reason"), BROKEN)
+def test_a_document_that_is_broken_is_told_and_the_last_good_model_stays(
+    production: Production, registry: FakeRegistry, promoted: dict[str, Any], reason: str
+) -> None:
+    registry.promote("1", FIRST)
+    production.refresh()
+    registry.promote("2", **promoted)
+    problem = production.refresh()
+    assert reason in str(problem)
+    assert _number(production) == "1"
+
+
+@pytest.mark.parametrize(("promoted", "reason"), BROKEN)
+def test_a_broken_document_is_the_reason_while_there_is_no_other_model(
+    production: Production, registry: FakeRegistry, promoted: dict[str, Any], reason: str
+) -> None:
+    registry.promote("1", **promoted)
+    production.refresh()
+    with pytest.raises(ModelUnavailable, match=reason):
+        production.current()
+
+
+def test_a_registry_that_is_away_is_told_and_the_last_good_model_stays(
+    production: Production, registry: FakeRegistry
+) -> None:
+    registry.promote("1", FIRST)
+    production.refresh()
+    registry.problem = "MLflow cannot be reached"
+    assert production.refresh() == "MLflow cannot be reached"
+    assert _number(production) == "1"
+
+
+def test_a_registry_that_comes_back_is_followed_again(production: Production, registry: FakeRegistry) -> None:
+    registry.problem = "MLflow cannot be reached"
+    production.refresh()
+    registry.promote("1", FIRST)
+    assert production.refresh() is None
+    assert _number(production) == "1"
+
+
+def test_the_reason_is_that_of_the_last_look(production: Production, registry: FakeRegistry) -> None:
+    for reason in ("MLflow cannot be reached", "no version is in Production yet"):
+        registry.problem = reason
+        production.refresh()
+    with pytest.raises(ModelUnavailable, match="no version is in Production yet"):
+        production.current()
+
+
+def test_a_failed_look_is_logged_with_the_version_that_still_serves(
+    production: Production, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.promote("7", FIRST)
+    production.refresh()
+    registry.problem = "MLflow cannot be reached"
+    with caplog.at_level(logging.WARNING):
+        production.refresh()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the Production model cannot be loaded: MLflow cannot be reached; still serving version: 7"
+    ]
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["good-look", "failed-look"])
+def test_with_a_model_the_next_look_is_due_after_the_refresh_time(
+    production: Production, registry: FakeRegistry, clock: Clock, fails: bool
+) -> None:
+    registry.promote("1", FIRST)
+    production.refresh()
+    registry.problem = "away" if fails else None
+    production.refresh()
+    clock.now += REFRESH_SECONDS - 0.01
+    assert not production.due
+    clock.now += 0.01
+    assert production.due
+
+
+def test_without_a_model_the_next_look_is_due_after_a_second(production: Production, clock: Clock) -> None:
+    production.refresh()
+    clock.now += 0.99
+    assert not production.due
+    clock.now += 0.01
+    assert production.due
+
+
+def test_without_a_model_a_shorter_refresh_time_counts(registry: FakeRegistry, clock: Clock) -> None:
+    production = Production(registry, 0.2, LOGGER, clock)
+    production.refresh()
+    clock.now += 0.2
+    assert production.due
+
+
+def test_the_next_look_is_due_by_the_beginning_of_the_last(clock: Clock) -> None:
+    class Slow(FakeRegistry):
+        def production(self) -> Version:
+            clock.now += 5
+            return super().production()
+
+    registry = Slow()
+    registry.promote("1", FIRST)
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    production.refresh()
+    clock.now += REFRESH_SECONDS - 5 - 0.01
+    assert not production.due
+    clock.now += 0.01
+    assert production.due
+
+
+def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> None:
+    class Wrong(FakeRegistry):
+        def production(self) -> Version:
+            raise AttributeError("a bug")
+
+    with pytest.raises(AttributeError):
+        Production(Wrong(), REFRESH_SECONDS, LOGGER, clock).refresh()
+
+
+# ---------------------------------------------------------------- in the background
+class Held(FakeRegistry):
+    """A registry whose answer to a look can be held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+        self.let_go = threading.Event()
+        self.let_go.set()
+
+    def production(self) -> Version:
+        self.asked.release()
+        assert self.let_go.wait(5)
+        return super().production()
+
+
+@dataclass
+class Instance:
+    """A warm instance: version 1 serves, and the registry has version 2 by now."""
+
+    registry: Held
+    clock: Clock
+    production: Production
+
+    def answer(self) -> str:
+        """The version that a request is answered by."""
+        if self.production.due:
+            self.production.follow()
+        return _number(self.production)
+
+    def begun(self) -> None:
+        """Come back once a look is asking the registry."""
+        assert self.registry.asked.acquire(timeout=5)
+
+
+@pytest.fixture
+def instance(clock: Clock) -> Iterator[Instance]:
+    registry = Held()
+    registry.promote("1", FIRST)
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    production.refresh()
+    assert registry.asked.acquire(timeout=5)
+    registry.promote("2", SECOND)
+    yield Instance(registry, clock, production)
+    registry.let_go.set()
+    _end_of_looks()
+
+
+def _end_of_looks() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "look at the registry":
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def test_a_request_that_begins_a_look_does_not_wait_for_it(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS
+    instance.registry.let_go.clear()
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.registry.let_go.set()
+    _end_of_looks()
+    assert instance.answer() == "2"
+
+
+def test_no_look_is_begun_before_it_is_due(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS - 0.01
+    instance.production.follow()
+    _end_of_looks()
+    assert (instance.registry.looks, _number(instance.production)) == (1, "1")
+
+
+def test_requests_during_a_look_begin_no_other(instance: Instance) -> None:
+    instance.clock.now += REFRESH_SECONDS
+    instance.registry.let_go.clear()
+    assert [instance.answer() for _ in range(20)] == ["1"] * 20
+    instance.registry.let_go.set()
+    _end_of_looks()
+    assert instance.registry.looks == 2
+
+
+@pytest.mark.parametrize("hours", [0, 5])
+def test_after_a_freeze_the_first_answer_is_by_the_version_in_production(instance: Instance, hours: float) -> None:
+    instance.clock.now += 2 * REFRESH_SECONDS + 3600 * hours
+    assert instance.answer() == "2"
+
+
+def test_a_look_that_was_frozen_halfway_is_replaced_and_its_answer_does_not_count_as_new(instance: Instance) -> None:
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.clock.now += 3600
+    instance.registry.let_go.set()
+    _end_of_looks()  # the frozen one comes first, with an answer that is an hour old
+    assert instance.production.due
+    instance.registry.promote("3", FIRST)
+    assert instance.answer() == "3"
+
+
+def test_a_request_waits_for_the_look_that_replaces_a_frozen_one(instance: Instance) -> None:
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    assert instance.answer() == "1"
+    instance.begun()
+    instance.clock.now += 3600
+    threading.Timer(0.02, instance.registry.let_go.set).start()
+    assert instance.answer() == "2"
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["times-out-at-the-next-request", "never-ends"])
+@pytest.mark.parametrize("every", [1.7, 3.3, 7.0, 9.9, 10.1, 13.0, 19.9, 21.0, 29.0, 4000.0])
+def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_frozen(
+    clock: Clock, every: float, ends: bool
+) -> None:
+    class Timed(FakeRegistry):
+        said_at = clock()
+        away = False
+
+        def production(self) -> Version:
+            if self.away:
+                raise ModelUnavailable("timed out")
+            self.said_at = clock()
+            return super().production()
+
+    registry = Timed()
+    frozen: list[Callable[[], None]] = []
+
+    def start(look: Callable[[], None]) -> None:
+        # A request waits for the look when what is known is 20 s old; else both are frozen with its answer.
+        if clock() - registry.said_at >= 20:
+            look()
+        else:
+            frozen.append(look)
+
+    registry.promote("1", FIRST)
+    production = Production(registry, 10, LOGGER, clock, start)
+    production.refresh()
+    for _ in range(200):
+        clock.now += every
+        registry.away = True
+        for look in frozen if ends else ():
+            look()
+        frozen.clear()
+        registry.away = False
+        if production.due:
+            production.follow()
+        assert clock() - registry.said_at < 30
+
+
+def test_an_mlflow_that_does_not_answer_keeps_a_request_a_second_and_the_later_ones_not_at_all(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("readmission.serving.model_cache._LONGEST_WAIT_SECONDS", 0.05)
+    instance.registry.let_go.clear()
+    instance.clock.now += 3600
+    began = time.monotonic()
+    assert instance.answer() == "1"
+    assert 0.04 < time.monotonic() - began < 1
+    instance.clock.now += 0.05
+    began = time.monotonic()
+    assert [instance.answer() for _ in range(50)] == ["1"] * 50
+    assert time.monotonic() - began < 0.5
+
+
+def test_an_mlflow_that_refuses_is_asked_again_only_when_the_refresh_time_is_over(instance: Instance) -> None:
+    instance.registry.problem = "MLflow cannot be reached"
+    instance.clock.now += 3600
+    for _ in range(5):
+        assert instance.answer() == "1"
+    assert instance.registry.looks == 2
+
+
+def test_a_broken_model_in_production_makes_no_request_wait(instance: Instance) -> None:
+    instance.registry.promote("2", b"<html>")
+    for _ in range(3):
+        instance.clock.now += REFRESH_SECONDS
+        assert instance.answer() == "1"
+        _end_of_looks()
+    instance.registry.let_go.clear()
+    instance.clock.now += REFRESH_SECONDS
+    began = time.monotonic()
+    assert instance.answer() == "1"
+    assert time.monotonic() - began < 0.5
+
+
+def test_without_a_model_a_request_waits_for_the_look(clock: Clock, registry: FakeRegistry) -> None:
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    registry.promote("1", FIRST)
+    production.follow()
+    assert _number(production) == "1"
+
+
+def test_an_error_of_the_code_in_the_background_is_logged_and_does_not_end_the_looks(
+    instance: Instance, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(instance.registry, "scorer_document", lambda version: None)
+        instance.clock.now += REFRESH_SECONDS
+        assert instance.answer() == "1"
+        _end_of_looks()
+    assert "a look at the registry failed" in caplog.text
+    assert not instance.production.due
+    instance.clock.now += REFRESH_SECONDS
+    instance.answer()
+    _end_of_looks()
+    assert _number(instance.production) == "2"
+
+
+def test_a_promotion_of_the_same_scorer_is_followed_without_fetching_it(
+    production: Production, registry: FakeRegistry
+) -> None:
+    for number in ("1", "2"):
+        registry.promote(number, FIRST)
+        production.refresh()
+    assert (_number(production), registry.downloads) == ("2", 1)
+
+
+def test_looks_from_several_threads_come_one_after_the_other_and_leave_a_whole_model(clock: Clock) -> None:
+    class Watched(FakeRegistry):
+        """Notes when two are inside at once, and promotes another version with every look."""
+
+        inside = 0
+        together = 0
+
+        def production(self) -> Version:
+            self.inside += 1
+            self.together = max(self.together, self.inside)
+            time.sleep(0.001)
+            version = self.promote(str(self.looks), constant(0.1, 0.2, 0.7) if self.looks % 2 else SECOND)
+            self.looks += 1
+            self.inside -= 1
+            return version
+
+    registry = Watched()
+    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    torn: list[str] = []
+
+    def look() -> None:
+        for _ in range(10):
+            production.refresh()
+            served = production.current()
+            expected = 0.1 if int(served.version.number) % 2 else 0.7
+            if served.scorer.probabilities([0] * 14)[0] != expected:
+                torn.append(served.version.number)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (registry.looks, registry.together, torn) == (80, 1, [])

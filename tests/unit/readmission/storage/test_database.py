@@ -1,0 +1,280 @@
+"""Which failures of a database may pass, and what transactions and COPY do, on fake connections."""
+
+import csv
+import io
+import json
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from pg8000.exceptions import DatabaseError, InterfaceError
+from readmission.errors import DatabaseUnavailable
+from readmission.settings import DatabaseSettings
+from readmission.storage import database
+from readmission.storage.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
+
+SETTINGS = DatabaseSettings("secret", "disable")
+
+
+class FakeConnection:
+    """Notes what is run on it; what is in `failures` fails."""
+
+    def __init__(self, *_: Any, **options: Any) -> None:
+        self.options = options
+        self.failures: dict[str, Exception] = {}
+        self.ran: list[str] = []
+        self.blocks: list[bytes] = []
+        self.row_count = 7
+        self.closed = False
+
+    def run(self, statement: str, stream: Any = ()) -> None:
+        self.ran.append(statement)
+        self.blocks += stream
+        if statement in self.failures:
+            raise self.failures[statement]
+
+    def close(self) -> None:
+        self.closed = True
+        if "close" in self.failures:
+            raise self.failures["close"]
+
+
+class Server:
+    """The secret, the network and the server that `connect` finds; `problem` is raised by the network."""
+
+    def __init__(self) -> None:
+        self.problem: Exception | None = None
+        self.refusal: Exception | None = None
+        self.addresses: list[tuple[str, int]] = []
+        self.secrets = 0
+        self.connections: list[FakeConnection] = []
+
+    def get_secret_value(self, SecretId: str) -> dict[str, str]:
+        assert SecretId == "secret"
+        self.secrets += 1
+        credentials = {"host": "postgres", "port": "5432", "username": "user", "password": "password"}
+        return {"SecretString": json.dumps(credentials)}
+
+    def network(self, address: tuple[str, int], timeout: float) -> Any:
+        assert 0 < timeout <= 30
+        self.addresses.append(address)
+        if self.problem:
+            raise self.problem
+        return SimpleNamespace(settimeout=lambda _: None)
+
+    def connection(self, *arguments: Any, **options: Any) -> FakeConnection:
+        if self.refusal:
+            raise self.refusal
+        self.connections.append(FakeConnection(*arguments, **options))
+        return self.connections[-1]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    fake = Server()
+    monkeypatch.setattr(database, "boto3", SimpleNamespace(client=lambda _: fake))
+    monkeypatch.setattr(socket, "create_connection", fake.network)
+    monkeypatch.setattr(database, "Connection", fake.connection)
+    database._credentials.cache_clear()
+    yield fake
+    database._credentials.cache_clear()
+
+
+def _failed(code: str) -> DatabaseError:
+    return DatabaseError({"S": "ERROR", "C": code, "M": "what happened"})
+
+
+def test_a_connection_is_made_to_the_secrets_server_and_closed(server: Server) -> None:
+    with connect("raw", SETTINGS) as connection:
+        assert connection is server.connections[0]  # type: ignore[comparison-overlap]
+        assert not server.connections[0].closed
+    assert server.connections[0].closed
+    assert server.addresses == [("postgres", 5432)]
+    assert server.connections[0].options["database"] == "raw"
+
+
+def test_the_secret_is_read_once_for_all_connections(server: Server) -> None:
+    for name in ("raw", "clean"):
+        with connect(name, SETTINGS):  # type: ignore[arg-type]
+            pass
+    assert server.secrets == 1
+
+
+@pytest.mark.parametrize(("tls", "checks"), [("disable", False), ("require", False), ("verify-full", True)])
+def test_the_tls_mode_decides_whether_the_certificate_is_checked(server: Server, tls: Any, checks: bool | None) -> None:
+    with connect("raw", DatabaseSettings("secret", tls)):
+        context = server.connections[0].options["ssl_context"]
+    assert (context and context.check_hostname) == checks
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [ConnectionRefusedError(111, "refused"), TimeoutError("timed out"), socket.gaierror("no such host")],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_a_server_that_cannot_be_reached_is_unavailable(server: Server, problem: Exception) -> None:
+    server.problem = problem
+    with pytest.raises(DatabaseUnavailable, match="database 'raw': "), connect("raw", SETTINGS):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("refusal", [_failed("28P01"), _failed("57P03"), InterfaceError("network error")], ids=str)
+def test_a_server_that_refuses_the_connection_is_unavailable(server: Server, refusal: Exception) -> None:
+    server.refusal = refusal
+    with pytest.raises(DatabaseUnavailable, match=r"(what happened|network error)$"), connect("raw", SETTINGS):
+        raise AssertionError
+
+
+def test_the_secret_is_read_anew_after_a_refusal_as_the_password_may_have_been_rotated(server: Server) -> None:
+    server.refusal = _failed("28P01")
+    with pytest.raises(DatabaseUnavailable), connect("raw", SETTINGS):
+        raise AssertionError
+    server.refusal = None
+    with connect("raw", SETTINGS):
+        assert server.secrets == 2
+
+
+@pytest.mark.parametrize("code", ["08006", "53300", "53100", "57P01", "57014", "40001", "40P01"])
+def test_a_failure_that_may_pass_is_unavailable(server: Server, code: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match="database 'raw': what happened"), connect("raw", SETTINGS):
+        raise _failed(code)
+    assert server.connections[0].closed
+
+
+@pytest.mark.parametrize("code", ["23505", "42P01", "22021", "40002", ""])
+def test_another_failure_passes_unchanged(server: Server, code: str) -> None:
+    error = _failed(code)
+    with pytest.raises(DatabaseError) as passed, connect("raw", SETTINGS):
+        raise error
+    assert passed.value is error
+    assert server.connections[0].closed
+
+
+def test_a_connection_that_breaks_off_is_unavailable(server: Server) -> None:
+    with pytest.raises(DatabaseUnavailable, match="network error"), connect("raw", SETTINGS):
+        raise InterfaceError("network error")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("mine"), OSError(28, "No space left on device"), requests.HTTPError("404"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_that_is_none_of_the_databases_passes_unchanged(server: Server, error: BaseException) -> None:
+    with pytest.raises(type(error)) as passed, connect("raw", SETTINGS):
+        raise error
+    assert passed.value is error
+    assert server.connections[0].closed
+
+
+def test_a_connection_that_cannot_be_closed_any_more_is_left(server: Server) -> None:
+    with connect("raw", SETTINGS):
+        server.connections[0].failures["close"] = InterfaceError("connection is closed")
+
+
+def test_a_transaction_commits_at_its_end() -> None:
+    connection = FakeConnection()
+    with transaction(connection):  # type: ignore[arg-type]
+        connection.run("INSERT")
+    assert connection.ran == ["BEGIN", "INSERT", "COMMIT"]
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
+def test_a_transaction_is_rolled_back_whatever_is_raised(error: BaseException) -> None:
+    connection = FakeConnection()
+    with pytest.raises(type(error)), transaction(connection):  # type: ignore[arg-type]
+        raise error
+    assert connection.ran == ["BEGIN", "ROLLBACK"]
+
+
+@pytest.mark.parametrize("failure", [InterfaceError("network error"), OSError("closed"), _failed("57P01")], ids=str)
+def test_a_roll_back_that_fails_too_does_not_hide_the_first_error(failure: Exception) -> None:
+    connection = FakeConnection()
+    connection.failures["ROLLBACK"] = failure
+    with pytest.raises(ValueError, match="first"), transaction(connection):  # type: ignore[arg-type]
+        raise ValueError("first")
+
+
+def test_what_fails_after_a_savepoint_is_undone_and_the_transaction_goes_on() -> None:
+    connection = FakeConnection()
+    connection.failures["INSERT"] = _failed("23505")
+    with transaction(connection):  # type: ignore[arg-type]
+        with pytest.raises(DatabaseError) as error, savepoint(connection):  # type: ignore[arg-type]
+            connection.run("INSERT")
+        assert is_conflict(error.value)
+    assert [name for name in connection.ran if name != "INSERT"] == [
+        *("BEGIN", "SAVEPOINT part"),
+        *("ROLLBACK TO SAVEPOINT part", "COMMIT"),
+    ]
+
+
+@pytest.mark.parametrize(("code", "conflict"), [("23505", True), ("40P01", True), ("22P02", False), ("57P01", False)])
+def test_a_known_row_and_a_deadlock_are_conflicts(code: str, conflict: bool) -> None:
+    assert is_conflict(_failed(code)) is conflict
+
+
+def _rows(*rows: tuple[object, ...]) -> Rows:
+    found = Rows()
+    for row in rows:
+        found.add(row)
+    return found
+
+
+def _copied(rows: Rows) -> FakeConnection:
+    connection = FakeConnection()
+    rows.copy_into(connection, "staged", ("a", "b"))  # type: ignore[arg-type]
+    return connection
+
+
+def test_rows_are_copied_into_the_named_columns_of_the_table() -> None:
+    assert _copied(_rows()).ran == ["COPY staged (a, b) FROM STDIN WITH (FORMAT csv)"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 10_000])
+def test_a_copy_sends_every_row(count: int) -> None:
+    rows = _rows(*((number, "é") for number in range(count)))
+    assert rows.count == count
+    sent = b"".join(_copied(rows).blocks).decode()
+    assert sent == "".join(f'"{number}","é"\n' for number in range(count))
+
+
+def test_an_empty_field_is_sent_as_an_empty_text_and_not_as_null() -> None:
+    assert _copied(_rows(("", "x"))).blocks == [b'"","x"\n']
+
+
+def test_fields_with_quotes_commas_and_line_breaks_are_sent_whole() -> None:
+    row = ['say "no"', "a,b\nc\r\nd"]
+    sent = b"".join(_copied(_rows(tuple(row))).blocks).decode()
+    assert list(csv.reader(io.StringIO(sent, newline=""))) == [row]
+
+
+def test_a_copy_sends_blocks_and_not_single_rows() -> None:
+    rows = _rows(*(("x" * 94, "y") for _ in range(10_000)))
+    assert len(_copied(rows).blocks) == pytest.approx(1_000_000 / 65_536, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"),
+    [
+        ("", ""),
+        ("a b", "a b"),
+        ("\\N", r"\\N"),
+        ("a\tb", r"a\tb"),
+        ("a\nb", r"a\nb"),
+        ("a\r", r"a\r"),
+        ("a\x1fb", "a\x1fb"),
+        ('ü,"', 'ü,"'),
+    ],
+)
+def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
+    assert text_line(["first", field, "last"]) == f"first\t{sent}\tlast"
+
+
+def test_lines_are_sent_in_order_and_whole() -> None:
+    connection = FakeConnection()
+    lines = [text_line([str(number), "ü"]) + "\n" for number in range(1000)]
+    assert copy_lines(connection, "staged", ("a", "b"), lines) == connection.row_count  # type: ignore[arg-type]
+    assert b"".join(connection.blocks).decode() == "".join(lines)
