@@ -110,9 +110,9 @@ load-test: setup ## how many requests a second the deployed API sustains  [P95_M
 load-ui: setup ## Locust's page for the same load, on http://127.0.0.1:8089  [URL= THINK=]
 	@$(BIN)/python -m tests.load --ui $(LOAD_URL) $(if $(THINK),--think $(THINK))
 
-test: setup ## all tests: unit, integration, end to end  [DIABETES_DATA=archive.zip for those on the real data]
-	@$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI"
-	@$(BIN)/python -m tests
+test: setup ## all tests: unit, integration, end to end  [ONLY=package DIABETES_DATA=archive.zip for those on the real data]
+	@$(if $(ONLY),,$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI")
+	@$(BIN)/python -m tests $(if $(ONLY),--only '$(ONLY)')
 
 screenshots: setup ## the pages' pictures for the README, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
 	@SCREENSHOTS=ui/screenshots $(BIN)/pytest -s tests/e2e/test_ui.py
@@ -124,6 +124,9 @@ lint: setup ## what CI checks beside the tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@git ls-files -z | xargs -0 $(BIN)/codespell
+	@git ls-files -z '*.md' | xargs -0 $(BIN)/proselint check --config tests/proselint.json
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
 

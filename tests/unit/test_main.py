@@ -1,4 +1,4 @@
-"""The two processes of `make test`."""
+"""The runner behind `make test`."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.__main__ import ASIDE, INTERRUPTED, REST, ROOT, run
+from tests.__main__ import INTERRUPTED, PARTS, ROOT, report, run, select
 
 
 def command(*prints: str, code: int = 0) -> Sequence[str]:
@@ -70,8 +70,41 @@ def test_an_interrupt_ends_both_in_their_own_time(tmp_path: Path, number: int) -
     assert all((folder / "ended").exists() for folder in folders)
 
 
-def test_no_folder_of_tests_is_left_out() -> None:
+def test_commands_beyond_the_limit_wait_for_a_free_slot(tmp_path: Path) -> None:
+    program = "import sys, time; from pathlib import Path; log = Path(sys.argv[1]).open('a'); " + (
+        "print('start', file=log, flush=True); time.sleep(0.3); print('end', file=log, flush=True)"
+    )
+    log = tmp_path / "log"
+    assert run([[sys.executable, "-c", program, str(log)]] * 3, at_once=1) == 0
+    assert log.read_text().split() == ["start", "end"] * 3
+
+
+def test_no_test_is_left_out_and_none_runs_twice() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     known = settings["tool"]["pytest"]["ini_options"]["testpaths"]
-    assert set(known) <= {*ASIDE, *REST}
-    assert all((ROOT / folder).is_dir() for folder in (*ASIDE, *REST))
+    paths = [path for part in PARTS.values() for path in part]
+    assert set(known) <= set(paths)
+    assert len(set(paths)) == len(paths) and all((ROOT / path).is_dir() for path in paths)
+
+
+def test_a_package_is_selected_with_all_its_folders() -> None:
+    assert select("storage") == ["tests/integration/readmission/storage", "tests/unit/readmission/storage"]
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(SystemExit, match=r"no tests are named 'storages'; choose one of: .*storage"):
+        select("storages")
+
+
+JUNIT = """<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1">
+<testcase classname="tests.a" name="test_quick" time="0.1"/><testcase classname="tests.a" name="test_slow" time="12.5"/>
+<testcase classname="tests.a" name="test_skipped" time="0"/></testsuite></testsuites>"""
+
+
+def test_the_report_lists_the_slowest_first_and_ends_with_the_totals_of_all_parts(tmp_path: Path) -> None:
+    files = [tmp_path / "one.xml", tmp_path / "two.xml", tmp_path / "interrupted.xml"]
+    for file in files[:2]:
+        file.write_text(JUNIT)
+    lines = report(files).splitlines()
+    assert lines[1] == "   12.5 s  tests.a::test_slow"
+    assert lines[-1] == "2 passed, 2 failed, 2 skipped"
