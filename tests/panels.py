@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from infra.grafana.dashboard import FILE, PRICES
-from infra.local.prometheus import SOURCE
+from infra.local.servers.prometheus import SOURCE
 
 
 def dashboard() -> dict[str, Any]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local import aws, postgres, settings
+from infra.local import aws, settings
+from infra.local.servers import postgres
 from infra.local.settings import ROOT, Settings
 
 

@@ -1,5 +1,5 @@
 import sys
 
-from infra.local.cli import main
+from infra.local.commands.cli import main
 
 sys.exit(main())

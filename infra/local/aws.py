@@ -9,7 +9,6 @@ from botocore.config import Config
 
 from infra.local.settings import Settings
 
-ACCOUNT = "000000000000"
 REGION = "us-east-1"
 
 

@@ -103,6 +103,11 @@ class Settings:
         return self.directory / "localstack"
 
     @property
+    def certificate(self) -> Path:
+        """Verifies LocalStack's self-signed certificate, for the host name `localhost` only."""
+        return self.localstack_files / "var" / "lib" / "localstack" / "cache" / "server.test.pem.crt"
+
+    @property
     def prometheus_files(self) -> Path:
         return self.directory / "prometheus"
 

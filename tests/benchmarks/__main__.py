@@ -22,7 +22,7 @@ from pathlib import Path
 # Before anything loads OpenMP: threads that wait for each other are to sleep, not to spin on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from infra.local import postgres
+from infra.local.servers import postgres
 from tests.arguments import positive
 from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report
 from tests.benchmarks.cold import ROOT

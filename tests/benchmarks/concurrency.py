@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from infra.local import predict, stack
+from infra.local import stack
+from infra.local.commands import predict
 from tests.benchmarks import deployment
 from tests.benchmarks.measuring import Subject
 from tests.benchmarks.report import CLIENTS, Figure

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local import aws, dataset, stack
+from infra.local import aws, stack
+from infra.local.commands import dataset
 from tests.platforms import Platform, new_platform
 
 BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")

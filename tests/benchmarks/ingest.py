@@ -18,7 +18,7 @@ from readmission.domain.splits import split_of
 from readmission.pipeline import sources
 from readmission.pipeline.ingest import row_hash
 
-from infra.local import postgres
+from infra.local.servers import postgres
 from tests.benchmarks import deployment, growth, server, steps
 from tests.benchmarks.cold import DOMAIN, ROOT
 from tests.benchmarks.report import Figure

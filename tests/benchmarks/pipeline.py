@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local import pipeline, stack
+from infra.local import stack
+from infra.local.commands import pipeline
 from tests.benchmarks import deployment, growth, steps
 from tests.benchmarks.report import STEPS, Figure
 from tests.platforms import Platform

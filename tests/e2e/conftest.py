@@ -13,7 +13,8 @@ import boto3
 import pytest
 from readmission.client import Client
 
-from infra.local import pipeline, predict, stack
+from infra.local import stack
+from infra.local.commands import pipeline, predict
 from infra.local.settings import Settings
 from infra.local.stack import Stack
 from tests.platforms import Platform
@@ -59,7 +60,7 @@ class Application:
             request.add_header(name, value)
         if key is not None:
             request.add_header("x-api-key", key or self.stack.api_key)
-        context = ssl.create_default_context(cafile=str(predict.certificate(self.settings)))
+        context = ssl.create_default_context(cafile=str(self.settings.certificate))
         try:
             with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 return Response(answer.status, dict(answer.headers), answer.read().decode())

@@ -13,8 +13,8 @@ from readmission.domain.features import CATEGORIES, NUMBERS, inputs_of
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.schemas import RAW_EXAMPLE, WHOLE_EXAMPLE
 
-from infra.local import supervision
-from infra.local.predict import SAMPLE, certificate
+from infra.local.commands.predict import SAMPLE
+from infra.local.servers import supervision
 from tests.e2e.conftest import Application, Trained
 
 REFRESH_SECONDS = 10
@@ -79,7 +79,7 @@ def test_the_client_tells_what_the_gateway_and_the_api_refuse(application: Appli
     with application.client as client, pytest.raises(ApiProblem, match="time_in_hospital") as raised:
         client.predict(SAMPLE | {"time_in_hospital": "long"})
     assert raised.value.status == 422 and raised.value.request_id
-    stranger = Client(application.stack.api_url, "wrong", ca_file=certificate(application.settings))
+    stranger = Client(application.stack.api_url, "wrong", ca_file=application.settings.certificate)
     with stranger, pytest.raises(ApiProblem) as refused:
         stranger.health()
     assert refused.value.status == 403

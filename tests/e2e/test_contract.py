@@ -3,7 +3,6 @@
 import schemathesis
 from schemathesis import Case
 
-from infra.local.predict import certificate
 from tests.contracts import bounded, contract, hold
 from tests.e2e.conftest import Application, Trained
 
@@ -33,7 +32,7 @@ def test_every_answer_is_one_that_the_contract_describes(
         case,
         base_url=application.stack.api_url,
         headers={"x-api-key": application.stack.api_key},
-        verify=str(certificate(application.settings)),
+        verify=str(application.settings.certificate),
     )
 
 

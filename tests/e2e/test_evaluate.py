@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from infra.local import evaluate
+from infra.local.commands import evaluate
 from infra.local.errors import LocalError
 from tests.e2e.conftest import SYNTHETIC, Application, Trained
 

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
 
-from infra.local import aws, predict
+from infra.local import aws
 from infra.local.settings import ROOT
 from tests.e2e.conftest import Application, Trained
 from tests.platforms import free_ports
@@ -69,7 +69,7 @@ def ui(application: Application, trained: Trained, tmp_path_factory: pytest.Temp
     variables = aws.environment(settings) | {
         "API_URL": application.stack.api_url,
         "API_KEY": application.stack.api_key,
-        "API_CA": str(predict.certificate(settings)),
+        "API_CA": str(settings.certificate),
     }
     log = tmp_path_factory.mktemp("ui") / "streamlit.log"
     command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]

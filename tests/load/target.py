@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from infra.local import predict, settings, stack
+from infra.local import settings, stack
 from infra.local.errors import LocalError
 
 
@@ -43,7 +43,7 @@ def find(url: str | None, environment: Mapping[str, str] = os.environ) -> Target
 def _platform(environment: Mapping[str, str]) -> Target:
     running = settings.load(environment)
     deployed = stack.get(running)
-    return Target(deployed.api_url, deployed.api_key, str(predict.certificate(running)))
+    return Target(deployed.api_url, deployed.api_key, str(running.certificate))
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import settings
-from infra.local.programs import ARTIFACTS
+from infra.local.servers.programs import ARTIFACTS
 
 DATA = "readmission-data-000000000000"
 MODELS = ARTIFACTS.split("/")[2]

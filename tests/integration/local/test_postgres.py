@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra.local import postgres, settings
+from infra.local import settings
 from infra.local.errors import LocalError
+from infra.local.servers import postgres
 
 
 def with_external(platform: Any, user: str, password: str) -> settings.Settings:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.local import prometheus, ready, settings
+from infra.local import settings
+from infra.local.servers import prometheus, ready
 from infra.local.settings import Settings
 from tests.integration.prometheus.exporter import TOKEN, serving
 from tests.panels import ask, empty, eventually

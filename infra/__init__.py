@@ -1,0 +1,1 @@
+"""Infrastructure: the platform on one machine, LocalStack, Prometheus and Grafana."""

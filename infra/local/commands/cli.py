@@ -1,0 +1,184 @@
+"""The command line: `python -m infra.local COMMAND`, one entry of COMMANDS for each command."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from infra.local import stack
+from infra.local.commands import (
+    dataset,
+    debian,
+    demo,
+    deploy,
+    env,
+    evaluate,
+    function_logs,
+    history,
+    observe,
+    pipeline,
+    predict,
+    server_logs,
+)
+from infra.local.errors import LocalError
+from infra.local.lifecycle import down, status, up
+from infra.local.settings import Settings, load
+
+
+def _status(settings: Settings, arguments: argparse.Namespace) -> int:
+    return 0 if status.status(settings) else 1
+
+
+def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
+    if not arguments.function:
+        server_logs.follow(settings, arguments.name)
+    selection = function_logs.Selection(
+        arguments.function, arguments.correlation, everything=arguments.all, raw=arguments.raw
+    )
+    with suppress(KeyboardInterrupt):
+        function_logs.follow(settings, selection, arguments.since, arguments.once)
+
+
+def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
+    deployed = stack.get(settings)
+    request: dict[str, Any] = {}
+    if arguments.dataset:
+        request["source"] = dataset.source(settings, deployed, arguments.dataset)
+    if arguments.models:
+        request["models"] = arguments.models.split(",")
+    for name in ("batch_size", "start_at", "stop_after"):
+        if (value := getattr(arguments, name)) is not None:
+            request[name] = value
+    pipeline.show_models(settings, pipeline.run(settings, deployed, request))
+
+
+def _predict(settings: Settings, arguments: argparse.Namespace) -> None:
+    patient = predict.read_patient(arguments.patient)
+    predict.show(settings, stack.get(settings), patient)
+
+
+def _history(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(history.history(settings, stack.get(settings), arguments.limit))
+
+
+def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(history.rollback(settings, stack.get(settings), arguments.version, arguments.reason))
+
+
+def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
+    up.start(settings)
+    print(evaluate.evaluate(settings, arguments.dataset, arguments.model))
+
+
+def _install(settings: Settings, arguments: argparse.Namespace) -> None:
+    for package in arguments.packages:
+        debian.ensure(package)
+
+
+def _logs_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="only this server, for example localstack")
+    parser.add_argument("--function", help="follow a function of the application instead, for example predict; or all")
+    parser.add_argument("--correlation", help="only lines of this execution (its name) or request (its id)")
+    parser.add_argument("--since", type=float, default=10, metavar="MINUTES", help="start this long ago; default: 10")
+    parser.add_argument("--all", action="store_true", help="include metrics and Lambda's own lines")
+    parser.add_argument("--raw", action="store_true", help="print lines as they were written, for example for jq")
+    parser.add_argument("--once", action="store_true", help="print what there is now, then exit")
+
+
+def _install_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("packages", nargs="+", help="Debian packages named like their program: prometheus, chromium")
+
+
+def _dataset_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset",
+        help="a file, URL, s3://bucket/key or synthetic[:rows=N][,seed=N]; default: the UCI archive",
+    )
+
+
+def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+    _dataset_option(parser)
+    parser.add_argument("--batch-size", type=int, help="rows per batch; default: 15000")
+    parser.add_argument("--models", help="comma-separated model families; default: all three")
+    parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
+    parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", help="ingest and clean this first; default: the rows already cleaned, else the UCI archive"
+    )
+    parser.add_argument("--model", default="gradient_boosting", help="model family; default: gradient_boosting")
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--patient", help="a JSON file with the 14 required fields and any optional ones; default: a sample patient"
+    )
+
+
+def _history_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, help="number of decisions to show; default: 20")
+
+
+def _rollback_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", help="the model version to restore; default: the previous one")
+    parser.add_argument("--reason", help="recorded in the promotion ledger")
+
+
+@dataclass(frozen=True)
+class Command:
+    name: str
+    help: str
+    run: Callable[[Settings, argparse.Namespace], int | None]
+    """Returns the exit code, None for 0. Raises LocalError for an expected failure."""
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+COMMANDS = (
+    Command("up", "start the servers that are down and restore what LocalStack held", lambda s, _: up.up(s)),
+    Command("down", "stop everything; all data stays", lambda s, _: down.down(s)),
+    Command("status", "show what is running and where; exits 0 only if everything is up", _status),
+    Command("logs", "follow the logs of servers or functions", _logs, _logs_options),
+    Command("env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, _: print(env.exports(s))),
+    Command("deploy", "build the application and deploy it to LocalStack", lambda s, _: deploy.deploy(s)),
+    Command("pipeline", "run the state machine and show its progress", _pipeline, _pipeline_options),
+    Command("predict", "request one prediction through the gateway", _predict, _predict_options),
+    Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
+    Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
+    Command(
+        "evaluate",
+        "cross-validate the recipe over five patient-grouped splits and compare it with the 14 required fields alone",
+        _evaluate,
+        _evaluate_options,
+    ),
+    Command("demo", "start, deploy, run the pipeline, predict", lambda s, a: demo.demo(s, a.dataset), _dataset_option),
+    Command("observe", "start the platform with Prometheus, installed if possible", lambda s, _: observe.observe(s)),
+    Command("install", "install missing Debian packages that tests need (as root)", _install, _install_options),
+    Command("clean", "stop everything and delete all data", lambda s, _: down.clean(s)),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description="Operates the platform on this machine.")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int | None = parsed.run(load(), parsed)
+        return code or 0
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output is gone, as in `up | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. Servers that were started keep running; to see them: make status", file=sys.stderr)
+        return 130

@@ -1,0 +1,33 @@
+"""`make deploy`: the application on the running platform, and what to do with it next."""
+
+from infra.local.lifecycle import application, up
+from infra.local.settings import Settings
+from infra.local.stack import NAME, Stack
+from infra.local.terminal import table
+
+
+def deploy(settings: Settings) -> None:
+    """Raises LocalError if a server does not start or `sam` fails."""
+    up.start(settings)
+    print(f"\n{next_commands(settings, application.deploy(settings))}")
+
+
+def next_commands(settings: Settings, stack: Stack) -> str:
+    """Where the application is, and the commands to try."""
+    places = table(
+        [
+            ("API", stack.api_url, "send the key as the header x-api-key; docs at /docs"),
+            ("API key", stack.api_key, ""),
+            ("certificate", str(settings.certificate), "verifies https://localhost"),
+            ("MLflow", settings.mlflow_url, f"registered model {NAME!r}"),
+        ]
+    )
+    return f"""{places}
+
+Next:
+  eval "$(make -s env)"            then: curl --cacert "$API_CA" -H "x-api-key: $API_KEY" "$API_URL/health"
+  make ui                          the web pages: predictions, models, pipeline runs, monitoring
+  make predict                     another prediction, for your own patient with PATIENT=file.json
+  make pipeline DATASET=file.zip   train on more data: a file, URL, s3://bucket/key or synthetic:rows=50000
+  make status                      what is running
+  make down                        stop everything; `make up` brings it back, data included"""

@@ -1,0 +1,101 @@
+"""Starting the state machine and watching it: each state with its time, and the batches done of all."""
+
+import json
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from readmission.pipeline import executions
+from readmission.pipeline.executions import Execution, State
+
+from infra.local import aws
+from infra.local.errors import LocalError
+from infra.local.settings import Settings
+from infra.local.stack import Stack
+from infra.local.terminal import table
+
+POLL_SECONDS = 0.5
+LIMIT_SECONDS = 3 * 3600
+METRICS = ("test_auc_early", "test_auc_any", "test_auc_macro_ovr", "test_log_loss", "test_accuracy", "test_f1_macro")
+
+
+def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
+    """Runs one execution and answers its output.
+
+    Raises LocalError with the failed step, the error's name and its message.
+    """
+    client = aws.client(settings, "stepfunctions")
+    arn = executions.start(client, stack.pipeline_arn, request)
+    print(f"pipeline    execution {arn.rpartition(':')[2]}, input {json.dumps(request)}", flush=True)
+    progress = Progress(live=sys.stdout.isatty())
+    for _ in _until(time.monotonic() + LIMIT_SECONDS):
+        execution = executions.describe(client, arn)
+        progress.show(executions.states(client, arn))
+        if execution.status != executions.RUNNING:
+            return _outcome(execution)
+    raise LocalError(f"The execution still runs after {LIMIT_SECONDS} s; it goes on: {arn}")
+
+
+def _until(deadline: float) -> Iterator[None]:
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(POLL_SECONDS)
+
+
+def _outcome(execution: Execution) -> dict[str, Any]:
+    if execution.error is None:
+        return execution.output
+    raise LocalError(f"The pipeline failed in step {execution.step or '?'}: {execution.error}: {execution.message}")
+
+
+class Progress:
+    """Prints a line a state: on a terminal one that moves, elsewhere one when the state ends."""
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
+        self.ended: set[str] = set()
+
+    def show(self, states: Iterable[State]) -> None:
+        for state in states:
+            if state.exited and state.name not in self.ended:
+                self.ended.add(state.name)
+                print(f"{self._clear()}{line(state)}", flush=True)
+            elif self.live and not state.exited:
+                print(f"{self._clear()}{line(state)} …", end="", flush=True)
+
+    def _clear(self) -> str:
+        return "\r\033[K" if self.live else ""
+
+
+def line(state: State) -> str:
+    done = f"{state.done}/{state.of}" if state.of is not None else ""
+    facts = ", ".join(f"{count:,} {what}" for what, count in state.facts.items())
+    seconds = f"({state.seconds(state.exited):.1f} s)" if state.exited else ""
+    return (
+        "            " + " ".join(part for part in (f"{state.name:<16}", f"{done:<7}", facts, seconds) if part).rstrip()
+    )
+
+
+def show_models(settings: Settings, output: dict[str, Any]) -> None:
+    """Prints the test metrics of the models that this execution trained, and the promotion decision."""
+    if output["data_kind"] == "synthetic":
+        print("\nTrained on SYNTHETIC data: these figures say nothing about patients.")
+    if candidates := output.get("candidates", []):
+        rows = [("model", *(metric.removeprefix("test_") for metric in METRICS))]
+        for candidate in candidates:
+            found = _metrics(settings, candidate["mlflow_run_id"])
+            rows.append((candidate["model"], *(f"{found[metric]:.4f}" for metric in METRICS)))
+        print(
+            f"\nMetrics on the test patients (early: readmitted within 30 days; any: readmitted at all):\n{table(rows)}"
+        )
+    if promotion := output.get("promotion"):
+        print(f"\n{promotion['decision'].capitalize()}: {promotion['reason']}.")
+
+
+def _metrics(settings: Settings, run_id: str) -> dict[str, float]:
+    query = urllib.parse.urlencode({"run_id": run_id})
+    with urllib.request.urlopen(f"{settings.mlflow_url}/api/2.0/mlflow/runs/get?{query}", timeout=30) as response:
+        return {metric["key"]: metric["value"] for metric in json.load(response)["run"]["data"]["metrics"]}

@@ -1,0 +1,75 @@
+"""Is a server ready? Found out by asking it, not by looking whether its process runs."""
+
+import http.client
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable
+
+from infra.local.errors import LocalError
+from infra.local.servers import postgres, supervision
+from infra.local.settings import Settings
+
+WITHIN_SECONDS = {"postgres": 60, "localstack": 120, "mlflow": 240, "s3-mirror": 10, "prometheus": 60}
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def is_ready(settings: Settings, program: str) -> bool:
+    return _PROBES[program](settings)
+
+
+def wait(settings: Settings, program: str, log_position: int = 0) -> None:
+    """Raises LocalError with the end of its log (from that position on) when it stops or takes too long."""
+    deadline = time.monotonic() + WITHIN_SECONDS[program]
+    pid = supervision.states(settings)[program].pid
+    while not is_ready(settings, program):
+        state = supervision.states(settings)[program]
+        if not state.runs or state.pid != pid:
+            raise LocalError(_failure(settings, program, "stopped while starting", log_position))
+        if time.monotonic() > deadline:
+            late = f"was not ready within {WITHIN_SECONDS[program]} s"
+            raise LocalError(_failure(settings, program, late, log_position))
+        time.sleep(0.1)
+
+
+def _failure(settings: Settings, program: str, what: str, log_position: int) -> str:
+    log = settings.log(program)
+    with log.open(errors="replace") as file:
+        file.seek(min(log_position, log.stat().st_size))
+        end = "".join(f"  {line}" for line in deque(file, maxlen=15)).rstrip()
+    return f"{program} {what}. The end of {log}:\n{end}\nMore: make logs NAME={program}. When it is mended: make up"
+
+
+def _localstack(settings: Settings) -> bool:
+    answer = _get(f"{settings.localstack_url}/_localstack/health")
+    return answer is not None and b'"services"' in answer
+
+
+def _mlflow(settings: Settings) -> bool:
+    return _get(f"{settings.mlflow_url}/health") == b"OK"
+
+
+def _prometheus(settings: Settings) -> bool:
+    return _get(f"{settings.prometheus_url}/-/ready") is not None
+
+
+def _mirror(settings: Settings) -> bool:
+    return supervision.states(settings)["s3-mirror"].name == "RUNNING"
+
+
+def _get(url: str) -> bytes | None:
+    """None while it does not answer with success."""
+    try:
+        with _direct.open(url, timeout=5) as response:
+            return response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+_PROBES: dict[str, Callable[[Settings], bool]] = {
+    "postgres": postgres.accepts_queries,
+    "localstack": _localstack,
+    "mlflow": _mlflow,
+    "s3-mirror": _mirror,
+    "prometheus": _prometheus,
+}

@@ -1,0 +1,86 @@
+import io
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from infra.local import settings
+from infra.local.commands import history
+from infra.local.errors import LocalError
+from infra.local.stack import Stack
+
+STACK = Stack(
+    "api", "key", "https://localhost", "token", "arn:aws:states:::stateMachine:readmission-pipeline", "bucket", {}
+)
+
+
+class FakeLambda:
+    """Answers as Lambda does, and keeps what it was asked."""
+
+    def __init__(self, answer: Any, error: str | None = None) -> None:
+        self.answer = {"Payload": io.BytesIO(json.dumps(answer).encode())} | ({"FunctionError": error} if error else {})
+        self.asked: list[dict[str, Any]] = []
+
+    def invoke(self, **arguments: Any) -> dict[str, Any]:
+        self.asked.append(arguments)
+        return self.answer
+
+
+def with_answer(monkeypatch: pytest.MonkeyPatch, answer: Any, error: str | None = None) -> FakeLambda:
+    fake = FakeLambda(answer, error)
+    monkeypatch.setattr(history.aws, "client", lambda *_: fake)
+    return fake
+
+
+def test_each_decision_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = {
+        "decided_at": "2026-11-24T09:00:00.123+00:00",
+        "version": "2",
+        "previous_version": None,
+        "decision": "promoted",
+        "reason": "it is the first",
+    }
+    with_answer(monkeypatch, [line])
+    said = history.history(settings.load({}), STACK, 5).splitlines()
+    assert said[1].split(maxsplit=5) == ["2026-11-24", "09:00:00", "2", "-", "promoted", "it is the first"]
+
+
+def test_an_empty_ledger_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_answer(monkeypatch, [])
+    assert "make pipeline" in history.history(settings.load({}), STACK, 5)
+
+
+def test_a_rollback_says_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = with_answer(monkeypatch, {"version": "1", "previous_version": "2", "reason": "asked for"})
+    said = history.rollback(settings.load({}), STACK, "1", None)
+    assert said == "Version 1 is in Production; it was version 2."
+    assert json.loads(fake.asked[0]["Payload"]) == {"rollback": {"version": "1", "reason": None}}
+
+
+def test_what_the_function_refuses_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_answer(monkeypatch, {"errorType": "InvalidRequest", "errorMessage": "version 9 cannot be served"}, "Unhandled")
+    with pytest.raises(LocalError, match="InvalidRequest: version 9 cannot be served"):
+        history.rollback(settings.load({}), STACK, "9", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no such function"}}, "Invoke"),
+            "no such function. Deploy again: make deploy",
+        ),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "did not answer.*make status"),
+    ],
+)
+def test_a_function_that_cannot_be_asked_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    class Away:
+        def invoke(self, **_: Any) -> None:
+            raise error
+
+    monkeypatch.setattr(history.aws, "client", lambda *_: Away())
+    with pytest.raises(LocalError, match=says):
+        history.history(settings.load({}), STACK, 5)
