@@ -1,13 +1,12 @@
-"""Lambda *clean*: turns one batch's raw rows into clean ones (`readmission.pipeline.clean`)."""
+"""Lambda *clean*: turns one batch of raw rows into clean rows (`readmission.pipeline.clean`)."""
 
-from functools import cache
 from typing import Any
 
-import boto3
-from readmission import settings
 from readmission.domain.payloads import BatchEvent, CleanResult
 from readmission.pipeline.clean import clean
+from readmission.settings import CleanSettings
 from readmission.storage.database import connect
+from readmission.storage.s3 import s3_client
 from readmission.telemetry import metrics, observability
 
 logger = observability.logger("clean")
@@ -18,16 +17,10 @@ meter = observability.EmfMeter("clean")
 @observability.step(logger, meter)
 def handler(event: BatchEvent, context: Any) -> CleanResult:
     """Clean one batch."""
-    database = settings.DatabaseSettings.from_environment()
-    with connect("raw", database) as raw, connect("clean", database) as target:
-        result = clean(event, settings.data_bucket(), _s3(), raw, target)
+    settings = CleanSettings.from_environment()
+    with connect("raw", settings.database) as raw, connect("clean", settings.database) as target:
+        result = clean(event, settings.data_bucket, s3_client(), raw, target)
     meter.count(metrics.ROWS_CLEANED, result["cleaned"])
     meter.count(metrics.ROWS_QUARANTINED, result["quarantined"])
     logger.info("cleaned", extra={**result})
     return result
-
-
-@cache
-def _s3() -> Any:
-    """One for all batches of an environment: making it takes as long as fetching a batch."""
-    return boto3.client("s3")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from readmission import settings
 from readmission.promotion import ledger
 from readmission.serving.history import respond
+from readmission.settings import HistorySettings
 from readmission.storage.database import connect
 from readmission.telemetry import observability
 
@@ -20,5 +20,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _decisions(limit: int) -> list[dict[str, Any]]:
-    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-        return ledger.read(clean, settings.model_name(), limit)
+    settings = HistorySettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        return ledger.read(clean, settings.model_name, limit)

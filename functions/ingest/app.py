@@ -1,13 +1,12 @@
 """Lambda *ingest*: loads one batch into the raw table (`readmission.pipeline.ingest`)."""
 
-from functools import cache
 from typing import Any
 
-import boto3
-from readmission import settings
 from readmission.domain.payloads import BatchEvent, IngestResult
 from readmission.pipeline.ingest import ingest
+from readmission.settings import IngestSettings
 from readmission.storage.database import connect
+from readmission.storage.s3 import s3_client
 from readmission.telemetry import metrics, observability
 
 logger = observability.logger("ingest")
@@ -18,15 +17,10 @@ meter = observability.EmfMeter("ingest")
 @observability.step(logger, meter)
 def handler(event: BatchEvent, context: Any) -> IngestResult:
     """Ingest one batch."""
-    with connect("raw", settings.DatabaseSettings.from_environment()) as raw:
-        result = ingest(event, settings.data_bucket(), _s3(), raw)
+    settings = IngestSettings.from_environment()
+    with connect("raw", settings.database) as raw:
+        result = ingest(event, settings.data_bucket, s3_client(), raw)
     meter.count(metrics.ROWS_READ, result["rows"])
     meter.count(metrics.ROWS_ADDED, result["added"])
     logger.info("ingested", extra={**result})
     return result
-
-
-@cache
-def _s3() -> Any:
-    """One for all batches of an environment: making it takes as long as fetching a batch."""
-    return boto3.client("s3")

@@ -3,8 +3,8 @@
 from typing import Any
 
 import boto3
-from readmission import settings
 from readmission.serving.metrics import respond
+from readmission.settings import MetricsSettings
 from readmission.telemetry import observability
 from readmission.telemetry.exporter.auth import SecretToken
 from readmission.telemetry.exporter.catalog import Stack
@@ -14,14 +14,14 @@ from readmission.telemetry.exporter.collector import CloudWatchCollector, regist
 logger = observability.logger("metrics")
 meter = observability.EmfMeter("metrics")
 
-# Once per cold start: clients take long to make. Nothing is asked yet.
-_settings = settings.ExporterSettings.from_environment()
-_token = SecretToken(boto3.client("secretsmanager", config=CONFIG), settings.metrics_token_secret())
-_registry = registry(
+# Once per cold start, because clients are slow to create; no request is sent yet.
+_settings = MetricsSettings.from_environment()
+token = SecretToken(boto3.client("secretsmanager", config=CONFIG), _settings.token_secret)
+metric_registry = registry(
     CloudWatchCollector(
         CloudWatch(boto3.client("cloudwatch", config=CONFIG)),
-        Stack(_settings.stack_name, _settings.state_machine_arn),
-        _settings.cache_seconds,
+        Stack(_settings.exporter.stack_name, _settings.exporter.state_machine_arn),
+        _settings.exporter.cache_seconds,
         logger,
     )
 )
@@ -31,4 +31,4 @@ _registry = registry(
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
-    return respond(event, _token.accepts, _registry, logger)
+    return respond(event, token.accepts, metric_registry, logger)

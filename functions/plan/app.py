@@ -1,13 +1,13 @@
-"""Lambda *plan*: checks the execution's input and cuts the source into batches (`readmission.pipeline.plan`)."""
+"""Lambda *plan*: validates the execution's input and splits the source into batches (`readmission.pipeline.plan`)."""
 
 from typing import Any
 
-import boto3
-from readmission import settings
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
 from readmission.pipeline.plan import plan
+from readmission.settings import PlanSettings
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
+from readmission.storage.s3 import s3_client
 from readmission.telemetry import metrics, observability
 
 logger = observability.logger("plan")
@@ -19,12 +19,12 @@ meter = observability.EmfMeter("plan")
 def handler(event: PlanEvent, context: Any) -> Plan:
     """Plan one execution."""
     request = parse_request(event["input"])
-    source = request.source or settings.default_source()
-    database = settings.DatabaseSettings.from_environment()
-    with connect("raw", database) as raw, connect("clean", database) as clean:
+    settings = PlanSettings.from_environment()
+    source = request.source or settings.default_source
+    with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
-        planned = plan(event, request, source, settings.data_bucket(), boto3.client("s3"), raw)
+        planned = plan(event, request, source, settings.data_bucket, s3_client(), raw)
     meter.count(metrics.ROWS_PLANNED, planned["rows"])
     meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
     logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "rows")})

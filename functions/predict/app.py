@@ -6,7 +6,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
-from readmission.serving.model_cache import Production
+from readmission.serving.model_cache import ModelCache
 from readmission.serving.problems import MEDIA_TYPE
 from readmission.settings import ServingSettings
 from readmission.telemetry import observability
@@ -14,20 +14,20 @@ from readmission.telemetry import observability
 logger = observability.logger("predict")
 meter = observability.EmfMeter("predict")
 
-# Once per cold start, while Lambda gives it the most processor: the application, and the model if there is one.
+# Once per cold start, when Lambda gives a function the most CPU: the application, and the model if there is one.
 _settings = ServingSettings.from_environment()
-_production = Production(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
-_production.refresh()
+model_cache = ModelCache(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
+model_cache.refresh()
 _application = Mangum(
     create_app(
-        _production,
+        model_cache,
         cors_origins=_settings.cors_origins,
         logger=logger,
         meter=meter,
         correlate=logger.set_correlation_id,
     ),
     lifespan="off",
-    # Every other type would be answered in base 64.
+    # Mangum encodes bodies of all other types in base 64.
     text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
 )
 

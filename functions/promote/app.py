@@ -1,15 +1,12 @@
-"""Lambda *promote*: what serves. Decides on an execution's best model, goes back to an earlier one, tells the history.
-
-`readmission.promotion.promote` and `ledger`.
-"""
+"""Lambda *promote*: decides on an execution's best model, rolls back, lists decisions (`readmission.promotion`)."""
 
 from typing import Any
 
-from readmission import settings
 from readmission.domain.payloads import PromoteEvent, PromoteResult, RollbackResult
 from readmission.promotion import ledger
 from readmission.promotion.production import test_scores
 from readmission.promotion.promote import promote, rollback
+from readmission.settings import ModelSettings, PromoteSettings
 from readmission.storage.database import connect
 from readmission.telemetry import metrics, observability
 
@@ -19,36 +16,35 @@ meter = observability.EmfMeter("promote")
 
 @logger.inject_lambda_context(correlation_id_path="execution")
 def handler(event: Any, context: Any) -> Any:
-    """A `PromoteEvent` of the state machine, or a person's `{"rollback": {…}}` or `{"history": {"limit": n}}`."""
+    """A `PromoteEvent` of the state machine, or an operator's `{"rollback": {…}}` or `{"history": {"limit": n}}`."""
     if "history" in event:
-        with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-            return ledger.history(event["history"], clean, settings.ModelSettings.from_environment().name)
-    if "rollback" in event:
-        return _rollback(event["rollback"])
-    return _decide(event, context)
+        settings = PromoteSettings.from_environment()
+        with connect("clean", settings.database) as clean:
+            return ledger.history(event["history"], clean, settings.model.name)
+    return _rollback(event["rollback"]) if "rollback" in event else _decide(event, context)
 
 
 @observability.step(logger, meter)
 def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
-    model = settings.ModelSettings.from_environment()
-    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-        result = promote(event, clean, model)
+    settings = PromoteSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        result = promote(event, clean, settings.model)
     logger.info("decided", extra={**result})
-    _measure(result["decision"], result["production_version"], model)
+    _measure(result["decision"], result["production_version"], settings.model)
     return result
 
 
 def _rollback(request: Any) -> RollbackResult:
-    model = settings.ModelSettings.from_environment()
-    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-        result = rollback(request, clean, model)
+    settings = PromoteSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        result = rollback(request, clean, settings.model)
     logger.info("rolled back", extra={**result})
-    _measure("rolled_back", result["version"], model)
+    _measure("rolled_back", result["version"], settings.model)
     return result
 
 
-def _measure(decision: str, serving: str, model: settings.ModelSettings) -> None:
+def _measure(decision: str, served: str, model: ModelSettings) -> None:
     meter.count(metrics.PROMOTION_DECISIONS, decision=decision)
-    # A model that is refused as the first leaves Production empty.
-    for name, value in (test_scores(model, serving) if serving else {}).items():
-        meter.set(metrics.MODEL_TEST_SCORE, value, model_version=serving, metric=name)
+    # There is no served version yet if the first model was refused.
+    for name, value in (test_scores(model, served) if served else {}).items():
+        meter.set(metrics.MODEL_TEST_SCORE, value, model_version=served, metric=name)

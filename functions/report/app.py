@@ -4,11 +4,11 @@ import os
 import tempfile
 from typing import Any
 
-from readmission import settings
 from readmission.domain.payloads import CardEvent, PlotsEvent, ReportResult
+from readmission.settings import ReportSettings
 from readmission.telemetry import metrics, observability
 
-# matplotlib asks for it when it is imported, and Lambda's home folder cannot be written to.
+# matplotlib writes its configuration there when it is imported; Lambda's home directory is read-only.
 os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
 
 from readmission.reporting.report import write_card, write_plots
@@ -21,7 +21,7 @@ meter = observability.EmfMeter("report")
 @observability.step(logger, meter)
 def handler(event: PlotsEvent | CardEvent, context: Any) -> ReportResult:
     """Report on one training run or one promotion."""
-    model = settings.ModelSettings.from_environment()
+    model = ReportSettings.from_environment().model
     if event["task"] == "plots":
         result = write_plots(event, model)
         meter.count(metrics.PLOTS_WRITTEN, len(result["artifacts"]))

@@ -1,10 +1,10 @@
-"""Lambda *train*: fits one model family and logs it to MLflow (`readmission.training.train`)."""
+"""Lambda *train*: trains one model family and logs the run to MLflow (`readmission.training.train`)."""
 
 from time import perf_counter
 from typing import Any
 
-from readmission import settings
 from readmission.domain.payloads import TrainEvent, TrainResult
+from readmission.settings import TrainSettings
 from readmission.storage.database import connect
 from readmission.telemetry import metrics, observability
 from readmission.training.train import train
@@ -17,9 +17,10 @@ meter = observability.EmfMeter("train")
 @observability.step(logger, meter)
 def handler(event: TrainEvent, context: Any) -> TrainResult:
     """Train one model."""
-    begun = perf_counter()
-    with connect("clean", settings.DatabaseSettings.from_environment()) as clean:
-        result = train(event, clean, settings.ModelSettings.from_environment())
-    meter.observe(metrics.TRAINING_DURATION, perf_counter() - begun, model=result["model"])
+    start = perf_counter()
+    settings = TrainSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        result = train(event, clean, settings.model)
+    meter.observe(metrics.TRAINING_DURATION, perf_counter() - start, model=result["model"])
     logger.info("trained", extra={**result})
     return result

@@ -19,7 +19,7 @@ from readmission.serving import batch
 from readmission.serving.api import create_app
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.forecasts import forecast
-from readmission.serving.model_cache import Production, Served
+from readmission.serving.model_cache import ModelCache, Served
 from readmission.telemetry import observability
 
 from tests.benchmarks import inputs
@@ -54,7 +54,7 @@ class PyfuncScorer:
 
 
 class _Loaded:
-    """A `Production` that has its model."""
+    """A `ModelCache` that has its model."""
 
     due = False
     registry = None  # its descriptions are not asked for
@@ -68,11 +68,11 @@ class _Loaded:
 
 
 _scorer = PyfuncScorer(os.environ["PYFUNC_MODEL"])
-_production = _Loaded(_scorer)
+model_cache = _Loaded(_scorer)
 batch.predict = _scorer.predict
 _application = Mangum(
     create_app(
-        cast(Production, _production), logger=cast(Any, logger), meter=meter, correlate=logger.set_correlation_id
+        cast(ModelCache, model_cache), logger=cast(Any, logger), meter=meter, correlate=logger.set_correlation_id
     ),
     lifespan="off",
 )

@@ -141,7 +141,7 @@ def scores(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, A
     """The same of the scorer alone."""
     from readmission.domain.features import inputs_of
 
-    scorer = module._production.current().scorer
+    scorer = module.model_cache.current().scorer
     known = [inputs_of(json.loads(event["body"])) for event in events]
     rows = [[one[name] for name in scorer.features] for one in known]
     took = []

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -65,8 +65,8 @@ def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
     vars(module)["connect"] = _connect
     if name == "promote":
         vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68} if version else {"of": "no version"}
-    if hasattr(module, "boto3"):
-        vars(module)["boto3"] = SimpleNamespace(client=lambda service: f"client of {service}")
+    if hasattr(module, "s3_client"):
+        vars(module)["s3_client"] = lambda: "client of s3"
     return module, step
 
 

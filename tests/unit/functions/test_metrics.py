@@ -36,7 +36,7 @@ def function(accepts: Callable[[str | None], bool] = lambda header: header == "B
         def accepts(self, header: str | None) -> bool:
             return accepts(header)
 
-    vars(module).update(_token=Token(), _registry=registry(exporter(FakeClient()).collector))
+    vars(module).update(token=Token(), metric_registry=registry(exporter(FakeClient()).collector))
     return module
 
 

@@ -4,16 +4,20 @@ from typing import Any
 import pytest
 from readmission.errors import ConfigurationError
 from readmission.settings import (
+    CheckSettings,
+    CleanSettings,
     DatabaseSettings,
+    ExporterProcessSettings,
     ExporterSettings,
+    HistorySettings,
+    IngestSettings,
+    MetricsSettings,
     ModelSettings,
+    PlanSettings,
+    PromoteSettings,
+    ReportSettings,
     ServingSettings,
-    data_bucket,
-    default_source,
-    max_invalid_share,
-    metrics_token,
-    metrics_token_secret,
-    model_name,
+    TrainSettings,
 )
 
 from tests.unit.templates import TEMPLATE
@@ -34,33 +38,39 @@ ENVIRONMENT = {
     "METRICS_TOKEN_SECRET": "token-secret",
     "METRICS_TOKEN": "token",
 }
+DATABASE = DatabaseSettings("readmission/database", "verify-full")
+MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000)
+EXPORTER = ExporterSettings("readmission", "arn", 60)
+# What each function, or process, needs, and the variables it cannot do without.
+HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
+    PlanSettings: (
+        PlanSettings(DATABASE, "bucket", "synthetic"),
+        ("DATABASE_SECRET", "DATA_BUCKET", "DEFAULT_SOURCE"),
+    ),
+    IngestSettings: (IngestSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),
+    CleanSettings: (CleanSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),
+    CheckSettings: (CheckSettings(DATABASE, "bucket", 0.1), ("DATABASE_SECRET", "DATA_BUCKET")),
+    TrainSettings: (TrainSettings(DATABASE, MODEL), ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    PromoteSettings: (PromoteSettings(DATABASE, MODEL), ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    ReportSettings: (ReportSettings(MODEL), ("MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    ServingSettings: (ServingSettings(MODEL, 2.5), ("MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    HistorySettings: (HistorySettings(DATABASE, "readmission"), ("DATABASE_SECRET", "MODEL_NAME")),
+    MetricsSettings: (MetricsSettings(EXPORTER, "token-secret"), ("STACK_NAME", "METRICS_TOKEN_SECRET")),
+    ExporterProcessSettings: (ExporterProcessSettings(EXPORTER, "token"), ("STACK_NAME",)),
+}
 
 
-def test_all_settings_are_read() -> None:
-    model = ModelSettings("http://mlflow:5000", "readmission", 5000)
-    assert DatabaseSettings.from_environment(ENVIRONMENT) == DatabaseSettings("readmission/database", "verify-full")
-    assert ServingSettings.from_environment(ENVIRONMENT) == ServingSettings(model, 2.5)
-    assert data_bucket(ENVIRONMENT) == "bucket"
-    assert default_source(ENVIRONMENT) == "synthetic"
-    assert model_name(ENVIRONMENT) == "readmission"
-    assert max_invalid_share(ENVIRONMENT) == 0.1
-    assert ExporterSettings.from_environment(ENVIRONMENT) == ExporterSettings("readmission", "arn", 60)
-    assert metrics_token_secret(ENVIRONMENT) == "token-secret"
-    assert metrics_token(ENVIRONMENT) == "token"
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
+def test_each_function_reads_its_settings(handler: Any) -> None:
+    assert handler.from_environment(ENVIRONMENT) == HANDLERS[handler][0]
 
 
 @pytest.mark.parametrize(
     ("read", "name"),
     [
-        (DatabaseSettings.from_environment, "DATABASE_SECRET"),
-        (data_bucket, "DATA_BUCKET"),
-        (default_source, "DEFAULT_SOURCE"),
-        (model_name, "MODEL_NAME"),
-        (ModelSettings.from_environment, "MLFLOW_TRACKING_URI"),
-        (ModelSettings.from_environment, "MODEL_NAME"),
-        (ServingSettings.from_environment, "MODEL_NAME"),
-        (ExporterSettings.from_environment, "STACK_NAME"),
-        (metrics_token_secret, "METRICS_TOKEN_SECRET"),
+        pytest.param(handler.from_environment, name, id=f"{handler.__name__}-{name}")
+        for handler, (_, required) in HANDLERS.items()
+        for name in required
     ],
 )
 @pytest.mark.parametrize("empty", [False, True], ids=["missing", "empty"])
@@ -70,6 +80,12 @@ def test_a_missing_variable_is_named(read: Callable[[dict[str, str]], Any], name
         read(environment)
 
 
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
+def test_a_function_needs_only_its_own_variables(handler: Any) -> None:
+    required = {name: ENVIRONMENT[name] for name in HANDLERS[handler][1]}
+    assert handler.from_environment(required)
+
+
 @pytest.mark.parametrize("value", ["", "Require", "off", "prefer"])
 def test_an_unknown_tls_mode_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"DATABASE_TLS .*{value!r}"):
@@ -77,58 +93,60 @@ def test_an_unknown_tls_mode_is_named(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "ten", "0", "-1", "nan", "inf", "86400", "10s"])
-def test_a_wrong_number_of_seconds_is_named(value: str) -> None:
+def test_an_invalid_number_of_seconds_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MODEL_REFRESH_SECONDS .*{value!r}"):
         ServingSettings.from_environment(ENVIRONMENT | {"MODEL_REFRESH_SECONDS": value})
 
 
 @pytest.mark.parametrize("value", ["", "2 %", "-0.01", "1.01", "nan"])
-def test_a_wrong_share_is_named(value: str) -> None:
+def test_an_invalid_share_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MAX_INVALID_SHARE .*{value!r}"):
-        max_invalid_share({"MAX_INVALID_SHARE": value})
+        CheckSettings.from_environment(ENVIRONMENT | {"MAX_INVALID_SHARE": value})
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_no_row_or_every_row_may_be_invalid(value: str) -> None:
-    assert max_invalid_share({"MAX_INVALID_SHARE": value}) == int(value)
+def test_the_share_may_allow_no_invalid_rows_or_only_invalid_rows(value: str) -> None:
+    settings = CheckSettings.from_environment(ENVIRONMENT | {"MAX_INVALID_SHARE": value})
+    assert settings.max_invalid_share == int(value)
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "many", "²"])
-def test_a_wrong_number_of_rows_is_named(value: str) -> None:
+def test_an_invalid_number_of_rows_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MAX_TRAINING_ROWS .*{value!r}"):
         ModelSettings.from_environment(ENVIRONMENT | {"MAX_TRAINING_ROWS": value})
 
 
-def test_as_many_rows_are_learned_from_as_the_template_says_unless_told_otherwise() -> None:
+def test_by_default_training_uses_as_many_rows_as_the_template_says() -> None:
     unset = {name: value for name, value in ENVIRONMENT.items() if name != "MAX_TRAINING_ROWS"}
     assert ModelSettings.from_environment(unset).newest == TEMPLATE["Parameters"]["MaxTrainingRows"]["Default"]
 
 
-def test_one_row_in_fifty_may_be_invalid_unless_told_otherwise() -> None:
-    assert max_invalid_share({}) == 0.02
+def test_by_default_one_row_in_fifty_may_be_invalid() -> None:
+    unset = {name: value for name, value in ENVIRONMENT.items() if name != "MAX_INVALID_SHARE"}
+    assert CheckSettings.from_environment(unset).max_invalid_share == 0.02
 
 
 @pytest.mark.parametrize("value", ["mlflow", "mlflow:5000", "sqlite:///mlflow.db", "file:///mlruns", "/mlruns"])
-def test_a_tracking_uri_that_is_no_url_of_a_server_is_named(value: str) -> None:
+def test_a_tracking_uri_that_is_not_a_server_url_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MLFLOW_TRACKING_URI .*{value!r}"):
         ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": value})
 
 
-def test_connections_are_encrypted_unless_told_otherwise() -> None:
+def test_by_default_connections_are_encrypted() -> None:
     assert DatabaseSettings.from_environment({"DATABASE_SECRET": "s"}).tls == "require"
 
 
-def test_a_model_is_looked_for_every_10_seconds_unless_told_otherwise() -> None:
+def test_by_default_the_registry_is_polled_every_10_seconds() -> None:
     environment = {key: value for key, value in ENVIRONMENT.items() if key != "MODEL_REFRESH_SECONDS"}
     assert ServingSettings.from_environment(environment).refresh_seconds == 10
 
 
-def test_a_slash_at_the_end_of_the_tracking_uri_is_dropped() -> None:
+def test_a_trailing_slash_of_the_tracking_uri_is_dropped() -> None:
     settings = ModelSettings.from_environment(ENVIRONMENT | {"MLFLOW_TRACKING_URI": "https://mlflow.example/x/"})
     assert settings.tracking_uri == "https://mlflow.example/x"
 
 
-def test_no_page_may_ask_unless_its_origin_is_listed() -> None:
+def test_only_listed_origins_are_allowed() -> None:
     assert ServingSettings.from_environment(ENVIRONMENT).cors_origins == ()
     listed = ENVIRONMENT | {"CORS_ALLOW_ORIGINS": " https://ward.example, http://localhost:3000,"}
     assert ServingSettings.from_environment(listed).cors_origins == ("https://ward.example", "http://localhost:3000")
@@ -136,12 +154,16 @@ def test_no_page_may_ask_unless_its_origin_is_listed() -> None:
 
 
 @pytest.mark.parametrize("value", ["ward.example", "https://ward.example/", "https://a/b", "https://*.example", "null"])
-def test_what_is_no_web_origin_is_named(value: str) -> None:
+def test_an_invalid_web_origin_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match="CORS_ALLOW_ORIGINS") as caught:
         ServingSettings.from_environment(ENVIRONMENT | {"CORS_ALLOW_ORIGINS": f"https://ok.example,{value}"})
     assert repr(value) in str(caught.value)
 
 
-def test_the_exporter_needs_no_more_than_a_stack() -> None:
+def test_the_exporter_needs_only_a_stack_name() -> None:
     assert ExporterSettings.from_environment({"STACK_NAME": "s"}) == ExporterSettings("s", "", 15)
-    assert metrics_token({}) is None and metrics_token({"METRICS_TOKEN": ""}) is None
+
+
+@pytest.mark.parametrize("variables", [{}, {"METRICS_TOKEN": ""}], ids=["missing", "empty"])
+def test_without_a_token_the_exporter_process_requires_none(variables: dict[str, str]) -> None:
+    assert ExporterProcessSettings.from_environment({"STACK_NAME": "s"} | variables).token is None

@@ -1,4 +1,7 @@
-"""The one module that reads the environment. A setting that is missing or wrong fails with its variable's name."""
+"""The only module that reads environment variables: one settings object for each Lambda function.
+
+`from_environment` raises `ConfigurationError`, with the variable's name, for a missing or invalid value.
+"""
 
 import os
 import re
@@ -8,121 +11,177 @@ from typing import Final, Literal, Self, cast
 
 from readmission.errors import ConfigurationError
 
+type Environment = Mapping[str, str]
 type Tls = Literal["disable", "require", "verify-full"]
 
-_NEWEST: Final = 300_000
+_MAX_TRAINING_ROWS: Final = 300_000
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise ConfigurationError(f"the environment variable {name} is not set")
-    return value
-
-
-def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:
-    text = environment.get(name, str(default))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 86_400:
-        raise ConfigurationError(f"the environment variable {name} is no number of seconds: {text!r}")
-    return seconds
-
-
-def _count(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ConfigurationError(f"the environment variable {name} is no number from 1 on: {text!r}")
-    return int(text)
-
-
-def _origins(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
-    origins = tuple(origin for part in environment.get(name, "").split(",") if (origin := part.strip()))
-    for origin in origins:
-        # A browser sends an origin without a path; one with a path, or a slash, would never match.
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ConfigurationError(f"the environment variable {name} has no web origin: {origin!r}")
-    return origins
-
-
+# ---------------------------------------------------------------- shared parts
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """Where the database's credentials lie, and how its connection is protected."""
+    """The secret that holds the database credentials, and how connections are encrypted."""
 
     secret: str
     tls: Tls
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
         tls = environment.get("DATABASE_TLS", "require")
         if tls not in ("disable", "require", "verify-full"):
-            raise ConfigurationError(f"the environment variable DATABASE_TLS is no TLS mode: {tls!r}")
+            raise _invalid("DATABASE_TLS", tls, "must be disable, require or verify-full")
         return cls(secret=_required(environment, "DATABASE_SECRET"), tls=cast(Tls, tls))
-
-
-def data_bucket(environment: Mapping[str, str] = os.environ) -> str:
-    """The S3 bucket of sources, batches and manifests."""
-    return _required(environment, "DATA_BUCKET")
-
-
-def default_source(environment: Mapping[str, str] = os.environ) -> str:
-    """The data source of an execution that names none."""
-    return _required(environment, "DEFAULT_SOURCE")
-
-
-def model_name(environment: Mapping[str, str] = os.environ) -> str:
-    """The name of the MLflow experiment and of the registered model."""
-    return _required(environment, "MODEL_NAME")
-
-
-def max_invalid_share(environment: Mapping[str, str] = os.environ) -> float:
-    """The largest share of a run's rows, 0 to 1, that may be in quarantine."""
-    text = environment.get("MAX_INVALID_SHARE", "0.02")
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ConfigurationError(f"the environment variable MAX_INVALID_SHARE is no share from 0 to 1: {text!r}")
-    return share
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Where models are tracked and registered, under which name, and from how many of the newest encounters they learn.
+    """The MLflow server, the name of the experiment and registered model, and how many encounters training uses.
 
-    What a training takes grows with its rows, and a function has limits: the default fits into 3 GB and 15 minutes.
+    Training and comparison use the `newest` encounters: time and memory grow with the number of rows, and the default
+    fits a function of 3 GB and 15 minutes.
     """
 
     tracking_uri: str
     name: str
-    newest: int = _NEWEST
+    newest: int = _MAX_TRAINING_ROWS
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
         uri = _required(environment, "MLFLOW_TRACKING_URI")
         if not uri.startswith(("http://", "https://")):
-            raise ConfigurationError(f"the environment variable MLFLOW_TRACKING_URI is no http(s) URL: {uri!r}")
-        newest = _count(environment, "MAX_TRAINING_ROWS", _NEWEST)
-        return cls(tracking_uri=uri.rstrip("/"), name=model_name(environment), newest=newest)
+            raise _invalid("MLFLOW_TRACKING_URI", uri, "must be an http or https URL")
+        newest = _count(environment, "MAX_TRAINING_ROWS", _MAX_TRAINING_ROWS)
+        return cls(tracking_uri=uri.rstrip("/"), name=_required(environment, "MODEL_NAME"), newest=newest)
 
 
 @dataclass(frozen=True, slots=True)
-class ServingSettings:
-    """The model to serve, how long (seconds) an answer may rest on the last look at the registry, and to whose pages.
+class ExporterSettings:
+    """The stack whose metrics are exported, and how long (seconds) an answer may be cached.
 
-    `cors_origins` are the web origins whose pages may ask; `*` is any.
+    Without `state_machine_arn`, Step Functions metrics are left out.
     """
+
+    stack_name: str
+    state_machine_arn: str
+    cache_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            stack_name=_required(environment, "STACK_NAME"),
+            state_machine_arn=environment.get("STATE_MACHINE_ARN", ""),
+            cache_seconds=_seconds(environment, "METRICS_CACHE_SECONDS", 15),
+        )
+
+
+# ---------------------------------------------------------------- pipeline functions
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """*plan*: the S3 bucket of batches and manifests, and the source of an execution that does not name one."""
+
+    database: DatabaseSettings
+    data_bucket: str
+    default_source: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            default_source=_required(environment, "DEFAULT_SOURCE"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """*ingest* and *clean*: the database, and the S3 bucket of batches and manifests."""
+
+    database: DatabaseSettings
+    data_bucket: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment), data_bucket=_required(environment, "DATA_BUCKET")
+        )
+
+
+class IngestSettings(BatchSettings):
+    """*ingest*."""
+
+    __slots__ = ()
+
+
+class CleanSettings(BatchSettings):
+    """*clean*."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSettings:
+    """*check*: `max_invalid_share` is the largest share of rows, 0 to 1, that may be quarantined."""
+
+    database: DatabaseSettings
+    data_bucket: str
+    max_invalid_share: float
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            max_invalid_share=_share(environment, "MAX_INVALID_SHARE", 0.02),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _DatabaseAndModel:
+    database: DatabaseSettings
+    model: ModelSettings
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment), model=ModelSettings.from_environment(environment)
+        )
+
+
+class TrainSettings(_DatabaseAndModel):
+    """*train*."""
+
+    __slots__ = ()
+
+
+class PromoteSettings(_DatabaseAndModel):
+    """*promote*."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings:
+    """*report*."""
+
+    model: ModelSettings
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(model=ModelSettings.from_environment(environment))
+
+
+# ---------------------------------------------------------------- functions behind API Gateway
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any)."""
 
     model: ModelSettings
     refresh_seconds: float
     cors_origins: tuple[str, ...] = ()
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
             model=ModelSettings.from_environment(environment),
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
@@ -131,38 +190,111 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ExporterSettings:
-    """Whose metrics to export, and how long (seconds) an answer may rest on the last look at CloudWatch.
+class HistorySettings:
+    """*history*: the database of the promotion ledger, and the model whose decisions are listed."""
 
-    Without `state_machine_arn` those of Step Functions are left out.
-    """
-
-    stack_name: str
-    state_machine_arn: str
-    cache_seconds: float
+    database: DatabaseSettings
+    model_name: str
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
-            stack_name=_required(environment, "STACK_NAME"),
-            state_machine_arn=environment.get("STATE_MACHINE_ARN", ""),
-            cache_seconds=_seconds(environment, "METRICS_CACHE_SECONDS", 15),
+            database=DatabaseSettings.from_environment(environment), model_name=_required(environment, "MODEL_NAME")
         )
 
 
-def metrics_token_secret(environment: Mapping[str, str] = os.environ) -> str:
-    """The secret whose value a client of the function *metrics* sends as its bearer token."""
-    return _required(environment, "METRICS_TOKEN_SECRET")
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """*metrics*: what to export, and the secret that holds the bearer token."""
+
+    exporter: ExporterSettings
+    token_secret: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            exporter=ExporterSettings.from_environment(environment),
+            token_secret=_required(environment, "METRICS_TOKEN_SECRET"),
+        )
 
 
-def metrics_token(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The bearer token of the exporter that runs as a process; None when it asks for none."""
-    return environment.get("METRICS_TOKEN") or None
+# ---------------------------------------------------------------- processes outside Lambda
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The address that the API, or the exporter, listens on as a process."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ, *, default_port: int) -> Self:
+        port = environment.get("PORT", str(default_port))
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise _invalid("PORT", port, "must be a port from 1 to 65535")
+        return cls(host=environment.get("HOST", "127.0.0.1"), port=int(port))
 
 
-def server_address(environment: Mapping[str, str] = os.environ, default_port: int = 8000) -> tuple[str, int]:
-    """The host and port that the API, or the exporter, listens on as a process."""
-    text = environment.get("PORT", str(default_port))
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
-        raise ConfigurationError(f"the environment variable PORT is no port: {text!r}")
-    return environment.get("HOST", "127.0.0.1"), int(text)
+@dataclass(frozen=True, slots=True)
+class ExporterProcessSettings:
+    """The exporter as a process: `token` is the bearer token it requires, None for none."""
+
+    exporter: ExporterSettings
+    token: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            exporter=ExporterSettings.from_environment(environment), token=environment.get("METRICS_TOKEN") or None
+        )
+
+
+# ---------------------------------------------------------------- values
+def _invalid(name: str, value: str, rule: str) -> ConfigurationError:
+    return ConfigurationError(f"the environment variable {name} {rule}, not {value!r}")
+
+
+def _required(environment: Environment, name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise ConfigurationError(f"the environment variable {name} is not set")
+    return value
+
+
+def _number(text: str) -> float:
+    """The number, or NaN, which no range includes."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _seconds(environment: Environment, name: str, default: float) -> float:
+    text = environment.get(name, str(default))
+    seconds = _number(text)
+    if not 0 < seconds < 86_400:
+        raise _invalid(name, text, "must be a number of seconds, more than 0 and less than 86400")
+    return seconds
+
+
+def _share(environment: Environment, name: str, default: float) -> float:
+    text = environment.get(name, str(default))
+    share = _number(text)
+    if not 0 <= share <= 1:
+        raise _invalid(name, text, "must be a number from 0 to 1")
+    return share
+
+
+def _count(environment: Environment, name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise _invalid(name, text, "must be a positive integer")
+    return int(text)
+
+
+def _origins(environment: Environment, name: str) -> tuple[str, ...]:
+    origins = tuple(origin for part in environment.get(name, "").split(",") if (origin := part.strip()))
+    for origin in origins:
+        # Browsers send an origin without a path: one with a path, or a trailing slash, would never match.
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise _invalid(name, origin, "must list web origins such as https://example.org")
+    return origins

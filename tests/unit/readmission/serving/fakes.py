@@ -10,7 +10,7 @@ import httpx
 from readmission.errors import ModelUnavailable
 from readmission.registry.production import Version
 from readmission.serving.api import create_app
-from readmission.serving.model_cache import Production
+from readmission.serving.model_cache import ModelCache
 
 from tests.unit.readmission.documents import constant
 
@@ -74,9 +74,9 @@ class Api:
         self.registry = FakeRegistry()
         self.clock = Clock()
         # What is due in the background is done when a request begins it.
-        self.production = Production(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda look: look())
+        self.model_cache = ModelCache(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda look: look())
         self.ids: list[str] = []
-        self.app = create_app(self.production, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
+        self.app = create_app(self.model_cache, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:
@@ -100,8 +100,8 @@ class Api:
 
 def with_quantiles(api: Api, *quantiles: float) -> Api:
     """The same API, whose model knows its patients' risks."""
-    assert api.production.refresh() is None and api.production.served
-    api.production.served.scorer.risk_quantiles = quantiles
+    assert api.model_cache.refresh() is None and api.model_cache.served
+    api.model_cache.served.scorer.risk_quantiles = quantiles
     return api
 
 

@@ -1,13 +1,14 @@
 """The API without Lambda, and its contract as a file."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 from readmission.errors import ConfigurationError
 from readmission.serving import __main__ as serving
-from readmission.settings import server_address
+from readmission.settings import ServerSettings
 
 from tests.unit.readmission.wire import Wire, http
 
@@ -54,11 +55,12 @@ def test_without_its_settings_it_does_not_start(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_listens_to_this_machine_alone_unless_it_is_told_otherwise() -> None:
-    assert server_address({}) == ("127.0.0.1", 8000)
-    assert server_address({"HOST": "0.0.0.0", "PORT": "80"}) == ("0.0.0.0", 80)
+    listens = partial(ServerSettings.from_environment, default_port=serving.PORT)
+    assert listens({}) == ServerSettings("127.0.0.1", 8000)
+    assert listens({"HOST": "0.0.0.0", "PORT": "80"}) == ServerSettings("0.0.0.0", 80)
 
 
 @pytest.mark.parametrize("port", ["", "http", "0", "65536", "-1", "80.0"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
     with pytest.raises(ConfigurationError, match="PORT"):
-        server_address({"PORT": port})
+        ServerSettings.from_environment({"PORT": port}, default_port=serving.PORT)

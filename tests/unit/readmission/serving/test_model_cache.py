@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from readmission.errors import ModelUnavailable
 from readmission.registry.production import Version
-from readmission.serving.model_cache import Production
+from readmission.serving.model_cache import ModelCache
 
 from tests.unit.readmission.documents import constant, document, stump
 from tests.unit.readmission.serving.fakes import LOGGER, REFRESH_SECONDS, Clock, FakeRegistry
@@ -27,62 +27,62 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def production(registry: FakeRegistry, clock: Clock) -> Production:
-    return Production(registry, REFRESH_SECONDS, LOGGER, clock)
+def model_cache(registry: FakeRegistry, clock: Clock) -> ModelCache:
+    return ModelCache(registry, REFRESH_SECONDS, LOGGER, clock)
 
 
-def _number(production: Production) -> str:
-    return production.current().version.number
+def _number(model_cache: ModelCache) -> str:
+    return model_cache.current().version.number
 
 
-def test_before_the_first_look_there_is_no_model(production: Production) -> None:
+def test_before_the_first_look_there_is_no_model(model_cache: ModelCache) -> None:
     with pytest.raises(ModelUnavailable, match="no model has been looked for yet"):
-        production.current()
+        model_cache.current()
 
 
-def test_a_look_is_due_from_the_start(production: Production) -> None:
-    assert production.due
+def test_a_look_is_due_from_the_start(model_cache: ModelCache) -> None:
+    assert model_cache.due
 
 
-def test_a_look_takes_the_model_in_production(production: Production, registry: FakeRegistry) -> None:
+def test_a_look_takes_the_model_in_production(model_cache: ModelCache, registry: FakeRegistry) -> None:
     version = registry.promote("1", FIRST)
-    assert production.refresh() is None
-    assert production.current().version == version
-    assert production.current().scorer.probabilities([0] * 14) == [0.1, 0.2, 0.7]
+    assert model_cache.refresh() is None
+    assert model_cache.current().version == version
+    assert model_cache.current().scorer.probabilities([0] * 14) == [0.1, 0.2, 0.7]
 
 
-def test_a_promotion_is_followed_at_the_next_look(production: Production, registry: FakeRegistry) -> None:
+def test_a_promotion_is_followed_at_the_next_look(model_cache: ModelCache, registry: FakeRegistry) -> None:
     registry.promote("1", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.promote("2", SECOND)
-    assert _number(production) == "1"
-    production.refresh()
-    assert _number(production) == "2"
-    assert production.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
+    assert _number(model_cache) == "1"
+    model_cache.refresh()
+    assert _number(model_cache) == "2"
+    assert model_cache.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
 
 
-def test_a_promotion_back_to_an_earlier_version_is_followed(production: Production, registry: FakeRegistry) -> None:
+def test_a_promotion_back_to_an_earlier_version_is_followed(model_cache: ModelCache, registry: FakeRegistry) -> None:
     for number, content in (("1", FIRST), ("2", SECOND), ("1", FIRST)):
         registry.promote(number, content)
-        production.refresh()
-    assert _number(production) == "1"
+        model_cache.refresh()
+    assert _number(model_cache) == "1"
 
 
-def test_a_model_that_has_not_changed_is_not_fetched_again(production: Production, registry: FakeRegistry) -> None:
+def test_a_model_that_has_not_changed_is_not_fetched_again(model_cache: ModelCache, registry: FakeRegistry) -> None:
     registry.promote("1", FIRST)
     for _ in range(5):
-        production.refresh()
+        model_cache.refresh()
     assert (registry.looks, registry.downloads) == (5, 1)
 
 
 def test_a_version_whose_registered_hash_changed_is_fetched_again(
-    production: Production, registry: FakeRegistry
+    model_cache: ModelCache, registry: FakeRegistry
 ) -> None:
     registry.promote("1", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.promote("1", SECOND)
-    production.refresh()
-    assert production.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
+    model_cache.refresh()
+    assert model_cache.current().scorer.probabilities([0] * 14) == [0.7, 0.2, 0.1]
 
 
 BROKEN = [
@@ -102,60 +102,60 @@ BROKEN = [
 
 @pytest.mark.parametrize(("promoted", "reason"), BROKEN)
 def test_a_document_that_is_broken_is_told_and_the_last_good_model_stays(
-    production: Production, registry: FakeRegistry, promoted: dict[str, Any], reason: str
+    model_cache: ModelCache, registry: FakeRegistry, promoted: dict[str, Any], reason: str
 ) -> None:
     registry.promote("1", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.promote("2", **promoted)
-    problem = production.refresh()
+    problem = model_cache.refresh()
     assert reason in str(problem)
-    assert _number(production) == "1"
+    assert _number(model_cache) == "1"
 
 
 @pytest.mark.parametrize(("promoted", "reason"), BROKEN)
 def test_a_broken_document_is_the_reason_while_there_is_no_other_model(
-    production: Production, registry: FakeRegistry, promoted: dict[str, Any], reason: str
+    model_cache: ModelCache, registry: FakeRegistry, promoted: dict[str, Any], reason: str
 ) -> None:
     registry.promote("1", **promoted)
-    production.refresh()
+    model_cache.refresh()
     with pytest.raises(ModelUnavailable, match=reason):
-        production.current()
+        model_cache.current()
 
 
 def test_a_registry_that_is_away_is_told_and_the_last_good_model_stays(
-    production: Production, registry: FakeRegistry
+    model_cache: ModelCache, registry: FakeRegistry
 ) -> None:
     registry.promote("1", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.problem = "MLflow cannot be reached"
-    assert production.refresh() == "MLflow cannot be reached"
-    assert _number(production) == "1"
+    assert model_cache.refresh() == "MLflow cannot be reached"
+    assert _number(model_cache) == "1"
 
 
-def test_a_registry_that_comes_back_is_followed_again(production: Production, registry: FakeRegistry) -> None:
+def test_a_registry_that_comes_back_is_followed_again(model_cache: ModelCache, registry: FakeRegistry) -> None:
     registry.problem = "MLflow cannot be reached"
-    production.refresh()
+    model_cache.refresh()
     registry.promote("1", FIRST)
-    assert production.refresh() is None
-    assert _number(production) == "1"
+    assert model_cache.refresh() is None
+    assert _number(model_cache) == "1"
 
 
-def test_the_reason_is_that_of_the_last_look(production: Production, registry: FakeRegistry) -> None:
+def test_the_reason_is_that_of_the_last_look(model_cache: ModelCache, registry: FakeRegistry) -> None:
     for reason in ("MLflow cannot be reached", "no version is in Production yet"):
         registry.problem = reason
-        production.refresh()
+        model_cache.refresh()
     with pytest.raises(ModelUnavailable, match="no version is in Production yet"):
-        production.current()
+        model_cache.current()
 
 
 def test_a_failed_look_is_logged_with_the_version_that_still_serves(
-    production: Production, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
+    model_cache: ModelCache, registry: FakeRegistry, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry.promote("7", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.problem = "MLflow cannot be reached"
     with caplog.at_level(logging.WARNING):
-        production.refresh()
+        model_cache.refresh()
     assert [record.getMessage() for record in caplog.records] == [
         "the Production model cannot be loaded: MLflow cannot be reached; still serving version: 7"
     ]
@@ -163,31 +163,31 @@ def test_a_failed_look_is_logged_with_the_version_that_still_serves(
 
 @pytest.mark.parametrize("fails", [False, True], ids=["good-look", "failed-look"])
 def test_with_a_model_the_next_look_is_due_after_the_refresh_time(
-    production: Production, registry: FakeRegistry, clock: Clock, fails: bool
+    model_cache: ModelCache, registry: FakeRegistry, clock: Clock, fails: bool
 ) -> None:
     registry.promote("1", FIRST)
-    production.refresh()
+    model_cache.refresh()
     registry.problem = "away" if fails else None
-    production.refresh()
+    model_cache.refresh()
     clock.now += REFRESH_SECONDS - 0.01
-    assert not production.due
+    assert not model_cache.due
     clock.now += 0.01
-    assert production.due
+    assert model_cache.due
 
 
-def test_without_a_model_the_next_look_is_due_after_a_second(production: Production, clock: Clock) -> None:
-    production.refresh()
+def test_without_a_model_the_next_look_is_due_after_a_second(model_cache: ModelCache, clock: Clock) -> None:
+    model_cache.refresh()
     clock.now += 0.99
-    assert not production.due
+    assert not model_cache.due
     clock.now += 0.01
-    assert production.due
+    assert model_cache.due
 
 
 def test_without_a_model_a_shorter_refresh_time_counts(registry: FakeRegistry, clock: Clock) -> None:
-    production = Production(registry, 0.2, LOGGER, clock)
-    production.refresh()
+    model_cache = ModelCache(registry, 0.2, LOGGER, clock)
+    model_cache.refresh()
     clock.now += 0.2
-    assert production.due
+    assert model_cache.due
 
 
 def test_the_next_look_is_due_by_the_beginning_of_the_last(clock: Clock) -> None:
@@ -198,12 +198,12 @@ def test_the_next_look_is_due_by_the_beginning_of_the_last(clock: Clock) -> None
 
     registry = Slow()
     registry.promote("1", FIRST)
-    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
-    production.refresh()
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock)
+    model_cache.refresh()
     clock.now += REFRESH_SECONDS - 5 - 0.01
-    assert not production.due
+    assert not model_cache.due
     clock.now += 0.01
-    assert production.due
+    assert model_cache.due
 
 
 def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> None:
@@ -212,7 +212,7 @@ def test_an_error_of_the_code_is_not_taken_for_a_missing_model(clock: Clock) -> 
             raise AttributeError("a bug")
 
     with pytest.raises(AttributeError):
-        Production(Wrong(), REFRESH_SECONDS, LOGGER, clock).refresh()
+        ModelCache(Wrong(), REFRESH_SECONDS, LOGGER, clock).refresh()
 
 
 # ---------------------------------------------------------------- in the background
@@ -237,13 +237,13 @@ class Instance:
 
     registry: Held
     clock: Clock
-    production: Production
+    model_cache: ModelCache
 
     def answer(self) -> str:
         """The version that a request is answered by."""
-        if self.production.due:
-            self.production.follow()
-        return _number(self.production)
+        if self.model_cache.due:
+            self.model_cache.follow()
+        return _number(self.model_cache)
 
     def begun(self) -> None:
         """Come back once a look is asking the registry."""
@@ -254,11 +254,11 @@ class Instance:
 def instance(clock: Clock) -> Iterator[Instance]:
     registry = Held()
     registry.promote("1", FIRST)
-    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
-    production.refresh()
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock)
+    model_cache.refresh()
     assert registry.asked.acquire(timeout=5)
     registry.promote("2", SECOND)
-    yield Instance(registry, clock, production)
+    yield Instance(registry, clock, model_cache)
     registry.let_go.set()
     _end_of_looks()
 
@@ -282,9 +282,9 @@ def test_a_request_that_begins_a_look_does_not_wait_for_it(instance: Instance) -
 
 def test_no_look_is_begun_before_it_is_due(instance: Instance) -> None:
     instance.clock.now += REFRESH_SECONDS - 0.01
-    instance.production.follow()
+    instance.model_cache.follow()
     _end_of_looks()
-    assert (instance.registry.looks, _number(instance.production)) == (1, "1")
+    assert (instance.registry.looks, _number(instance.model_cache)) == (1, "1")
 
 
 def test_requests_during_a_look_begin_no_other(instance: Instance) -> None:
@@ -310,7 +310,7 @@ def test_a_look_that_was_frozen_halfway_is_replaced_and_its_answer_does_not_coun
     instance.clock.now += 3600
     instance.registry.let_go.set()
     _end_of_looks()  # the frozen one comes first, with an answer that is an hour old
-    assert instance.production.due
+    assert instance.model_cache.due
     instance.registry.promote("3", FIRST)
     assert instance.answer() == "3"
 
@@ -351,8 +351,8 @@ def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_froz
             frozen.append(look)
 
     registry.promote("1", FIRST)
-    production = Production(registry, 10, LOGGER, clock, start)
-    production.refresh()
+    model_cache = ModelCache(registry, 10, LOGGER, clock, start)
+    model_cache.refresh()
     for _ in range(200):
         clock.now += every
         registry.away = True
@@ -360,8 +360,8 @@ def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_froz
             look()
         frozen.clear()
         registry.away = False
-        if production.due:
-            production.follow()
+        if model_cache.due:
+            model_cache.follow()
         assert clock() - registry.said_at < 30
 
 
@@ -402,10 +402,10 @@ def test_a_broken_model_in_production_makes_no_request_wait(instance: Instance) 
 
 
 def test_without_a_model_a_request_waits_for_the_look(clock: Clock, registry: FakeRegistry) -> None:
-    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock)
     registry.promote("1", FIRST)
-    production.follow()
-    assert _number(production) == "1"
+    model_cache.follow()
+    assert _number(model_cache) == "1"
 
 
 def test_an_error_of_the_code_in_the_background_is_logged_and_does_not_end_the_looks(
@@ -417,20 +417,20 @@ def test_an_error_of_the_code_in_the_background_is_logged_and_does_not_end_the_l
         assert instance.answer() == "1"
         _end_of_looks()
     assert "a look at the registry failed" in caplog.text
-    assert not instance.production.due
+    assert not instance.model_cache.due
     instance.clock.now += REFRESH_SECONDS
     instance.answer()
     _end_of_looks()
-    assert _number(instance.production) == "2"
+    assert _number(instance.model_cache) == "2"
 
 
 def test_a_promotion_of_the_same_scorer_is_followed_without_fetching_it(
-    production: Production, registry: FakeRegistry
+    model_cache: ModelCache, registry: FakeRegistry
 ) -> None:
     for number in ("1", "2"):
         registry.promote(number, FIRST)
-        production.refresh()
-    assert (_number(production), registry.downloads) == ("2", 1)
+        model_cache.refresh()
+    assert (_number(model_cache), registry.downloads) == ("2", 1)
 
 
 def test_looks_from_several_threads_come_one_after_the_other_and_leave_a_whole_model(clock: Clock) -> None:
@@ -450,13 +450,13 @@ def test_looks_from_several_threads_come_one_after_the_other_and_leave_a_whole_m
             return version
 
     registry = Watched()
-    production = Production(registry, REFRESH_SECONDS, LOGGER, clock)
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock)
     torn: list[str] = []
 
     def look() -> None:
         for _ in range(10):
-            production.refresh()
-            served = production.current()
+            model_cache.refresh()
+            served = model_cache.current()
             expected = 0.1 if int(served.version.number) % 2 else 0.7
             if served.scorer.probabilities([0] * 14)[0] != expected:
                 torn.append(served.version.number)

@@ -28,8 +28,8 @@ def broken(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
     def fail(row: Any) -> Any:
         raise ZeroDivisionError(f"{SECRET} by zero")
 
-    assert api.production.refresh() is None and api.production.served
-    monkeypatch.setattr(api.production.served.scorer, "probabilities", fail)
+    assert api.model_cache.refresh() is None and api.model_cache.served
+    monkeypatch.setattr(api.model_cache.served.scorer, "probabilities", fail)
     return api
 
 
@@ -37,7 +37,7 @@ def _problem(api: Api, status: int) -> httpx.Response:
     """A request that is answered with this status."""
     body = json.dumps(EXAMPLE)
     if status == 503:
-        api.production.served = None
+        api.model_cache.served = None
         api.registry.problem = "MLflow cannot be reached"
     return {
         404: lambda: api.get("/patients/a b"),
@@ -178,7 +178,7 @@ def test_a_page_of_a_listed_origin_may_read_what_went_wrong(monkeypatch: pytest.
     for path in ("/nothing", "/predict"):
         answer = api.request("GET", path, headers={"Origin": "https://ward.example"})
         assert answer.status_code >= 400 and "Access-Control-Allow-Origin" in answer.headers
-    monkeypatch.setattr(api.production, "current", lambda: 1 / 0)
+    monkeypatch.setattr(api.model_cache, "current", lambda: 1 / 0)
     answer = api.request("GET", "/health", headers={"Origin": "https://ward.example"})
     assert answer.status_code == 500 and "Access-Control-Allow-Origin" in answer.headers
 

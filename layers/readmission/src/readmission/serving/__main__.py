@@ -15,9 +15,11 @@ from fastapi import FastAPI
 
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
-from readmission.serving.model_cache import Production
-from readmission.settings import ModelSettings, ServingSettings, server_address
+from readmission.serving.model_cache import ModelCache
+from readmission.settings import ModelSettings, ServerSettings, ServingSettings
 from readmission.telemetry import observability
+
+PORT = 8000
 
 
 def application() -> FastAPI:
@@ -25,20 +27,20 @@ def application() -> FastAPI:
     settings = ServingSettings.from_environment()
     structured = observability.logger("predict")
     logger = cast(logging.Logger, structured)  # it has all of one's methods, without being one
-    production = Production(MlflowRegistry(settings.model), settings.refresh_seconds, logger)
-    production.refresh()
+    model_cache = ModelCache(MlflowRegistry(settings.model), settings.refresh_seconds, logger)
+    model_cache.refresh()
 
     def correlate(request_id: str) -> None:
         # Requests run beside each other here, and each has its own.
         structured.thread_safe_append_keys(correlation_id=request_id)
 
-    return create_app(production, cors_origins=settings.cors_origins, logger=logger, correlate=correlate)
+    return create_app(model_cache, cors_origins=settings.cors_origins, logger=logger, correlate=correlate)
 
 
 def openapi() -> str:
     """The OpenAPI document; it depends on no setting, and no registry is asked for it."""
     registry = MlflowRegistry(ModelSettings("http://127.0.0.1", "readmission"))
-    document = create_app(Production(registry, 1, logging.getLogger(__name__))).openapi()
+    document = create_app(ModelCache(registry, 1, logging.getLogger(__name__))).openapi()
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -50,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.openapi:
         parsed.openapi.write_text(openapi(), encoding="utf-8")
         return
-    host, port = server_address()
-    uvicorn.run(application(), host=host, port=port, lifespan="off", server_header=False)
+    server = ServerSettings.from_environment(default_port=PORT)
+    uvicorn.run(application(), host=server.host, port=server.port, lifespan="off", server_header=False)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.limits import BodyLimit
 from readmission.serving.middleware import AccessLog, Envelope, Unexpected
-from readmission.serving.model_cache import Production, Served
+from readmission.serving.model_cache import ModelCache, Served
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
-from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, Unmetered
+from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, NullMeter
 
 MAX_BODY_BYTES: Final = 64 * 1024
 # 3 KiB an encounter, which is one with all its fields and wide indentation. Lambda takes 6 MB, with the body as text
@@ -48,14 +48,14 @@ type _Explain = Annotated[bool, Query(description="Tell what each field adds to 
 
 
 def create_app(
-    production: Production,
+    model_cache: ModelCache,
     *,
     cors_origins: Sequence[str] = (),
     logger: logging.Logger | None = None,
     meter: Meter | None = None,
     correlate: Callable[[str], None] = lambda request_id: None,
 ) -> FastAPI:
-    """The application that serves `production`.
+    """The application that serves the models of `model_cache`.
 
     Pages of `cors_origins` may ask it. `meter` is told what was forecast and what was refused, `correlate` each
     request's id before anything is logged of it.
@@ -83,7 +83,7 @@ def create_app(
             allow_headers=["Content-Type", "x-api-key", request_id.HEADER],
             expose_headers=[request_id.HEADER],
         )
-    app.add_middleware(AccessLog, logger=logger, production=production)
+    app.add_middleware(AccessLog, logger=logger, model_cache=model_cache)
     app.add_middleware(Envelope, correlate=correlate)
     for kind in (
         problems.Refused,
@@ -94,17 +94,17 @@ def create_app(
         RequestValidationError,
     ):
         app.add_exception_handler(kind, _problem)
-    app.state.meter = meter or Unmetered()
-    _add_routes(app, production, app.state.meter)
+    app.state.meter = meter or NullMeter()
+    _add_routes(app, model_cache, app.state.meter)
     openapi.describe(app)
     return app
 
 
-def _add_routes(app: FastAPI, production: Production, meter: Meter) -> None:
+def _add_routes(app: FastAPI, model_cache: ModelCache, meter: Meter) -> None:
     async def served() -> Served:
-        if production.due:
-            await run_in_threadpool(production.follow)
-        return production.current()
+        if model_cache.due:
+            await run_in_threadpool(model_cache.follow)
+        return model_cache.current()
 
     # The bodies are read here and the answers written here, since both cost FastAPI more than the forecast itself.
     @app.post(
@@ -147,7 +147,7 @@ def _add_routes(app: FastAPI, production: Production, meter: Meter) -> None:
             return Response(batch.as_csv(answers), media_type=bodies.CSV)
         return Response(batch.as_json(now, _id_of(request), answers), media_type=bodies.JSON)
 
-    routes = description.router(production.registry, served)
+    routes = description.router(model_cache.registry, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
 
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
@@ -158,11 +158,11 @@ def _add_routes(app: FastAPI, production: Production, meter: Meter) -> None:
     @app.post("/reload-model", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def reload_model() -> Reload:
         """Look at the registry now. Not needed after a promotion: that is followed within seconds anyway."""
-        before = production.served
-        if problem := await run_in_threadpool(production.refresh):
+        before = model_cache.served
+        if problem := await run_in_threadpool(model_cache.refresh):
             raise ModelUnavailable(problem)
         return Reload(
-            model_version=production.current().version.number,
+            model_version=model_cache.current().version.number,
             previous_version=before.version.number if before else None,
         )
 

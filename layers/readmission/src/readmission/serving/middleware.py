@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from readmission.http import request_id
 from readmission.serving import problems
-from readmission.serving.model_cache import Production
+from readmission.serving.model_cache import ModelCache
 from readmission.telemetry.metrics import ROUTES
 
 _POLICY: Final = b"content-security-policy"
@@ -54,10 +54,10 @@ class Envelope:
 class AccessLog:
     """Logs a line for each request: nothing that came with it but its method and, if it is one of ours, its route."""
 
-    def __init__(self, app: ASGIApp, logger: Logger, production: Production) -> None:
+    def __init__(self, app: ASGIApp, logger: Logger, model_cache: ModelCache) -> None:
         self._app = app
         self._logger = logger
-        self._production = production
+        self._model_cache = model_cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,7 +72,7 @@ class AccessLog:
             await send(message)
 
         await self._app(scope, receive, noted)
-        served = self._production.served
+        served = self._model_cache.served
         line = {
             "method": scope["method"] if scope["method"] in _METHODS else "other",
             "route": scope["path"] if scope["path"] in ROUTES else "other",

@@ -16,7 +16,7 @@ from readmission.domain.features import INPUTS
 from readmission.errors import ModelUnavailable, ScorerInvalid
 from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer, load
-from readmission.telemetry.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, Unmetered
+from readmission.telemetry.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, NullMeter
 
 _RETRY_SECONDS: Final = 1.0  # while there is no model at all, look again this soon
 _LONGEST_WAIT_SECONDS: Final = 1.0
@@ -56,7 +56,7 @@ def in_background(look: Callable[[], None]) -> None:
     threading.Thread(target=look, name="look at the registry", daemon=True).start()
 
 
-class Production:
+class ModelCache:
     """Holds the served model of one process; safe to use from several threads.
 
     A look is due `refresh_seconds` after the last one began. An answer waits for it, a second at most, only while there
@@ -77,7 +77,7 @@ class Production:
         self.served: Served | None = None
         self._refresh_seconds = refresh_seconds
         self._logger = logger
-        self._meter = meter or Unmetered()
+        self._meter = meter or NullMeter()
         self._clock = clock
         self._start = start
         self._lock = threading.Lock()  # of a look, from its beginning to its end

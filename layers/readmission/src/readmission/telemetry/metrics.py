@@ -238,8 +238,8 @@ class Meter(Protocol):
         """Tell a gauge's value."""
 
 
-class Unmetered:
-    """Writes none: where nobody reads them."""
+class NullMeter:
+    """Discards metrics."""
 
     def count(self, name: str, value: float = 1, **dimensions: str) -> None: ...
 

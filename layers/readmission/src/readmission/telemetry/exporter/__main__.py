@@ -15,7 +15,7 @@ import boto3
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from readmission.settings import ExporterSettings, metrics_token, server_address
+from readmission.settings import ExporterProcessSettings, ServerSettings
 from readmission.telemetry import observability
 from readmission.telemetry.exporter.auth import bears
 from readmission.telemetry.exporter.catalog import Stack
@@ -58,18 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--cost", type=float, metavar="SECONDS", help="print a month's price of such scrapes, and end")
     parsed = parser.parse_args(arguments)
-    settings = ExporterSettings.from_environment()
-    stack = Stack(settings.stack_name, settings.state_machine_arn)
+    settings = ExporterProcessSettings.from_environment()
+    stack = Stack(settings.exporter.stack_name, settings.exporter.state_machine_arn)
     cloudwatch = CloudWatch(boto3.client("cloudwatch", config=CONFIG))
     if parsed.cost is not None:
         print(month(cloudwatch, stack, parsed.cost).text())
         return
     logger = cast(logging.Logger, observability.logger("exporter"))
-    collector = CloudWatchCollector(cloudwatch, stack, settings.cache_seconds, logger)
-    host, port = server_address(default_port=PORT)
-    with make_server(
-        host, port, application(collector, metrics_token()), ThreadingWSGIServer, handler_class=QuietHandler
-    ) as server:
+    collector = CloudWatchCollector(cloudwatch, stack, settings.exporter.cache_seconds, logger)
+    server_settings = ServerSettings.from_environment(default_port=PORT)
+    host, port, guarded = server_settings.host, server_settings.port, application(collector, settings.token)
+    with make_server(host, port, guarded, ThreadingWSGIServer, handler_class=QuietHandler) as server:
         print(f"http://{host}:{port}/metrics", flush=True)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
