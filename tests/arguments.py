@@ -1,11 +1,11 @@
-"""Types of the arguments of the test programs."""
+"""Argument types of the test programs."""
 
 import argparse
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
+    """A positive integer."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError("must be a positive integer")
     return number

@@ -26,6 +26,6 @@ def hold(case: Case, **options: Any) -> None:
     # digits may be out of its number's range, 55.0 is a whole number to JSON Schema, and not every text is a CSV.
     excluded = [positive_data_acceptance]
     if case.operation.path == "/predict/batch":
-        # A wrong encounter is answered for itself, in a batch that is accepted.
+        # The answer to an accepted batch reports an invalid encounter in its own row.
         excluded.append(negative_data_rejection)
     case.call_and_validate(excluded_checks=excluded, timeout=60, **options)

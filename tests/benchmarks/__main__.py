@@ -1,7 +1,6 @@
-"""`make bench`: what the parts of the project take, each beside its peers in the same run.
+"""`make bench`: the speed and memory of each part of the project, measured side by side with its peers in one run.
 
-Needs nothing that runs: parts that use servers start a platform of their own. Prints what must hold beside what was
-measured.
+Parts that need servers start a platform of their own. The table shows each figure with its threshold.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-# Before anything loads OpenMP: threads that wait for each other are to sleep, not to spin on a busy machine.
+# Set before anything loads OpenMP: waiting threads must sleep, because spinning slows down a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from infra.local.servers import postgres
@@ -36,7 +35,7 @@ _PACKAGES = (
 
 
 def main() -> int:
-    """1 where something does not hold that must."""
+    """Exits 1 if a threshold is missed."""
     asked = _arguments()
     if asked.compare:
         print(report.comparison(*map(report.read, asked.compare)))
@@ -50,51 +49,55 @@ def main() -> int:
                 figures |= found
                 about |= more
                 _write(asked.json, figures, about)
-    finally:  # parts that were measured are told, whatever becomes of the next one
+    finally:  # a part that fails must not hide the figures of the parts before it
         if figures:
             print(report.table(figures, about))
     broken = report.broken(figures, asked.only)
     if broken:
-        print(f"\ndoes not hold: {'; '.join(broken)}", file=sys.stderr)
+        print(f"\nMissed thresholds: {'; '.join(broken)}", file=sys.stderr)
     return int(bool(broken))
 
 
 def _end(*_: object) -> None:
-    """Not without stopping the servers, and not twice."""
+    """Stop the servers once; ignore further signals meanwhile."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {','.join(PARTS)}")
-    parser.add_argument("--rounds", type=positive, default=7, help="turns of ours and the peers")
-    parser.add_argument("--rows", type=positive, default=20_000, help="encounters that the model learns from")
-    parser.add_argument("--growth-rows", type=positive, default=10_000, help="taken 1, 3 and 10 times")
-    parser.add_argument("--model", type=Path, help="a folder to keep the model in, and to take it from the next time")
-    parser.add_argument("--json", type=_file, help="a file to write the figures to")
-    parser.add_argument("--compare", type=Path, nargs=2, metavar="FILE", help="two such files: nothing is measured")
+    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"parts to run, from {','.join(PARTS)}")
+    parser.add_argument("--rounds", type=positive, default=7, help="how often ours and the peers take turns")
+    parser.add_argument("--rows", type=positive, default=20_000, help="encounters to train the model on")
+    parser.add_argument(
+        "--growth-rows", type=positive, default=10_000, help="the smallest size; the others are 3 and 10 times as large"
+    )
+    parser.add_argument("--model", type=Path, help="a folder that keeps the model for the next run")
+    parser.add_argument("--json", type=_file, help="a file for the figures")
+    parser.add_argument(
+        "--compare", type=Path, nargs=2, metavar="FILE", help="compare two such files instead of measuring"
+    )
     return parser.parse_args()
 
 
 def _file(text: str) -> Path:
     path = Path(text)
     if not path.absolute().parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{path.absolute().parent} is no folder")
+        raise argparse.ArgumentTypeError(f"{path.absolute().parent} is not a folder")
     return path
 
 
 def _parts(text: str) -> Sequence[str]:
     names = text.split(",")
     if unknown := set(names) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        raise argparse.ArgumentTypeError(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     return [name for name in PARTS if name in names]
 
 
 def _run(
     asked: argparse.Namespace, temporary: Path, stack: ExitStack
 ) -> Iterator[tuple[dict[str, Figure], dict[str, str]]]:
-    """Part by part its figures, and what they were measured on."""
+    """Yields each part's figures, and facts about what they were measured on."""
     deployed = not {"pipeline", "concurrency"}.isdisjoint(asked.only)
 
     @cache
@@ -118,7 +121,7 @@ def _run(
 
 
 def _write(file: Path | None, figures: dict[str, Figure], about: dict[str, str]) -> None:
-    """Whole or not at all: after each part, as the next one may be interrupted."""
+    """Replace the file atomically after each part, because the next part may be interrupted."""
     if file:
         whole = file.with_name(f"{file.name}.new")
         whole.write_text(json.dumps(report.document(figures, about), indent=2) + "\n")
@@ -127,33 +130,33 @@ def _write(file: Path | None, figures: dict[str, Figure], about: dict[str, str])
 
 def _about(asked: argparse.Namespace) -> dict[str, str]:
     archive = os.environ.get("DIABETES_DATA")
-    sizes = f"{asked.rounds} rounds, a model of {asked.rows:,} rows, growth from {asked.growth_rows:,} rows"
+    sizes = f"{asked.rounds} rounds, a model trained on {asked.rows:,} rows, growth from {asked.growth_rows:,} rows"
     return {
         "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.platform()}",
-        "load": f"{os.getloadavg()[0]:.1f} processes on average in the minute before",
+        "load": f"{os.getloadavg()[0]:.1f} (average of the minute before)",
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "servers": f"{_output(postgres.binaries() / 'postgres', '--version')}, LocalStack {_localstack()}",
-        "data": "that of DIABETES_DATA; of growth synthetic" if archive else "synthetic",
-        "sizes": f"{sizes}; one thread for each that predicts",
+        "data": "DIABETES_DATA; growth uses synthetic rows" if archive else "synthetic",
+        "sizes": f"{sizes}; one thread per model",
         "commit": _output("git", "describe", "--always", "--dirty"),
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
     }
 
 
 def _localstack() -> str:
-    """The version that is pinned for the emulator's own environment."""
+    """The version pinned in the emulator's lock file."""
     packages = tomllib.loads((ROOT / "infra/localstack/uv.lock").read_text())["package"]
     return next(one["version"] for one in packages if one["name"] == "localstack-core")
 
 
 def _output(*command: str | Path) -> str:
-    """What it prints; why it does not where it fails."""
+    """The command's output, or the reason why there is none."""
     try:
         finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError as error:
-        return f"not known ({error})"
-    return finished.stdout.strip() or f"not known ({finished.stderr.strip().rpartition('\n')[2]})"
+        return f"unknown ({error})"
+    return finished.stdout.strip() or f"unknown ({finished.stderr.strip().rpartition('\n')[2]})"
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
 """The program of a process with a model alone: `python -m tests.benchmarks.alone sklearn|onnx FOLDER rows.json TIMES`.
 
-Loads the model, asks it for one row after the other, and prints what that took, and the first answer.
+Loads the model, scores the rows one by one, and prints the times and the first result.
 `onnx-export` makes FOLDER's ONNX file: of the boosting alone, as the steps before it (target-encoded categories and
 masks of this project) have no converter; so that its rows are those that they give.
 """
@@ -43,7 +43,7 @@ def _pipeline(folder: Path) -> Any:
 
 
 def _sklearn(folder: Path, rows: Path) -> Any:
-    """The table is part of the asking, as nobody has one row as a table."""
+    """Building the table counts, because a request does not arrive as one."""
     from tests.benchmarks import inputs
 
     pipeline = _pipeline(folder)
@@ -78,7 +78,7 @@ def _export(folder: Path, rows: list[list[Any]]) -> None:
     make = onnx.helper.make_attribute
 
     def of_whole_numbers(key: str, value: Any, *others: Any, **more: Any) -> Any:
-        """skl2onnx 1.20 gives NumPy's truth values, which protobuf takes for no numbers."""
+        """skl2onnx 1.20 passes NumPy booleans, which protobuf does not accept as numbers."""
         if isinstance(value, list):
             value = [int(one) if isinstance(one, bool | np.bool_) else one for one in value]
         return make(key, value, *others, **more)

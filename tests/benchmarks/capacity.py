@@ -1,7 +1,7 @@
-"""`make capacity JSON=file`: what a result of `make bench` means on AWS.
+"""`make capacity JSON=file`: a capacity and cost model of AWS, from a result of `make bench`.
 
-A model, not a measurement: it takes what was measured here, the memory sizes of template.yaml and the concurrency of
-the state machine, and adds what `ASSUMPTIONS` names.
+A model, not a measurement: it combines the measured figures with the memory sizes in template.yaml, the concurrency of
+the state machine and the listed `ASSUMPTIONS`.
 """
 
 import json
@@ -18,8 +18,8 @@ from tests.benchmarks import report
 
 _ROOT = Path(__file__).parents[2]
 
-# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier, as public pages tell them; noted in
-# November 2026, check before use.
+# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier, from AWS's public pages in
+# November 2026. Check before use.
 GB_SECOND = 0.0000166667
 LAMBDA_REQUEST = 0.20 / 1e6
 API_REQUEST = 3.50 / 1e6  # REST API, the first 333 million a month
@@ -29,7 +29,7 @@ METRIC_MONTH = 0.30
 
 # AWS's default quotas of an account and region.
 CONCURRENCY = 1000
-INSTANCE_RATE = 10  # requests a second for each of a concurrency, however short they are
+INSTANCE_RATE = 10  # requests a second and instance, however short
 NEW_INSTANCES = 1000  # of one function, in 10 seconds
 API_RATE = 10_000  # requests a second
 
@@ -41,23 +41,23 @@ _RUN = ("pipeline_invocations", "pipeline_transitions")
 _THROTTLES = ("ThrottleRate", "ThrottleBurst", "DailyQuota")
 
 ASSUMPTIONS = (
-    "a processor of AWS is as fast as one of the machine that was measured",
-    f"a function has memory / {WHOLE_CPU_MB} MB of a processor, and all of its time is the processor's (waiting for "
-    "Postgres or MLflow would not take longer with a smaller share); what it has beyond one does not make it faster",
-    f"Lambda's runtime adds {RUNTIME_MS:g} ms to the handler, with a whole processor",
-    "a cold start has a whole processor, whatever the memory, and is billed",
-    "a run's functions were measured beside each other: on fewer processors than they are, that is an upper bound",
-    "one request an instance at a time, and requests come evenly: leave room for bursts",
-    f"a request logs {LOG_BYTES} bytes, its metrics included; {METRICS} custom metrics",
-    "Postgres, MLflow, data transfer, S3 and Secrets Manager are not in the costs",
+    "an AWS processor is as fast as one of the measured machine",
+    f"a function gets memory / {WHOLE_CPU_MB} MB of a processor and is limited by it (time spent waiting for "
+    "Postgres or MLflow would not grow with a smaller share); more than one processor does not make it faster",
+    f"Lambda's runtime adds {RUNTIME_MS:g} ms to the handler on a whole processor",
+    "a cold start gets a whole processor, whatever the memory, and is billed",
+    "a run's functions were measured while they shared two processors: their times are upper bounds",
+    "an instance serves one request at a time, and requests arrive evenly: leave room for bursts",
+    f"a request logs {LOG_BYTES} bytes, metrics included; there are {METRICS} custom metrics",
+    "costs exclude Postgres, MLflow, data transfer, S3 and Secrets Manager",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Of the inference API: time of a request in ms, requests a second, dollars.
+    """Estimates for the inference API: request time in ms, requests a second, dollars.
 
-    For 100 requests a second, `busy_for_100` instances work at once, and `reserve_for_100` have to be reserved.
+    100 requests a second keep `busy_for_100` instances busy and need `reserve_for_100` reserved ones.
     """
 
     duration_ms: float
@@ -73,15 +73,15 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What the deployed application is made with: MB by function, how many of a step run beside each other, and what a
-    key may ask: requests a second, at once, and a day."""
+    """Settings of the deployed application: MB by function, concurrency by step, and a key's limits (requests a
+    second, in a burst, a day)."""
 
     memory: Mapping[str, int]
-    beside: Mapping[str, int]
+    concurrency: Mapping[str, int]
     throttles: Mapping[str, int]
 
     def share(self, function: str) -> float:
-        """Of a processor, at most one."""
+        """The function's share of a processor, at most one."""
         return min(1.0, self.memory[function] / WHOLE_CPU_MB)
 
 
@@ -95,19 +95,19 @@ def template() -> Template:
     }
     states = json.loads((_ROOT / "statemachines/pipeline.asl.json").read_text())["States"]
     names = {"ingest": "Ingest batches", "clean": "Clean batches", "train": "Train models"}
-    beside = {step: states[name]["MaxConcurrency"] for step, name in names.items()}
-    return Template(memory, beside, {name: int(parameters[name]["Default"]) for name in _THROTTLES})
+    concurrency = {step: states[name]["MaxConcurrency"] for step, name in names.items()}
+    return Template(memory, concurrency, {name: int(parameters[name]["Default"]) for name in _THROTTLES})
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation, whose tags do not matter here."""
+    """Reads CloudFormation and ignores its tags."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: Template) -> Prediction:
-    """Of one prediction, by what `make bench` measured of the handler."""
+    """The estimates for one prediction, from the handler's measured time (ms), cold start (s) and memory (MB)."""
     duration = (handler_ms + RUNTIME_MS) / known.share("predict")
     limits = {
         "Lambda's concurrency": CONCURRENCY * 1000 / duration,
@@ -131,22 +131,23 @@ def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: 
 
 
 def connections(known: Template) -> dict[str, int]:
-    """To Postgres, at most at once, by step; MLflow's own are not among them, and predictions need none."""
+    """The most connections to Postgres at once, by step, without MLflow's own. Predictions need none."""
     return {
         "plan": 2,
-        "ingest": known.beside["ingest"],
-        "clean": 2 * known.beside["clean"],
+        "ingest": known.concurrency["ingest"],
+        "clean": 2 * known.concurrency["clean"],
         "check": 1,
-        "train": known.beside["train"],
+        "train": known.concurrency["train"],
         "promote": 1,
-        "history, each at once": 1,
+        "history, each request": 1,
     }
 
 
 def run_dollars(
     ran: Mapping[str, float], started: Mapping[str, float], invocations: float, transitions: float, known: Template
 ) -> float:
-    """Of one run of the pipeline: seconds by function, of handlers and of cold starts, with a whole processor."""
+    """The cost of one pipeline run. `ran` and `started` are the seconds of handlers and cold starts by function, on a
+    whole processor."""
     gb_seconds = sum(
         (seconds / known.share(function) + started[function]) * known.memory[function] / 1024
         for function, seconds in ran.items()
@@ -155,31 +156,31 @@ def run_dollars(
 
 
 def text(document: Mapping[str, Any], known: Template) -> str:
-    """All of it, as Markdown. Raises SystemExit for a document without the part `prediction`, or with half of one."""
+    """The whole report as Markdown. Raises SystemExit when figures it needs are missing."""
     ours = {name: figure["ours"] for name, figure in document["figures"].items()}
     ran = [name.removeprefix("ran_") for name in ours if name.startswith("ran_")]
     of_a_run = {*_RUN, *(f"{kind}_{function}" for kind in ("ran", "init") for function in ran or ["plan"])}
     needed = {"row_14", "cold", "rss", *(of_a_run if any(name.startswith("pipeline") for name in ours) else ())}
     if missing := needed - ours.keys():
         raise SystemExit(
-            f"it tells nothing of {', '.join(sorted(missing))}: make bench ONLY=prediction,pipeline JSON=file"
+            f"the file lacks {', '.join(sorted(missing))}; make it with: make bench ONLY=prediction,pipeline JSON=file"
         )
-    cells = [("what", "figure"), *_prediction_cells(ours, known), *_run_cells(ours, ran, known)]
-    return "\n".join([*report.markdown(cells), "", "Assumed:", "", *(f"- {one}" for one in ASSUMPTIONS)])
+    cells = [("quantity", "estimate"), *_prediction_cells(ours, known), *_run_cells(ours, ran, known)]
+    return "\n".join([*report.markdown(cells), "", "Assumptions:", "", *(f"- {one}" for one in ASSUMPTIONS)])
 
 
 def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequence[str]]:
     found, memory = prediction(ours["row_14"], ours["cold"], ours["rss"], known), known.memory["predict"]
     rate, burst, quota = (known.throttles[name] for name in _THROTTLES)
-    deployed = f"{rate:,}, {burst:,} at once, {quota:,} a day ({', '.join(_THROTTLES)})"
+    deployed = f"{rate:,}, bursts of {burst:,}, {quota:,} a day ({', '.join(_THROTTLES)})"
     start = f"{found.seconds_to_full:.0f} s; each starts in {found.cold_seconds:.1f} s"
-    million = f"${found.dollars_a_million:.2f}, ${1e6 * API_REQUEST:.2f} of it API Gateway's"
+    million = f"${found.dollars_a_million:.2f}, of which API Gateway ${1e6 * API_REQUEST:.2f}"
     return [
-        ("a prediction in the function, warm", f"{found.duration_ms:.1f} ms with {memory} MB"),
-        ("requests a second of a key, as deployed", deployed),
-        ("requests a second at the account's limits", f"{found.rate:,.0f}, by {found.limited_by}"),
-        ("for 100 requests a second", f"reserve {found.reserve_for_100}; {found.busy_for_100:.1f} work at once"),
-        ("from none to the account's concurrency", start),
+        ("one prediction, warm", f"{found.duration_ms:.1f} ms with {memory} MB"),
+        ("requests a second per key, as deployed", deployed),
+        ("requests a second at the account's limits", f"{found.rate:,.0f}, limited by {found.limited_by}"),
+        ("for 100 requests a second", f"reserve {found.reserve_for_100} instances; {found.busy_for_100:.1f} are busy"),
+        ("scaling from zero to the account's concurrency", start),
         ("memory", f"{ours['rss']:.0f} MB of {memory}: {'fits' if found.fits else 'DOES NOT FIT'}"),
         ("a million predictions", million),
         ("custom metrics", f"${METRICS * METRIC_MONTH:.0f} a month"),
@@ -187,20 +188,20 @@ def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequen
 
 
 def _run_cells(ours: Mapping[str, float], functions: Sequence[str], known: Template) -> list[Sequence[str]]:
-    asking = f"{max(connections(known).values())} in a run, one for each who asks for the history; none to predict"
-    cells: list[Sequence[str]] = [("connections to Postgres, at most", asking)]
+    asking = f"{max(connections(known).values())} during a run, one per history request, none to predict"
+    cells: list[Sequence[str]] = [("most connections to Postgres", asking)]
     if functions:
         ran, started = ({one: ours[f"{kind}_{one}"] for one in functions} for kind in ("ran", "init"))
         invocations, transitions = (ours[name] for name in _RUN)
         dollars = run_dollars(ran, started, invocations, transitions, known)
         did = f"{invocations:.0f} invocations, {transitions:.0f} transitions"
-        cells.append(("a run of the pipeline, starting cold", f"${dollars:.4f}: {did}"))
+        cells.append(("a cold pipeline run", f"${dollars:.4f}: {did}"))
     return cells
 
 
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
-        raise SystemExit("make capacity JSON=file, as make bench JSON=file has written it")
+        raise SystemExit("usage: make capacity JSON=file, a file that make bench JSON=file has written")
     print(text(report.read(Path(sys.argv[1])), template()))
 
 

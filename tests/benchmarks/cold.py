@@ -1,4 +1,4 @@
-"""A cold start as on the emulator: its runtime's interpreter and program, from the process's start to its answer."""
+"""A cold start as on the emulator: the runtime's interpreter and program, from process start to first answer."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 _RUNTIME = ROOT / "infra/localstack/.runtimes/python3.13/bin/python"
 _BOOTSTRAP = ROOT / "infra/localstack/src/process_executor/bootstrap.py"
-_LAYER = ROOT / ".aws-sam/build/ServingLayer/python"  # as `make deploy` leaves it
+_LAYER = ROOT / ".aws-sam/build/ServingLayer/python"  # built by `make deploy`
 DOMAIN = ROOT / "layers/readmission/src"
 _PACKAGES = Path(sysconfig.get_path("purelib"))
 _CODE = {
@@ -27,18 +27,18 @@ _TIMEOUT_SECONDS = 60
 
 
 def where() -> str:
-    """Where ours takes its packages from."""
+    """The import path of our packages."""
     return "the built layer" if _LAYER.is_dir() else "the development environment"
 
 
 def start(kind: str, environment: Mapping[str, str], event: dict[str, Any]) -> float:
-    """How long (s) a new process takes until it has answered its first event."""
+    """Seconds from the start of a new process to its first answer."""
     if not _RUNTIME.exists():
         raise SystemExit("the emulator's Lambda runtime is not installed: make setup")
     handler, paths = _CODE[kind]
     answers: Queue[tuple[float, dict[str, Any]]] = Queue()
     server, closing = _runtime_api(event, answers)
-    # Nothing of our own environment, as on the emulator: the runtime would ask a proxy for the Runtime API.
+    # Our own environment is left out, as on the emulator: with its proxy variables the runtime would call a proxy.
     reserved = {name: os.environ[name] for name in ("PATH", "HOME", "OMP_WAIT_POLICY") if name in os.environ}
     variables = {**reserved, **environment, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"}
     with tempfile.TemporaryFile() as log:
@@ -64,7 +64,7 @@ def start(kind: str, environment: Mapping[str, str], event: dict[str, Any]) -> f
 def _runtime_api(
     event: dict[str, Any], answers: Queue[tuple[float, dict[str, Any]]]
 ) -> tuple[ThreadingHTTPServer, Event]:
-    """The Runtime API with one event to give; every further question waits until the returned event is set."""
+    """A Runtime API that serves one event; later polls wait until the returned event is set."""
     events = [event]
     closing = Event()
 

@@ -1,4 +1,4 @@
-"""The emulator's gateway with several clients, and whose the time of one request is.
+"""The emulator's gateway under several clients, and how the time of one request is divided.
 
 What a part takes is the difference of two medians: of what holds it, and of what does not. All take turns.
 """
@@ -28,7 +28,7 @@ _DURATION = re.compile(r"\tDuration: ([\d.]+) ms")
 
 
 def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
-    """With a boosting in Production, which is trained first where there is none."""
+    """Needs a gradient boosting model in Production; trains one if there is none."""
     _serve_a_model(platform)
     figures: dict[str, Figure] = {}
     for count in CLIENTS:
@@ -50,7 +50,7 @@ def _serve_a_model(platform: Platform) -> None:
 
 
 def _clients(platform: Platform, count: int) -> tuple[list[float], float]:
-    """How long (ms) each request took, by so many clients who ask without a pause, and all of them together (s).
+    """The time of each request (ms) with `count` clients that send without pause, and the total time (s).
 
     Their first ones do not count.
     """
@@ -103,7 +103,7 @@ def _shares(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
 
 
 def _invoke(client: Any, event: str) -> float:
-    """What the emulator's REPORT line says of an invocation, in ms."""
+    """The duration in the emulator's REPORT line, in ms."""
     answer = client.invoke(FunctionName=f"{stack.NAME}-predict:live", Payload=event, LogType="Tail")
     answer["Payload"].read()
     duration = _DURATION.search(base64.b64decode(answer["LogResult"]).decode())

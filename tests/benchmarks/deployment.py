@@ -1,4 +1,4 @@
-"""A platform for the parts that need servers, in a temporary folder and on free ports: `make bench` needs none."""
+"""A platform for the parts that need servers, in a temporary folder and on free ports."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")
 
 @contextmanager
 def running(folder: Path, deployed: bool) -> Iterator[Platform]:
-    """Postgres, MLflow and LocalStack, and the application on it or, without it, its buckets alone."""
+    """Starts Postgres, MLflow and LocalStack, with the deployed application or with its buckets only."""
     folder.chmod(0o711)  # Postgres' own user must reach its data
     platform = new_platform(folder / ".local")
     try:
@@ -33,7 +33,7 @@ def running(folder: Path, deployed: bool) -> Iterator[Platform]:
 
 
 def environment(platform: Platform, model_name: str) -> dict[str, str]:
-    """The variables of a function, as the template sets them."""
+    """A function's environment variables, as the template sets them."""
     return aws.environment(platform.settings) | {
         "DATABASE_SECRET": "readmission/database",
         "DATABASE_TLS": "disable",
@@ -50,7 +50,7 @@ def environment(platform: Platform, model_name: str) -> dict[str, str]:
 
 
 def source(platform: Platform, rows: int) -> str:
-    """The archive of DIABETES_DATA, put into S3; else so many synthetic rows."""
+    """The archive named by DIABETES_DATA, uploaded to S3; otherwise a synthetic source of `rows` rows."""
     archive = os.environ.get("DIABETES_DATA")
     if not archive:
         return f"synthetic:rows={rows},seed=1"
@@ -58,7 +58,7 @@ def source(platform: Platform, rows: int) -> str:
 
 
 def empty(platform: Platform) -> None:
-    """Both databases as they are before the first run."""
+    """Empties both databases."""
     for database in ("raw", "clean"):
         platform.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
 

@@ -1,4 +1,4 @@
-"""Encounters to learn from and to ask for: of the real archive, or synthetic ones."""
+"""Encounters for training and for requests, from the real archive or synthetic."""
 
 import csv
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ _ENDED = {place for places in ENDS_OF_CARE.values() for place in places}
 
 @dataclass(frozen=True, slots=True)
 class Encounters:
-    """`table` as `training.dataset.read` answers it, and of each of its rows the `fields` that a request would give."""
+    """`table` as `training.dataset.read` answers it, and the `fields` that a request for each row would have."""
 
     table: pd.DataFrame
     fields: list[dict[str, Any]]
 
 
 def read(count: int, archive_url: str | None) -> Encounters:
-    """The first so many rows of the archive, or so many synthetic ones, less what is invalid or never forecast."""
+    """The first `count` rows of the archive, or synthetic ones, without those that are never forecast."""
     with _source(count, archive_url) as rows:
         raw = pd.DataFrame(list(islice(rows, count)), columns=list(NAMES), dtype=object)
     checked = raw.assign(data_kind="real", row_number=[str(number) for number in range(1, len(raw) + 1)])
@@ -47,7 +47,7 @@ def as_csv(fields: list[dict[str, Any]]) -> str:
 
 
 class _Lines:
-    """A file that is a list."""
+    """A list that can be written to as a file."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append
@@ -63,7 +63,7 @@ def _source(count: int, archive_url: str | None) -> Iterator[Iterator[list[str]]
 
 
 def _with_history(rows: list[dict[Any, str]]) -> Iterator[tuple[dict[Any, str], dict[str, Any]]]:
-    """Each row with its fields; what the view `encounters` tells of the patient's earlier stays is among them."""
+    """Each row with its fields, including the history that the view `encounters` gives."""
     earlier: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         fields = fields_of(row)

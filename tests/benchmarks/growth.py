@@ -1,4 +1,4 @@
-"""How time and memory of each step grow with the rows: 1, 3 and 10 times, each step in a process of its own."""
+"""How each step's time and memory grow with the rows (1, 3 and 10 times), each step in its own process."""
 
 import json
 import math
@@ -16,12 +16,12 @@ from tests.platforms import Platform
 
 _BATCH = 15_000
 _DATA = ("plan", "ingest", "clean", "check")
-# Of the steps of the data, which are so short that a busy moment would count, most of all with few rows.
+# Repeats of the data steps: with few rows they are so short that a busy moment would distort them.
 _REPEATS = {1: 9, 3: 5, 10: 3}
 
 
 def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
-    """`rows` is the smallest of the three; batches stay as large, so that there are more of them."""
+    """`rows` is the smallest size. The batch size stays the same, so that more rows make more batches."""
     by_size = [_measured(platform, folder, rows * times, min(rows, _BATCH), _REPEATS[times]) for times in TIMES]
     figures = {}
     for step in STEPS:
@@ -32,7 +32,7 @@ def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
 
 
 def _measured(platform: Platform, folder: Path, rows: int, batch_size: int, times: int) -> dict[str, dict[str, float]]:
-    """Time (s) and memory (MB) of each step, each in a process of its own; of the repeated ones the median."""
+    """Each step's time (s) and memory (MB) in its own process; the median for repeated steps."""
     name = f"growth-{rows}"
     state, environment = folder / f"{name}.json", deployment.environment(platform, name)
     repeats: list[dict[str, dict[str, float]]] = []
@@ -53,7 +53,7 @@ def _measured(platform: Platform, folder: Path, rows: int, batch_size: int, time
 
 
 def run_steps(state: Path, environment: Mapping[str, str], *names: str) -> None:
-    """In one new process. Raises SystemExit with what it wrote when it fails."""
+    """Runs the steps in one new process. Raises SystemExit with its output when it fails."""
     finished = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.steps", str(state), *names],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def run_steps(state: Path, environment: Mapping[str, str], *names: str) -> None:
 
 
 def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The b of values = a sizes^b, by least squares of the logarithms."""
+    """The exponent b in values = a · sizes^b, by least squares on the logarithms."""
     x, y = ([math.log(one) for one in some] for some in (sizes, values))
     middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
     pairs = [(one - middle_x, other - middle_y) for one, other in zip(x, y, strict=True)]

@@ -1,4 +1,4 @@
-"""Loading a batch: ours, `psql \\copy` of the same rows into the same table, and pandas' `to_sql`."""
+"""Loading rows: our ingest, `psql \\copy` into the same table, and pandas' `to_sql`."""
 
 import csv
 import json
@@ -26,12 +26,12 @@ from tests.platforms import Platform
 
 _LINEAGE = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
 COLUMNS = (*_LINEAGE, *map(sql_name, NAMES))
-_ROWS, _BATCH = 60_000, 15_000  # batches as they are by default
-_SQL_ROWS = 3_000  # two seconds of it, beside which its own start does not count
+_ROWS, _BATCH = 60_000, 15_000  # the default batch size
+_SQL_ROWS = 3_000  # two seconds, so that its start-up does not matter
 
 
 def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
-    """An empty table for each; ours in one process, batch by batch, as a warm function works.
+    """Each starts with an empty table. Ours runs in one process, batch by batch, like a warm function.
 
     Ours includes fetching the batches from S3, their check and their hashes. The first batch of a process makes its
     clients, too: it counts in `ingest_cold` alone. psql gets all that the table holds of the rows, hashes included, in
@@ -49,7 +49,7 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
 
     def ours(number: int) -> None:
         known = _ingest(platform, folder / "ingest.json", source, f"ingest-{number}")
-        _must_hold(platform, len(rows))
+        _check_rows(platform, len(rows))
         warm = known["batches"][1:]
         took["ours"].append((len(rows) - _BATCH) / sum(warm))
         took["cold"].append(len(rows) / sum(known["batches"]))
@@ -66,7 +66,7 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
             took[name].append(_SQL_ROWS / found["seconds"])
             memory[name] = max(found["mb"], memory.get(name, 0.0))
 
-    _ingest(platform, folder / "ingest.json", source, "first")  # makes the table, too
+    _ingest(platform, folder / "ingest.json", source, "first")  # also creates the table
     for number in range(rounds):
         deployment.tell(f"ingest, round {number + 1} of {rounds} ...")
         for measured in (ours, psql, to_sql)[:: 1 if number % 2 else -1]:
@@ -97,17 +97,17 @@ def _ingest(platform: Platform, state: Path, source: str, execution: str) -> dic
 
 
 def _loaded[Found](platform: Platform, rows: int, load: Callable[[], Found]) -> Found:
-    """What `load` answers, that puts so many rows into the emptied table."""
+    """Empties the table, runs `load` and checks that it loaded `rows` rows. Answers what `load` answers."""
     platform.query("raw", "TRUNCATE diabetes_raw")
     found = load()
-    _must_hold(platform, rows)
+    _check_rows(platform, rows)
     return found
 
 
-def _must_hold(platform: Platform, rows: int) -> None:
+def _check_rows(platform: Platform, rows: int) -> None:
     ((count,),) = platform.query("raw", "SELECT count(*) FROM diabetes_raw")
     if count != rows:
-        raise SystemExit(f"the table holds {count} rows, not the {rows} that were loaded: their rate says nothing")
+        raise SystemExit(f"the table holds {count} rows instead of {rows}: the rate would mean nothing")
 
 
 def _figure(ours: Sequence[float], peers: Sequence[float]) -> Figure:
@@ -129,7 +129,7 @@ def _put_source(platform: Platform, rows: list[list[str]]) -> str:
 
 
 def _file(path: Path, rows: Sequence[list[str]]) -> Path:
-    """All that the table holds of the rows, made before anything is measured."""
+    """The rows with every column of the table, prepared before anything is measured."""
     now = datetime.now(UTC).isoformat()
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -141,7 +141,7 @@ def _file(path: Path, rows: Sequence[list[str]]) -> Path:
 
 
 def _psql(platform: Platform, file: Path) -> float:
-    """How long (s) the whole command takes; its own start is some hundredths of a second of that."""
+    """The duration of the whole command (s); its start-up is a few hundredths of a second of it."""
     database = postgres.database(platform.settings)
     command = f"\\copy diabetes_raw ({', '.join(COLUMNS)}) FROM '{file}' WITH (FORMAT csv, HEADER)"
     address = ["-h", database.host, "-p", str(database.port), "-U", database.user, "-d", "raw"]

@@ -1,4 +1,4 @@
-"""Rows of `INPUTS` as the table that scikit-learn takes. Little is imported: it counts as its cold start."""
+"""Rows of `INPUTS` as a table for scikit-learn. Imports little, because imports count towards its cold start."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

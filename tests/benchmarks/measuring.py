@@ -1,4 +1,4 @@
-"""Rounds in which ours and the peer take turns, so that what else the machine does slows down both."""
+"""Rounds in which ours and the peer take turns, so that other load on the machine affects both alike."""
 
 import json
 import os
@@ -19,10 +19,10 @@ _SUBJECT = Path(__file__).with_name("subject.py")
 
 
 class Subject:
-    """A process that is measured while it is warm."""
+    """A warm process to measure."""
 
     def __init__(self, kind: Kind, environment: Mapping[str, str], events: Path) -> None:
-        # A file, since nobody reads while it is measured: a pipe would be full after some hundred lines of its log.
+        # A file, because nothing reads its log during a measurement and a pipe would fill up.
         self._log = events.with_name(f"{kind}.log")
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
@@ -44,7 +44,7 @@ class Subject:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"a measured process has ended:\n{self._log.read_text()[-3000:]}")
+            raise SystemExit(f"a measured process has exited:\n{self._log.read_text()[-3000:]}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -55,7 +55,7 @@ class Subject:
         self._process.communicate()
 
 
-# What is asked of a process in a round: (figure, events, calls of ours, calls of the peer).
+# The measurements of a round: (figure, events, calls of ours, calls of the peer).
 _ROUND = (
     ("row_14", "row_14", 200, 20),
     ("row_all", "row_all", 200, 20),
@@ -69,7 +69,7 @@ _ROUND = (
 def measure(
     environment: Mapping[str, str], events: Path, first_event: dict[str, Any], rounds: int
 ) -> dict[str, Figure]:
-    """All figures, by the names of `report.ROWS`."""
+    """All figures, keyed by the names in `report.ROWS`."""
     took: dict[str, dict[Kind, list[list[float]]]] = {name: {kind: [] for kind in KINDS} for name, *_ in _ROUND}
     cold: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
     per_core: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
@@ -104,7 +104,7 @@ def measure(
 
 
 def _warm_up_and_compare(ours: Subject, peer: Subject) -> None:
-    """Figures of answers that differ would say nothing."""
+    """Times can be compared only if the answers agree."""
     for name, asked, *_ in _ROUND:
         if name == "scorer":
             continue
@@ -114,11 +114,11 @@ def _warm_up_and_compare(ours: Subject, peer: Subject) -> None:
             if not all(abs(share - its[label]) <= 1e-9 for label, share in mine.items()):
                 raise SystemExit(f"ours and the peer differ: {mine}, {its}")
         elif len(mine.split("early_risk")) != len(its.split("early_risk")):
-            raise SystemExit("ours and the peer answer batches of different lengths")
+            raise SystemExit("ours and the peer returned batches of different lengths")
 
 
 def _figure(rounds: Mapping[Kind, list[list[float]]], of: Any) -> Figure:
-    """Over all calls; the ratio is the median of the rounds'."""
+    """The figure over all calls, with the median of the rounds' ratios."""
     mine, its = (of([one for part in rounds[kind] for one in part]) for kind in KINDS)
     ratios = [of(b) / of(a) for a, b in zip(rounds["ours"], rounds["peer"], strict=True)]
     return Figure(mine, its, median(ratios))

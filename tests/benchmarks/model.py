@@ -1,4 +1,4 @@
-"""One gradient boosting in both of its forms: the scorer document, and the folder that `mlflow.pyfunc` loads."""
+"""One gradient boosting model in both forms: the scorer document, and the folder that `mlflow.pyfunc` loads."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _ABOUT = "about.json"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Where the model lies, and its size."""
+    """The model's location and size."""
 
     folder: Path
     trees: int
@@ -39,7 +39,7 @@ class Model:
 
 
 def make(table: pd.DataFrame, folder: Path) -> Model:
-    """Train on the table's rows, and leave both forms in `folder`."""
+    """Train on the table's rows and write both forms to `folder`."""
     training, validation = (dataset.part_of(table[table["split"] == split]) for split in ("train", "validation"))
     full_size = {**families.FAMILIES, "gradient_boosting": _full_size}
     with patch.object(families, "FAMILIES", full_size):
@@ -61,7 +61,7 @@ def make(table: pd.DataFrame, folder: Path) -> Model:
 
 
 def read(folder: Path) -> Model:
-    """A model that `make` has left."""
+    """A model written by `make`."""
     return Model(folder, *json.loads((folder / _ABOUT).read_text()))
 
 

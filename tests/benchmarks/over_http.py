@@ -22,7 +22,7 @@ from tests.benchmarks.report import Figure
 from tests.platforms import free_ports
 
 _START_SECONDS = 120
-# Enough for the clock of processors' time, which has hundredths of a second.
+# Enough for the CPU clock, which counts hundredths of a second.
 _OUR_CALLS, _THEIR_CALLS = 3000, 300
 _WARM_CALLS = 20
 
@@ -31,13 +31,13 @@ _WARM_CALLS = 20
 class _Served:
     cold: float  # s, from the process's start to the first answer
     p50: float  # ms
-    per_core: float  # answers a second of its processors' time
+    per_core: float  # answers per CPU second
     mb: float  # of all processes
     first: dict[str, Any]  # the answer to the first row
 
 
 def measure(environment: Mapping[str, str], folder: Path, rows: Sequence[dict[str, Any]]) -> dict[str, Figure]:
-    """`rows` are inputs of the model; ours is asked with the fields that they are made of, theirs with themselves."""
+    """`rows` are model inputs, sent to MLflow; ours receives the fields they are made from."""
     (port,) = free_ports(1)
     own = [sys.executable, "-m", "readmission.serving"]
     ours = _serve(
@@ -106,7 +106,7 @@ def _ask(connection: HTTPConnection, path: str, body: str) -> tuple[int, str]:
 
 
 def _took(port: int, path: str, bodies: list[str], pid: int) -> tuple[list[float], float]:
-    """How long (ms) each request took, and the time (s) of processors that they took together, once all is warm."""
+    """The time of each request (ms), and the CPU time of all (s), after a warm-up."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     took, worked = [], 0.0
     for number, body in enumerate([*bodies[:_WARM_CALLS], *bodies]):
@@ -122,7 +122,7 @@ def _took(port: int, path: str, bodies: list[str], pid: int) -> tuple[list[float
 
 
 def _worked(pid: int) -> float:
-    """Time (s) of processors that it and all below it have taken, threads included."""
+    """CPU time (s) of the process and its descendants, threads included."""
     ticks = 0
     for one in _tree(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
@@ -131,7 +131,7 @@ def _worked(pid: int) -> float:
 
 
 def _tree(pid: int) -> list[int]:
-    """The process and all below it."""
+    """The process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(below for child in children for below in _tree(int(child)))]
 
@@ -142,7 +142,7 @@ def _resident(pid: int) -> float:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Those below it too: `mlflow models serve` leaves its server behind when it is killed."""
+    """Also kills the descendants: `mlflow models serve` leaves its server behind when it is killed."""
     with suppress(OSError):
         for pid in reversed(_tree(process.pid)):
             with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What the scorer is measured against: the same application, with the model that `mlflow.pyfunc` loads.
+"""The peer: the same application with a model loaded by `mlflow.pyfunc`.
 
 Everything around the model is this project's own, so that what differs is what the model costs. The model folder lies
 on the disk: fetching it, which a real one would have to do at a cold start, is not counted against it.
@@ -29,10 +29,10 @@ meter = observability.EmfMeter("predict")
 
 
 class PyfuncScorer:
-    """Answers as `Scorer` does."""
+    """Has the interface of `Scorer`."""
 
     features = INPUTS
-    risk_quantiles = None  # so that it is not asked where a risk stands among the others
+    risk_quantiles = None  # so that no percentile is looked up
     classes = tuple(sorted(CLASSES))
 
     def __init__(self, folder: str) -> None:
@@ -57,7 +57,7 @@ class _Loaded:
     """A `ModelCache` that has its model."""
 
     due = False
-    registry = None  # its descriptions are not asked for
+    registry = None  # only needed for descriptions
 
     def __init__(self, scorer: PyfuncScorer) -> None:
         version = Version("readmission", "1", "run", "gradient_boosting", os.environ["DATA_KIND"], "")

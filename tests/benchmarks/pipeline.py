@@ -1,4 +1,4 @@
-"""The pipeline as the state machine runs it, and the same steps as one plain script in one process."""
+"""The pipeline run by the state machine, and the same steps as a plain script in one process."""
 
 import contextlib
 import json
@@ -20,12 +20,12 @@ _ROWS = 20_000
 _FUNCTIONS = ("plan", "ingest", "clean", "check", "train", "report", "promote")
 _REPORT = re.compile(r"REPORT .*?\tDuration: ([\d.]+) ms")
 _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
-_LOGS_SECONDS = 10  # until the last line of an execution is in its log
+_LOGS_SECONDS = 10  # until the log has an execution's last line
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """When (epoch, s) a function ran, its cold start included, and how long (s) that was."""
+    """When a function ran (epoch, s), with its cold start, and for how long (s)."""
 
     function: str
     began: float
@@ -34,7 +34,7 @@ class Invocation:
 
 
 def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
-    """Both begin with empty databases. The execution is measured twice: with functions that start cold, and warm."""
+    """Both start with empty databases. The execution is measured twice: with cold and with warm functions."""
     source = deployment.source(platform, _ROWS)
     script = _script(platform, folder, source)
     figures = {}
@@ -67,7 +67,7 @@ def _script(platform: Platform, folder: Path, source: str) -> float:
 
 
 def _execute(platform: Platform, source: str) -> tuple[float, int]:
-    """How long (s) it took, and how many states were entered."""
+    """The duration (s) and the number of states entered."""
     deployed, states = stack.get(platform.settings), platform.client("stepfunctions")
     with contextlib.redirect_stdout(sys.stderr):
         began = time.perf_counter()
@@ -81,7 +81,7 @@ def _execute(platform: Platform, source: str) -> tuple[float, int]:
 
 
 def _invocations(platform: Platform, since: float) -> list[Invocation]:
-    """Of the pipeline's functions, by the REPORT lines of their logs, whose time is that of the end."""
+    """The invocations of the pipeline's functions, from the REPORT lines in their logs."""
     time.sleep(_LOGS_SECONDS)
     logs = platform.client("logs")
     found = []
@@ -95,7 +95,7 @@ def _invocations(platform: Platform, since: float) -> list[Invocation]:
 
 
 def invocation_of(function: str, ended: float, line: str) -> Invocation:
-    """By a REPORT line that was written when it ended."""
+    """From a REPORT line, which is written at the end of an invocation."""
     duration, init = _REPORT.search(line), _INIT.search(line)
     assert duration, line
     cold = float(init[1]) / 1000 if init else 0.0
@@ -103,7 +103,7 @@ def invocation_of(function: str, ended: float, line: str) -> Invocation:
 
 
 def covered(invocations: Iterable[Invocation]) -> float:
-    """For how many seconds at least one of them ran."""
+    """Seconds in which at least one of them ran."""
     total, until = 0.0, float("-inf")
     for one in sorted(invocations, key=lambda one: one.began):
         total += max(0.0, one.ended - max(one.began, until))

@@ -1,4 +1,4 @@
-"""The inference API beside the same application with `mlflow.pyfunc`, and its scorer beside the same model elsewhere.
+"""The inference API against the same application with `mlflow.pyfunc`, and its scorer against other runtimes.
 
 Trains one model (on synthetic encounters, or on the archive that DIABETES_DATA names), and serves it in a process of
 each.
@@ -22,12 +22,12 @@ from tests.benchmarks.cold import DOMAIN, ROOT
 from tests.benchmarks.report import Figure
 
 _BATCH = 1000
-_SINGLE = 200  # different rows, so that none is answered out of a processor's cache
+_SINGLE = 200  # different rows, so that the processor's cache does not help
 _CALLS = {"sklearn": 100, "onnx": 1000}
 
 
 def measure(temporary: Path, folder: Path, rows: int, rounds: int) -> tuple[dict[str, Figure], dict[str, str]]:
-    """The figures, and what they were measured on; the model is kept in `folder`, and taken from there."""
+    """The figures, and facts about the model, which is kept in `folder` and reused."""
     archive = os.environ.get("DIABETES_DATA")
     kind = "real" if archive else "synthetic"
     pages: dict[str, bytes] = {"/archive.zip": Path(archive).read_bytes()} if archive else {}
@@ -57,7 +57,7 @@ def measure(temporary: Path, folder: Path, rows: int, rounds: int) -> tuple[dict
 def _beside(
     name: str, figures: Mapping[str, Figure], trained: model.Model, rows: list[list[Any]], inputs: Path, rounds: int
 ) -> dict[str, Figure]:
-    """What the model takes in another form, with nothing around it, in new processes."""
+    """The times of the model alone in another runtime, in new processes."""
     if name == "onnx":
         _alone("onnx-export", trained.folder, inputs)
     took, rates, memory, starts = [], [], [], []
@@ -77,16 +77,16 @@ def _beside(
 
 
 def _scored(trained: model.Model, row: list[Any]) -> list[float]:
-    """Our own probabilities of a row of `INPUTS`."""
+    """Our probabilities for a row of `INPUTS`."""
     ours, known = scorer.load(trained.scorer, trained.scorer_sha256), dict(zip(INPUTS, row, strict=True))
     return ours.probabilities([known[feature] for feature in ours.features])
 
 
 def _must_agree(name: str, its: Sequence[float], ours: Sequence[float]) -> None:
-    """Figures of answers that differ would say nothing; ONNX's numbers have 32 bits."""
+    """Times can be compared only if the answers agree; ONNX computes in 32 bits."""
     tolerance = 1e-4 if name == "onnx" else 1e-9
     if not all(abs(one - other) <= tolerance for one, other in zip(its, ours, strict=True)):
-        raise SystemExit(f"{name} answers {its}, ours {ours}")
+        raise SystemExit(f"{name} answers {its}, ours answers {ours}")
 
 
 def _alone(kind: str, folder: Path, inputs: Path, *times: str) -> str:
@@ -104,7 +104,7 @@ def _alone(kind: str, folder: Path, inputs: Path, *times: str) -> str:
 
 
 def _events(fields: list[dict[str, Any]]) -> dict[str, list[tuple[str, str, str]]]:
-    """Requests by what they are for: path, body, type of it."""
+    """The requests by name: path, body, content type."""
     last = fields[-_BATCH:]
     prepared = [{name: one[name] for name in FEATURES} for one in last]
     rows = "/predict", "application/json"
@@ -119,16 +119,16 @@ def _events(fields: list[dict[str, Any]]) -> dict[str, list[tuple[str, str, str]
 
 def _environment(address: str, folder: Path, kind: str) -> dict[str, str]:
     return {
-        # As the template and the runtime set them.
+        # Set by the template and the runtime.
         "MLFLOW_TRACKING_URI": address,
         "MODEL_NAME": "readmission",
         "AWS_LAMBDA_FUNCTION_NAME": "readmission-predict",
         "AWS_REGION": "eu-central-1",
-        # The peers'.
+        # For the peers.
         "PYFUNC_MODEL": str(folder / model.PYFUNC),
         "DATA_KIND": kind,
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A row is too little for threads: with two of them scikit-learn takes six times as long.
+        # One row is too little work for threads: with two threads scikit-learn takes six times as long.
         "OMP_NUM_THREADS": "1",
     }
 

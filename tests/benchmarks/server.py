@@ -1,4 +1,4 @@
-"""A server on 127.0.0.1 that answers what serving asks an MLflow server, and the archive of a data set."""
+"""A server on 127.0.0.1 that answers the MLflow requests of the API, and serves a data archive."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from threading import Thread
 
 @contextmanager
 def serve(pages: dict[str, bytes]) -> Iterator[str]:
-    """Serves the pages (path without query → content), which may still change; gives the address."""
+    """Serves `pages` (path without query → content), which may still change; yields the address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -32,7 +32,7 @@ def serve(pages: dict[str, bytes]) -> Iterator[str]:
 
 
 def registry(scorer: bytes, scorer_sha256: str, data_kind: str) -> dict[str, bytes]:
-    """The pages of a registry whose version 1 is in Production."""
+    """The pages of a registry with version 1 in Production."""
     tags = {"family": "gradient_boosting", "data_kind": data_kind, "scorer_sha256": scorer_sha256}
     version = {
         "name": "readmission",

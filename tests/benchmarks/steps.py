@@ -80,7 +80,7 @@ def _promote(state: State) -> None:
     _call("report", state, task="card", data_kind=kind, promotion=promotion)
 
 
-# Each step by its name, with the functions that it imports.
+# The steps by name, with the functions they import.
 STEPS: dict[str, tuple[Callable[[State], None], tuple[str, ...]]] = {
     "plan": (_plan, ("plan",)),
     "ingest": (_batches("ingest"), ("ingest",)),

@@ -1,7 +1,7 @@
-"""The program of a process that is measured: `python subject.py ours|peer events.json`.
+"""The program of a measured process: `python subject.py ours|peer events.json`.
 
-Imports the handler, and answers what its standard input asks, a JSON document a line. Little is imported here: it would
-be counted as the handler's memory.
+Imports the handler and answers the commands on its standard input, one JSON document a line. Imports little itself,
+because that would count as the handler's memory.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Context:
-    """What the runtime tells of an invocation."""
+    """The Lambda context of an invocation."""
 
     function_name = "readmission-predict"
     function_version = "1"
@@ -28,7 +28,7 @@ class Context:
 
 
 def event_of(path: str, body: str, content_type: str) -> dict[str, Any]:
-    """The event of API Gateway's REST proxy."""
+    """An event of API Gateway's REST proxy integration."""
     headers = {
         "Accept": "*/*",
         "Content-Type": content_type,
@@ -76,7 +76,7 @@ def load(kind: str) -> Any:
 
 
 def answers(handler: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
-    """How long (ns) each of so many calls took, the processor's time of them all, and the last answer."""
+    """The time of each call (ns), the CPU time of all, and the last answer."""
     context, took, answer = Context(), [], {}
     worked = time.process_time_ns()
     for number in range(times):
@@ -90,7 +90,7 @@ def answers(handler: Any, events: list[dict[str, Any]], times: int) -> dict[str,
 
 
 def unmetered(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
-    """The same of the handler without the writing of its metrics."""
+    """The same for the handler without writing metrics."""
     write = module.meter._write
     module.meter._write = lambda *_, **__: None
     try:
@@ -100,7 +100,7 @@ def unmetered(module: Any, events: list[dict[str, Any]], times: int) -> dict[str
 
 
 def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
-    """The same of the application without Mangum and the handler: a call is a scope and a body."""
+    """The same for the application without Mangum and the handler: a call is an ASGI scope and a body."""
     application = module._application.app
 
     async def ask(event: dict[str, Any]) -> int:
@@ -130,7 +130,7 @@ def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[
     async def all_of_them() -> list[int]:
         return [await ask(events[number % len(events)]) for number in range(times)]
 
-    loop = asyncio.new_event_loop()  # asyncio.run would take away the one that Mangum finds
+    loop = asyncio.new_event_loop()  # asyncio.run would remove the loop that Mangum uses
     try:
         return {"took": loop.run_until_complete(all_of_them())}
     finally:
@@ -138,7 +138,7 @@ def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[
 
 
 def scores(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
-    """The same of the scorer alone."""
+    """The same for the scorer alone."""
     from readmission.domain.features import inputs_of
 
     scorer = module.model_cache.current().scorer
@@ -154,7 +154,7 @@ def scores(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, A
 
 
 def memory() -> dict[str, Any]:
-    """What this process holds, in KiB: all, and what it shares with no other."""
+    """This process's resident and private memory, in KiB."""
     fields: dict[str, int] = {}
     with open("/proc/self/smaps_rollup") as lines:
         for line in lines:
@@ -165,14 +165,14 @@ def memory() -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """The most that this process has held; getrusage would tell of its parent's too, if that is larger."""
+    """This process's peak memory. Not by getrusage, which includes the parent's if that was larger."""
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:
     _, kind, path = sys.argv
-    # The answers have a channel of their own: the handler logs to the standard output.
+    # Answers get a channel of their own, because the handler logs to standard output.
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     module = load(kind)

@@ -1,4 +1,4 @@
-"""A process that loads a file by pandas' `to_sql`: `python -m tests.benchmarks.to_sql file.csv to_sql|multi`."""
+"""Loads a file with pandas' `to_sql`: `python -m tests.benchmarks.to_sql file.csv to_sql|multi`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def main() -> None:
     user, password, host, port = json.loads(os.environ["BENCH_DATABASE"])
     engine = create_engine(URL.create("postgresql+pg8000", user, password, host, port, "raw"))
     _, file, kind = sys.argv
-    # As it comes, a statement a row; "multi", many rows a statement, as many as Postgres takes parameters.
+    # By default one statement per row; with "multi" as many rows as Postgres accepts parameters.
     options = {"method": "multi", "chunksize": 65_535 // len(pd.read_csv(file, nrows=0).columns)}
     began = time.perf_counter()
     table = pd.read_csv(file, keep_default_na=False, dtype=_types(), parse_dates=["delivered_at"])
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _types() -> dict[str, type]:
-    """Diagnoses and the like are texts, though some files hold nothing but numbers there."""
+    """Diagnoses and other codes are texts, even where a file has only numbers."""
     texts = ("row_hash", "split", "weight", "diag_1", "diag_2", "diag_3", "payer_code")
     return dict.fromkeys(texts, str)
 

@@ -1,9 +1,9 @@
-"""`make load-test`: how many requests a second the deployed API answers within its objective.
+"""`make load-test`: how many requests a second the deployed API sustains within its objective.
 
-Needs a process of its own: Locust replaces the standard library's sockets and locks by gevent's.
+Runs in its own process, because Locust replaces the standard library's sockets and locks with gevent's.
 """
 
-# First: what has imported the standard library's ssl before it is replaced, keeps half of each.
+# Must come first: modules that import ssl before gevent replaces it would mix both.
 import locust  # noqa: F401
 
 # isort: split
@@ -26,7 +26,7 @@ _UI_PORT = "8089"
 def main() -> int:
     asked = _arguments()
     known = target.find(asked.url)
-    # The locustfile, which may be another process's, reads them from there.
+    # The locustfile, which may run in another process, reads them from the environment.
     os.environ |= {"API_KEY": known.key, "API_CA": known.ca_file or "", "THINK": str(asked.think)}
     if asked.ui:
         locust = str(Path(sys.executable).with_name("locust"))
@@ -39,18 +39,26 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
-    parser.add_argument("--url", help="another API than the platform's; its key is API_KEY's")
-    parser.add_argument("--ui", action="store_true", help=f"Locust's page on http://127.0.0.1:{_UI_PORT} instead")
-    parser.add_argument("--p95-ms", type=float, default=100.0, help="what 95 %% of the answers may take")
-    parser.add_argument("--max-failures", type=int, default=0, help="how many may fail while users are held")
-    parser.add_argument("--step", type=positive, default=10, help="how many users come at once")
+    parser.add_argument("--url", help="another API than the local platform's; its key comes from API_KEY")
+    parser.add_argument("--ui", action="store_true", help=f"open Locust's page on http://127.0.0.1:{_UI_PORT} instead")
+    parser.add_argument(
+        "--p95-ms", type=float, default=100.0, help="objective: 95 %% of the answers take at most this long"
+    )
+    parser.add_argument(
+        "--max-failures", type=int, default=0, help="objective: failures allowed at each number of users"
+    )
+    parser.add_argument("--step", type=positive, default=10, help="users added at each step")
     parser.add_argument("--max-users", type=positive, default=200)
-    parser.add_argument("--settle", type=float, default=4.0, help="seconds before it is measured, more while it starts")
-    parser.add_argument("--hold", type=float, default=15.0, help="seconds for which it is measured")
-    parser.add_argument("--think", type=float, default=1.0, help="seconds between a user's requests, on average")
-    parser.add_argument("--repeats", type=positive, default=3, help="how many times all is done")
-    parser.add_argument("--out", type=Path, help="the folder of the results (LOCAL_DIR/load)")
-    parser.add_argument("--at-least", type=float, help="fail when the knee's median is below so many requests a second")
+    parser.add_argument(
+        "--settle", type=float, default=4.0, help="seconds to settle before measuring; longer while instances start"
+    )
+    parser.add_argument("--hold", type=float, default=15.0, help="seconds to measure")
+    parser.add_argument("--think", type=float, default=1.0, help="average seconds between a user's requests")
+    parser.add_argument("--repeats", type=positive, default=3, help="number of climbs")
+    parser.add_argument("--out", type=Path, help="the folder for the results (default: LOCAL_DIR/load)")
+    parser.add_argument(
+        "--at-least", type=float, help="exit 1 if the median result is below this many requests a second"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Finding the capacity: climb until the objective breaks, go back, and confirm."""
+"""Finds the capacity: add users until the objective is missed, step back, and confirm."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What must hold while a number of users is held: p95 of all requests in ms, and how many failures are allowed."""
+    """The service level at a number of users: p95 of all requests in ms, and how many failures are allowed."""
 
     p95_ms: float = 100.0
     failures: int = 0
@@ -15,10 +15,10 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was asked while so many users were held, and how it was answered; times in ms, rate in requests a second.
+    """The requests at a number of users; times in ms, rate in requests a second.
 
-    `settling` and `settling_slowest` are of the time before, in which new users arrive and new instances start; their
-    times count nowhere else, their failures do.
+    `settling` and `settling_slowest` describe the time before the measurement, in which users arrive and instances
+    start. Its failures count; its times do not.
     """
 
     users: int
@@ -41,7 +41,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Climb:
-    """All that was held, in order; the knee, which was confirmed; whether the climb ended before anything broke."""
+    """All measurements in order, the confirmed knee, and whether the climb ended without missing the objective."""
 
     held: Sequence[Held]
     knee: Held | None
@@ -52,11 +52,11 @@ type Hold = Callable[[int, bool], Held]
 
 
 def climb(hold: Hold, objective: Objective, step: int, max_users: int) -> Climb:
-    """Hold `step`, 2 `step`, … users, until the objective breaks or `max_users` would be passed; then go back, a step
-    at a time, to where it holds once more.
+    """Hold `step`, 2 `step`, … users until the objective is missed or `max_users` is reached, then step back until it
+    is met again.
 
-    A number of users that is too slow is held once more before it counts as such: an instance that starts meanwhile
-    makes requests wait that another time would not. A failure counts at once.
+    A number of users that is too slow gets a second try, because cold starts are not steady-state capacity. A failure
+    counts at once.
 
     `hold(users, confirms)` measures. It is called at most 3 `max_users` / `step` times.
     """
@@ -79,7 +79,7 @@ def climb(hold: Hold, objective: Objective, step: int, max_users: int) -> Climb:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of the knees of several climbs; a climb without one counts as 0."""
+    """The knees of several climbs; a climb without one counts as 0."""
 
     middle: float
     least: float

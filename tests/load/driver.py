@@ -1,4 +1,4 @@
-"""Locust as a library: holds so many users, and records every request of that time."""
+"""Locust as a library: holds a number of users and records every request."""
 
 import time
 from collections.abc import Callable
@@ -19,11 +19,11 @@ _LONGEST_SECONDS = 2 * TIMEOUT_SECONDS + 5  # to connect, and to answer
 
 
 class Driver:
-    """Use as a context: users who are still there at the end are stopped."""
+    """A context manager that stops its users at the end."""
 
     def __init__(self, url: str, settle: float, seconds: float, calm_ms: float, tell: Callable[[Held], None]) -> None:
-        """`seconds`: how long it is measured. Before, users are held for `settle` seconds, and again, a few times,
-        until the p95 of one of these is at most `calm_ms`: instances that start are not what is to be measured."""
+        """`seconds` is the duration of a measurement. Before it, users settle for `settle` seconds, until p95
+        is at most `calm_ms`, so that cold starts are not measured."""
         self._settle, self._seconds, self._calm_ms, self._tell = settle, seconds, calm_ms, tell
         self._environment = Environment(user_classes=[Ward], events=events, host=url, stop_timeout=_LONGEST_SECONDS)
         self._runner = self._environment.create_local_runner()
@@ -39,7 +39,7 @@ class Driver:
         self._runner.quit()
 
     def hold(self, users: int, confirms: bool = False) -> Held:
-        """Users come or go a hundred a second: more of them Locust warns of."""
+        """Adds or removes a hundred users a second; above that Locust warns."""
         self._requests.clear()
         self._runner.start(users, spawn_rate=100)
         self._wait_until_calm()
@@ -52,7 +52,7 @@ class Driver:
         return held
 
     def _wait_for_answers(self, asked_until: float) -> list[Request]:
-        """The slowest answers come after the time in which they were asked for, and count; what has none, failed."""
+        """Waits for answers to requests of the measured time: late answers count, and missing ones are failures."""
         last = asked_until + _LONGEST_SECONDS
         while time.time() < last and any(asked <= asked_until for _, asked in waiting.values()):
             gevent.sleep(0.05)
@@ -70,7 +70,7 @@ class Driver:
                 return
 
     def html(self) -> str:
-        """Locust's own report, of everything that was asked."""
+        """Locust's own report of all requests."""
         page: str = get_html_report(self._environment, show_download_link=False)
         return page
 

@@ -25,8 +25,8 @@ _PATIENTS = 500
 _known = patients.read(_PATIENTS, patients.archive_of_environment())
 _seeds, _numbers = count(), count()
 waiting: dict[int, tuple[str, float]] = {}
-"""The kind of each request that has no answer yet, and when (epoch, s) it was asked."""
-# Locust takes its host from there, too; what is loaded is for the command line to say (see `target`).
+"""The kind of each unanswered request, and when it was sent (epoch, s)."""
+# Locust also reads its host from there, but the command line decides the target (see `target`).
 os.environ.pop("LOCUST_HOST", None)
 
 
@@ -41,7 +41,7 @@ class Ward(FastHttpUser):
 
     def on_start(self) -> None:
         self._mix = mix.Mix(_known, seed=next(_seeds))
-        gevent.sleep(self.wait_time())  # users who come at once do not ask at once
+        gevent.sleep(self.wait_time())  # spreads the first requests
 
     @task(mix.PREDICT)
     def predict(self) -> None:
@@ -82,9 +82,9 @@ class Ward(FastHttpUser):
 
 @events.test_start.add_listener
 def go_to_the_target(environment: Any, **_: Any) -> None:
-    """The host of the command line or of Locust's page, if any; else as `target.find` says.
+    """The host from the command line or from Locust's page, if any; otherwise the result of `target.find`.
 
-    Locust goes on whatever a listener raises: so the users are told not to.
+    Locust ignores what a listener raises, so the refusal is kept where the users see it.
     """
     try:
         known = target.find(environment.host)

@@ -1,4 +1,4 @@
-"""From single requests to what was measured of them all."""
+"""Summarises single requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.load.capacity import Held
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """When (epoch, s) it was asked, and how long its answer took."""
+    """When a request was sent (epoch, s), and how long its answer took."""
 
     kind: str
     began: float
@@ -18,7 +18,7 @@ class Request:
 
 
 def held_of(users: int, requests: Sequence[Request], began: float, ended: float, worked: float, confirms: bool) -> Held:
-    """Of the requests that were asked from `began` to `ended`, whenever they were answered."""
+    """Summarises the requests sent from `began` to `ended`, whenever they were answered."""
     settling = [one.took for one in requests if one.began < began]
     measured = [one for one in requests if began <= one.began <= ended]
     took, seconds = sorted(one.took for one in measured), ended - began
@@ -41,5 +41,5 @@ def held_of(users: int, requests: Sequence[Request], began: float, ended: float,
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share is not above."""
+    """The smallest value with at least `share` of the values at or below it."""
     return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0.0

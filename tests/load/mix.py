@@ -1,4 +1,4 @@
-"""What a hospital's systems ask of the API, and how often."""
+"""The requests of a hospital's systems, and how often each is sent."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from random import Random
 
 from tests.load.patients import Patient
 
-# Of a hundred requests.
+# Shares in per cent.
 PREDICT, BATCH, REFUSED, HEALTH = 80, 5, 5, 10
 BATCH_ROWS = 50
 KINDS = ("predict", "batch", "refused", "health")  # names of `Asked`
@@ -15,7 +15,7 @@ KINDS = ("predict", "batch", "refused", "health")  # names of `Asked`
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, and how a right answer to it looks: its status, and what stands in its body."""
+    """A request, and the status and body content of a correct answer."""
 
     name: str
     method: str
@@ -25,21 +25,21 @@ class Asked:
     holds: str
 
     def complaint(self, status: int, text: str) -> str | None:
-        """What is wrong with an answer; None when it is as it should be."""
+        """What is wrong with an answer; None when it is correct."""
         if status != self.status:
             return f"status {status or 'none'}, not {self.status}"
         return None if self.holds in text else f"no {self.holds} in the answer"
 
 
 class Mix:
-    """Makes requests of varied patients; the same ones for the same seed."""
+    """Makes requests for varied patients; the same ones for the same seed."""
 
     def __init__(self, patients: Sequence[Patient], seed: int) -> None:
         self._patients = patients
         self._random = Random(seed)
 
     def predict(self) -> Asked:
-        """One patient: every second in the 14 fields, every second as a raw row."""
+        """One patient, alternately as the 14 fields and as a raw row."""
         patient = self._random.choice(self._patients)
         document = patient.prepared if self._random.random() < 0.5 else patient.raw
         return Asked("predict", "POST", "/predict", json.dumps(document), 200, '"early_risk"')
@@ -50,7 +50,7 @@ class Mix:
         return Asked("batch", "POST", "/predict/batch", body, 200, f'"index":{BATCH_ROWS - 1},')
 
     def refused(self) -> Asked:
-        """A patient with a field that is missing: 422 is the right answer, and as much work as another."""
+        """A patient with a missing field. The correct answer is 422, and costs as much work as others."""
         fields = dict(self._random.choice(self._patients).prepared)
         missing = self._random.choice(sorted(fields))
         del fields[missing]

@@ -1,4 +1,4 @@
-"""Patients to ask for: rows of the real archive, or synthetic ones, as a client of the API sends them."""
+"""Patients for requests, from the real archive or synthetic, in the form a client sends."""
 
 import os
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Patient:
 
 
 def read(count: int, archive: Path | None = None) -> list[Patient]:
-    """So many patients whom the API forecasts for, out of the archive where there is one."""
+    """`count` patients that the API accepts, from the archive if there is one."""
     pages = {"/archive.zip": archive.read_bytes()} if archive else {}
     with server.serve(pages) as address:
         source = f"{address}/archive.zip" if archive else _SYNTHETIC
@@ -36,7 +36,7 @@ def read(count: int, archive: Path | None = None) -> list[Patient]:
 
 
 def archive_of_environment() -> Path | None:
-    """The archive that DIABETES_DATA names."""
+    """The archive named by DIABETES_DATA."""
     name = os.environ.get("DIABETES_DATA")
     return Path(name) if name else None
 

@@ -1,4 +1,4 @@
-"""A load test's results: a Markdown table, CSV, a picture, and a page that holds both."""
+"""A load test's results: a Markdown table, CSV, a chart, and a page with both."""
 
 import argparse
 import base64
@@ -19,12 +19,12 @@ from tests.benchmarks.report import markdown
 from tests.load import mix
 from tests.load.capacity import Climb, Held, Objective, spread
 
-# Locust is kept from asking as often as it should when it has no processor left: then its own figures do not add up.
+# Without CPU time left, Locust sends fewer requests than it should, and its figures do not add up.
 _ADDS_UP = 0.9
 _HEADINGS = (
     *("climb", "users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failures"),
     *(f"{kind} p95 ms" for kind in mix.KINDS),
-    *("slowest ms while settling", "Locust's processor", "holds"),
+    *("slowest ms while settling", "Locust's CPU", "met"),
 )
 
 
@@ -37,13 +37,13 @@ def about(url: str, objective: Objective, asked: argparse.Namespace) -> dict[str
         "mix": f"{mix.PREDICT} % one patient, {mix.BATCH} % batches of {mix.BATCH_ROWS}, "
         f"{mix.REFUSED} % refused (422), {mix.HEALTH} % health",
         "users": f"think for {asked.think:g} s on average between answer and request",
-        "measured": f"{asked.hold:g} s, after {asked.settle:g} s or more of settling, in which new instances start",
+        "measured": f"{asked.hold:g} s, after {asked.settle:g} s or more of settling, for cold starts",
         "command": " ".join(["python -m tests.load", *sys.argv[1:]]),
     }
 
 
 def write(folder: Path, climbs: Sequence[Climb], about: Mapping[str, str], objective: Objective, think: float) -> str:
-    """Leaves load.md, load.csv, load.png and load.html in the folder; answers the first."""
+    """Writes load.md, load.csv, load.png and load.html to the folder; returns the first."""
     text = table(climbs, about, objective, think)
     picture = png(climbs, objective)
     (folder / "load.md").write_text(f"{text}\n")
@@ -62,7 +62,7 @@ def table(climbs: Sequence[Climb], about: Mapping[str, str], objective: Objectiv
 
 
 def knees(climbs: Sequence[Climb], think: float) -> list[str]:
-    """What was found, and whether Little's law agrees: users = rate x (answer + thinking)."""
+    """The results, and whether Little's law agrees: users = rate x (answer time + think time)."""
     found = spread(climbs)
     lines = [
         f"Sustained within the objective: **{found.middle:.1f} requests a second** "
@@ -70,14 +70,14 @@ def knees(climbs: Sequence[Climb], think: float) -> list[str]:
     ]
     for number, one in enumerate(climbs, start=1):
         if one.knee is None:
-            lines.append(f"Climb {number}: no number of users held the objective.")
+            lines.append(f"Climb {number}: no number of users met the objective.")
             continue
         accounted = one.knee.rate * (one.knee.mean / 1000 + think)
         lines.append(
             f"Climb {number}: {one.knee.users} users, {one.knee.rate:.1f}/s, p50 {one.knee.p50:.0f}, "
             f"p95 {one.knee.p95:.0f}, p99 {one.knee.p99:.0f} ms; Little's law accounts for {accounted:.1f} users"
             + (", so Locust did not keep up" if accounted < _ADDS_UP * one.knee.users else "")
-            + ("; nothing broke: more users may do" if one.unbroken else "")
+            + ("; the objective was never missed: try more users" if one.unbroken else "")
             + "."
         )
     return lines
@@ -98,7 +98,7 @@ def csv_of(climbs: Sequence[Climb], objective: Objective) -> str:
 
 
 def png(climbs: Sequence[Climb], objective: Objective) -> bytes:
-    """Throughput, and p50, p95 and p99, over users; confirmations are hollow."""
+    """Throughput, p50, p95 and p99 over users; confirmations are hollow."""
     figure = Figure(figsize=(9, 7), layout="constrained")
     rates, times = figure.subplots(2, 1, sharex=True)
     for one in climbs:
@@ -123,7 +123,7 @@ def png(climbs: Sequence[Climb], objective: Objective) -> bytes:
 
 
 def html(text: str, picture: bytes) -> str:
-    """One page that needs nothing else."""
+    """A self-contained page."""
     image = base64.b64encode(picture).decode()
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Load test</title>'

@@ -1,4 +1,4 @@
-"""Where the load goes: the platform's own API unless a URL is given, and never elsewhere by accident."""
+"""The load test's target: the local platform's API unless a URL is given, and never another machine by accident."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from infra.local.errors import LocalError
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The API's address, its key, and the file its certificate is verified with (the system's where None)."""
+    """The API's address, its key, and the CA file that verifies its certificate (None: the system's)."""
 
     url: str
     key: str
@@ -22,21 +22,21 @@ class Target:
 def find(url: str | None, environment: Mapping[str, str] = os.environ) -> Target:
     """The API at `url`; else the one of API_URL; else the deployed one of the running platform.
 
-    Raises LocalError for what is no address, for one that is not this machine's and only came with the environment, and
-    for one without API_KEY.
+    Raises LocalError for an invalid address, for another machine's address that came from the environment only, and
+    when API_KEY is missing.
     """
     known = url or environment.get("API_URL")
     if not known:
         return _platform(environment)
     parts = urlsplit(known)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise LocalError(f"{'URL' if url else 'API_URL'} must be an address as https://host/v1, not {known!r}.")
+        raise LocalError(f"{'URL' if url else 'API_URL'} must be an address such as https://host/v1, not {known!r}.")
     here = _is_loopback(parts.hostname)
     if not (url or here):
-        raise LocalError(f"API_URL is {known}, another machine. To load it all the same: make load-test URL={known}")
+        raise LocalError(f"API_URL is {known}, another machine. To load it anyway: make load-test URL={known}")
     if not environment.get("API_KEY"):
         raise LocalError(f"API_KEY is not set, and {known} needs one.")
-    # The emulator's certificate says nothing of another machine.
+    # The emulator's certificate does not apply to another machine.
     return Target(known.rstrip("/"), environment["API_KEY"], (environment.get("API_CA") or None) if here else None)
 
 

@@ -1,4 +1,4 @@
-"""`make load-test` and the locustfile against a server of its own, which answers when it is told to."""
+"""`make load-test` and the locustfile against a server of its own, which whose answers the test controls."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ import pytest
 
 from infra.local.settings import ROOT
 
-_SLOW_SECONDS = 3.0
+_SLOW_SECONDS = 2.0
 _FAST_FOR_SECONDS = 1.3
 _ANSWERS = {"/predict": {"early_risk": {}}, "/predict/batch": {"predictions": [{"index": 49, "x": 0}]}}
 

@@ -16,7 +16,7 @@ def document(**figures: float) -> dict[str, dict[str, dict[str, float]]]:
     return {"figures": {name: {"ours": value} for name, value in figures.items()}}
 
 
-def test_a_smaller_function_has_a_smaller_share_of_a_processor_and_none_more_than_one() -> None:
+def test_a_functions_share_of_a_processor_follows_its_memory_up_to_one() -> None:
     assert KNOWN.share("predict") == pytest.approx(0.2894, abs=1e-4)
     assert (KNOWN.share("clean"), KNOWN.share("train")) == (1, 1)
 
@@ -58,26 +58,26 @@ def test_a_run_costs_by_memory_and_time_and_transitions() -> None:
 def test_the_templates_functions_and_the_state_machines_maps_are_found() -> None:
     found = capacity.template()
     assert found.memory["predict"] == 512
-    assert set(found.beside) == {"ingest", "clean", "train"}
+    assert set(found.concurrency) == {"ingest", "clean", "train"}
     assert found.throttles["ThrottleRate"] > 0
-    assert capacity.connections(found)["clean"] == 2 * found.beside["clean"]
+    assert capacity.connections(found)["clean"] == 2 * found.concurrency["clean"]
 
 
-def test_the_text_tells_figures_and_names_what_is_assumed() -> None:
+def test_the_report_has_figures_and_assumptions() -> None:
     said = capacity.text(document(**FIGURES, **RUN, pipeline_invocations=4), KNOWN)
-    assert "200, 400 at once, 1,000,000 a day" in said
+    assert "200, bursts of 400, 1,000,000 a day" in said
     assert "90 MB of 512: fits" in said and "4 invocations, 30 transitions" in said
     assert all(one in said for one in capacity.ASSUMPTIONS)
     assert "transitions" not in capacity.text(document(**FIGURES), KNOWN)
     assert "DOES NOT FIT" in capacity.text(document(**FIGURES | {"rss": 600}), KNOWN)
 
 
-def test_a_result_without_the_inference_is_no_use() -> None:
+def test_a_result_without_the_prediction_part_is_refused() -> None:
     with pytest.raises(SystemExit, match="cold, row_14"):
         capacity.text(document(rss=90), KNOWN)
 
 
-def test_a_result_that_tells_half_of_a_run_is_no_use() -> None:
+def test_a_result_with_half_of_a_run_is_refused() -> None:
     with pytest.raises(SystemExit, match="pipeline_invocations"):
         capacity.text(document(**FIGURES, **RUN), KNOWN)
     with pytest.raises(SystemExit, match="init_plan, ran_plan"):

@@ -10,7 +10,7 @@ PYFUNC = "mlflow.pyfunc"
 ABOUT = {"machine": "a laptop", "command": "make bench"}
 
 
-def test_the_table_says_what_holds_and_what_does_not() -> None:
+def test_the_table_shows_which_thresholds_are_met() -> None:
     figures = {
         "row_14": Figure(1.2, 12.0, 10.0),
         "ingest_psql": Figure(60_000, 100_000, 0.6),
@@ -33,7 +33,7 @@ def test_the_table_says_what_holds_and_what_does_not() -> None:
             "yes",
         ],
         "handler, one row of the 14 fields, p95": ["2.00 ms", PYFUNC, "20.0 ms", "10.0", "", ""],
-        "the scorer in it, p50": ["0.150 ms", PYFUNC, "9.00 ms", "60.0", "≤ 0.1 ms", "NO"],
+        "scorer only, p50": ["0.150 ms", PYFUNC, "9.00 ms", "60.0", "≤ 0.1 ms", "NO"],
         "cold start, process start to first answer": [
             *("0.700 s", PYFUNC, "2.10 s"),
             *("3.0", "≤ 0.8 s, 4 times less", "NO"),
@@ -42,11 +42,11 @@ def test_the_table_says_what_holds_and_what_does_not() -> None:
             *("60,000 rows/s", r"psql \copy, one file", "100,000 rows/s"),
             *("0.60", "0.5 times as much", "yes"),
         ],
-        "ingest: time grows as the rows to the power": [
-            *("0.900", "rows times 1, 3, 10", "1.50, 4.00, 12.0 s"),
+        "ingest: exponent of time over rows": [
+            *("0.900", "rows x 1, 3, 10", "1.50, 4.00, 12.0 s"),
             *("", "≤ 1.05", "yes"),
         ],
-        "of the warm one, no function runs": ["12.0 %", "", "", "", "≤ 15 %", "yes"],
+        "share of the warm execution in which no function runs": ["12.0 %", "", "", "", "≤ 15 %", "yes"],
     }
 
 
@@ -59,7 +59,7 @@ def test_two_runs_are_compared_by_their_json() -> None:
     first, *_, line = report.comparison(before, after).splitlines()
     assert first == "- machine: a laptop → a server"
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
-        "memory of the warm process",
+        "memory of a warm process",
         PYFUNC,
         "100.0 MB",
         "80.0 MB",
@@ -69,34 +69,34 @@ def test_two_runs_are_compared_by_their_json() -> None:
     ]
 
 
-def test_a_figure_of_one_of_two_runs_is_compared_with_nothing() -> None:
+def test_a_figure_in_one_of_two_runs_has_an_empty_comparison() -> None:
     before, after = ({"about": ABOUT, "figures": figures} for figures in ({}, {"rss": {"ours": 80, "peer": None}}))
     line = report.comparison(before, after).splitlines()[-1]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
-        *("memory of the warm process", PYFUNC, "", "80.0 MB", "", "", ""),
+        *("memory of a warm process", PYFUNC, "", "80.0 MB", "", "", ""),
     ]
 
 
-def test_what_does_not_hold_is_named_with_what_must() -> None:
+def test_a_missed_threshold_is_named() -> None:
     figures = {"cold": Figure(0.7, 2.1, 3.0), "scorer": Figure(0.05), "growth_plan": Figure(1.2)}
     broken = report.broken(figures, ["prediction", "growth"])
-    assert "cold start, process start to first answer, beside mlflow.pyfunc: ≤ 0.8 s, 4 times less" in broken
-    assert "plan: time grows as the rows to the power: ≤ 1.05" in broken
-    assert not any(one.startswith("the scorer in it") for one in broken)
+    assert "cold start, process start to first answer, against mlflow.pyfunc: ≤ 0.8 s, 4 times less" in broken
+    assert "plan: exponent of time over rows: ≤ 1.05" in broken
+    assert not any(one.startswith("scorer only") for one in broken)
 
 
-def test_what_must_hold_and_was_not_measured_does_not() -> None:
+def test_a_figure_that_was_not_measured_misses_its_threshold() -> None:
     assert report.broken({"pipeline_first_share": Figure(3.0)}, ["pipeline"]) == [
-        "of the warm one, no function runs: ≤ 15 %"
+        "share of the warm execution in which no function runs: ≤ 15 %"
     ]
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}", '{"about": {}}'])
-def test_what_is_no_result_is_named_as_such(tmp_path: Path, content: str | None) -> None:
+def test_a_file_that_is_not_a_result_is_refused(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "file.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SystemExit, match=r"file\.json is no result of make bench"):
+    with pytest.raises(SystemExit, match=r"file\.json was not written by make bench"):
         report.read(path)
 
 
@@ -105,8 +105,8 @@ def test_every_figure_has_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_at_least_and_at_most_and_better_are_all_told_and_all_must_hold() -> None:
+def test_a_row_shows_all_its_thresholds_and_has_to_meet_each() -> None:
     row = report.Row("rate", "requests", "/s", least=60, ratio=2, peer="it", more=True)
-    assert row.must_hold() == "≥ 60 /s, 2 times as much"
+    assert row.threshold() == "≥ 60 /s, 2 times as much"
     holds = [row.holds(figure) for figure in (Figure(60, 30, 2), Figure(59, 1, 59), Figure(60, 31, 1.9), Figure(60))]
     assert holds == [True, False, False, False]

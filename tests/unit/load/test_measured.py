@@ -20,7 +20,7 @@ def test_a_failure_counts_whenever_it_was_asked(began: float) -> None:
     assert held_of(1, [Request("health", began, 1.0, True)], 10.0, 20.0, 0.0, False).failures == 1
 
 
-def test_without_a_request_there_is_nothing_to_tell() -> None:
+def test_without_requests_all_figures_are_zero() -> None:
     found = held_of(1, [], 10.0, 20.0, 0.0, False)
     assert (found.requests, found.mean, found.p95, found.settling_slowest) == (0, 0.0, 0.0, 0.0)
 

@@ -19,17 +19,17 @@ CLIMBS = [
 ]
 
 
-def test_the_knee_is_told_with_its_spread_and_littles_law() -> None:
+def test_the_knee_is_reported_with_its_spread_and_littles_law() -> None:
     lines = report.knees(CLIMBS, think=1.0)
     assert lines[0] == ("Sustained within the objective: **29.4 requests a second** (median of 2; 0.0 to 58.8).")
     assert "60 users, 58.8/s" in lines[1] and "accounts for 60.0 users." in lines[1]
-    assert lines[2] == "Climb 2: no number of users held the objective."
+    assert lines[2] == "Climb 2: no number of users met the objective."
 
 
-def test_it_is_told_when_locust_itself_was_too_slow() -> None:
+def test_the_report_says_when_locust_was_too_slow() -> None:
     slow = held(60, 30.0, 40.0)
     (line,) = report.knees([Climb([slow], slow, True)], think=1.0)[1:]
-    assert "30.6 users, so Locust did not keep up; nothing broke" in line
+    assert "30.6 users, so Locust did not keep up; the objective was never missed" in line
 
 
 def test_every_hold_is_a_line_of_the_table_and_of_the_csv() -> None:

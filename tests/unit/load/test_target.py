@@ -20,7 +20,7 @@ def test_another_machine_must_be_named_explicitly(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["not-a-url", "localhost:4566", "ftp://localhost/v1", "https:///v1"])
-def test_what_is_no_address_is_refused_by_its_name(url: str) -> None:
+def test_an_invalid_address_is_refused_by_its_name(url: str) -> None:
     with pytest.raises(LocalError, match=r"^URL must be an address"):
         target.find(url, HERE)
     with pytest.raises(LocalError, match=r"^API_URL must be an address"):
