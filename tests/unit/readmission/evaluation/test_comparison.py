@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from readmission.evaluation import comparison
+from readmission.evaluation.calibration import Calibration
 from readmission.evaluation.comparison import (
     Comparison,
     Difference,
@@ -17,7 +18,6 @@ from readmission.evaluation.comparison import (
     miscalibration,
     objections,
 )
-from readmission.evaluation.evaluation import Calibration
 from sklearn.metrics import log_loss, roc_auc_score
 
 CLASSES = ("<30", ">30", "NO")

@@ -9,14 +9,14 @@ BINS = np.searchsorted(np.quantile(SCORE, np.arange(1, 10) / 10), SCORE, side="r
 
 
 def test_a_few_points_hold_the_whole_roc_curve() -> None:
-    points = curves.of(TRUTH, SCORE, BINS)["roc"]
+    points = curves.points(TRUTH, SCORE, BINS)["roc"]
     assert len(points["x"]) == len(points["y"]) <= curves.POINTS
     assert auc(points["x"], points["y"]) == pytest.approx(roc_auc_score(TRUTH, SCORE), abs=0.003)
     assert (points["x"][0], points["y"][0], points["x"][-1], points["y"][-1]) == (0, 0, 1, 1)
 
 
 def test_the_points_are_points_of_scikit_learns_curves() -> None:
-    found = curves.of(TRUTH, SCORE, BINS)
+    found = curves.points(TRUTH, SCORE, BINS)
     false, true, _ = roc_curve(TRUTH, SCORE, drop_intermediate=False)
     precision, recall, _ = precision_recall_curve(TRUTH, SCORE)
     for points, x, y in ((found["roc"], false, true), (found["precision_recall"], recall, precision)):
@@ -26,7 +26,7 @@ def test_the_points_are_points_of_scikit_learns_curves() -> None:
 
 def test_reliability_compares_share_and_probability_in_each_bin() -> None:
     truth, probability = np.array([True, False, True, True]), np.array([0.2, 0.4, 0.6, 0.8])
-    low, high = curves.of(truth, probability, np.array([0, 0, 1, 1]))["reliability"]
+    low, high = curves.points(truth, probability, np.array([0, 0, 1, 1]))["reliability"]
     assert (low["rows"], low["probability"], low["observed"]) == (2, pytest.approx(0.3), 0.5)
     assert (high["observed"], high["high"]) == (1.0, 1.0)
     assert 0 < low["low"] < 0.5 < low["high"] < 1
@@ -34,5 +34,5 @@ def test_reliability_compares_share_and_probability_in_each_bin() -> None:
 
 @pytest.mark.parametrize("truth", [[True, True], [False, False]], ids=["all true", "none true"])
 def test_rows_of_one_class_have_curves_too(truth: list[bool]) -> None:
-    found = curves.of(np.array(truth), np.array([0.1, 0.2]), np.array([0, 1]))
+    found = curves.points(np.array(truth), np.array([0.1, 0.2]), np.array([0, 1]))
     assert np.isfinite(found["roc"]["x"] + found["precision_recall"]["y"]).all()

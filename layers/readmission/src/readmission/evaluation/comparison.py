@@ -1,10 +1,8 @@
-"""Challenger against incumbent on the same rows: a paired bootstrap over patients, and the rule that decides.
+"""Compares a challenger with an incumbent on the same rows by a paired bootstrap over patients.
 
-Patients are drawn, not rows: the encounters of one patient are alike, and rows would make the intervals too narrow.
-One set of draws serves every figure, and its seed is fixed, so that the same data give the same decision.
+One set of resamples serves every figure.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -13,14 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from readmission.evaluation.evaluation import Calibration
-
-type Floats = NDArray[np.float64]
+from readmission.evaluation import bootstrap
+from readmission.evaluation.arrays import Flags, Floats, json_value
+from readmission.evaluation.calibration import Calibration
+from readmission.evaluation.metrics import row_losses
+from readmission.evaluation.ranking import Ranking
 
 RESAMPLES: Final = 2000
-_SEED: Final = 42
-_CHUNK: Final = 25  # resamples at a time: their arrays stay within a processor's cache
-_LEAST: Final = float(np.finfo(np.float64).eps)  # a probability of 0 costs as much as this one, and not infinity
 
 # A newer model may be this much worse in log loss, with 95 % confidence, and still take over: about a quarter of what
 # the weakest family loses to the best. Between trainings of one recipe half an interval is about 0.0012, so that the
@@ -55,20 +52,20 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What both models are asked about: truth (rows), patients (rows) and groups (rows x texts)."""
+    """The rows that both models forecast: true class, patient number and subgroups (rows x attributes)."""
 
     target: NDArray[np.str_]
     patients: NDArray[np.int64]
     groups: pd.DataFrame
 
     @property
-    def early(self) -> NDArray[np.bool_]:
+    def early(self) -> Flags:
         return np.asarray(self.target == "<30")
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One model on the rows: log loss of three classes, and AUC and calibration of early readmission."""
+    """One model's three-class log loss, and the AUC and calibration of its early-readmission probability."""
 
     log_loss: float
     auc_early: float
@@ -77,51 +74,50 @@ class Figures:
     def as_json(self) -> dict[str, float | None]:
         found = {"log_loss": self.log_loss, "auc_early": self.auc_early}
         found |= {f"early_calibration_{name}": getattr(self.calibration, name) for name in ("slope", "intercept")}
-        return {name: _plain(value) for name, value in (found | {"early_ece": self.calibration.ece}).items()}
+        return {name: json_value(value) for name, value in (found | {"early_ece": self.calibration.ece}).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Log loss of three classes (lower is better), AUC of early readmission, and that AUC in each subgroup."""
+    """The differences in three-class log loss (lower is better), early-readmission AUC, and that AUC by subgroup."""
 
     log_loss: Difference
     auc_early: Difference
     subgroups: dict[str, Difference]
 
     def as_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = json_value(asdict(self))
         return plain
 
 
 def figures(rows: Rows, probabilities: Floats, classes: Sequence[str], calibration: Calibration) -> Figures:
-    """One model's figures; `calibration` is that of early readmission."""
-    everyone = np.ones((1, len(rows.target)))
-    ranked = _Ranked(rows.early, probabilities[:, list(classes).index("<30")], np.arange(len(rows.target)))
-    loss = _losses(rows, probabilities, classes).mean()
-    return Figures(float(loss), float(ranked.auc(everyone)[0]), calibration)
+    """One model's figures from its probabilities (rows x classes); `calibration` is that of early readmission."""
+    ranking = Ranking(rows.early, probabilities[:, list(classes).index("<30")])
+    auc = ranking.auc(np.ones((1, len(rows.target))))
+    return Figures(float(row_losses(rows.target, probabilities, classes).mean()), float(auc[0]), calibration)
 
 
 def compare(rows: Rows, challenger: Floats, incumbent: Floats, classes: Sequence[str]) -> Comparison:
-    """Both models' probabilities (rows x classes, in the order of `classes`) on the same rows."""
-    known, patient = np.unique(rows.patients, return_inverse=True)
-    losses = _losses(rows, challenger, classes) - _losses(rows, incumbent, classes)
-    total, count = np.bincount(patient, losses), np.bincount(patient).astype(float)
+    """Compare both models' probabilities (rows x classes, in the order of `classes`) of the same rows."""
+    known, patient_of_row = np.unique(rows.patients, return_inverse=True)
+    losses = row_losses(rows.target, challenger, classes) - row_losses(rows.target, incumbent, classes)
+    loss, count = np.bincount(patient_of_row, losses), np.bincount(patient_of_row).astype(float)
     column = list(classes).index("<30")
     pair = challenger[:, column], incumbent[:, column]
     subgroups = dict(_subgroups(rows))
     everyone = np.ones(len(losses), dtype=bool)
-    areas = [_Areas(rows, patient, pair, members) for members in (everyone, *subgroups.values())]
-    loss_drawn, areas_drawn = [], []
-    for weights in _resamples(len(known)):
-        loss_drawn.append((weights @ total) / (weights @ count))
-        areas_drawn.append([area.difference(weights) for area in areas])
-    drawn = np.concatenate(areas_drawn, axis=1)
-    whole = np.ones((1, len(known)))
+    areas = [_AucPair(rows, patient_of_row, pair, members) for members in (everyone, *subgroups.values())]
+    losses_resampled, areas_resampled = [], []
+    for counts in bootstrap.patient_counts(len(known), RESAMPLES):
+        losses_resampled.append((counts @ loss) / (counts @ count))
+        areas_resampled.append([area.difference(counts) for area in areas])
+    once = np.ones((1, len(known)))
     differences = [
-        _difference(float(area.difference(whole)[0]), values) for area, values in zip(areas, drawn, strict=True)
+        _difference(float(area.difference(once)[0]), resampled)
+        for area, resampled in zip(areas, np.concatenate(areas_resampled, axis=1), strict=True)
     ]
     return Comparison(
-        log_loss=_difference(float(losses.mean()), np.concatenate(loss_drawn)),
+        log_loss=_difference(float(losses.mean()), np.concatenate(losses_resampled)),
         auc_early=differences[0],
         subgroups=dict(zip(subgroups, differences[1:], strict=True)),
     )
@@ -159,7 +155,7 @@ def calibration_text(calibration: Calibration, early: int) -> str:
     return text if early >= ENOUGH_EARLY else f"{text} (not decisive with {early} early readmissions)"
 
 
-def _subgroups(rows: Rows) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+def _subgroups(rows: Rows) -> Iterator[tuple[str, Flags]]:
     for group in rows.groups:
         for value in sorted(rows.groups[group].unique()):
             members = (rows.groups[group] == value).to_numpy()
@@ -168,71 +164,19 @@ def _subgroups(rows: Rows) -> Iterator[tuple[str, NDArray[np.bool_]]]:
                 yield f"{group} {value}", members
 
 
-def _losses(rows: Rows, probabilities: Floats, classes: Sequence[str]) -> Floats:
-    """Each row's log loss."""
-    place = np.argmax(rows.target[:, None] == np.asarray(classes), axis=1)
-    of_truth = probabilities[np.arange(len(place)), place]
-    return np.asarray(-np.log(np.clip(of_truth, _LEAST, 1)))
-
-
-class _Areas:
-    """Both models' AUC among the members, under weightings of the patients."""
+class _AucPair:
+    """The AUC of both models among some of the rows."""
 
     def __init__(
-        self, rows: Rows, patient: NDArray[np.intp], pair: tuple[Floats, Floats], members: NDArray[np.bool_]
+        self, rows: Rows, patient_of_row: NDArray[np.intp], pair: tuple[Floats, Floats], members: Flags
     ) -> None:
-        self._pair = [_Ranked(rows.early[members], scores[members], patient[members]) for scores in pair]
+        self._pair = [Ranking(rows.early[members], score[members], patient_of_row[members]) for score in pair]
 
-    def difference(self, weights: Floats) -> Floats:
-        """Of each weighting (weightings x patients); NaN where a draw has none of either kind."""
-        first, second = (one.auc(weights) for one in self._pair)
-        return np.asarray(first - second)
-
-
-class _Ranked:
-    """Scores sorted once, for the AUC under many weightings. A row has the weight of its `place`."""
-
-    def __init__(self, truth: NDArray[np.bool_], scores: Floats, place: NDArray[np.intp]) -> None:
-        order = np.argsort(scores, kind="stable")
-        self._place = place[order]
-        self._truth = truth[order].astype(np.float64)
-        starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-        self._starts = starts if len(starts) < len(order) else None  # None: no two scores are equal
-
-    def auc(self, weights: Floats) -> Floats:
-        """Of each weighting (weightings x places): the share of pairs in the right order, equal scores half."""
-        whole = weights[:, self._place]
-        positive = whole * self._truth
-        if self._starts is not None:
-            whole, positive = (np.add.reduceat(one, self._starts, axis=1) for one in (whole, positive))
-        negative = whole - positive
-        below = negative.cumsum(axis=1)
-        pairs = positive.sum(axis=1) * below[:, -1]
-        ordered = np.einsum("ij,ij->i", positive, below) - np.einsum("ij,ij->i", positive, negative) / 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(ordered / pairs)
+    def difference(self, counts: Floats) -> Floats:
+        """The difference in each resample (resamples x patients); NaN in one without either class."""
+        challenger, incumbent = (ranking.auc(counts) for ranking in self._pair)
+        return np.asarray(challenger - incumbent)
 
 
-def _resamples(patients: int) -> Iterator[Floats]:
-    """How often each patient is drawn, `_CHUNK` resamples at a time."""
-    generator = np.random.default_rng(_SEED)
-    for _ in range(0, RESAMPLES, _CHUNK):
-        drawn = generator.integers(patients, size=(_CHUNK, patients))
-        yield np.stack([np.bincount(one, minlength=patients) for one in drawn]).astype(np.float64)
-
-
-def _difference(value: float, drawn: Floats) -> Difference:
-    return Difference(value, _quantile(drawn, 0.025), _quantile(drawn, 0.975))
-
-
-def _quantile(drawn: Floats, share: float) -> float:
-    """Of the draws that have a value: one without any early readmission has no AUC."""
-    finite = drawn[np.isfinite(drawn)]
-    return float(np.quantile(finite, share)) if len(finite) else math.nan
-
-
-def _plain(value: Any) -> Any:
-    """The same with None for what JSON, and Postgres, cannot hold."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _difference(value: float, resampled: Floats) -> Difference:
+    return Difference(value, *bootstrap.interval(resampled))

@@ -1,19 +1,21 @@
-"""The points of ROC, precision-recall and reliability curves, few enough for a document."""
+"""Points of ROC, precision-recall and reliability curves, few enough to store in a document."""
 
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from readmission.evaluation.arrays import Flags, Floats
+
 POINTS: Final = 200
 _DIGITS: Final = 5
-_Z: Final = 1.959964  # of a 95 % interval
+_Z: Final = 1.959964  # standard normal quantile of a 95 % interval
 
 
-def of(truth: NDArray[np.bool_], probability: NDArray[np.float64], bins: NDArray[np.intp]) -> dict[str, Any]:
-    """The curves of one yes-or-no question (rows); `bins` are the rows' bins of the reliability curve."""
+def points(truth: Flags, probability: Floats, bins: NDArray[np.intp]) -> dict[str, Any]:
+    """The curves of one yes-or-no target. All arguments are per row; `bins` are those of the reliability curve."""
     order = np.argsort(-probability, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(probability[order]) != 0, True))  # rows of the same score come together
+    ends = np.flatnonzero(np.append(np.diff(probability[order]) != 0, True))  # the last row of each distinct score
     true = np.cumsum(truth[order])[ends]
     flagged = ends + 1
     positive, negative = max(int(truth.sum()), 1), max(int((~truth).sum()), 1)
@@ -26,17 +28,15 @@ def of(truth: NDArray[np.bool_], probability: NDArray[np.float64], bins: NDArray
     }
 
 
-def _thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> dict[str, list[float]]:
-    """At most `POINTS` of the points, about evenly spread over x, the first and the last among them."""
-    places = np.searchsorted(x, np.linspace(x[0], x[-1], POINTS - 1))
-    kept = np.unique(np.append(places.clip(0, len(x) - 1), len(x) - 1))
+def _thinned(x: Floats, y: Floats) -> dict[str, list[float]]:
+    """At most `POINTS` of the points, spread about evenly over x, including the first and the last."""
+    indices = np.searchsorted(x, np.linspace(x[0], x[-1], POINTS - 1))
+    kept = np.unique(np.append(indices.clip(0, len(x) - 1), len(x) - 1))
     return {"x": x[kept].round(_DIGITS).tolist(), "y": y[kept].round(_DIGITS).tolist()}
 
 
-def _reliability(
-    truth: NDArray[np.bool_], probability: NDArray[np.float64], bins: NDArray[np.intp]
-) -> list[dict[str, float]]:
-    """Each bin's rows, mean probability and observed share, with Wilson's 95 % interval of that (Wilson 1927)."""
+def _reliability(truth: Flags, probability: Floats, bins: NDArray[np.intp]) -> list[dict[str, float]]:
+    """Rows, mean probability and observed share of each bin, with Wilson's 95 % interval of the share (Wilson 1927)."""
     found = []
     for number in np.unique(bins):
         inside = bins == number

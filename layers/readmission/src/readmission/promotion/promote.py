@@ -17,7 +17,8 @@ from pg8000.native import Connection
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult
 from readmission.errors import InvalidRequest, NoCandidates, ScorerInvalid
 from readmission.evaluation import comparison, dataset
-from readmission.evaluation.evaluation import calibration
+from readmission.evaluation.arrays import Floats
+from readmission.evaluation.calibration import calibration_of
 from readmission.promotion import ledger, production
 from readmission.registry.tracking import experiment_id, reachable
 from readmission.scoring import export
@@ -258,7 +259,7 @@ def _judge(
     return _Verdict(True, reason, metrics)
 
 
-def _asked(scorer: Scorer, features: pd.DataFrame) -> tuple[tuple[str, ...], comparison.Floats]:
+def _asked(scorer: Scorer, features: pd.DataFrame) -> tuple[tuple[str, ...], Floats]:
     """The scorer's classes, and its probabilities of the rows in their order. Raises `_NotComparable`."""
     if missing := [name for name in scorer.features if name not in features]:
         raise _NotComparable(f"the data no longer have its features {', '.join(missing)}")
@@ -268,8 +269,8 @@ def _asked(scorer: Scorer, features: pd.DataFrame) -> tuple[tuple[str, ...], com
     return scorer.classes, shares
 
 
-def _figures(rows: comparison.Rows, classes: tuple[str, ...], shares: comparison.Floats) -> comparison.Figures:
-    return comparison.figures(rows, shares, classes, calibration(rows.early, shares[:, classes.index("<30")]))
+def _figures(rows: comparison.Rows, classes: tuple[str, ...], shares: Floats) -> comparison.Figures:
+    return comparison.figures(rows, shares, classes, calibration_of(rows.early, shares[:, classes.index("<30")]))
 
 
 def _newer(client: MlflowClient, run: Run, incumbent: ModelVersion) -> bool:

@@ -17,9 +17,10 @@ from readmission.domain.contract import CLASSES
 from readmission.domain.features import FEATURES
 from readmission.domain.payloads import Family
 from readmission.errors import NoTrainingData
-from readmission.evaluation import comparison, evaluation
+from readmission.evaluation import comparison
+from readmission.evaluation.arrays import Floats
 from readmission.evaluation.dataset import Part, part_of
-from readmission.evaluation.weighted import Floats
+from readmission.evaluation.metrics import compute_metrics
 from readmission.training import families
 
 SPLITS: Final = 5
@@ -66,7 +67,7 @@ def evaluate(
         tested.append(test)
         for recipe, probabilities in _forecasts(family, training, validation, test).items():
             shares[recipe].append(probabilities)
-            metrics[recipe].append(evaluation.metrics(list(test.target), probabilities, sorted(CLASSES)))
+            metrics[recipe].append(compute_metrics(list(test.target), probabilities, sorted(CLASSES)))
         progress(split)
     return CrossValidation(family, len(table), table["patient_nbr"].nunique(), metrics, _gain(tested, shares))
 

@@ -17,7 +17,10 @@ from readmission.domain.contract import CLASSES
 from readmission.domain.features import INPUTS
 from readmission.domain.payloads import TrainEvent, TrainResult
 from readmission.domain.splits import Split
-from readmission.evaluation import dataset, evaluation
+from readmission.evaluation import dataset
+from readmission.evaluation.document import EVALUATED, evaluation_document, flat_metrics
+from readmission.evaluation.feature_effects import feature_effects
+from readmission.evaluation.metrics import compute_metrics
 from readmission.pipeline import data_report
 from readmission.registry.tracking import EVALUATION_ARTIFACT, SCORER_ARTIFACT, digest, experiment_id, reachable
 from readmission.scoring import export
@@ -91,7 +94,7 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: 
     evaluated = _evaluate(pipeline, parts, excluded)
     mlflow.log_dict(evaluated, EVALUATION_ARTIFACT)
     figures = {
-        **evaluation.flat_metrics(evaluated),
+        **flat_metrics(evaluated),
         **_with_features_only(pipeline, parts["test"]),
         "rows_excluded": sum(excluded.values()),
         "scorer_largest_difference": difference,
@@ -110,16 +113,15 @@ def _log_data_report(reports: Mapping[str, data_report.Report]) -> None:
 def _evaluate(pipeline: Pipeline, parts: dict[Split, dataset.Part], excluded: dict[str, int]) -> dict[str, Any]:
     """The evaluation document: metrics with intervals, subgroups, curves, and what each feature is worth."""
     classes = sorted(CLASSES)
-    evaluated: tuple[Split, ...] = ("validation", "test")
-    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in evaluated}
-    effects = evaluation.feature_effects(pipeline.predict_proba, parts["validation"], classes)
-    return evaluation.evaluation_document(parts, probabilities, classes, effects=effects, excluded=excluded)
+    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in EVALUATED}
+    effects = feature_effects(pipeline.predict_proba, parts["validation"], classes)
+    return evaluation_document(parts, probabilities, classes, effects=effects, excluded=excluded)
 
 
 def _with_features_only(pipeline: Pipeline, test: dataset.Part) -> dict[str, float]:
     """The test metrics of a request that gives the 14 features and nothing else."""
     shares = pipeline.predict_proba(families.masked(test.features))
-    found = evaluation.metrics(test.target.to_numpy().astype(str).tolist(), shares, sorted(CLASSES))
+    found = compute_metrics(test.target.to_numpy().astype(str).tolist(), shares, sorted(CLASSES))
     return {f"test_features_only_{name}": value for name, value in found.items()}
 
 
