@@ -11,8 +11,9 @@ from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
 from readmission.promotion import ledger
 from readmission.promotion.promote import promote, rollback
+from readmission.registry import names
+from readmission.registry.mlflow_client import experiment_id
 from readmission.registry.production import MlflowRegistry
-from readmission.registry.tracking import SCORER_ARTIFACT, experiment_id
 from readmission.settings import ModelSettings
 from readmission.training.train import train
 
@@ -69,7 +70,7 @@ class Models:
         ).info
         metrics = [Metric(name, value, own.start_time, 0) for name, value in data.metrics.items()]
         self.client.log_batch(own.run_id, metrics, [Param(*param) for param in data.params.items()])
-        self.client.log_text(own.run_id, training.scorer, SCORER_ARTIFACT)
+        self.client.log_text(own.run_id, training.scorer, names.SCORER)
         assert training.run.outputs is not None
         (model,) = training.run.outputs.model_outputs
         self.client.log_outputs(own.run_id, [LoggedModelOutput(model.model_id, 0)])
@@ -82,7 +83,7 @@ class Models:
         run_id = train({"execution": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
             "mlflow_run_id"
         ]
-        return Training(self.client.get_run(run_id), mlflow.artifacts.load_text(f"runs:/{run_id}/{SCORER_ARTIFACT}"))
+        return Training(self.client.get_run(run_id), mlflow.artifacts.load_text(f"runs:/{run_id}/{names.SCORER}"))
 
     def promote(
         self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None

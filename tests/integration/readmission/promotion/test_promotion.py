@@ -15,7 +15,7 @@ from readmission.errors import InvalidRequest, ModelUnavailable, NoCandidates, T
 from readmission.evaluation import comparison
 from readmission.promotion import ledger, production
 from readmission.promotion.promote import promote, rollback
-from readmission.registry.tracking import digest
+from readmission.registry.mlflow_client import digest
 from readmission.scoring.scorer import load
 from readmission.storage.database import connect
 

@@ -12,7 +12,7 @@ import pytest
 from readmission.domain.contract import CLASSES
 from readmission.domain.features import FEATURES
 from readmission.domain.payloads import FAMILIES
-from readmission.registry.tracking import digest
+from readmission.registry.mlflow_client import digest
 from readmission.scoring import export
 from readmission.scoring.scorer import Scorer, load
 from readmission.training import families

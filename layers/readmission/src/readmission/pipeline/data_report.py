@@ -12,8 +12,6 @@ from pg8000.native import Connection
 
 from readmission.domain.payloads import DataKind
 
-ARTIFACT: Final = "data_report.json"
-
 _SAVE: Final = """
     INSERT INTO batch_report (batch_id, report) VALUES (:batch_id, CAST(:report AS jsonb))
     ON CONFLICT (batch_id) DO UPDATE SET report = excluded.report, reported_at = now()

@@ -9,7 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from readmission.registry.tracking import ALIAS, SCORER_ARTIFACT, reachable
+from readmission.registry import names
+from readmission.registry.mlflow_client import reachable
 from readmission.scoring.scorer import Scorer, load
 from readmission.settings import ModelSettings
 from readmission.telemetry.metrics import SCORES
@@ -18,7 +19,7 @@ from readmission.telemetry.metrics import SCORES
 def current(client: MlflowClient, name: str) -> ModelVersion | None:
     """The version that serves; None when there is none."""
     try:
-        return client.get_model_version_by_alias(name, ALIAS)
+        return client.get_model_version_by_alias(name, names.PRODUCTION)
     except MlflowException as error:
         # MLflow says INVALID_PARAMETER_VALUE for an alias that is not there.
         if error.error_code in (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE"):
@@ -28,7 +29,7 @@ def current(client: MlflowClient, name: str) -> ModelVersion | None:
 
 def scorer_of(client: MlflowClient, version: ModelVersion) -> Scorer:
     """The version's scorer. Raises `ScorerInvalid` when its document is not the registered one."""
-    path = client.download_artifacts(str(version.run_id), SCORER_ARTIFACT)
+    path = client.download_artifacts(str(version.run_id), names.SCORER)
     with open(path, "rb") as file:
         return load(file.read(), version.tags.get("scorer_sha256", ""))
 
@@ -56,10 +57,10 @@ def put(client: MlflowClient, version: ModelVersion, reason: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     client.set_model_version_tag(version.name, version.version, "promoted_at", now)
     client.set_model_version_tag(version.name, version.version, "decision_reason", reason)
-    client.set_registered_model_alias(version.name, ALIAS, version.version)
+    client.set_registered_model_alias(version.name, names.PRODUCTION, version.version)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         for other in client.search_model_versions(f"name = '{version.name}'"):
-            if other.current_stage == ALIAS and other.version != version.version:
+            if other.current_stage == names.PRODUCTION and other.version != version.version:
                 client.transition_model_version_stage(version.name, other.version, "Archived")
-        client.transition_model_version_stage(version.name, version.version, ALIAS)
+        client.transition_model_version_stage(version.name, version.version, names.PRODUCTION)

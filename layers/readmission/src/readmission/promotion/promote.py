@@ -20,7 +20,7 @@ from readmission.evaluation import comparison, dataset
 from readmission.evaluation.arrays import Floats
 from readmission.evaluation.calibration import calibration_of
 from readmission.promotion import ledger, production
-from readmission.registry.tracking import experiment_id, reachable
+from readmission.registry.mlflow_client import experiment_id, reachable
 from readmission.scoring import export
 from readmission.scoring.scorer import Scorer
 from readmission.settings import ModelSettings

@@ -1,28 +1,25 @@
-"""What serving asks an MLflow server, over its REST API, without the MLflow package."""
+"""The version in production, as serving reads it from MLflow: light imports, short timeouts, one error."""
 
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
-from readmission.errors import ModelUnavailable
+from readmission.errors import ModelUnavailable, TrackingUnavailable
+from readmission.registry import names
+from readmission.registry.rest import ModelVersion, RestClient, UnexpectedAnswer
 from readmission.settings import ModelSettings
 
 _TIMEOUT_SECONDS: Final = 3
-_ALIAS: Final = "Production"
-_ARTIFACT: Final = "scorer.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A registered model version, as the pipeline tagged it.
+    """A registered model version with the pipeline's tags.
 
-    `promoted_at` (ISO 8601, UTC) and `decision_reason` are of the decision that gave it `Production`; None when an
-    earlier release took it.
+    `promoted_at` (ISO 8601, UTC) and `decision_reason` belong to the decision that put it into Production; None if an
+    earlier release made that decision.
     """
 
     name: str
@@ -39,84 +36,60 @@ class MlflowRegistry:
     """The registry of one MLflow server. Every method raises `ModelUnavailable` with the reason."""
 
     def __init__(self, settings: ModelSettings) -> None:
-        self._server = settings.tracking_uri
+        self._client = RestClient(settings, _TIMEOUT_SECONDS)
         self._name = settings.name
 
     def production(self) -> Version:
-        """The version that has the alias `Production`."""
-        try:
-            answer = self._get("api/2.0/mlflow/registered-models/alias", name=self._name, alias=_ALIAS)
-        except urllib.error.HTTPError as error:
-            # MLflow answers 404 for a model and 400 for an alias that is not there.
-            if error.code in (400, 404):
-                raise ModelUnavailable(f"no version of the model {self._name!r} is in Production yet") from error
-            raise ModelUnavailable(f"MLflow at {self._server} answered {error.code}") from error
-        try:
-            entry: dict[str, Any] = {**json.loads(answer)["model_version"]}
-        except (ValueError, LookupError, TypeError) as error:
-            raise ModelUnavailable(f"MLflow at {self._server} answered something else than a model version") from error
-        return _version(entry)
+        """The version with the alias `Production`."""
+        with _model_unavailable():
+            try:
+                found = self._client.version_by_alias(names.PRODUCTION)
+            except UnexpectedAnswer as error:
+                if error.status in (400, 404):
+                    raise ModelUnavailable(f"no version of the model {self._name!r} is in Production yet") from error
+                raise
+        return _version(found)
 
     def scorer_document(self, version: Version) -> bytes:
         """The bytes of the version's scorer document."""
-        return self._of_version(version, "the scorer", "get-artifact", path=_ARTIFACT, run_uuid=version.run_id)
+        with _model_unavailable(f"the scorer of version {version.number}"):
+            return self._client.artifact(version.run_id, names.SCORER)
 
     def metrics(self, version: Version) -> dict[str, float]:
-        """The finite metrics of the training run that the version is from."""
-        answer = self._of_version(version, "the metrics", "api/2.0/mlflow/runs/get", run_id=version.run_id)
-        try:
-            found = {str(one["key"]): float(one["value"]) for one in json.loads(answer)["run"]["data"]["metrics"]}
-        except (ValueError, LookupError, TypeError) as error:
-            raise ModelUnavailable(f"MLflow at {self._server} answered something else than a run") from error
+        """The finite metrics of the version's training run."""
+        with _model_unavailable(f"the metrics of version {version.number}"):
+            found = self._client.run(version.run_id).metrics
         return {name: value for name, value in found.items() if isfinite(value)}
 
     def model_card(self, version: Version, path: str) -> str | None:
-        """The artifact of that path as text; None when the run has none."""
-        # Asked first: for an artifact that is not there MLflow answers as for a store that fails.
-        listed = self._of_version(version, "the artifacts", "api/2.0/mlflow/artifacts/list", run_id=version.run_id)
-        try:
-            if path not in [file["path"] for file in json.loads(listed).get("files", [])]:
-                return None
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ModelUnavailable(f"MLflow at {self._server} answered something else than artifacts") from error
-        card = self._of_version(version, "the model card", "get-artifact", path=path, run_uuid=version.run_id)
-        return card.decode(errors="replace")
-
-    def _of_version(self, version: Version, what: str, endpoint: str, /, **query: str) -> bytes:
-        try:
-            return self._get(endpoint, **query)
-        except urllib.error.HTTPError as error:
-            raise ModelUnavailable(
-                f"MLflow at {self._server} answered {error.code} for {what} of version {version.number}"
-            ) from error
-
-    def _get(self, endpoint: str, /, **query: str) -> bytes:
-        url = f"{self._server}/{endpoint}?{urllib.parse.urlencode(query)}"
-        try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
-                content: bytes = response.read()
-                return content
-        except urllib.error.HTTPError:
-            raise
-        except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise ModelUnavailable(f"MLflow at {self._server} cannot be reached: {reason}") from error
+        """The model card stored under that artifact path, or None if the run has none."""
+        with _model_unavailable(f"the model card of version {version.number}"):
+            card = self._client.find_artifact(version.run_id, path)
+        return None if card is None else card.decode(errors="replace")
 
 
-def _version(entry: dict[str, Any]) -> Version:
-    tags = {tag["key"]: tag["value"] for tag in entry.get("tags", [])}
+@contextmanager
+def _model_unavailable(what: str = "") -> Iterator[None]:
+    """Raise the REST client's errors as `ModelUnavailable`, which names what was read."""
+    try:
+        yield
+    except (TrackingUnavailable, UnexpectedAnswer) as error:
+        raise ModelUnavailable(f"{what}: {error}" if what else str(error)) from error
+
+
+def _version(found: ModelVersion) -> Version:
     try:
         return Version(
-            name=entry["name"],
-            number=entry["version"],
-            run_id=entry["run_id"],
-            family=tags["family"],
-            data_kind=tags["data_kind"],
-            scorer_sha256=tags["scorer_sha256"],
-            promoted_at=tags.get("promoted_at"),
-            decision_reason=tags.get("decision_reason"),
+            name=found.name,
+            number=found.number,
+            run_id=found.run_id,
+            family=found.tags[names.FAMILY],
+            data_kind=found.tags[names.DATA_KIND],
+            scorer_sha256=found.tags[names.SCORER_SHA256],
+            promoted_at=found.tags.get(names.PROMOTED_AT),
+            decision_reason=found.tags.get(names.DECISION_REASON),
         )
     except KeyError as error:
         raise ModelUnavailable(
-            f"version {entry.get('version')} has no {error}: it was not registered by the pipeline"
+            f"version {found.number} has no tag {error}: the pipeline did not register it"
         ) from error

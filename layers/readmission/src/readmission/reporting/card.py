@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-MARKDOWN_ARTIFACT: Final = "model_card.md"
-HTML_ARTIFACT: Final = "model_card.html"
+from readmission.registry import names
+
 DESCRIPTION_LIMIT: Final = 5000  # characters: the column of MLflow's registry
 SYNTHETIC: Final = "SYNTHETIC DATA. This model learned from invented patients. Its figures say nothing about real ones."
 
@@ -115,7 +115,7 @@ def description(facts: Facts, evaluation: Mapping[str, Any], decision: Decision)
         for title, blocks in _sections(facts, evaluation, decision)
         if title not in ("Subgroups", "Training", "Feature effect")
     ]
-    end = f"\nThe whole card: {MARKDOWN_ARTIFACT} and {HTML_ARTIFACT} of run {facts.run_id}.\n"
+    end = f"\nThe whole card: {names.MODEL_CARD_MARKDOWN} and {names.MODEL_CARD_HTML} of run {facts.run_id}.\n"
     return _markdown(kept)[: DESCRIPTION_LIMIT - len(end)] + end
 
 

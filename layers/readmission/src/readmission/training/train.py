@@ -22,7 +22,8 @@ from readmission.evaluation.document import EVALUATED, evaluation_document, flat
 from readmission.evaluation.feature_effects import feature_effects
 from readmission.evaluation.metrics import compute_metrics
 from readmission.pipeline import data_report
-from readmission.registry.tracking import EVALUATION_ARTIFACT, SCORER_ARTIFACT, digest, experiment_id, reachable
+from readmission.registry import names
+from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring import export
 from readmission.scoring.scorer import FORMAT
 from readmission.settings import ModelSettings
@@ -89,10 +90,10 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: 
     mlflow.log_params({name: value for name, value in families.parameters(pipeline).items() if value is not None})
     mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
     mlflow.set_tags({"scorer_sha256": digest(document), "scorer_format": FORMAT})
-    mlflow.log_text(document.decode(), SCORER_ARTIFACT)
+    mlflow.log_text(document.decode(), names.SCORER)
     model_id = _log_pipeline(pipeline, training)
     evaluated = _evaluate(pipeline, parts, excluded)
-    mlflow.log_dict(evaluated, EVALUATION_ARTIFACT)
+    mlflow.log_dict(evaluated, names.EVALUATION)
     figures = {
         **flat_metrics(evaluated),
         **_with_features_only(pipeline, parts["test"]),
@@ -106,7 +107,7 @@ def _fit_and_log(event: TrainEvent, parts: dict[Split, dataset.Part], excluded: 
 
 def _log_data_report(reports: Mapping[str, data_report.Report]) -> None:
     """What the batches that the rows are from held, and how they kept to the data contract."""
-    mlflow.log_dict(data_report.document(reports), data_report.ARTIFACT)
+    mlflow.log_dict(data_report.document(reports), names.DATA_REPORT)
     mlflow.log_metrics(data_report.metrics(reports))
 
 

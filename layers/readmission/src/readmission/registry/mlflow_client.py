@@ -1,0 +1,91 @@
+"""What training and promotion share around MLflow's own client."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Final
+
+import requests
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
+
+from readmission.errors import TrackingUnavailable
+from readmission.registry import names
+from readmission.settings import ModelSettings
+
+ALREADY_EXISTS: Final = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
+# MLflow reports a missing alias, and a version number that is not a number, as an invalid parameter.
+_MISSING: Final = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
+
+
+def digest(document: bytes) -> str:
+    """The SHA-256 of a scorer document, in hexadecimal: the value of its version's tag `scorer_sha256`."""
+    return sha256(document).hexdigest()
+
+
+def experiment_id(client: MlflowClient, settings: ModelSettings) -> str:
+    """The id of the model's experiment, which is created if missing; parallel trainings may race to create it."""
+    found = client.get_experiment_by_name(settings.name)
+    if found is None:
+        try:
+            return str(client.create_experiment(settings.name))
+        except MlflowException as error:
+            if error.error_code != ALREADY_EXISTS:
+                raise
+            found = client.get_experiment_by_name(settings.name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def find_version(client: MlflowClient, model_name: str, number: str) -> ModelVersion | None:
+    """The version with that number, or None."""
+    try:
+        return client.get_model_version(model_name, number)
+    except MlflowException as error:
+        if error.error_code in _MISSING:
+            return None
+        raise
+
+
+def version_in_production(client: MlflowClient, model_name: str) -> ModelVersion | None:
+    """The version with the alias `Production`, or None."""
+    try:
+        return client.get_model_version_by_alias(model_name, names.PRODUCTION)
+    except MlflowException as error:
+        if error.error_code in _MISSING:
+            return None
+        raise
+
+
+@contextmanager
+def reachable(settings: ModelSettings) -> Iterator[None]:
+    """Raise `TrackingUnavailable` if MLflow's client fails because its server is away or fails."""
+    try:
+        yield
+    except (requests.RequestException, MlflowException) as error:
+        if not _is_transient(error):
+            raise
+        raise TrackingUnavailable(f"MLflow at {settings.tracking_uri}: {error}") from error
+
+
+def _is_transient(error: BaseException | None) -> bool:
+    """Whether the server, or the connection to it, failed: MLflow's client wraps that error in one of its own."""
+    while error is not None:
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            # The server answered a download with an error status: a client error is permanent.
+            if error.response.status_code >= 500 or error.response.status_code in (408, 429):
+                return True
+        elif isinstance(error, requests.RequestException):
+            return True
+        if isinstance(error, RestException) and int(error.get_http_status_code()) >= 500:  # type: ignore[no-untyped-call]
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,41 @@
+"""The names that training, promotion, reporting and serving share in MLflow.
+
+The experiment and the registered model both have the name in `ModelSettings.name`. Runs and versions of earlier
+releases carry these names, so a changed one would orphan them.
+"""
+
+from typing import Final
+
+# The alias of the version in production, and the deprecated stage of the same name.
+PRODUCTION: Final = "Production"
+
+# Artifacts of a training run.
+SCORER: Final = "scorer.json"
+EVALUATION: Final = "evaluation.json"
+DATA_REPORT: Final = "data_report.json"
+MODEL_CARD_MARKDOWN: Final = "model_card.md"
+MODEL_CARD_HTML: Final = "model_card.html"
+
+# Tags of a training run, copied to the version that is registered from it.
+FAMILY: Final = "family"
+DATA_KIND: Final = "data_kind"
+SCORER_SHA256: Final = "scorer_sha256"
+PIPELINE_RUN: Final = "pipeline_run"
+DATA_HASH: Final = "data_hash"
+CODE_VERSION: Final = "code_version"
+RUN_TAGS: Final = (FAMILY, DATA_KIND, SCORER_SHA256, PIPELINE_RUN, DATA_HASH, CODE_VERSION)
+
+# Tags of a version, written by promotions and rollbacks.
+PROMOTED_AT: Final = "promoted_at"  # ISO 8601, UTC
+DECISION: Final = "decision"
+DECISION_REASON: Final = "decision_reason"
+LEDGER_ENTRY: Final = "ledger_line"  # id of the ledger entry that last put the version into Production
+
+# Metrics of a training run that the promotion reads.
+VALIDATION_LOG_LOSS: Final = "validation_log_loss"
+SCORER_DIFFERENCE: Final = "scorer_largest_difference"
+
+
+def plot(name: str) -> str:
+    """The artifact path of a plot."""
+    return f"plots/{name}.png"

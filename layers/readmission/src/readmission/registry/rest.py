@@ -1,0 +1,161 @@
+"""MLflow's REST API on the standard library, for the functions whose layer has no room for the MLflow package."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any, Final
+
+from readmission.errors import ConfigurationError, TrackingUnavailable
+from readmission.settings import ModelSettings
+
+_PROXIED: Final = "mlflow-artifacts"
+_API: Final = "api/2.0/mlflow"
+
+
+class UnexpectedAnswer(Exception):
+    """MLflow rejected a request, or its answer cannot be read; retrying does not help.
+
+    `status` is the HTTP status of a rejection, None for an unreadable answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training run."""
+
+    id: str
+    artifact_uri: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A registered model version."""
+
+    name: str
+    number: str
+    run_id: str
+    created: int  # ms since 1970
+    tags: dict[str, str]
+
+
+class RestClient:
+    """One MLflow server and one registered model.
+
+    Every method raises `TrackingUnavailable` if the server cannot be reached or fails (5xx, 408, 429), and
+    `UnexpectedAnswer` if it rejects the request or sends something else. Nothing is retried here.
+    """
+
+    def __init__(self, settings: ModelSettings, timeout_seconds: float) -> None:
+        self._server = settings.tracking_uri
+        self._model = settings.name
+        self._timeout = timeout_seconds
+
+    def version_by_alias(self, alias: str) -> ModelVersion:
+        """The version with that alias. MLflow rejects an unknown alias with 400 and an unknown model with 404."""
+        answer = self._request("GET", f"{_API}/registered-models/alias", {"name": self._model, "alias": alias})
+        return self._read(answer, "a model version", _version)
+
+    def version(self, number: str) -> ModelVersion:
+        """The version with that number."""
+        answer = self._request("GET", f"{_API}/model-versions/get", {"name": self._model, "version": number})
+        return self._read(answer, "a model version", _version)
+
+    def run(self, run_id: str) -> Run:
+        """The run with that id."""
+        answer = self._request("GET", f"{_API}/runs/get", {"run_id": run_id})
+        return self._read(answer, "a run", lambda document: _run(run_id, document["run"]))
+
+    def artifact(self, run_id: str, path: str) -> bytes:
+        """The content of an artifact that the run is known to have."""
+        return self._request("GET", "get-artifact", {"path": path, "run_uuid": run_id})
+
+    def find_artifact(self, run_id: str, path: str) -> bytes | None:
+        """The content of a top-level artifact, or None if the run has none of that path."""
+        # MLflow answers a request for a missing artifact with 500, like a failing store: list the artifacts first.
+        answer = self._request("GET", f"{_API}/artifacts/list", {"run_id": run_id})
+        if path not in self._read(answer, "a list of artifacts", _paths):
+            return None
+        return self.artifact(run_id, path)
+
+    def write_artifact(self, run: Run, path: str, content: bytes) -> None:
+        """Write, or replace, an artifact of the run through MLflow's artifact proxy.
+
+        Raises `ConfigurationError` if the server does not proxy its artifacts.
+        """
+        root = urllib.parse.urlsplit(run.artifact_uri)
+        if root.scheme != _PROXIED:
+            raise ConfigurationError(f"MLflow at {self._server} does not proxy its artifacts: {run.artifact_uri}")
+        target = urllib.parse.quote(f"{root.path.strip('/')}/{path}")
+        self._request("PUT", f"api/2.0/mlflow-artifacts/artifacts/{target}", body=content)
+
+    def describe(self, version: ModelVersion, text: str) -> None:
+        """Set the version's description in the registry."""
+        body = {"name": version.name, "version": version.number, "description": text}
+        self._request("PATCH", f"{_API}/model-versions/update", body=json.dumps(body).encode())
+
+    def _read[T](self, answer: bytes, expected: str, read: Callable[[Any], T]) -> T:
+        try:
+            return read(json.loads(answer))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnexpectedAnswer(f"MLflow at {self._server} sent something other than {expected}") from error
+
+    def _request(
+        self, method: str, endpoint: str, query: dict[str, str] | None = None, body: bytes | None = None
+    ) -> bytes:
+        url = f"{self._server}/{endpoint}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        kind = "application/json" if method == "PATCH" else "application/octet-stream"
+        request = urllib.request.Request(url, body, {"Content-Type": kind} if body is not None else {}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout) as response:
+                content: bytes = response.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                message = f"MLflow at {self._server} answered {error.code} to {method} {endpoint}"
+                if error.code >= 500 or error.code in (408, 429):
+                    raise TrackingUnavailable(message) from error
+                raise UnexpectedAnswer(message, error.code) from error
+        except (OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise TrackingUnavailable(f"MLflow at {self._server} cannot be reached: {reason}") from error
+
+
+def _version(document: Any) -> ModelVersion:
+    entry = document["model_version"]
+    return ModelVersion(
+        name=entry["name"],
+        number=str(entry["version"]),
+        run_id=entry["run_id"],
+        created=int(entry.get("creation_timestamp", 0)),
+        tags=_pairs(entry.get("tags", [])),
+    )
+
+
+def _run(run_id: str, run: Any) -> Run:
+    info, data = run["info"], run["data"]
+    return Run(
+        id=run_id,
+        artifact_uri=info.get("artifact_uri", ""),
+        tags=_pairs(data.get("tags", [])),
+        params=_pairs(data.get("params", [])),
+        metrics={metric["key"]: float(metric["value"]) for metric in data.get("metrics", [])},
+    )
+
+
+def _paths(document: Any) -> list[str]:
+    return [file["path"] for file in document.get("files", [])]
+
+
+def _pairs(entries: Any) -> dict[str, str]:
+    return {entry["key"]: entry["value"] for entry in entries}
