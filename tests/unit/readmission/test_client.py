@@ -82,6 +82,15 @@ def test_a_csv_is_sent_and_answered_as_it_is() -> None:
     assert (headers["Content-Type"], headers["Accept"]) == ("text/csv", "text/csv")
 
 
+def test_a_csv_is_sent_and_answered_by_row() -> None:
+    answer = {"answered": 0, "refused": 1, "predictions": [{"index": 0, "problem": {"detail": "", "errors": []}}]}
+    server = Server(Answer(200, answer))
+    assert server.client().predict_csv_rows("age\n[50-60)\n") == answer
+    _, path, body, headers = server.asked[0]
+    assert (path, body) == ("/v1/predict/batch", b"age\n[50-60)\n")
+    assert (headers["Content-Type"], headers["Accept"]) == ("text/csv", "application/json")
+
+
 def test_health_and_reload_send_no_body() -> None:
     server = Server(Answer(200, HEALTH), Answer(200, {"model_version": "4", "previous_version": None}))
     client = server.client()

@@ -63,10 +63,12 @@ class Prediction(Forecast):
 
 
 class Wrong(TypedDict):
-    """What is wrong with a field."""
+    """What is wrong with a field; `code` and `params` say the same for programs that translate."""
 
     field: str
     message: str
+    code: NotRequired[str]
+    params: NotRequired[dict[str, Any]]
 
 
 class RowProblem(TypedDict):
@@ -241,6 +243,11 @@ class Client:
         """The same, from a CSV with the fields' names in its first line to one with a line for each of its rows."""
         return self._send("POST", "/predict/batch", text.encode(), {"Content-Type": _CSV, "Accept": _CSV}).text
 
+    def predict_csv_rows(self, text: str) -> BatchPrediction:
+        """The same CSV, answered like `predict_batch`: with what is wrong in each row by field."""
+        answer: BatchPrediction = self._ask("POST", "/predict/batch", text, _CSV)
+        return answer
+
     def health(self) -> Health:
         """The version that serves; ApiProblem 503 when none does."""
         answer: Health = self._ask("GET", "/health")
@@ -279,9 +286,11 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> Any:
-        body = None if document is None else json.dumps(document).encode()
-        answer = self._send(method, path, body, {} if body is None else {"Content-Type": _JSON})
+    def _ask(self, method: str, path: str, document: Mapping[str, Any] | str | None = None, kind: str = _JSON) -> Any:
+        body = None
+        if document is not None:
+            body = (document if isinstance(document, str) else json.dumps(document)).encode()
+        answer = self._send(method, path, body, {} if body is None else {"Content-Type": kind})
         try:
             return json.loads(answer.text)
         except ValueError as error:

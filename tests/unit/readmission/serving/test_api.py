@@ -122,13 +122,32 @@ def test_an_invalid_field_is_named_and_its_value_is_not_repeated(api: Api, name:
     answer = api.predict({**EXAMPLE, name: value})
     assert _fields(answer) == [name]
     assert str(SECRET) not in answer.text
-    assert answer.json()["errors"][0].keys() == {"field", "message"}
+    assert answer.json()["errors"][0].keys() == {"field", "message", "code", "params"}
 
 
 def test_an_unknown_field_is_named_and_its_value_is_not_repeated(api: Api) -> None:
     answer = api.predict({**EXAMPLE, "patient_nbr": SECRET})
     assert _fields(answer) == ["patient_nbr"]
     assert str(SECRET) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "params"),
+    [
+        ({"time_in_hospital": 400}, "integer_range", {"low": 0, "high": 365}),
+        ({"insulin": "Sometimes"}, "one_of", {"values": ["Down", "No", "Steady", "Up"]}),
+        ({"medical_specialty": ""}, "text_length", {"longest": 80}),
+        ({"diag_1": "abc"}, "diagnosis_code", None),
+        ({"ward": 3}, "unknown_field", None),
+        ({"discharge_disposition_id": 11}, "patient_died", None),
+        ({"discharge_disposition_id": 13}, "patient_in_hospice", None),
+    ],
+)
+def test_a_message_can_be_translated_by_its_code_and_parameters(
+    api: Api, wrong: dict[str, Any], code: str, params: dict[str, Any] | None
+) -> None:
+    (error,) = api.predict({**EXAMPLE, **wrong}).json()["errors"]
+    assert (error["code"], error.get("params")) == (code, params)
 
 
 def test_every_problem_of_a_request_is_told_at_once(api: Api) -> None:

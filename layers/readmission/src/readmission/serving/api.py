@@ -198,7 +198,7 @@ async def _problem(request: Request, error: Exception) -> Response:
             request.app.state.meter.count(VALIDATION_ERRORS, route=request.scope["path"])
         return problems.response(request.scope, error.status, error.detail, error.errors)
     if isinstance(error, RequestValidationError):
-        errors = [problems.FieldError(str(one["loc"][-1]), one["msg"]) for one in error.errors()]
+        errors = [problems.FieldError(str(one["loc"][-1]), one["msg"], "invalid_parameter") for one in error.errors()]
         return problems.response(request.scope, 422, "the request cannot be used", errors)
     if isinstance(error, HTTPException):
         detail = {404: "there is nothing at this path", 405: "this path does not take that method"}

@@ -44,9 +44,12 @@ type Row = dict[str, Any] | Refused
 def rows_of_json(document: Any) -> Sequence[Any]:
     """The encounters of a batch. Raises `Refused` (422) when it is none, or has more than `MAX_ROWS`."""
     if not isinstance(document, dict) or not isinstance(document.get("encounters"), list):
-        raise Refused(422, "the batch has no list of encounters", [FieldError("encounters", "must be a list")])
+        raise Refused(
+            422, "the batch has no list of encounters", [FieldError("encounters", "must be a list", "not_a_list")]
+        )
     if unknown := [name_of(name) for name in document if name != "encounters"]:
-        raise Refused(422, "a batch has encounters alone", [FieldError(name, "is no field of it") for name in unknown])
+        errors = [FieldError(name, "is no field of it", "unknown_field") for name in unknown]
+        raise Refused(422, "a batch has encounters alone", errors)
     encounters: list[Any] = document["encounters"]
     if len(encounters) > MAX_ROWS:
         raise _too_many()
@@ -72,7 +75,8 @@ def rows_of_csv(text: str) -> list[Row]:
                 rows.append(_row(header, cells, whole))
     except csv.Error as error:
         what = f"is no CSV: {error} in line {lines.line_num}"
-        raise Refused(422, f"the body {what}", [FieldError("body", what)]) from None
+        error_of_body = FieldError("body", what, "invalid_csv", {"line": lines.line_num})
+        raise Refused(422, f"the body {what}", [error_of_body]) from None
     return rows
 
 
@@ -107,23 +111,35 @@ def answer_type(accept: str, body_type: str) -> str:
 
 def _too_many() -> Refused:
     message = f"must be at most {MAX_ROWS} a request"
-    return Refused(422, f"the encounters {message}", [FieldError("encounters", message)])
+    return Refused(
+        422, f"the encounters {message}", [FieldError("encounters", message, "too_many_rows", {"most": MAX_ROWS})]
+    )
 
 
 def _check_header(header: list[str]) -> None:
     """Raises `Refused` (422) when no row below this header could be used."""
     if {*PREPARED_RULES, *RAW_RULES, *IGNORED}.isdisjoint(header):
         # Its cells are not repeated: without a header, the first line is a patient.
-        raise Refused(422, "the first line must name the fields", [FieldError("body", "has no header of field names")])
+        error = FieldError("body", "has no header of field names", "no_header")
+        raise Refused(422, "the first line must name the fields", [error])
     if len(header) > MOST_FIELDS:
-        raise Refused(422, "the header has too many columns", [FieldError("body", "has too many columns")])
+        error = FieldError("body", "has too many columns", "too_many_columns")
+        raise Refused(422, "the header has too many columns", [error])
     raw = not RAW_ONLY.isdisjoint(header)
     allowed = {*RAW_RULES, *IGNORED} if raw else {*PREPARED_RULES}
     required = RAW_REQUIRED if raw else tuple(FEATURES)
     errors = mixed(dict.fromkeys(header)) or [
-        *(FieldError(name_of(name), "is no column of this form") for name in header if name not in allowed),
-        *(FieldError(name_of(name), "is a column twice") for name, times in Counter(header).items() if times > 1),
-        *(FieldError(name, "is a column that is missing") for name in required if name not in header),
+        *(
+            FieldError(name_of(name), "is no column of this form", "unknown_column")
+            for name in header
+            if name not in allowed
+        ),
+        *(
+            FieldError(name_of(name), "is a column twice", "repeated_column")
+            for name, times in Counter(header).items()
+            if times > 1
+        ),
+        *(FieldError(name, "is a column that is missing", "missing_column") for name in required if name not in header),
     ]
     if errors:
         raise Refused(422, "the header cannot be used", errors)
@@ -132,7 +148,8 @@ def _check_header(header: list[str]) -> None:
 def _row(header: list[str], cells: list[str], whole: Collection[str]) -> Row:
     if len(cells) != len(header):
         wrong = f"has {len(cells)} cells, and the header {len(header)}"
-        return Refused(422, f"the row {wrong}", [FieldError("encounter", wrong)])
+        counts = {"cells": len(cells), "columns": len(header)}
+        return Refused(422, f"the row {wrong}", [FieldError("encounter", wrong, "cell_count", counts)])
     return {
         name: as_whole(cell) if name in whole else cell for name, cell in zip(header, cells, strict=True) if cell != ""
     }

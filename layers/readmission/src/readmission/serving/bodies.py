@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from readmission.serving.problems import FieldError, Refused, name_of
+from readmission.serving.problems import Code, FieldError, Params, Refused, name_of
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -33,7 +33,7 @@ async def text_of(request: Request) -> str:
     try:
         return (await request.body()).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _unreadable("is not UTF-8") from None
+        raise _unreadable("is not UTF-8", "not_utf8") from None
 
 
 def json_of(text: str) -> Any:
@@ -44,9 +44,10 @@ def json_of(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
     except RecursionError:
-        raise _unreadable("is nested too deeply") from None
+        raise _unreadable("is nested too deeply", "nested_too_deeply") from None
     except json.JSONDecodeError as error:
-        raise _unreadable(f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        what = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise _unreadable(what, "invalid_json", {"line": error.lineno, "column": error.colno}) from None
 
 
 def _whole(digits: str) -> int | float:
@@ -58,9 +59,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         twice = sorted({name_of(name) for name, times in Counter(name for name, _ in pairs).items() if times > 1})
-        raise Refused(422, "a field is given twice", [FieldError(name, "is given twice") for name in twice])
+        errors = [FieldError(name, "is given twice", "repeated_field") for name in twice]
+        raise Refused(422, "a field is given twice", errors)
     return made
 
 
-def _unreadable(what: str) -> Refused:
-    return Refused(422, f"the body {what}", [FieldError("body", what)])
+def _unreadable(what: str, code: Code, params: Params | None = None) -> Refused:
+    return Refused(422, f"the body {what}", [FieldError("body", what, code, params or {})])

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.domain.contract import ENDS_OF_CARE, OneOf, Rule, Text
+from readmission.domain.contract import ENDS_OF_CARE, Diagnosis, OneOf, Rule, Text, Whole
 from readmission.domain.features import FEATURES, HISTORY, OPTIONAL, fields_of
-from readmission.serving.problems import FieldError, Refused, name_of
+from readmission.serving.problems import Code, FieldError, Refused, name_of
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 
 PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **HISTORY}
@@ -20,6 +20,7 @@ MOST_FIELDS: Final = 200
 
 _PREPARED: Final[TypeAdapter[Any]] = TypeAdapter(Encounter)
 _RAW: Final[TypeAdapter[Any]] = TypeAdapter(RawEncounter)
+_ENDS: Final[Mapping[str, Code]] = {"died": "patient_died", "went to a hospice": "patient_in_hospice"}
 _LAST: Final = tuple(name for name in HISTORY if name.startswith("last_"))
 
 
@@ -29,9 +30,17 @@ def fields_of_encounter(document: Any) -> dict[str, Any]:
     Raises `Refused` (422) with every field that is wrong and why, but never with its value.
     """
     if not isinstance(document, dict):
-        raise Refused(422, "the encounter must be a JSON object", [FieldError("encounter", "must be a JSON object")])
+        raise Refused(
+            422,
+            "the encounter must be a JSON object",
+            [FieldError("encounter", "must be a JSON object", "not_an_object")],
+        )
     if len(document) > MOST_FIELDS:
-        raise Refused(422, "the encounter has too many fields", [FieldError("encounter", "has too many fields")])
+        raise Refused(
+            422,
+            "the encounter has too many fields",
+            [FieldError("encounter", "has too many fields", "too_many_fields")],
+        )
     if errors := mixed(document):
         raise invalid(errors)
     raw = not RAW_ONLY.isdisjoint(document)
@@ -52,8 +61,14 @@ def mixed(names: Mapping[str, Any]) -> list[FieldError]:
     if not (raw and prepared):
         return []
     return [
-        *(FieldError(name, "belongs to a raw encounter, beside fields of the 14") for name in sorted(raw)),
-        *(FieldError(name, "is one of the 14 fields, beside fields of a raw encounter") for name in sorted(prepared)),
+        *(
+            FieldError(name, "belongs to a raw encounter, beside fields of the 14", "raw_field_among_prepared")
+            for name in sorted(raw)
+        ),
+        *(
+            FieldError(name, "is one of the 14 fields, beside fields of a raw encounter", "prepared_field_among_raw")
+            for name in sorted(prepared)
+        ),
     ]
 
 
@@ -75,25 +90,28 @@ def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldErro
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         if not one["loc"]:
             # Half of a character, which JSON can write, in a name.
-            return [FieldError("encounter", "has a field whose name is no text")]
+            return [FieldError("encounter", "has a field whose name is no text", "invalid_name")]
         # Below the name may be the member of a union; one message for each field is enough.
         name = name_of(str(one["loc"][0]))
-        found.setdefault(name, FieldError(name, _message(one["type"], rules.get(name))))
+        found.setdefault(name, _error(name, one["type"], rules.get(name)))
     return list(found.values())
 
 
-def _message(kind: str, rule: Rule | None) -> str:
+def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
     if rule is None:
-        return "is no field of an encounter of this form"
+        return FieldError(name, "is no field of an encounter of this form", "unknown_field")
     if kind == "missing":
-        return "is required"
-    return f"must be {_wanted(rule)}"
-
-
-def _wanted(rule: Rule) -> str:
-    if isinstance(rule, Text):
-        return f"a text of {rule.wanted}, ? when unknown"
-    return f"{rule.wanted}, as text" if isinstance(rule, OneOf) else rule.wanted
+        return FieldError(name, "is required", "required")
+    match rule:
+        case Whole():
+            return FieldError(name, f"must be {rule.wanted}", "integer_range", {"low": rule.low, "high": rule.high})
+        case OneOf():
+            return FieldError(name, f"must be {rule.wanted}, as text", "one_of", {"values": sorted(rule.values)})
+        case Text():
+            message = f"must be a text of {rule.wanted}, ? when unknown"
+            return FieldError(name, message, "text_length", {"longest": rule.longest})
+        case Diagnosis():
+            return FieldError(name, f"must be {rule.wanted}", "diagnosis_code")
 
 
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
@@ -102,25 +120,29 @@ def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
     for how, places in ENDS_OF_CARE.items():
         if fields.get("discharge_disposition_id") in places:
             message = f"says that the patient {how}: nothing is forecast for such a stay"
-            errors.append(FieldError("discharge_disposition_id", message))
+            errors.append(FieldError("discharge_disposition_id", message, _ENDS[how]))
     stays, early = fields.get("prior_encounters"), fields.get("prior_early_readmissions")
     if stays is not None and early is not None and early > stays:
         errors += _together(
-            ("prior_early_readmissions", "prior_encounters"), "prior_early_readmissions is more than prior_encounters"
+            ("prior_early_readmissions", "prior_encounters"),
+            "prior_early_readmissions is more than prior_encounters",
+            "more_early_readmissions_than_stays",
         )
     if stays == 0:
         told = [name for name in _LAST if fields.get(name) is not None]
         told += ["prior_days_in_hospital"] * bool(fields.get("prior_days_in_hospital"))
         if told:
-            errors += _together((*told, "prior_encounters"), "tells of an earlier stay, but prior_encounters is 0")
+            message = "tells of an earlier stay, but prior_encounters is 0"
+            errors += _together((*told, "prior_encounters"), message, "details_of_no_stay")
     up, down = fields.get("num_doses_up") or 0, fields.get("num_doses_down") or 0
     if up + down > fields["num_diabetes_meds"]:
         errors += _together(
             ("num_doses_up", "num_doses_down", "num_diabetes_meds"),
             "num_doses_up and num_doses_down together are more than num_diabetes_meds",
+            "more_changed_doses_than_drugs",
         )
     return errors
 
 
-def _together(names: tuple[str, ...], message: str) -> list[FieldError]:
-    return [FieldError(name, message) for name in names]
+def _together(names: tuple[str, ...], message: str, code: Code) -> list[FieldError]:
+    return [FieldError(name, message, code) for name in names]

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from dataclasses import field as dataclass_field
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from pydantic_core import to_json
@@ -15,16 +16,57 @@ from readmission.http.problem_document import MEDIA_TYPE, problem_document
 REQUEST_ID: Final = "readmission.http.request_id"  # where an ASGI scope holds the request's id
 MAX_ERRORS: Final = 50
 
+# Clients translate messages by their code: a code keeps its meaning and its `params`.
+type Code = Literal[
+    "required",
+    "unknown_field",
+    "integer_range",
+    "one_of",
+    "text_length",
+    "diagnosis_code",
+    "not_an_object",
+    "not_a_list",
+    "too_many_fields",
+    "invalid_name",
+    "repeated_field",
+    "raw_field_among_prepared",
+    "prepared_field_among_raw",
+    "patient_died",
+    "patient_in_hospice",
+    "more_early_readmissions_than_stays",
+    "details_of_no_stay",
+    "more_changed_doses_than_drugs",
+    "not_utf8",
+    "invalid_json",
+    "nested_too_deeply",
+    "invalid_csv",
+    "no_header",
+    "too_many_columns",
+    "unknown_column",
+    "repeated_column",
+    "missing_column",
+    "too_many_rows",
+    "cell_count",
+    "invalid_parameter",
+]
+type Params = Mapping[str, int | list[str]]
+
 _LONGEST_NAME: Final = 64
 _STRANGE: Final = re.compile(r"[^\w .=()-]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with a field. Neither part ever holds its value, which is a patient's."""
+    """What is wrong with a field. No part ever holds its value, which is a patient's."""
 
     field: str
     message: str
+    code: Code
+    params: Params = dataclass_field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        found = {"field": self.field, "message": self.message, "code": self.code}
+        return found | {"params": self.params} if self.params else found
 
 
 class Refused(Exception):
@@ -42,9 +84,9 @@ def name_of(text: str) -> str:
     return _STRANGE.sub("?", text[:_LONGEST_NAME])
 
 
-def listed(errors: list[FieldError], most: int = MAX_ERRORS) -> list[dict[str, str]]:
+def listed(errors: list[FieldError], most: int = MAX_ERRORS) -> list[dict[str, Any]]:
     """The first errors as an answer tells them."""
-    return [{"field": error.field, "message": error.message} for error in errors[:most]]
+    return [error.as_json() for error in errors[:most]]
 
 
 def response(

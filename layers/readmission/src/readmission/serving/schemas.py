@@ -202,6 +202,13 @@ class Wrong(BaseModel):
 
     field: Annotated[str, Field(examples=["time_in_hospital"])]
     message: Annotated[str, Field(examples=["must be a whole number from 0 to 365"])]
+    code: Annotated[
+        str | None, Field(description="The kind of mistake, for clients that translate.", examples=["integer_range"])
+    ] = None
+    params: Annotated[
+        dict[str, int | list[str]] | None,
+        Field(description="What the message says in numbers and names.", examples=[{"low": 0, "high": 365}]),
+    ] = None
 
 
 class RowProblem(BaseModel):
