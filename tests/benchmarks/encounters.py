@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pandas as pd
 from readmission.domain.contract import ENDS_OF_CARE, NAMES
-from readmission.domain.features import CATEGORIES, HISTORY, INPUTS, NUMBERS, fields_of, inputs_of
+from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS, PATIENT_HISTORY, fields_of, inputs_of
 from readmission.domain.splits import split_of
 from readmission.pipeline import quality, sources, synthetic
 
@@ -75,7 +75,7 @@ def _with_history(rows: list[dict[Any, str]]) -> Iterator[tuple[dict[Any, str], 
         }
         if stays:
             last = {f"last_{name}": value for name, value in stays[-1].items() if value is not None}
-            history |= {name: last[name] for name in HISTORY if name in last}
+            history |= {name: last[name] for name in PATIENT_HISTORY if name in last}
         stays.append({**fields, "early_readmission": int(row["readmitted"] == "<30")})
         yield row, {name: value for name, value in (fields | history).items() if value is not None}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from readmission import errors
-from readmission.domain.payloads import STEPS, Plan
+from readmission.domain.payloads import STAGES, Plan
 from readmission.telemetry.metrics import METRICS
 
 from tests.unit.templates import TEMPLATE
@@ -110,7 +110,7 @@ def test_the_states_table_lists_every_field_of_the_plan() -> None:
 def test_the_input_table_names_every_step() -> None:
     rows = {next(iter(named(row[0])), ""): row for row in cells("## The pipeline")}
     for field in ("start_at", "stop_after"):
-        assert named(" ".join(rows[field][1:])) >= set(STEPS)
+        assert named(" ".join(rows[field][1:])) >= set(STAGES)
 
 
 def test_every_relative_link_leads_to_a_file() -> None:

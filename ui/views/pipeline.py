@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
-from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STEPS, parse_request
+from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STAGES, parse_request
 from readmission.errors import InvalidRequest
 from readmission.pipeline import executions
 from readmission.pipeline.executions import Execution, State
@@ -64,9 +64,9 @@ def _form(t: Texts) -> None:
         format_func=lambda family: t(f"family.{family}"),
     )
     columns = st.columns(2)
-    start_at = columns[0].selectbox(t("pipeline.start_at"), STEPS, 0, format_func=lambda step: t(f"step.{step}"))
+    start_at = columns[0].selectbox(t("pipeline.start_at"), STAGES, 0, format_func=lambda step: t(f"step.{step}"))
     stop_after = columns[1].selectbox(
-        t("pipeline.stop_after"), STEPS, len(STEPS) - 1, format_func=lambda step: t(f"step.{step}")
+        t("pipeline.stop_after"), STAGES, len(STAGES) - 1, format_func=lambda step: t(f"step.{step}")
     )
     if st.button(t("pipeline.start"), type="primary", icon=":material/play_arrow:", width="stretch"):
         _start(

@@ -82,7 +82,7 @@ def _successors(state: Any) -> set[str]:
 
 
 def test_the_tasks_are_the_steps_and_their_plan() -> None:
-    assert [name.lower() for name in TASKS if name not in FOLDERS] == ["plan", *payloads.STEPS]
+    assert [name.lower() for name in TASKS if name not in FOLDERS] == ["plan", *payloads.STAGES]
 
 
 def test_every_training_and_every_promotion_is_reported() -> None:
@@ -251,7 +251,7 @@ def test_a_report_reads_what_its_training_answers() -> None:
     assert _read(STATES["Report"]) == payloads.TrainResult.__annotations__.keys()
 
 
-@pytest.mark.parametrize("step", payloads.STEPS[1:])
+@pytest.mark.parametrize("step", payloads.STAGES[1:])
 def test_a_run_can_start_at_every_step(step: str) -> None:
     (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice["StringEquals"] == step]
     assert choice["Next"].lower().startswith(step)
@@ -261,7 +261,7 @@ def test_a_run_starts_at_ingest_otherwise() -> None:
     assert STATES["Start at"]["Default"] == "Ingest batches"
 
 
-@pytest.mark.parametrize("step", payloads.STEPS[:-1])
+@pytest.mark.parametrize("step", payloads.STAGES[:-1])
 def test_a_run_can_stop_after_every_step(step: str) -> None:
     (choice,) = STATES[f"After {step}"]["Choices"]
     assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", step, "Done")

@@ -11,7 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 from readmission.domain.contract import ENDS_OF_CARE, NAMES
-from readmission.domain.features import HISTORY, INPUTS, STORED, fields_of, inputs_of
+from readmission.domain.features import INPUTS, PATIENT_HISTORY, STORED, fields_of, inputs_of
 from readmission.domain.payloads import FAMILIES, Family, TrainResult
 from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
@@ -131,12 +131,12 @@ def test_the_history_in_training_is_that_of_a_request(stores: Stores, stays: lis
         "prior_encounters": 2,
         "prior_early_readmissions": 1,
         "prior_days_in_hospital": sum(int(row[NAMES.index("time_in_hospital")]) for row in stays[:2]),
-        **{name: int(last[name.removeprefix("last_")]) for name in HISTORY if name.removeprefix("last_") in last
+        **{name: int(last[name.removeprefix("last_")]) for name in PATIENT_HISTORY if name.removeprefix("last_") in last
            and name not in ("last_diag_1",)},
         "last_early_readmission": 1,
         "last_diag_1": last["diag_1"],
     }  # fmt: skip
-    assert set(HISTORY) <= set(fields)
+    assert set(PATIENT_HISTORY) <= set(fields)
     expected = pd.Series(inputs_of(fields), name=2)
     assert found[HISTORY_INPUTS].to_dict() == expected[HISTORY_INPUTS].to_dict()
     pd.testing.assert_series_equal(found.infer_objects(), expected, check_dtype=False)

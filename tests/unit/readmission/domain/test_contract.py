@@ -1,10 +1,10 @@
 import pytest
-from readmission.domain.contract import COLUMNS, NAMES, Whole, check_numbers, check_rows, column_order, sql_name
+from readmission.domain.contract import COLUMNS, NAMES, IntegerRange, check_numbers, check_rows, column_order, sql_name
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 from tests.unit.readmission.builders import fields
 
-WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, Whole)]
+WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, IntegerRange)]
 
 
 def _mismatch(header: list[str]) -> str:
@@ -53,7 +53,7 @@ def test_a_column_mismatch_says_of_which_file() -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_both_ends_of_a_numbers_range_are_accepted(name: str) -> None:
     rule = COLUMNS[name]
-    assert isinstance(rule, Whole)
+    assert isinstance(rule, IntegerRange)
     for number in (rule.low, rule.high):
         check_numbers(fields(**{name: str(number)}), 1, "some.csv")
 
@@ -61,7 +61,7 @@ def test_both_ends_of_a_numbers_range_are_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_number_past_its_range_is_refused(name: str) -> None:
     rule = COLUMNS[name]
-    assert isinstance(rule, Whole)
+    assert isinstance(rule, IntegerRange)
     with pytest.raises(ValueOutOfRange):
         check_numbers(fields(**{name: str(rule.high + 1)}), 1, "some.csv")
 

@@ -3,10 +3,10 @@ from readmission.domain.contract import DRUGS
 from readmission.domain.features import (
     CATEGORIES,
     FEATURES,
-    HISTORY,
     INPUTS,
     NUMBERS,
     OPTIONAL,
+    PATIENT_HISTORY,
     features_of,
     fields_of,
     inputs_of,
@@ -120,7 +120,7 @@ def test_the_14_features_alone_make_all_inputs_the_rest_unknown() -> None:
 @pytest.mark.parametrize("unknown", [None, "?"])
 def test_an_unknown_field_is_like_one_left_out(unknown: str | None) -> None:
     left_out = inputs_of(features_of(encounter()))
-    assert inputs_of(features_of(encounter()) | dict.fromkeys([*OPTIONAL, *HISTORY], unknown)) == left_out
+    assert inputs_of(features_of(encounter()) | dict.fromkeys([*OPTIONAL, *PATIENT_HISTORY], unknown)) == left_out
 
 
 def test_a_row_gives_every_optional_field_but_those_that_it_does_not_know() -> None:

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STEPS, PipelineRequest, parse_request
+from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STAGES, PipelineRequest, parse_request
 from readmission.errors import InvalidRequest
 
 
@@ -80,11 +80,11 @@ def test_models_come_once_each_in_the_projects_order() -> None:
     assert parse_request({"models": models}).models == ("logistic_regression", "random_forest")
 
 
-@pytest.mark.parametrize("start_at", STEPS)
-@pytest.mark.parametrize("stop_after", STEPS)
+@pytest.mark.parametrize("start_at", STAGES)
+@pytest.mark.parametrize("stop_after", STAGES)
 def test_a_run_cannot_stop_before_it_starts(start_at: Any, stop_after: Any) -> None:
     request = {"start_at": start_at, "stop_after": stop_after}
-    if STEPS.index(stop_after) >= STEPS.index(start_at):
+    if STAGES.index(stop_after) >= STAGES.index(start_at):
         assert parse_request(request).stop_after == stop_after
     else:
         assert f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}" in _refused(request)

@@ -4,14 +4,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from pandera.errors import SchemaErrors
-from readmission.domain.contract import COLUMNS, OneOf, Text, Whole
+from readmission.domain.contract import COLUMNS, IntegerRange, OneOf, Text
 from readmission.domain.features import fields_of, inputs_of
 from readmission.errors import CleanRowInvalid
 from readmission.pipeline.quality import CLEAN_COLUMNS, RAW_SCHEMA, broken_rules, check_clean, reasons, report_of
 
 from tests.unit.readmission.builders import batch, encounter
 
-WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, Whole)]
+WHOLE = [name for name, rule in COLUMNS.items() if isinstance(rule, IntegerRange)]
 ONE_OF = [name for name, rule in COLUMNS.items() if isinstance(rule, OneOf)]
 TEXT = [name for name, rule in COLUMNS.items() if isinstance(rule, Text)]
 
@@ -46,7 +46,7 @@ def test_a_table_that_lacks_a_column_is_no_matter_of_its_rows() -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_numbers_are_held_to_both_ends_of_their_range(name: str) -> None:
     rule = COLUMNS[name]
-    assert isinstance(rule, Whole)
+    assert isinstance(rule, IntegerRange)
     wrong = [str(rule.low - 1), str(rule.high + 1), "1.0", "?", ""]
     found = _reasons(*_each(name, [str(rule.low), str(rule.high), *wrong]))
     assert found == {
@@ -84,7 +84,7 @@ def test_a_diagnosis_is_an_icd_9_code_with_its_point_or_missing(name: str) -> No
     wrong = ["", ".", ".5", "4280", "428.", "428.123", "I50.9", "V5", "E88", " 428", "v57", "banana", "428\n"]
     found = _reasons(*_each(name, [*valid, *wrong]))
     assert found == {
-        place: f"{name}: {value!r} is not an ICD-9 code as 428, 250.83, V57 or E885, or ?"
+        place: f"{name}: {value!r} is not an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
         for place, value in enumerate(wrong, start=len(valid))
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from readmission.domain.contract import CLASSES, COLUMNS, MISSING, Whole
+from readmission.domain.contract import CLASSES, COLUMNS, MISSING, IntegerRange
 from readmission.pipeline import synthetic
 from readmission.scoring import export
 from readmission.scoring.scorer import Scorer
@@ -292,7 +292,7 @@ def _encounters(diabetes_data: Path | None) -> pd.DataFrame:
 def test_the_scorer_equals_the_pipeline_on_encounters(model: str, diabetes_data: Path | None) -> None:
     table = _encounters(diabetes_data)
     target = table.pop("readmitted")
-    counts = [name for name in table if isinstance(COLUMNS[name], Whole) and not name.endswith(("_nbr", "_id"))]
+    counts = [name for name in table if isinstance(COLUMNS[name], IntegerRange) and not name.endswith(("_nbr", "_id"))]
     texts = [name for name in table if name not in counts and not name.endswith(("_nbr", "encounter_id"))]
     table[counts] = table[counts].astype(float)
     table["number_inpatient"] = table["number_inpatient"].where(table["num_procedures"] > 0)

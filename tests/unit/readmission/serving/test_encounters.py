@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from readmission.domain.contract import DRUGS, MISSING
-from readmission.domain.features import DOSED, FEATURES, HISTORY
+from readmission.domain.features import DOSED, FEATURES, PATIENT_HISTORY
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.problems import Refused
 from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED, WHOLE_EXAMPLE
@@ -79,9 +79,9 @@ def test_what_a_raw_encounter_has_beside_the_inputs_changes_nothing() -> None:
 
 
 def test_a_raw_encounter_may_have_the_history() -> None:
-    history = {name: WHOLE_EXAMPLE[name] for name in HISTORY}
+    history = {name: WHOLE_EXAMPLE[name] for name in PATIENT_HISTORY}
     fields = fields_of_encounter({**RAW_EXAMPLE, **history})
-    assert {name: fields[name] for name in HISTORY} == history
+    assert {name: fields[name] for name in PATIENT_HISTORY} == history
 
 
 @pytest.mark.parametrize("name", ["age", "A1Cresult", "insulin", "miglitol", "change"])
@@ -127,7 +127,9 @@ def test_more_early_readmissions_than_stays_are_refused() -> None:
     assert set(wrong) == {"prior_encounters", "prior_early_readmissions"}
 
 
-@pytest.mark.parametrize("name", [name for name in HISTORY if name.startswith("last_")] + ["prior_days_in_hospital"])
+@pytest.mark.parametrize(
+    "name", [name for name in PATIENT_HISTORY if name.startswith("last_")] + ["prior_days_in_hospital"]
+)
 @pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
 def test_a_last_stay_of_a_patient_without_one_is_refused(example: dict[str, Any], name: str) -> None:
     told = {**example, name: WHOLE_EXAMPLE[name]}
@@ -162,4 +164,6 @@ def test_the_whole_example_does_not_contradict_itself() -> None:
 
 @pytest.mark.parametrize("code", ["4280", "I50.9", "banana", " 428", ""])
 def test_a_diagnosis_that_is_no_icd_9_code_is_refused_by_name(code: str) -> None:
-    assert _wrong({**EXAMPLE, "diag_2": code}) == {"diag_2": "must be an ICD-9 code as 428, 250.83, V57 or E885, or ?"}
+    assert _wrong({**EXAMPLE, "diag_2": code}) == {
+        "diag_2": "must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+    }

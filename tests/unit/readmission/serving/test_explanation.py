@@ -3,7 +3,7 @@ from math import comb, log
 from typing import Any
 
 import pytest
-from readmission.domain.features import FEATURES, HISTORY, INPUTS, NUMBERS, OPTIONAL, inputs_of
+from readmission.domain.features import FEATURES, INPUTS, NUMBERS, OPTIONAL, PATIENT_HISTORY, inputs_of
 from readmission.errors import ExplanationUnavailable
 from readmission.scoring.scorer import Scorer
 from readmission.serving.explanation import Explanation, explain
@@ -111,7 +111,7 @@ def test_a_field_says_whether_it_raises_the_risk(age: int, stay: int, direction:
 
 
 def test_what_is_unknown_is_no_contribution() -> None:
-    unknown: dict[str, Any] = {**dict.fromkeys(HISTORY), **dict.fromkeys(OPTIONAL, "?")}
+    unknown: dict[str, Any] = {**dict.fromkeys(PATIENT_HISTORY), **dict.fromkeys(OPTIONAL, "?")}
     assert set(_values(explain(TOGETHER, {**unknown, **EXAMPLE}))) == set(FEATURES)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from readmission.domain.contract import COLUMNS
-from readmission.domain.features import FEATURES, HISTORY, OPTIONAL
+from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY
 from readmission.serving.schemas import RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving
@@ -116,11 +116,11 @@ def test_a_problem_has_the_fields_that_are_described(api: Api, openapi: Any) -> 
 
 
 def test_a_raw_encounter_has_the_columns_of_the_file_and_the_history(raw: Any) -> None:
-    assert list(raw["properties"]) == [*COLUMNS, *HISTORY]
+    assert list(raw["properties"]) == [*COLUMNS, *PATIENT_HISTORY]
     assert raw["required"] == list(RAW_REQUIRED) and raw["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("name", [*COLUMNS, *HISTORY])
+@pytest.mark.parametrize("name", [*COLUMNS, *PATIENT_HISTORY])
 def test_each_raw_field_is_described_with_an_example(raw: Any, name: str) -> None:
     assert raw["properties"][name]["description"] and raw["properties"][name]["examples"]
 
@@ -144,11 +144,11 @@ def test_the_examples_of_a_raw_encounter_are_answered(api: Api, raw: Any) -> Non
 
 def test_an_encounter_has_the_14_features_all_required_the_optional_fields_and_no_others(encounter: Any) -> None:
     assert encounter["required"] == list(FEATURES)
-    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *HISTORY]
+    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *PATIENT_HISTORY]
     assert encounter["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("name", [*OPTIONAL, *HISTORY])
+@pytest.mark.parametrize("name", [*OPTIONAL, *PATIENT_HISTORY])
 def test_each_optional_field_is_described_with_an_example_and_may_be_null(encounter: Any, name: str) -> None:
     field = encounter["properties"][name]
     assert (

@@ -1,8 +1,8 @@
 """ICD-9-CM diagnosis codes as the UCI table writes them ("428", "250.83", "V57", "E885").
 
-The groups are those of Strack et al. 2014, table 2 (symptoms count with the organ they come from, diabetes stands
-alone), with their "other" kept apart by ICD-9 chapter. The comorbidities are this project's own ranges of codes, as
-wide as the three digits of the table are; the idea is that of Elixhauser et al. 1998.
+The groups follow Strack et al. 2014, table 2: symptoms count towards their organ, and diabetes is a group of its own.
+Their "other" is split by ICD-9 chapter. The comorbidities are ranges of codes defined by this project after the idea of
+Elixhauser et al. 1998; they are as coarse as the three digits of the table.
 """
 
 from bisect import bisect_right
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-# The UCI table has 900 codes; a request may hold any, and is to fill no memory with them.
-_REMEMBERED: Final = 2048
+# The UCI table has 900 distinct codes. Requests may contain any, so the cache is bounded.
+_CACHED_CODES: Final = 2048
 
-# The first category of each chapter, up to the next.
+# The first category of each chapter.
 _CHAPTERS: Final = (
     (0, "infectious"),
     (140, "neoplasms"),
@@ -38,7 +38,7 @@ GROUPS: Final = tuple(
     dict.fromkeys([*(name for _, name in _CHAPTERS), "diabetes", "external", "supplementary", "other"])
 )
 
-# From one code up to and without another.
+# Ranges of codes, without their ends.
 _COMORBIDITIES: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
     "has_heart_failure": ((428, 429),),
     "has_ischemic_heart_disease": ((410, 415),),
@@ -56,13 +56,13 @@ COMORBIDITIES: Final = tuple(_COMORBIDITIES)
 
 
 def category(code: str) -> str:
-    """The code without what follows its point: "250.83" → "250", "V57.8" → "V57"."""
+    """The part of the code before its decimal point: "250.83" → "250", "V57.8" → "V57"."""
     return code.partition(".")[0]
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_CODES)
 def group(code: str) -> str:
-    """One of `GROUPS`; "other" for what is no ICD-9 code."""
+    """One of `GROUPS`; "other" if it is not an ICD-9 code."""
     if code[:1] in ("E", "V"):
         return "external" if code[0] == "E" else "supplementary"
     number = _number(code)
@@ -72,12 +72,12 @@ def group(code: str) -> str:
 
 
 def comorbidities(codes: Iterable[str]) -> dict[str, int]:
-    """Each of `COMORBIDITIES`: 1 when one of the codes is in its ranges, else 0."""
+    """Each of `COMORBIDITIES`: 1 if any of the codes is in its ranges, else 0."""
     found = frozenset().union(*map(_comorbidities_of, codes))
     return {name: int(name in found) for name in COMORBIDITIES}
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHED_CODES)
 def _comorbidities_of(code: str) -> frozenset[str]:
     number = _number(code)
     if number is None:

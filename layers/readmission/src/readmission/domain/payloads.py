@@ -1,10 +1,10 @@
-"""What passes between the states of `statemachines/pipeline.asl.json`, and the check of an execution's input.
+"""The payloads passed between the states of `statemachines/pipeline.asl.yaml`, and validation of an execution's input.
 
-Every payload is small and of fixed size but the plan's list of batch numbers, which `MAX_BATCHES` bounds: the rows
-themselves travel through S3 and Postgres.
+Rows travel through S3 and Postgres, so payloads are small. All have a fixed size except the plan's list of batch
+numbers, which `MAX_BATCHES` limits.
 
-Every event has the execution's name, which the lines that a function logs have as `correlation_id`. Where it is not
-required, the step needs it for nothing else.
+Every event contains the execution's name, which functions log as `correlation_id`. Where it is optional, it has no
+other use.
 """
 
 from collections.abc import Mapping
@@ -13,31 +13,33 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from readmission.errors import InvalidRequest
 
-type Step = Literal["ingest", "clean", "train", "promote"]
+# A stage is a part of the pipeline that an execution can start at or stop after; it may run several functions.
+type Stage = Literal["ingest", "clean", "train", "promote"]
 type DataKind = Literal["real", "synthetic"]
 type Family = Literal["logistic_regression", "random_forest", "gradient_boosting"]
 
-STEPS: Final[tuple[Step, ...]] = ("ingest", "clean", "train", "promote")
+STAGES: Final[tuple[Stage, ...]] = ("ingest", "clean", "train", "promote")
 FAMILIES: Final[tuple[Family, ...]] = ("logistic_regression", "random_forest", "gradient_boosting")
 DEFAULT_BATCH_SIZE: Final = 15_000
 MAX_BATCH_SIZE: Final = 100_000
-# Each batch makes about 14 events, and Step Functions ends an execution at 25,000 of them.
+# Step Functions stops an execution after 25,000 events; a batch causes about 14.
 MAX_BATCHES: Final = 1_000
+_FIELDS: Final = ("batch_size", "models", "source", "start_at", "stop_after")
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineRequest:
-    """An execution's input, checked. Every field is optional there."""
+    """A validated execution input, with defaults filled in."""
 
     source: str | None
     batch_size: int
     models: tuple[Family, ...]
-    start_at: Step
-    stop_after: Step
+    start_at: Stage
+    stop_after: Stage
 
 
 class PlanEvent(TypedDict):
-    """What the state machine hands to *plan*: the execution's name, its start (ISO 8601, UTC) and its input."""
+    """Input of *plan*: the execution's name, start time (ISO 8601, UTC) and input."""
 
     execution: str
     started_at: str
@@ -45,7 +47,7 @@ class PlanEvent(TypedDict):
 
 
 class Plan(TypedDict):
-    """What *plan* answers; every later state sees it."""
+    """Result of *plan*, available to all later states."""
 
     source: str
     data_kind: DataKind
@@ -53,12 +55,12 @@ class Plan(TypedDict):
     rows: int
     batches: list[int]
     models: list[Family]
-    start_at: Step
-    stop_after: Step
+    start_at: Stage
+    stop_after: Stage
 
 
 class BatchEvent(TypedDict):
-    """What one iteration of the maps over *ingest* and *clean* gets: the manifest's key, and the batch's number."""
+    """Input of *ingest* and *clean* for one batch: the manifest's key in S3 and the batch number."""
 
     execution: NotRequired[str]
     manifest: str
@@ -79,14 +81,14 @@ class CleanResult(TypedDict):
 
 
 class CheckEvent(TypedDict):
-    """What *check* gets once every batch is clean."""
+    """Input of *check*, which runs once all batches are clean."""
 
     execution: NotRequired[str]
     manifest: str
 
 
 class CheckResult(TypedDict):
-    """Of all batches of the run."""
+    """Row counts over all batches of the run."""
 
     rows: int
     cleaned: int
@@ -105,9 +107,9 @@ class TrainResult(TypedDict):
 
 
 class PromoteEvent(TypedDict):
-    """`candidates` are MLflow run ids; none means the newest finished run of each family in `models`.
+    """Input of *promote*. Without `candidates`, the newest finished run of each family in `models` is a candidate.
 
-    `execution` is the state machine's execution, which decides once; another caller has none.
+    `execution` is the name of the state machine's execution, which decides only once. Other callers omit it.
     """
 
     execution: NotRequired[str | None]
@@ -125,7 +127,7 @@ class PromoteResult(TypedDict):
 
 
 class RollbackRequest(TypedDict):
-    """What a person asks *promote* for; without a version, the one that served before."""
+    """A request to *promote* to roll back to a version; by default, to the one that was in production before."""
 
     version: NotRequired[str | None]
     reason: NotRequired[str | None]
@@ -138,7 +140,7 @@ class RollbackResult(TypedDict):
 
 
 class PlotsEvent(TypedDict):
-    """What *report* gets after a training."""
+    """Input of *report* after a training."""
 
     execution: NotRequired[str]
     task: Literal["plots"]
@@ -147,7 +149,7 @@ class PlotsEvent(TypedDict):
 
 
 class CardEvent(TypedDict):
-    """What *report* gets after the promotion."""
+    """Input of *report* after the promotion."""
 
     execution: NotRequired[str]
     task: Literal["card"]
@@ -156,38 +158,37 @@ class CardEvent(TypedDict):
 
 
 class ReportResult(TypedDict):
-    """The artifacts that were written to the run."""
+    """The artifacts written to the MLflow run."""
 
     mlflow_run_id: str
     artifacts: list[str]
 
 
 def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
-    """Check an execution's input. Raises `InvalidRequest` that names the field and what it may be."""
-    if not isinstance(document, Mapping):  # Step Functions takes any JSON
+    """Validate an execution's input. Raises `InvalidRequest` with the field and its allowed values."""
+    if not isinstance(document, Mapping):  # Step Functions accepts any JSON
         raise InvalidRequest(f"the input must be a JSON object, not {type(document).__name__}")
-    known = {"source", "batch_size", "models", "start_at", "stop_after"}
     for name in document:
-        if name not in known:
-            raise InvalidRequest(f"input field {name!r} is unknown; known are {', '.join(sorted(known))}")
+        if name not in _FIELDS:
+            raise InvalidRequest(f"input field {name!r} is unknown; the known fields are {', '.join(_FIELDS)}")
     source = document.get("source")
     if source is not None and (not isinstance(source, str) or not source.strip()):
         raise InvalidRequest("input field 'source' must be a URL, s3://bucket/key or synthetic[:rows=N][,seed=N]")
     batch_size = document.get("batch_size", DEFAULT_BATCH_SIZE)
     if type(batch_size) is not int or not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise InvalidRequest(f"input field 'batch_size' must be a whole number from 1 to {MAX_BATCH_SIZE}")
-    start_at: Step = _one_of(document, "start_at", STEPS, "ingest")
-    stop_after: Step = _one_of(document, "stop_after", STEPS, "promote")
-    if STEPS.index(stop_after) < STEPS.index(start_at):
+    start_at: Stage = _choice(document, "start_at", STAGES, "ingest")
+    stop_after: Stage = _choice(document, "stop_after", STAGES, "promote")
+    if STAGES.index(stop_after) < STAGES.index(start_at):
         raise InvalidRequest(f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}")
     return PipelineRequest(source, batch_size, _models(document), start_at, stop_after)
 
 
-def _one_of[T: str](document: Mapping[str, Any], name: str, allowed: tuple[T, ...], default: T) -> T:
+def _choice[T: str](document: Mapping[str, Any], name: str, allowed: tuple[T, ...], default: T) -> T:
     value = document.get(name, default)
-    for one in allowed:
-        if value == one:
-            return one
+    for option in allowed:
+        if value == option:
+            return option
     raise InvalidRequest(f"input field {name!r} must be one of {', '.join(allowed)}")
 
 

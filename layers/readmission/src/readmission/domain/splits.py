@@ -1,4 +1,4 @@
-"""Which split a patient belongs to: 70/15/15 by a stable hash, so that no patient is ever in two splits."""
+"""The train, validation and test splits: 70/15/15 of the patients by a stable hash, so no patient is in two splits."""
 
 from hashlib import blake2b
 from typing import Final, Literal
@@ -9,9 +9,9 @@ SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
 
 
 def split_of(patient_nbr: str) -> Split:
-    """The split of a patient, the same on every machine and for all of the patient's encounters, new ones too.
+    """The split of a patient: the same on every machine and for all encounters of the patient, future ones included.
 
-    It is the number that counts: "007" is patient 7.
+    The number decides, not its spelling: "007" is patient 7.
     """
-    place = int.from_bytes(blake2b(str(int(patient_nbr)).encode(), digest_size=8).digest()) % 100
-    return "train" if place < 70 else "validation" if place < 85 else "test"
+    bucket = int.from_bytes(blake2b(str(int(patient_nbr)).encode(), digest_size=8).digest()) % 100
+    return "train" if bucket < 70 else "validation" if bucket < 85 else "test"

@@ -11,7 +11,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from readmission.domain.contract import CLASSES, COLUMNS, MISSING, Diagnosis, OneOf, Rule, Text, Whole
+from readmission.domain.contract import CLASSES, COLUMNS, MISSING, Diagnosis, IntegerRange, OneOf, Rule, Text
 from readmission.domain.features import STORED
 from readmission.domain.icd9 import COMORBIDITIES
 from readmission.domain.splits import SPLITS
@@ -41,9 +41,9 @@ _REPEATED: Final = "occurs again in the same batch"
 
 def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
     # One failure case is enough: which rows fail is read from the check's output, without a table of all of them.
-    told: dict[str, Any] = {"error": f"not {rule.wanted}", "n_failure_cases": 1}
+    told: dict[str, Any] = {"error": f"not {rule.expected}", "n_failure_cases": 1}
     match rule:
-        case Whole():
+        case IntegerRange():
             check = pa.Check(lambda values: _allowed(rule, values), **told)
         case OneOf(values):
             check = pa.Check.isin(sorted(values), **told)
@@ -54,7 +54,7 @@ def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
     return pa.Column(object, check, nullable=nullable)
 
 
-def _allowed(rule: Whole, values: "pd.Series[Any]") -> "pd.Series[bool]":
+def _allowed(rule: IntegerRange, values: "pd.Series[Any]") -> "pd.Series[bool]":
     """Of each value whether the rule allows it; every different one is looked at once.
 
     As texts, which is how they come from and go to Postgres: 3.0 is no whole number, and nothing is rounded.
@@ -94,8 +94,8 @@ def broken_rules(rows: pd.DataFrame) -> list[BrokenRule]:
     for name, failed in _failures(RAW_SCHEMA, rows):
         rule, values = COLUMNS[name], rows[name].to_list()
         # One text for each wrong value, however many rows hold it.
-        said = {value: f"{name}: {rule.complaint(value)}" for value in {values[place] for place in failed}}
-        broken.append(BrokenRule(f"{name}: not {rule.wanted}", {place: said[values[place]] for place in failed}))
+        said = {value: f"{name}: {rule.violation(value)}" for value in {values[place] for place in failed}}
+        broken.append(BrokenRule(f"{name}: not {rule.expected}", {place: said[values[place]] for place in failed}))
     invalid = {place for one in broken for place in one.complaints}
     valid = rows.drop(index=sorted(invalid))
     for _, repeated in _failures(RAW_UNIQUENESS, valid):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from readmission.domain.contract import CLASSES, Whole
+from readmission.domain.contract import CLASSES, IntegerRange
 from readmission.domain.features import FEATURES
 from readmission.errors import ScorerInvalid
 from readmission.serving.bodies import CSV, JSON
@@ -29,7 +29,7 @@ COLUMNS: Final = (
     "error",
 )
 
-_WHOLE: Final = frozenset(name for name, rule in PREPARED_RULES.items() if isinstance(rule, Whole))
+_WHOLE: Final = frozenset(name for name, rule in PREPARED_RULES.items() if isinstance(rule, IntegerRange))
 
 # Of a row: a thousand rows that are all wrong have to fit into the 6 MB that Lambda answers.
 MAX_ROW_ERRORS: Final = 10

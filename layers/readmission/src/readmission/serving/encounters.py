@@ -5,12 +5,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.domain.contract import ENDS_OF_CARE, Diagnosis, OneOf, Rule, Text, Whole
-from readmission.domain.features import FEATURES, HISTORY, OPTIONAL, fields_of
+from readmission.domain.contract import ENDS_OF_CARE, Diagnosis, IntegerRange, OneOf, Rule, Text
+from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY, fields_of
 from readmission.serving.problems import Code, FieldError, Refused, name_of
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 
-PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **HISTORY}
+PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **PATIENT_HISTORY}
 # The required fields by which the two forms are told apart.
 RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
 PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
@@ -21,7 +21,7 @@ MOST_FIELDS: Final = 200
 _PREPARED: Final[TypeAdapter[Any]] = TypeAdapter(Encounter)
 _RAW: Final[TypeAdapter[Any]] = TypeAdapter(RawEncounter)
 _ENDS: Final[Mapping[str, Code]] = {"died": "patient_died", "went to a hospice": "patient_in_hospice"}
-_LAST: Final = tuple(name for name in HISTORY if name.startswith("last_"))
+_LAST: Final = tuple(name for name in PATIENT_HISTORY if name.startswith("last_"))
 
 
 def fields_of_encounter(document: Any) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def invalid(errors: list[FieldError]) -> Refused:
 def _prepared(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields of a valid raw encounter."""
     row = {name: value for name, value in raw.items() if value is not None and name not in IGNORED}
-    return fields_of(row) | {name: row[name] for name in HISTORY if name in row}
+    return fields_of(row) | {name: row[name] for name in PATIENT_HISTORY if name in row}
 
 
 def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldError]:
@@ -103,15 +103,15 @@ def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
     if kind == "missing":
         return FieldError(name, "is required", "required")
     match rule:
-        case Whole():
-            return FieldError(name, f"must be {rule.wanted}", "integer_range", {"low": rule.low, "high": rule.high})
+        case IntegerRange():
+            return FieldError(name, f"must be {rule.expected}", "integer_range", {"low": rule.low, "high": rule.high})
         case OneOf():
-            return FieldError(name, f"must be {rule.wanted}, as text", "one_of", {"values": sorted(rule.values)})
+            return FieldError(name, f"must be {rule.expected}, as text", "one_of", {"values": sorted(rule.values)})
         case Text():
-            message = f"must be a text of {rule.wanted}, ? when unknown"
+            message = f"must be a text of {rule.expected}, ? when unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
         case Diagnosis():
-            return FieldError(name, f"must be {rule.wanted}", "diagnosis_code")
+            return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
 
 
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from readmission.domain.contract import COLUMNS, DRUGS, Diagnosis, OneOf, Rule, Whole
-from readmission.domain.features import DOSED, FEATURES, HISTORY, OPTIONAL
+from readmission.domain.contract import COLUMNS, DRUGS, Diagnosis, IntegerRange, OneOf, Rule
+from readmission.domain.features import DOSED, FEATURES, OPTIONAL, PATIENT_HISTORY
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
 
@@ -73,7 +73,7 @@ _RAW: Final = {
 IGNORED: Final = ("encounter_id", "patient_nbr", "race", "gender", "readmitted")
 # What the 14 features are made of.
 RAW_REQUIRED: Final = tuple(name for name in COLUMNS if name in _RAW or name in FEATURES)
-RAW_RULES: Final = {**{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED}, **HISTORY}
+RAW_RULES: Final = {**{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED}, **PATIENT_HISTORY}
 
 EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
 WHOLE_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _OPTIONAL.items()}}
@@ -89,7 +89,7 @@ def as_whole(value: Any) -> Any:
 
 def _kind(rule: Rule) -> Any:
     """The type of a value that keeps to a rule of the contract."""
-    if isinstance(rule, Whole):
+    if isinstance(rule, IntegerRange):
         return Annotated[int, Field(ge=rule.low, le=rule.high)]
     if isinstance(rule, OneOf):
         return Literal[*sorted(rule.values)]
@@ -100,7 +100,7 @@ def _kind(rule: Rule) -> Any:
 
 def _raw_kind(rule: Rule) -> Any:
     """The same, of a value that may be a number's text."""
-    if not isinstance(rule, Whole):
+    if not isinstance(rule, IntegerRange):
         return _kind(rule)
     described = _kind(rule) | Annotated[str, Field(pattern="^[0-9]{1,19}$")]
     return Annotated[_kind(rule), BeforeValidator(as_whole, json_schema_input_type=described)]
@@ -124,7 +124,7 @@ def _raw_fields() -> dict[str, Any]:
             fields[name] = _required(_raw_kind(COLUMNS[name]), *(_RAW.get(name) or _DESCRIPTIONS[name]))
         else:
             fields[name] = _optional(_raw_kind(COLUMNS[name]), *_OPTIONAL[name])
-    return fields | {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in HISTORY.items()}
+    return fields | {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in PATIENT_HISTORY.items()}
 
 
 # Strict: of a number's text, a fraction or a boolean nobody knows whether it is what the client meant.
@@ -135,7 +135,7 @@ Encounter: Any = create_model(
     ),
     __doc__="One encounter at discharge: 14 fields that every request gives, and what else is known of it.",
     **{name: _required(_kind(rule), *_DESCRIPTIONS[name]) for name, rule in FEATURES.items()},
-    **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **HISTORY}.items()},
+    **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **PATIENT_HISTORY}.items()},
 )
 
 RawEncounter: Any = create_model(
