@@ -1,4 +1,4 @@
-"""Clients of the platform's LocalStack."""
+"""boto3 clients for the platform's LocalStack."""
 
 import os
 from typing import Any
@@ -13,7 +13,7 @@ REGION = "us-east-1"
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What points any AWS client at LocalStack."""
+    """The variables that point any AWS client at LocalStack."""
     return {
         "AWS_ENDPOINT_URL": settings.localstack_url,
         "AWS_DEFAULT_REGION": REGION,
@@ -23,17 +23,18 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def client(settings: Settings, service: str) -> Any:
-    """A client that nothing of the caller's (profiles, proxies, endpoints) can point elsewhere."""
-    nothing_of_the_callers = {
+    """Always reaches LocalStack: it ignores the caller's profiles, proxies and endpoints."""
+    without_configuration = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),
         "credentials_file": (None, None, os.devnull, None),
     }
-    session = boto3.Session(
+    # boto3's stubs type `client` by the literal name of the service.
+    session: Any = boto3.Session(
         aws_access_key_id="test",
         aws_secret_access_key="test",
         region_name=REGION,
-        botocore_session=botocore.session.Session(session_vars=nothing_of_the_callers),
+        botocore_session=botocore.session.Session(session_vars=without_configuration),
     )
     config = Config(
         connect_timeout=3,

@@ -1,2 +1,2 @@
 class LocalError(Exception):
-    """An expected failure: its text says what is wrong and what to do next."""
+    """An expected failure. Its message says what is wrong and what to do next."""

@@ -1,7 +1,7 @@
-"""The settings of the local platform and where it keeps its files.
+"""The platform's settings and the paths of its files.
 
-A value comes from the environment; else from what the running platform was started with, so that every
-shell sees the same platform; else from the defaults here.
+Environment variables come first, then the values with which the running platform was started (so every shell sees the
+same platform), then the defaults below.
 """
 
 import json
@@ -32,7 +32,7 @@ PORTS = ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT", "PROMETHEUS_PORT")
 
 @dataclass(frozen=True)
 class ExternalDatabase:
-    """A Postgres server that somebody else runs (`DATABASE_*`)."""
+    """A Postgres server that the platform uses but does not run (`DATABASE_*`)."""
 
     host: str
     port: int
@@ -48,16 +48,16 @@ class Settings:
     localstack_port: int
     prometheus_port: int
     prometheus_interval: int
-    """Seconds between two scrapes, and between two evaluations of the rules."""
+    """Seconds between scrapes, and between evaluations of the rules."""
     prometheus: str
-    """The program; `prometheus` on the PATH when empty, none at all when `off`."""
+    """Path of the program. Empty: `prometheus` on the PATH. `off`: do not start Prometheus."""
     mirror_buckets: tuple[str, ...]
     external_database: ExternalDatabase | None
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """What is supervised, in the order of starting. It stops in the opposite order: MLflow, which writes
-        to S3, before the mirror, whose last pass needs LocalStack. Prometheus runs only where it is installed."""
+        """The supervised programs in start order. They stop in reverse: first MLflow, which writes to S3, then the
+        mirror, whose last pass needs LocalStack. Prometheus runs only if it is installed."""
         own_database = () if self.external_database else ("postgres",)
         prometheus = () if self.prometheus == "off" else ("prometheus",)
         return (*own_database, "localstack", "s3-mirror", "mlflow", *prometheus)
@@ -123,8 +123,8 @@ class Settings:
         return self.logs / f"{program}.log"
 
     def create_directories(self) -> None:
-        """Only the top may be passed through by others: Postgres' own user must reach its data when root
-        starts it."""
+        """Other users can traverse the top folder only, because Postgres runs as its own user when root starts the
+        platform and must reach its data."""
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         private = (
             self.run,
@@ -142,7 +142,7 @@ class Settings:
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Raises LocalError, naming the variable, for a value that cannot be used."""
+    """Raises LocalError, naming the variable, for an invalid value."""
     directory = directory_of(environment)
     given = {name: environment[name] for name in DEFAULTS if environment.get(name)}
     return _parse(directory, DEFAULTS | recorded(directory) | given)
@@ -157,11 +157,12 @@ def _record(directory: Path) -> Path:
 
 
 def recorded(directory: Path) -> dict[str, str]:
-    """What the running platform was started with; empty when none runs."""
+    """The settings with which the running platform was started; empty if none is running."""
     try:
-        return json.loads(_record(directory).read_text())
+        values: dict[str, str] = json.loads(_record(directory).read_text())
     except FileNotFoundError:
         return {}
+    return values
 
 
 def record(settings: Settings) -> None:
@@ -195,18 +196,18 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def refuse_other_settings(settings: Settings) -> None:
-    """Raises LocalError when the platform runs with settings that differ from these."""
+    """Raises LocalError if the platform is running with different settings."""
     running = recorded(settings.directory)
     wanted = as_environment(settings)
     differing = sorted(name for name in running | wanted if running.get(name) != wanted.get(name))
     if running and differing:
-        raise LocalError(f"The platform is running with another {', '.join(differing)}. Stop it first: make down")
+        raise LocalError(f"The platform is running with a different {', '.join(differing)}. Stop it first: make down")
 
 
 def _parse(directory: Path, values: Mapping[str, str]) -> Settings:
     ports = {name: _port(name, values[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
-        raise LocalError(f"{', '.join(ports)} must differ from one another.")
+        raise LocalError(f"{', '.join(ports)} must all be different.")
     buckets = tuple(name for name in values["S3_MIRROR_BUCKETS"].replace(" ", "").split(",") if name)
     return Settings(
         directory=directory,
@@ -226,7 +227,7 @@ def _external_database(values: Mapping[str, str]) -> ExternalDatabase | None:
         return None
     for name in ("DATABASE_USER", "DATABASE_PASSWORD"):
         if not values[name]:
-            raise LocalError(f"{name} is not set, and DATABASE_HOST needs it.")
+            raise LocalError(f"{name} is not set. DATABASE_HOST requires it.")
     return ExternalDatabase(
         host=values["DATABASE_HOST"],
         port=_port("DATABASE_PORT", values["DATABASE_PORT"]),
@@ -243,5 +244,5 @@ def _port(name: str, text: str) -> int:
 
 def _seconds(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise LocalError(f"{name} must be a number of whole seconds, not {text!r}.")
+        raise LocalError(f"{name} must be a positive whole number of seconds, not {text!r}.")
     return int(text)

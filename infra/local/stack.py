@@ -1,4 +1,4 @@
-"""The application as it stands on the platform's LocalStack: what `sam deploy` made there."""
+"""The stack that `sam deploy` created on the platform's LocalStack."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,10 @@ class Stack:
 
 
 def find(settings: Settings) -> Stack | None:
-    """The deployed stack; None when there is none, or it is half made."""
+    """The deployed stack; None if there is none or its deployment is incomplete.
+
+    Raises LocalError if LocalStack does not answer.
+    """
     try:
         (found,) = aws.client(settings, "cloudformation").describe_stacks(StackName=NAME)["Stacks"]
     except ClientError:
@@ -47,7 +50,7 @@ def find(settings: Settings) -> Stack | None:
 
 
 def _metrics_token(settings: Settings, secret: str) -> str:
-    """Empty for a stack that was deployed before there was one."""
+    """Empty for a stack from a release without the exporter."""
     if not secret:
         return ""
     value: str = aws.client(settings, "secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
@@ -55,7 +58,7 @@ def _metrics_token(settings: Settings, secret: str) -> str:
 
 
 def get(settings: Settings) -> Stack:
-    """Raises LocalError when the application is not deployed."""
+    """Raises LocalError if the application is not deployed."""
     if stack := find(settings):
         return stack
     raise LocalError("The application is not deployed. Deploy it: make deploy")

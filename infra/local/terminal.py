@@ -1,4 +1,4 @@
-"""What the commands print: one line per step, and tables."""
+"""Output of the commands: one line per step, and tables."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ class Outcome:
 
 @contextmanager
 def step(label: str, doing: str) -> Iterator[Outcome]:
-    """Prints what happens, and behind it how it ended and how long it took."""
+    """Prints what is being done, then on the same line its outcome and how long it took."""
     print(f"{label:<12}{doing} ... ", end="", flush=True)
     outcome = Outcome()
     began = time.monotonic()
@@ -26,6 +26,7 @@ def step(label: str, doing: str) -> Iterator[Outcome]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns. The rows have equally many cells."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

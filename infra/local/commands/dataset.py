@@ -1,4 +1,4 @@
-"""Which data a run starts from, and bringing a local file to where the pipeline can read it."""
+"""Chooses the data set of a run, and uploads a local file to S3, where the pipeline can read it."""
 
 import urllib.request
 from hashlib import sha256
@@ -16,34 +16,37 @@ TIMEOUT_SECONDS = 10
 
 
 def source(settings: Settings, stack: Stack, dataset: str) -> str:
-    """The pipeline's source for `dataset`: a URL, an S3 key, `synthetic…`, or a file, which is put into S3."""
+    """The pipeline's `source` for a URL, an S3 address, `synthetic…`, or a local file, which is uploaded.
+
+    Raises LocalError if the file does not exist.
+    """
     if "://" in dataset or dataset.partition(":")[0] == "synthetic":
         return dataset
     return _upload(settings, stack, Path(dataset).expanduser())
 
 
 def default() -> str:
-    """The UCI archive; where it cannot be reached, synthetic data, and it says so."""
-    with step("data", "looking for the UCI archive") as outcome:
+    """The UCI archive, or synthetic data if the archive cannot be reached. Prints which."""
+    with step("data", "connecting to the UCI archive") as outcome:
         problem = _problem(UCI)
-        outcome.text = problem or "reached"
+        outcome.text = problem or "available"
     if problem is None:
         return UCI
     print(
         f"            {UCI}\n"
-        "            Going on with SYNTHETIC data instead: its forecasts mean nothing for patients.\n"
-        "            With a copy of the archive: make demo DATASET=path/to/archive.zip",
+        "            Using SYNTHETIC data instead. Its predictions say nothing about patients.\n"
+        "            If you have a copy of the archive: make demo DATASET=path/to/archive.zip",
         flush=True,
     )
     return SYNTHETIC
 
 
 def _problem(url: str) -> str | None:
-    """Why the URL cannot be read; None when it can."""
+    """Why the URL cannot be read; None if it can."""
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "readmission"})
     try:
         urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
-    except OSError as error:  # HTTP errors are of this kind too
+    except OSError as error:  # includes HTTP errors
         return f"cannot be reached: {getattr(error, 'reason', None) or error}"
     return None
 
@@ -51,9 +54,9 @@ def _problem(url: str) -> str | None:
 def _upload(settings: Settings, stack: Stack, file: Path) -> str:
     if not file.is_file():
         raise LocalError(
-            f"DATASET: there is no file {file}. It may be a file, https://…, s3://bucket/key or synthetic[:rows=N]."
+            f"DATASET: {file} does not exist. Give a file, https://…, s3://bucket/key or synthetic[:rows=N][,seed=N]."
         )
-    with step("data", f"putting {file.name} into S3") as outcome:
+    with step("data", f"uploading {file.name} to S3") as outcome:
         with file.open("rb") as content:
             digest = sha256()
             while block := content.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Programs that Debian packages and PyPI does not: found on the PATH, or installed by root."""
+"""Finds or installs programs that Debian packages but PyPI does not."""
 
 import os
 import shlex
@@ -10,31 +10,31 @@ from infra.local.errors import LocalError
 from infra.local.terminal import step
 
 SERVICES = {"prometheus": "prometheus.service"}
-"""What a package starts on its own, where systemd runs. The platform starts its programs itself."""
+"""The systemd service that a package starts. The platform starts its programs itself, so it is disabled."""
 
 
 def ensure(package: str) -> str:
-    """The path of the program that is named as its package is; installed where it is missing and we are root.
+    """The path of the program with the package's name, which root installs if it is missing.
 
-    Raises LocalError with the command to run where we are not, or where apt-get fails.
+    Raises LocalError with the command to run if the user is not root, or with the output of a failed apt-get.
     """
     if found := shutil.which(package):
         return found
     command = ["apt-get", "install", "-y", "--no-install-recommends", package]
     if not shutil.which("apt-get"):
         raise LocalError(
-            f"{package} is not installed, and there is no apt-get here. Install it and put it on the PATH."
+            f"{package} is not installed, and this machine has no apt-get. Install {package} and put it on the PATH."
         )
     if os.geteuid() != 0:
         raise LocalError(f"{package} is not installed. Install it: sudo {shlex.join(command)}")
-    with step(package, f"installing Debian's package ({shlex.join(command)})") as outcome:
+    with step(package, f"installing the Debian package ({shlex.join(command)})") as outcome:
         _run(["apt-get", "update"])
         _run(command)
         _disable_service(package)
         outcome.text = "installed"
     if found := shutil.which(package):
         return found
-    raise LocalError(f"Debian's package {package} is installed, but {package} is not on the PATH.")
+    raise LocalError(f"The Debian package {package} is installed, but {package} is not on the PATH.")
 
 
 def _disable_service(package: str) -> None:

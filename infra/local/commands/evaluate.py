@@ -1,4 +1,4 @@
-"""`make evaluate`: the recipe over five patient-grouped splits of the clean rows, as one table."""
+"""`make evaluate`: cross-validates the recipe over patient-grouped splits of the clean rows."""
 
 import os
 import time
@@ -18,7 +18,7 @@ METRICS = {
     "early_calibration_slope": "    calibration slope",
     "early_ece": "    calibration error",
     "auc_any": "(b) any readmission: AUC",
-    "auc_macro_ovr": "(c) three classes: macro OvR AUC",
+    "auc_macro_ovr": "(c) three classes: macro one-vs-rest AUC",
     "log_loss": "    log loss",
     "accuracy": "    accuracy",
     "f1_macro": "    macro F1",
@@ -26,20 +26,21 @@ METRICS = {
 
 
 def evaluate(settings: Settings, name: str | None, model: str) -> str:
-    """Evaluates one model family on the clean rows; with a data set, or without rows, cleans that first.
+    """Evaluates one model family on the clean rows and returns the table.
 
-    Answers the table. Raises LocalError where there are no rows and nothing to take them from.
+    Given a data set, or if there are no clean rows, runs the pipeline up to cleaning first. Raises LocalError for an
+    unknown family, a failed run, or too few rows.
     """
-    # Threads that wait for each other are to sleep: spinning, they stand still on a machine that is busy otherwise.
+    # Waiting threads must sleep. Spinning threads take the CPU from each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Only this command needs scikit-learn, which takes two seconds to import, and reads the above.
+    # Imported late: only this command needs scikit-learn, which takes two seconds to import and reads the above.
     from readmission.domain.payloads import FAMILIES, Family
     from readmission.errors import NoTrainingData
     from readmission.evaluation.dataset import read
     from readmission.training import cross_validation
 
     if model not in FAMILIES:
-        raise LocalError(f"MODEL: {model!r} is none of {', '.join(FAMILIES)}")
+        raise LocalError(f"MODEL: {model!r} must be one of {', '.join(FAMILIES)}")
     kind = _clean_rows(settings, name)
     connection = postgres.connect(postgres.database(settings), "clean")
     try:
@@ -61,7 +62,7 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
 
 
 def _clean_rows(settings: Settings, name: str | None) -> str:
-    """The kind of the rows to evaluate on, which are there afterwards."""
+    """Makes sure that there are clean rows and returns their kind, `real` or `synthetic`."""
     if name is None:
         connection = postgres.connect(postgres.database(settings), "clean")
         try:
@@ -81,7 +82,7 @@ def _clean_rows(settings: Settings, name: str | None) -> str:
 def _heading(found: Any, kind: str) -> str:
     warning = "SYNTHETIC data: these figures say nothing about patients.\n" if kind == "synthetic" else ""
     return (
-        f"{warning}{found.family} on {found.rows:,} encounters of {found.patients:,} patients, test rows of"
+        f"{warning}{found.family} on {found.rows:,} encounters of {found.patients:,} patients, test metrics over"
         f" {len(next(iter(found.metrics.values())))} patient-grouped splits: mean ± standard deviation"
     )
 
@@ -93,7 +94,7 @@ def _table(found: Any) -> str:
         cells = [found.mean(recipe, metric) for recipe in recipes]
         rows.append((label, *(f"{mean:.4f} ± {deviation:.4f}" for mean, deviation in cells)))
     return (
-        f"{table(rows)}\n\n{recipes[0]} less {recipes[-1]}, paired over patients, with 95 % interval:\n"
+        f"{table(rows)}\n\n“{recipes[0]}” minus “{recipes[-1]}”, paired by patient, with 95 % confidence interval:\n"
         f"    (a) AUC {found.gain.auc_early}\n    log loss {found.gain.log_loss}\n"
-        f"“{recipes[1]}” is the same model where nothing but the 14 features is known."
+        f"“{recipes[1]}” is the same model, given only the 14 required fields."
     )

@@ -1,4 +1,4 @@
-"""Following what the application's functions log: CloudWatch Logs, asked again and again, as lines to read."""
+"""`make logs FUNCTION=…`: polls CloudWatch Logs and prints the functions' structured logs as readable lines."""
 
 import json
 import sys
@@ -17,10 +17,10 @@ from infra.local.stack import NAME
 
 ALL = "all"
 POLL_SECONDS = 1.0
-# A line may arrive later than one with a later time; within this long it is still found.
+# Events can arrive out of order. One that is late by up to this much is still found.
 OVERLAP_MS = 60_000
 PLATFORM = ("START ", "END ", "REPORT ", "INIT_START ")
-# What a reader does not need on every line; `raw` has it.
+# Fields left out of the readable lines. `raw` shows them.
 LEFT_OUT = {
     "level",
     "location",
@@ -43,33 +43,33 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Selection:
-    """Which lines of which functions, and how they are shown."""
+    """Which lines of which functions to print, and how."""
 
     function: str = ALL
     correlation: str | None = None
     everything: bool = False
-    """Metrics and Lambda's own lines too."""
+    """Include metrics and Lambda's own lines."""
     raw: bool = False
 
 
-def follow(settings: Settings, wanted: Selection, since_minutes: float, once: bool) -> None:
-    """Prints the lines of the last minutes, then new ones as they come; with `once`, the first alone.
+def follow(settings: Settings, selection: Selection, since_minutes: float, once: bool) -> None:
+    """Prints the lines of the last minutes, then, unless `once`, new ones as they arrive.
 
-    Raises LocalError when there is no such function, or LocalStack does not answer.
+    Raises LocalError if there is no such function or LocalStack does not answer.
     """
-    groups = _groups(settings, wanted.function)
+    groups = _groups(settings, selection.function)
     follower = Follower(aws.client(settings, "logs"), groups, int((time.time() - since_minutes * 60) * 1000))
     try:
         while True:
             for event in follower.new_events():
-                if (text := shown(event, wanted)) is not None:
+                if (text := shown(event, selection)) is not None:
                     print(text)
             sys.stdout.flush()
             if once:
                 return
             time.sleep(POLL_SECONDS)
     except (BotoCoreError, ClientError) as error:
-        raise LocalError(f"The functions' logs cannot be read: {error}. See: make status") from error
+        raise LocalError(f"The functions' logs cannot be read: {error}. To see what is running: make status") from error
 
 
 def _groups(settings: Settings, function: str) -> list[str]:
@@ -82,15 +82,15 @@ def _groups(settings: Settings, function: str) -> list[str]:
     if not known:
         raise LocalError("The application is not deployed. Deploy it: make deploy")
     if function not in (ALL, *known):
-        raise LocalError(f"There is no function {function}. There are: {', '.join(known)}, and {ALL}")
+        raise LocalError(f"There is no function {function}. Available: {', '.join(known)}, or {ALL}")
     return [f"/aws/lambda/{NAME}-{name}" for name in known if function in (ALL, name)]
 
 
 class Follower:
-    """Finds each event of some log groups once, however many have the same time."""
+    """Returns each event of some log groups once, even if many have the same time."""
 
     def __init__(self, client: Any, groups: list[str], since: int) -> None:
-        """`since` is in milliseconds since 1970, as all times of CloudWatch Logs are."""
+        """`since` is in milliseconds since 1970, like all times in CloudWatch Logs."""
         self._client = client
         self._groups = groups
         self._since = since
@@ -98,7 +98,7 @@ class Follower:
         self._seen: dict[str, int] = {}
 
     def new_events(self) -> list[dict[str, Any]]:
-        """Those that were not there before, of all groups in the order of their times."""
+        """The events since the last call, in order of time across all groups."""
         start = max(self._since, self._newest - OVERLAP_MS)
         events = [event for group in self._groups for event in self._events(group, start)]
         new = [event for event in events if event["eventId"] not in self._seen]
@@ -113,7 +113,7 @@ class Follower:
                 page = self._client.filter_log_events(**request)
             except ClientError as error:
                 if error.response["Error"]["Code"] == "ResourceNotFoundException":
-                    return  # a function has no group before it has run
+                    return  # a function's log group does not exist before its first run
                 raise
             yield from page["events"]
             if not (token := page.get("nextToken")):
@@ -121,15 +121,15 @@ class Follower:
             request["nextToken"] = token
 
 
-def shown(event: dict[str, Any], wanted: Selection) -> str | None:
-    """An event as it is printed; None when it is not wanted."""
-    text = event["message"].rstrip("\n")
+def shown(event: dict[str, Any], selection: Selection) -> str | None:
+    """An event as it is printed; None if it is not selected."""
+    text = str(event["message"]).rstrip("\n")
     entry = _entry(text)
-    if wanted.correlation and entry.get("correlation_id") != wanted.correlation:
+    if selection.correlation and entry.get("correlation_id") != selection.correlation:
         return None
-    if not wanted.everything and (not text or "_aws" in entry or text.startswith(PLATFORM)):
+    if not selection.everything and (not text or "_aws" in entry or text.startswith(PLATFORM)):
         return None
-    if wanted.raw:
+    if selection.raw:
         return text
     if "message" not in entry:
         return f"{datetime.fromtimestamp(event['timestamp'] / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:23] + f"  {text}"
@@ -137,7 +137,7 @@ def shown(event: dict[str, Any], wanted: Selection) -> str | None:
 
 
 def _entry(text: str) -> dict[str, Any]:
-    """The fields of a structured line; empty for any other."""
+    """The fields of a structured line; empty for any other line."""
     try:
         entry = json.loads(text)
     except ValueError:

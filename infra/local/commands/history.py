@@ -1,4 +1,4 @@
-"""What served and why: the promotion ledger, and going back, by asking the application's own function."""
+"""`make history` and `make rollback`: the promotion ledger and rollbacks, through the function `promote`."""
 
 import json
 from typing import Any
@@ -15,17 +15,20 @@ FUNCTION = f"{NAME}-promote"
 
 
 def history(settings: Settings, stack: Stack, limit: int) -> str:
-    """The newest decisions as a table. Raises LocalError as `_ask` does."""
-    lines = _ask(settings, stack, {"history": {"limit": limit}})
+    """The latest decisions as a table. Raises LocalError as `_invoke` does."""
+    lines = _invoke(settings, stack, {"history": {"limit": limit}})
     if not lines:
-        return "Nothing has been decided yet. Train and promote a model: make pipeline"
-    return table([("WHEN", "VERSION", "FROM", "DECISION", "REASON"), *map(_row, lines)])
+        return "No model has been promoted or refused yet. To train and promote one: make pipeline"
+    return table([("TIME (UTC)", "VERSION", "REPLACES", "DECISION", "REASON"), *map(_row, lines)])
 
 
 def rollback(settings: Settings, stack: Stack, version: str | None, reason: str | None) -> str:
-    """Goes back, and says what serves now. Raises LocalError as `_ask` does."""
-    result = _ask(settings, stack, {"rollback": {"version": version, "reason": reason}})
-    return f"Version {result['version']} is in Production; it was version {result['previous_version']}."
+    """Puts an earlier version (by default the previous one) into production. Raises LocalError as `_invoke` does."""
+    result = _invoke(settings, stack, {"rollback": {"version": version, "reason": reason}})
+    return (
+        f"Version {result['version']} is in production again. It replaces version {result['previous_version']}.\n"
+        "The API picks it up within seconds. To see the decision: make history"
+    )
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
@@ -33,15 +36,19 @@ def _row(line: dict[str, Any]) -> tuple[str, ...]:
     return (when, line["version"], line["previous_version"] or "-", line["decision"], line["reason"])
 
 
-def _ask(settings: Settings, stack: Stack, event: dict[str, Any]) -> Any:
-    """The function's answer. Raises LocalError with what it says is wrong, or that it cannot be asked."""
+def _invoke(settings: Settings, stack: Stack, event: dict[str, Any]) -> Any:
+    """The function's result. Raises LocalError with its error, or if it cannot be invoked."""
     try:
         response = aws.client(settings, "lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
     except ClientError as error:
         what = error.response["Error"].get("Message", str(error))
-        raise LocalError(f"The function {FUNCTION} cannot be called: {what}. Deploy again: make deploy") from error
+        raise LocalError(
+            f"The function {FUNCTION} cannot be invoked: {what}. Deploy the application again: make deploy"
+        ) from error
     except BotoCoreError as error:
-        raise LocalError(f"The function {FUNCTION} did not answer: {error}. See: make status") from error
+        raise LocalError(
+            f"The function {FUNCTION} did not answer: {error}. To see what is running: make status"
+        ) from error
     answer = json.load(response["Payload"])
     if "FunctionError" in response:
         raise LocalError(f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', answer)}")

@@ -1,4 +1,4 @@
-"""Starting the state machine and watching it: each state with its time, and the batches done of all."""
+"""`make pipeline`: starts the state machine and shows its progress: states, finished batches and times."""
 
 import json
 import sys
@@ -23,20 +23,26 @@ METRICS = ("test_auc_early", "test_auc_any", "test_auc_macro_ovr", "test_log_los
 
 
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
-    """Runs one execution and answers its output.
+    """Runs one execution and returns its output.
 
-    Raises LocalError with the failed step, the error's name and its message.
+    Raises LocalError with the failed step and its error, or if the execution takes longer than three hours.
     """
     client = aws.client(settings, "stepfunctions")
     arn = executions.start(client, stack.pipeline_arn, request)
-    print(f"pipeline    execution {arn.rpartition(':')[2]}, input {json.dumps(request)}", flush=True)
+    print(f"pipeline    execution {_name(arn)}, input {json.dumps(request)}", flush=True)
     progress = Progress(live=sys.stdout.isatty())
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
         execution = executions.describe(client, arn)
         progress.show(executions.states(client, arn))
         if execution.status != executions.RUNNING:
-            return _outcome(execution)
-    raise LocalError(f"The execution still runs after {LIMIT_SECONDS} s; it goes on: {arn}")
+            return _outcome(arn, execution)
+    raise LocalError(
+        f"The execution is still running after {LIMIT_SECONDS} s and continues without this command: {arn}"
+    )
+
+
+def _name(arn: str) -> str:
+    return arn.rpartition(":")[2]
 
 
 def _until(deadline: float) -> Iterator[None]:
@@ -45,14 +51,18 @@ def _until(deadline: float) -> Iterator[None]:
         time.sleep(POLL_SECONDS)
 
 
-def _outcome(execution: Execution) -> dict[str, Any]:
+def _outcome(arn: str, execution: Execution) -> dict[str, Any]:
     if execution.error is None:
-        return execution.output
-    raise LocalError(f"The pipeline failed in step {execution.step or '?'}: {execution.error}: {execution.message}")
+        output: dict[str, Any] = execution.output
+        return output
+    raise LocalError(
+        f"The pipeline failed in step {execution.step or '?'}: {execution.error}: {execution.message}\n"
+        f"To see its logs: make logs FUNCTION=all SINCE=60 ONCE=1 CORRELATION={_name(arn)}"
+    )
 
 
 class Progress:
-    """Prints a line a state: on a terminal one that moves, elsewhere one when the state ends."""
+    """Prints one line per state: updated in place on a terminal, otherwise printed when the state ends."""
 
     def __init__(self, live: bool) -> None:
         self.live = live

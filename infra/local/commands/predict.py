@@ -1,4 +1,4 @@
-"""One prediction over HTTPS, with the emulator's certificate verified."""
+"""`make predict`: one prediction over HTTPS, verifying LocalStack's certificate."""
 
 import json
 import time
@@ -32,21 +32,21 @@ TIMEOUT_SECONDS = 30
 
 
 def client(settings: Settings, stack: Stack, **options: Any) -> Client:
-    """A client of the deployed API; `options` are those of `Client`."""
+    """A client of the deployed API. `options` are passed to `Client`."""
     return Client(stack.api_url, stack.api_key, ca_file=settings.certificate, **{"timeout": TIMEOUT_SECONDS} | options)
 
 
 def predict(settings: Settings, stack: Stack, patient: dict[str, Any]) -> tuple[Prediction, float]:
-    """The API's answer, and how long it took in seconds. Raises LocalError with what the API said."""
+    """The API's answer and its duration in seconds. Raises LocalError if the API refuses or cannot be reached."""
     began = time.monotonic()
     try:
-        # A model that is missing is told at once, and the emulator is here or it is not: no second try.
+        # No retries: they help neither without a model in production nor without LocalStack.
         with client(settings, stack, retries=0) as api:
             answer = api.predict(patient)
     except ApiProblem as error:
         raise LocalError(f"The API answered {error}") from error
     except (ApiUnreachable, OSError) as error:
-        raise LocalError(f"The API cannot be reached: {error}. How the platform does: make status") from error
+        raise LocalError(f"The API cannot be reached: {error}. To see what is running: make status") from error
     return answer, time.monotonic() - began
 
 

@@ -1,4 +1,4 @@
-"""`sam build` and `sam deploy` to the platform's LocalStack, each only when something changed since the last one."""
+"""Builds the application and deploys it to LocalStack, each only if something has changed since the last time."""
 
 import os
 import secrets
@@ -21,11 +21,11 @@ LOG_LINES = 25
 
 
 def deploy(settings: Settings) -> stack.Stack:
-    """Raises LocalError with the last lines of what `sam` said when it fails."""
+    """Raises LocalError with the last lines of `sam`'s output if it fails."""
     built_from = _fingerprint()
-    with step("build", "functions and layers, by `sam build`") as outcome:
+    with step("build", "sam build: functions and layers") as outcome:
         outcome.text = _build(settings, built_from)
-    with step("deploy", "to LocalStack, by `sam deploy`") as outcome:
+    with step("deploy", "sam deploy to LocalStack") as outcome:
         outcome.text = _deploy(settings, built_from)
     remember(settings)
     deployed = stack.get(settings)
@@ -34,11 +34,11 @@ def deploy(settings: Settings) -> stack.Stack:
 
 
 def remember(settings: Settings) -> None:
-    """Notes whether LocalStack holds the stack now, however it came there: `redeploy` goes by that."""
+    """Records whether the stack is deployed now, for `redeploy`. It may not have been deployed by `deploy`."""
     try:
         deployed = stack.find(settings) is not None
     except LocalError:
-        return  # LocalStack has stopped answering: what was noted last stands
+        return  # LocalStack does not answer, so the last record stands
     if deployed:
         _mark(settings).touch()
     else:
@@ -46,11 +46,11 @@ def remember(settings: Settings) -> None:
 
 
 def redeploy(settings: Settings) -> str:
-    """Puts the stack back that the LocalStack before this one held."""
+    """Deploys the stack again if the previous LocalStack had it. Returns a summary."""
     if not _mark(settings).exists():
-        return "nothing was"
+        return "nothing was deployed"
     built_from = _fingerprint()
-    return f"{_build(settings, built_from)}; {_deploy(settings, built_from)}"
+    return f"{_build(settings, built_from)}, {_deploy(settings, built_from)}"
 
 
 def _mark(settings: Settings) -> Path:
@@ -59,7 +59,7 @@ def _mark(settings: Settings) -> Path:
 
 def _build(settings: Settings, built_from: str) -> str:
     if BUILT.exists() and BUILT.read_text() == built_from and BUILD.is_dir():
-        return "nothing changed"
+        return "already built"
     BUILT.unlink(missing_ok=True)
     _sam(settings, "build")
     BUILT.write_text(built_from)
@@ -70,7 +70,7 @@ def _deploy(settings: Settings, built_from: str) -> str:
     wanted = f"{built_from[:24]}.{settings.mlflow_port}"
     found = stack.find(settings)
     if found and found.tags.get("build") == wanted:
-        return "deployed already"
+        return "already deployed"
     _sam(
         settings,
         "deploy",
@@ -82,7 +82,7 @@ def _deploy(settings: Settings, built_from: str) -> str:
         f"Architecture={_architecture()}",
         f"ApiKeyValue={_kept(settings, 'api-key')}",
         f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
-        # Asking costs nothing here, and whoever looks wants to see what has just happened.
+        # On AWS, CloudWatch charges for queries. Here they are free, so the metrics can be fresh.
         "MetricsCacheSeconds=5",
     )
     return "deployed"
@@ -110,7 +110,7 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         )
     if finished.returncode:
         tail = "\n".join(log.read_text().splitlines()[-LOG_LINES:])
-        raise LocalError(f"`sam {command}` failed:\n{tail}\nAll of it: {log}")
+        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}")
 
 
 def _architecture() -> str:
@@ -118,7 +118,7 @@ def _architecture() -> str:
 
 
 def _kept(settings: Settings, name: str) -> str:
-    """A secret of this platform's API: made once, so that clients keep theirs over restarts."""
+    """A secret of the API, generated once, so that clients can keep using it after a restart."""
     file = settings.secrets / name
     if not file.exists():
         file.touch(mode=0o600)
@@ -127,7 +127,7 @@ def _kept(settings: Settings, name: str) -> str:
 
 
 def _fingerprint() -> str:
-    """A digest of all that `sam build` reads."""
+    """A digest of everything that `sam build` reads."""
     digest = sha256(_architecture().encode())
     for path in _files(SOURCES):
         digest.update(f"{path.relative_to(ROOT)}\0".encode())

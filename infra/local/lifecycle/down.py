@@ -1,4 +1,4 @@
-"""Stopping the platform, whole or what is left of it."""
+"""Stops the platform, or what is left of it."""
 
 import shutil
 import signal
@@ -15,41 +15,40 @@ from infra.local.terminal import step
 
 SUPERVISOR = ""
 STOP_ORDER = (SUPERVISOR, "prometheus", "mlflow", "s3-mirror", "localstack", "postgres")
-"""supervisord first: it would start again what is stopped behind its back."""
-
+"""supervisord comes first, because it would restart the programs."""
 
 PATIENCE_SECONDS = {
     SUPERVISOR: 250,  # it stops all the others first
     "prometheus": 30,
     "mlflow": 5,
     "s3-mirror": 60,
-    "localstack": 5,  # it keeps nothing, and without its supervisor it hangs on the closed pipe of its log
+    "localstack": 5,  # it has nothing to save, and without supervisord it hangs on the closed pipe of its log
     "postgres": 60,
 }
-"""Before SIGKILL, where nothing but these signals can stop them."""
+"""How long to wait before SIGKILL for programs that only signals can stop."""
 
 
 def down(settings: Settings) -> None:
-    """Afterwards none of the platform's processes is left; all its files are."""
+    """Ends all processes of the platform and keeps its files."""
     if not settings.run.exists():
-        print(f"Nothing to stop: there is no platform in {settings.directory}.")
+        print(f"Nothing to stop: there is no platform in {settings.directory}")
         return
     with only_one(settings):
         _stop(settings)
 
 
 def clean(settings: Settings) -> None:
-    """Stops the platform and removes its folder with all data. Raises LocalError for any other folder."""
+    """Stops the platform and deletes its folder with all data. Raises LocalError for any other folder."""
     if not settings.directory.exists():
-        print(f"Nothing to remove: {settings.directory} does not exist.")
+        print(f"Nothing to delete: {settings.directory} does not exist")
         return
     if not settings.run.exists() or ROOT.is_relative_to(settings.directory):
-        raise LocalError(f"{settings.directory} (LOCAL_DIR) is not a folder of this platform: nothing removed.")
+        raise LocalError(f"{settings.directory} (LOCAL_DIR) is not the folder of a platform. Nothing was deleted.")
     with only_one(settings):
         _stop(settings)
-        with step("files", f"removing {settings.directory}") as outcome:
+        with step("files", f"deleting {settings.directory}") as outcome:
             shutil.rmtree(settings.directory)
-            outcome.text = "gone"
+            outcome.text = "deleted"
 
 
 def _stop(settings: Settings) -> None:
@@ -57,14 +56,13 @@ def _stop(settings: Settings) -> None:
     if supervision.is_running(settings):
         running = _stop_supervised(settings, running)
     elif not running:
-        print("Nothing to stop: no process of this platform runs.")
+        print("Nothing to stop: the platform is down")
     stop_without_supervisor(processes.still_alive(running))
     forget(settings)
 
 
 def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
-    """Returns all that ever ran meanwhile: a Lambda function started just now may outlive the parent by which
-    it is known."""
+    """Returns every process seen meanwhile: a new Lambda function may outlive the parent that identifies it."""
     seen = set(known)
     if supervision.states(settings)["localstack"].runs:
         application.remember(settings)
@@ -76,7 +74,7 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
                 outcome.text = "stopped"
         if program == "s3-mirror" and supervision.states(settings)[program].exit_code != 0:
             log = settings.log(program)
-            print(f"The last copy of S3 failed; what was written last may be lost. See {log}", file=sys.stderr)
+            print(f"The last copy of S3 failed, so the latest objects may be lost. See {log}", file=sys.stderr)
     seen |= set(processes.ours(settings))
     supervision.shut_down(settings)
     processes.wait_until_gone(seen, PATIENCE_SECONDS[SUPERVISOR])
@@ -85,22 +83,22 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
 
 def stop_without_supervisor(leftovers: Sequence[Process]) -> None:
     if leftovers:
-        with step("leftovers", f"stopping {len(leftovers)} processes without a supervisor") as outcome:
+        with step("leftovers", f"stopping {len(leftovers)} processes that supervisord left behind") as outcome:
             stop_leftovers(leftovers)
-            outcome.text = "gone"
+            outcome.text = "stopped"
 
 
 def stop_leftovers(leftovers: Sequence[Process]) -> None:
-    """Stops processes that no supervisor stops, politely where that matters: Postgres writes a checkpoint,
-    the mirror makes its last pass. Raises LocalError when one cannot be stopped."""
+    """Stops processes that have lost their supervisor. Sends SIGTERM or SIGINT first, so that Postgres can write a
+    checkpoint and the mirror can make its last pass. Raises LocalError if one cannot be stopped."""
     for program in STOP_ORDER:
         _stop_program(program, [process for process in leftovers if process.program == program])
 
 
 def _stop_program(program: str, members: list[Process]) -> None:
-    polite = signal.SIGINT if program == "postgres" else signal.SIGTERM
+    stop_signal = signal.SIGINT if program == "postgres" else signal.SIGTERM
     for process in processes.roots(members):
-        process.send(polite)
+        process.send(stop_signal)
     processes.kill(processes.wait_until_gone(members, PATIENCE_SECONDS[program]))
     if stubborn := processes.wait_until_gone(members, 5):
         pids = ", ".join(str(process.pid) for process in stubborn)

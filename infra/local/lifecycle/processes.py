@@ -1,97 +1,99 @@
-"""Which processes are ours, known by their environment and not by a name or a recycled number: the platform's
-folder stands in a variable of supervisord's, and every program has a temporary folder of its own (TMPDIR),
-which its children, Lambda functions too, have theirs inside of."""
+"""Finds the platform's processes by their environment, because names are ambiguous and pids are reused.
+
+supervisord has a variable with the platform's folder. Every program has its own temporary folder (TMPDIR), and the
+temporary folders of its children, Lambda functions included, lie inside it.
+"""
 
 import os
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from infra.local.servers.programs import MARK
 from infra.local.settings import Settings
 
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+"""A zombie has ended, too: its parent just has not collected it yet."""
+
 
 @dataclass(frozen=True)
 class Process:
-    pid: int
-    started: int
-    """Clock ticks since boot: with it a recycled pid is not taken for the same process."""
+    handle: psutil.Process
+    """Equal only to a process with the same pid and start time."""
     parent: int
     program: str
     """The supervised program it belongs to; empty for supervisord itself."""
 
+    @property
+    def pid(self) -> int:
+        return self.handle.pid
+
     def alive(self) -> bool:
-        stat = _stat(self.pid)
-        return stat is not None and stat.started == self.started
+        try:
+            return self.handle.is_running() and self.handle.status() not in ENDED
+        except psutil.NoSuchProcess:
+            return False
 
     def send(self, signal_number: int) -> None:
-        if self.alive():
-            try:
-                os.kill(self.pid, signal_number)
-            except ProcessLookupError:
-                return  # it ended just now, which is what was wanted
-
-
-@dataclass(frozen=True)
-class _Stat:
-    parent: int
-    started: int
-
-
-def _stat(pid: int) -> _Stat | None:
-    """None for a process that has ended, also when nobody has collected it yet (a zombie)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else _Stat(parent=int(fields[1]), started=int(fields[19]))
+        """Does nothing if the process has ended."""
+        with suppress(psutil.NoSuchProcess):
+            self.handle.send_signal(signal_number)
 
 
 def ours(settings: Settings) -> list[Process]:
-    """The marked processes and all their descendants: not every child keeps its parent's environment."""
-    stats = {pid: stat for pid in _pids() if (stat := _stat(pid))}
-    programs = {pid: program for pid in stats if (program := _marked_program(pid, settings)) is not None}
-    unsettled = True
-    while unsettled:
-        children = {
-            pid: programs[stat.parent] for pid, stat in stats.items() if pid not in programs and stat.parent in programs
-        }
+    """The marked processes and all their descendants, since some children drop their parent's environment."""
+    running = {
+        process.pid: process
+        for process in psutil.process_iter(["ppid", "status"])
+        if process.info["status"] not in ENDED
+    }
+    parents = {pid: process.info["ppid"] for pid, process in running.items()}
+    programs = {
+        pid: program for pid, process in running.items() if (program := _marked_program(process, settings)) is not None
+    }
+    while children := {
+        pid: programs[parent] for pid, parent in parents.items() if pid not in programs and parent in programs
+    }:
         programs |= children
-        unsettled = bool(children)
-    return [
-        Process(pid, stats[pid].started, stats[pid].parent, program)
-        for pid, program in programs.items()
-        if pid != os.getpid()
-    ]
+    return [Process(running[pid], parents[pid], program) for pid, program in programs.items() if pid != os.getpid()]
 
 
-def _pids() -> Iterable[int]:
-    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-
-
-def _marked_program(pid: int, settings: Settings) -> str | None:
+def _marked_program(process: psutil.Process, settings: Settings) -> str | None:
     try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return None  # ended, or somebody else's
-    prefix = f"TMPDIR={settings.temporary}/".encode()
-    folders = (item[len(prefix) :] for item in environment if item.startswith(prefix))
-    program = next((folder.split(b"/")[0].decode() for folder in folders), None)
-    marked = f"{MARK}={settings.directory}".encode() in environment
-    return program or ("" if marked else None)
+        environment = process.environ()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None  # it has ended, or belongs to another user
+    temporary = Path(environment.get("TMPDIR", ""))
+    if temporary != settings.temporary and temporary.is_relative_to(settings.temporary):
+        return temporary.relative_to(settings.temporary).parts[0]
+    return "" if environment.get(MARK) == str(settings.directory) else None
+
+
+def describe(pid: int | None) -> str:
+    """`command (pid 123)`, with as much of the command as can be read."""
+    if pid is None:
+        return "another process"
+    try:
+        command = " ".join(psutil.Process(pid).cmdline()).strip()[:80]
+    except psutil.Error:
+        command = ""
+    return f"{command or 'a process'} (pid {pid})"
 
 
 def roots(processes: Iterable[Process]) -> list[Process]:
-    """Those whose parent is not among them: the ones to send a stop signal to."""
+    """Those whose parent is not in the list: they receive the stop signal."""
     processes = list(processes)
     pids = {process.pid for process in processes}
     return [process for process in processes if process.parent not in pids]
 
 
 def wait_until_gone(processes: Iterable[Process], seconds: float) -> list[Process]:
-    """Waits at most that long; returns what is left then."""
+    """Waits at most that long. Returns the processes that are still alive."""
     deadline = time.monotonic() + seconds
     while (left := still_alive(processes)) and time.monotonic() < deadline:
         time.sleep(0.05)

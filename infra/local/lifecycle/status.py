@@ -1,4 +1,4 @@
-"""What runs, found out by asking every server."""
+"""What is running: asks every server."""
 
 import time
 
@@ -11,7 +11,7 @@ from infra.local.terminal import table
 
 
 def status(settings: Settings) -> bool:
-    """Prints a table; True when all is up."""
+    """Prints a table. True if everything is up."""
     try:
         states = supervision.states(settings)
     except supervision.NotRunning:
@@ -30,7 +30,7 @@ def status(settings: Settings) -> bool:
     for name in settings.programs:
         state = states[name]
         if name == "prometheus" and not state.runs and not prometheus.binary(settings):
-            rows.append((name, "not installed", "-", "-", "install it: make observe"))
+            rows.append((name, "not installed", "-", "-", "to install it: make observe"))
             continue
         words = _words(settings, name) if state.runs else f"down ({state.name.lower()})"
         pid, uptime = (str(state.pid), _duration(time.time() - state.started)) if state.runs else ("-", "-")
@@ -40,7 +40,7 @@ def status(settings: Settings) -> bool:
     print(table(rows))
     all_up = all(row[1] in ("up", "deployed", "not deployed", "not installed") for row in rows[1:])
     if not all_up:
-        print("\nStart what is down: make up")
+        print("\nTo start what is down: make up")
     return all_up
 
 
@@ -50,7 +50,7 @@ def _application(settings: Settings) -> tuple[str, str, str, str, str]:
     except LocalError:
         return ("api", "does not answer", "-", "-", "-")
     if deployed is None:
-        return ("api", "not deployed", "-", "-", "deploy it: make deploy")
+        return ("api", "not deployed", "-", "-", "to deploy it: make deploy")
     return ("api", "deployed", "-", "-", deployed.api_url)
 
 
@@ -58,15 +58,15 @@ def _words(settings: Settings, program: str) -> str:
     try:
         return "up" if ready.is_ready(settings, program) else "does not answer"
     except LocalError:
-        return "refuses the password"
+        return "rejects the password"
 
 
 def _print_without_supervisor(settings: Settings) -> None:
     orphans = processes.ours(settings)
     if orphans:
         pids = ", ".join(str(process.pid) for process in processes.roots(orphans))
-        print(f"supervisord is gone, but servers of this platform still run (pid {pids}).")
-        print("Stop them: make down; or start all anew: make up")
+        print(f"supervisord is gone, but servers of this platform are still running (pid {pids}).")
+        print("To stop them: make down. To replace them: make up")
     else:
         print("The platform is down. Start it: make up")
 

@@ -1,4 +1,4 @@
-"""Starting the platform: every step finds out what is missing and does only that."""
+"""Starts the platform. Every step checks what is missing and does only that."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ PORTS: dict[str, tuple[str, Callable[[Settings], int]]] = {
 
 
 def put_secret(settings: Settings) -> str:
-    """Where the application finds its database."""
+    """Tells the application where its database is."""
     server = postgres.database(settings)
     value = {
         "engine": "postgres",
@@ -43,36 +43,38 @@ def put_secret(settings: Settings) -> str:
     return SECRET
 
 
-# What a new LocalStack is given, in this order: the name of the step, what it does in words, and the function
-# that returns what it did in words. The mirror starts behind them; if one fails, the next `up` does them all.
+# How a new LocalStack is filled, in this order: the step's name, what it is doing, and the function, which returns a
+# summary. The mirror starts after them. If one fails, the next `up` repeats them all.
 AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
-    ("secret", "putting the database's address into Secrets Manager", put_secret),
-    ("stack", "putting back what was deployed", application.redeploy),
-    ("s3", "putting objects back", mirror.restore),
+    ("secret", "storing the database login in Secrets Manager", put_secret),
+    ("stack", "restoring the deployed application", application.redeploy),
+    ("s3", "restoring objects", mirror.restore),
 ]
 
 
 NEXT_COMMANDS = """\
-make deploy    build the application and deploy it
-make status    how it does
-make logs      follow the logs
-make down      stop it, keeping all data"""
+Next:
+  make deploy    build the application and deploy it
+  make status    what is running
+  make logs      follow the servers' logs
+  make down      stop everything and keep all data"""
 
 
 def up(settings: Settings) -> None:
-    """Starts all that does not run, and says where it is. Raises LocalError as `start` does."""
+    """Starts what is down and prints the addresses. Raises LocalError as `start` does."""
     start(settings)
     print(f"\n{addresses(settings)}\n\n{NEXT_COMMANDS}")
 
 
 def start(settings: Settings) -> None:
-    """Raises LocalError, saying which server failed and why."""
+    """Raises LocalError, naming the server that failed and the cause."""
     with only_one(settings):
         _start_supervisor(settings)
         _start_database(settings)
+        doing = _doing(settings, "mlflow")
         mlflow_is_ready = _start(settings, "mlflow")
         _start_localstack(settings)
-        with step("mlflow", "waiting for it (its very first start makes its tables)") as outcome:
+        with step("mlflow", doing) as outcome:
             mlflow_is_ready()
             outcome.text = f"ready on {settings.mlflow_url}"
         ready.wait(settings, "s3-mirror")
@@ -82,7 +84,7 @@ def start(settings: Settings) -> None:
 def addresses(settings: Settings) -> str:
     server = postgres.database(settings)
     deployed = stack.find(settings)
-    api = [("API", deployed.api_url, "the deployed application; make env tells its key")] if deployed else []
+    api = [("API", deployed.api_url, "the deployed application; make env prints its key")] if deployed else []
     observed = [("Prometheus", settings.prometheus_url, "metrics and alerts")] if _observes(settings) else []
     return table(
         [
@@ -107,30 +109,31 @@ def _start_supervisor(settings: Settings) -> None:
     with step("supervisor", "starting") as outcome:
         record(settings)
         supervision.start(settings)
-        outcome.text = f"keeps its files in {settings.directory}"
+        outcome.text = f"running, files in {settings.directory}"
 
 
 def _start_database(settings: Settings) -> None:
     if not settings.external_database:
-        with step("postgres", "starting") as outcome:
-            made = postgres.create_cluster(settings)
+        with step("postgres", _doing(settings, "postgres")) as outcome:
+            is_new = postgres.create_cluster(settings)
             _start(settings, "postgres")()
-            ready_text = f"ready on 127.0.0.1:{settings.postgres_port}"
-            outcome.text = f"{ready_text} with a new data folder" if made else ready_text
-    with step("databases", "looking for what is missing") as outcome:
-        made_names = postgres.create_databases(settings)
-        outcome.text = f"made {', '.join(made_names)}" if made_names else "all there"
+            outcome.text = f"ready on 127.0.0.1:{settings.postgres_port}"
+            if is_new:
+                outcome.text += " with a new data folder"
+    with step("databases", "checking") as outcome:
+        created = postgres.create_databases(settings)
+        outcome.text = f"created {', '.join(created)}" if created else "complete"
 
 
 def _start_localstack(settings: Settings) -> None:
     states = supervision.states(settings)
     if not states["localstack"].runs and states["s3-mirror"].may_run:
         supervision.stop_program(settings, "s3-mirror")
-    with step("localstack", "starting") as outcome:
+    with step("localstack", _doing(settings, "localstack")) as outcome:
         _start(settings, "localstack")()
         outcome.text = f"ready on {settings.localstack_url}"
     if supervision.states(settings)["s3-mirror"].runs:
-        return  # so all of the following had been done
+        return  # the steps below are done
     for label, doing, function in AFTER_LOCALSTACK:
         with step(label, doing) as outcome, _localstack_errors(settings):
             outcome.text = function(settings)
@@ -141,9 +144,9 @@ def _start_prometheus(settings: Settings) -> None:
     if "prometheus" not in settings.programs:
         return
     if not _observes(settings):
-        print("prometheus  not installed; to install and start it: make observe")
+        print("prometheus  not installed (to install and start it: make observe)")
         return
-    with step("prometheus", "starting") as outcome:
+    with step("prometheus", _doing(settings, "prometheus")) as outcome:
         prometheus.configure(settings)
         deployed = stack.find(settings)
         prometheus.point(settings, deployed.api_url if deployed else None)
@@ -161,11 +164,15 @@ def _localstack_errors(settings: Settings) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         log = settings.log("localstack")
-        raise LocalError(f"LocalStack refused: {error}\nSee {log}, then: make up") from None
+        raise LocalError(f"LocalStack failed: {error}\nSee {log}, then try again: make up") from None
+
+
+def _doing(settings: Settings, program: str) -> str:
+    return "checking" if supervision.states(settings)[program].runs else "starting"
 
 
 def _start(settings: Settings, program: str) -> Callable[[], None]:
-    """Starts it unless it runs; the result waits until it is ready."""
+    """Starts it unless it is running. The returned function waits until it is ready."""
     log = settings.log(program)
     position = log.stat().st_size if log.exists() else 0
     if not supervision.states(settings)[program].runs:

@@ -1,4 +1,4 @@
-"""Where an object of S3 lies in the mirror: any key becomes a path inside the bucket's folder."""
+"""Maps the key of an S3 object to a path inside the bucket's folder in the mirror."""
 
 import hashlib
 from pathlib import PurePosixPath
@@ -6,16 +6,16 @@ from urllib.parse import quote
 
 SAFE = " !#$&'()+,;=@[]{}^`~"
 LONGEST_NAME = 200
-"""Bytes. A file name may have 255, a key 1024, and a byte of a key may take three here."""
+"""In bytes. A file name has at most 255, a key 1024, and encoding can triple a byte of the key."""
 LONGEST_PATH = 2000
-"""Bytes. A whole path may have 4096, with the folder before it."""
+"""In bytes. A whole path has at most 4096, including the mirror's folder."""
 
 
 def path_of(key: str) -> PurePosixPath:
-    """`raw/2024/a.csv` lies at `raw%/2024%/a.csv`.
+    """`raw/2024/a.csv` becomes `raw%/2024%/a.csv`.
 
-    Folders end in a `%`, so that the keys `raw` and `raw/2024` can both exist. Never absolute, never outside
-    of the folder, and no two keys share a path.
+    Folders end in `%`, so that the keys `raw` and `raw/2024` can coexist. The path is relative, stays inside the
+    folder, and is unique to the key.
     """
     *folders, name = key.split("/")
     path = PurePosixPath(*(f"{_encoded(folder)}%" for folder in folders), _encoded(name))
@@ -23,7 +23,7 @@ def path_of(key: str) -> PurePosixPath:
 
 
 def _encoded(part: str) -> str:
-    """A name for a part of a key. A lone `%` never comes out of quote(), so it can mark what is special."""
+    """A file name for a part of a key. quote() never emits a lone `%`, so it can mark special names."""
     if part in ("", ".", ".."):
         return f"%{part}%"
     encoded = quote(part, safe=SAFE)

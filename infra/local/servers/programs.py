@@ -1,7 +1,7 @@
 """The command and the environment of every supervised program.
 
-supervisord starts `python -m infra.local.servers.programs NAME`, which becomes that program. So neither its
-configuration nor any command line holds a password, and no program inherits the caller's environment.
+supervisord starts `python -m infra.local.servers.programs NAME`, which then executes that program. This keeps passwords
+out of supervisord's configuration and of command lines, and the caller's environment out of the programs.
 """
 
 import os
@@ -30,12 +30,12 @@ PASSED_ON = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
 )
-"""All that is taken over from the caller: how Python finds its libraries and functions reach the internet."""
+"""The only variables inherited from the caller: to find Python's libraries, and to reach the internet."""
 
 
 def clean_environment(settings: Settings) -> dict[str, str]:
-    """The start of every program's environment. HOME lies in the platform's folder too, so that no
-    configuration of the caller (~/.aws) counts and nothing is written elsewhere."""
+    """The variables that all programs share. HOME is in the platform's folder, so that programs ignore the caller's
+    configuration (~/.aws) and write nothing elsewhere."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     passed |= {name.lower(): value for name, value in passed.items() if name.endswith("_PROXY")}
     unproxied = os.environ.get("NO_PROXY", "").split(",")
@@ -54,10 +54,7 @@ def clean_environment(settings: Settings) -> dict[str, str]:
 
 def refuse_missing_localstack() -> None:
     if not LOCALSTACK_PYTHON.exists():
-        raise LocalError(
-            f"LocalStack is not installed: {LOCALSTACK_PYTHON} is missing. "
-            f"Run: uv sync --project {LOCALSTACK.relative_to(ROOT)}"
-        )
+        raise LocalError(f"LocalStack is not installed: {LOCALSTACK_PYTHON} is missing. Install it: make setup")
 
 
 def _postgres(settings: Settings) -> tuple[list[str], dict[str, str]]:
@@ -72,8 +69,8 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "DNS_ADDRESS": "0",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
-        # Its services call each other (the gateway Lambda, Lambda its logs) without HTTP, which cost a request a third
-        # of its processor time.
+        # Services call each other in memory (the gateway calls Lambda, Lambda writes logs). Over HTTP, that took a
+        # third of a request's CPU time.
         "IN_MEMORY_CLIENT": "1",
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
@@ -94,7 +91,7 @@ def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # Jobs (LLM judges, trace roll-ups) are not used; without them no consumer processes are started.
+        # We do not use jobs (LLM judges, trace roll-ups). Switched off, MLflow starts no consumer processes for them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
@@ -113,7 +110,7 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
 
 
 def become(name: str) -> None:
-    """Replaces this process. What a program left in its temporary folder is of no use to the next."""
+    """Replaces this process by the program, which starts with an empty temporary folder."""
     settings = load()
     temporary = settings.temporary / name
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Prometheus on this machine: the configuration of infra/prometheus, and beside it what differs here.
+"""Prometheus on this machine: the configuration of infra/prometheus with local overrides.
 
-Its folder holds links to the rules and to the exporter's token, so no secret is in the configuration. Where the API is
-stands in `targets.yml`, which Prometheus reads again whenever it changes: a deploy needs no restart.
+Its folder links to the rules and to the exporter's token, so the configuration contains no secret. The API's address is
+in `targets.yml`, which Prometheus reloads when it changes, so a deployment needs no restart.
 """
 
 import json
@@ -21,30 +21,30 @@ RETENTION = "30d"
 
 
 def binary(settings: Settings) -> str | None:
-    """None where it is not installed. Raises LocalError when PROMETHEUS names something else than a program."""
+    """The program's path; None if it is not installed. Raises LocalError if PROMETHEUS does not name a program."""
     found = shutil.which(settings.prometheus or "prometheus")
     if settings.prometheus and not found:
-        raise LocalError(f"PROMETHEUS: {settings.prometheus} is no program that can be run.")
+        raise LocalError(f"PROMETHEUS: {settings.prometheus} is not an executable program.")
     return found
 
 
 def command(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    """Raises LocalError where it is not installed."""
+    """Its command line and extra environment variables. Raises LocalError if it is not installed."""
     program = binary(settings)
     if not program:
-        raise LocalError("Prometheus is not installed. Install and start it: make observe")
+        raise LocalError("Prometheus is not installed. To install and start it: make observe")
     return [
         program,
         f"--config.file={settings.prometheus_files / 'prometheus.yml'}",
         f"--storage.tsdb.path={settings.prometheus_files / 'data'}",
         f"--storage.tsdb.retention.time={RETENTION}",
         f"--web.listen-address=127.0.0.1:{settings.prometheus_port}",
-        # The exporter's certificate is the emulator's; on AWS the system's authorities know it.
+        # The exporter has LocalStack's self-signed certificate. On AWS the system's authorities are enough.
     ], {"SSL_CERT_FILE": str(settings.certificate)}
 
 
 def configure(settings: Settings) -> None:
-    """Writes its folder, but for the target."""
+    """Writes everything in its folder except the target."""
     folder = settings.prometheus_files
     configuration = yaml.safe_load((SOURCE / "prometheus.yml").read_text())
     for setting in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
@@ -55,7 +55,7 @@ def configure(settings: Settings) -> None:
 
 
 def point(settings: Settings, api_url: str | None) -> None:
-    """Has it scrape this API; nothing when there is none."""
+    """Makes it scrape this API, or nothing without a URL."""
     targets = []
     if api_url:
         url = urlsplit(api_url)
@@ -64,7 +64,7 @@ def point(settings: Settings, api_url: str | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """At once: Prometheus may read it meanwhile."""
+    """Atomically, because Prometheus may read the file at any time."""
     new = path.with_name(f".{path.name}.new")
     new.write_text(text)
     os.replace(new, path)

@@ -1,4 +1,4 @@
-"""Is a server ready? Found out by asking it, not by looking whether its process runs."""
+"""Readiness: asks each server, because a running process may not answer yet."""
 
 import http.client
 import time
@@ -19,7 +19,7 @@ def is_ready(settings: Settings, program: str) -> bool:
 
 
 def wait(settings: Settings, program: str, log_position: int = 0) -> None:
-    """Raises LocalError with the end of its log (from that position on) when it stops or takes too long."""
+    """Raises LocalError with the end of its log, read from `log_position`, if it stops or takes too long."""
     deadline = time.monotonic() + WITHIN_SECONDS[program]
     pid = supervision.states(settings)[program].pid
     while not is_ready(settings, program):
@@ -37,7 +37,10 @@ def _failure(settings: Settings, program: str, what: str, log_position: int) -> 
     with log.open(errors="replace") as file:
         file.seek(min(log_position, log.stat().st_size))
         end = "".join(f"  {line}" for line in deque(file, maxlen=15)).rstrip()
-    return f"{program} {what}. The end of {log}:\n{end}\nMore: make logs NAME={program}. When it is mended: make up"
+    return (
+        f"{program} {what}. The end of {log}:\n{end}\n"
+        f"To see more: make logs NAME={program}. Once the cause is fixed: make up"
+    )
 
 
 def _localstack(settings: Settings) -> bool:
@@ -58,12 +61,13 @@ def _mirror(settings: Settings) -> bool:
 
 
 def _get(url: str) -> bytes | None:
-    """None while it does not answer with success."""
+    """None unless it answers with a success status."""
     try:
         with _direct.open(url, timeout=5) as response:
-            return response.read()
+            content: bytes = response.read()
     except (OSError, http.client.HTTPException):
         return None
+    return content
 
 
 _PROBES: dict[str, Callable[[Settings], bool]] = {

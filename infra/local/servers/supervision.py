@@ -1,8 +1,8 @@
-"""supervisord: its configuration, starting it, and asking it.
+"""supervisord: its configuration, its start, and its XML-RPC interface.
 
-It listens on a Unix socket in the platform's folder. Such a path may have at most 108 bytes, however deep the
-checkout lies, so both sides reach it relative to that folder: the server through its working directory, the
-client through an open descriptor.
+It listens on a Unix socket in the platform's folder. A socket's path has at most 108 bytes, and the checkout may be in
+a deep folder. Therefore both sides use a relative path: the server starts from its working directory, the client from
+an open descriptor of the folder.
 """
 
 import http.client
@@ -24,34 +24,37 @@ from infra.local.servers.programs import clean_environment
 from infra.local.settings import ROOT, Settings
 
 SOCKET = "supervisor.sock"
+CONFIGURATION = "supervisord.conf"
+LAUNCHER = "infra.local.servers.programs"
+"""The module that becomes a program."""
 LOGS = "../logs"
 
 PROGRAM_OPTIONS = {
-    # SIGINT is Postgres' fast shutdown: it ends the sessions and writes a checkpoint.
+    # SIGINT is Postgres' fast shutdown: it closes the sessions and writes a checkpoint.
     "postgres": "autorestart=true\nstopsignal=INT\nstopwaitsecs=60\nstartsecs=2",
-    # A new LocalStack is empty. Started again silently it would answer as if nothing had been deployed;
-    # `up` starts it and puts back what it held.
+    # A new LocalStack is empty. Restarted automatically, it would answer as if nothing had been deployed. `up` starts
+    # it and restores its contents.
     "localstack": "autorestart=false\nstopwaitsecs=30\nstartretries=0",
     "s3-mirror": "autorestart=true\nstopwaitsecs=120",
-    # All that MLflow knows is in Postgres and S3, so it may come back by itself.
+    # MLflow keeps everything in Postgres and S3, so it can restart at any time.
     "mlflow": "autorestart=true\nstopwaitsecs=30\nstartsecs=10",
     "prometheus": "autorestart=true\nstopwaitsecs=30\nstartsecs=2",
 }
 
 
 class NotRunning(LocalError):
-    """No supervisord answers in the platform's folder."""
+    """supervisord does not answer in the platform's folder."""
 
 
 @dataclass(frozen=True)
 class State:
     name: str
     pid: int
-    """0 when it does not run."""
+    """0 if it is not running."""
     started: int
     """Seconds since the epoch."""
     exit_code: int
-    """Of its last end; 0 before that."""
+    """Of the last run that ended; 0 if none has."""
 
     @property
     def runs(self) -> bool:
@@ -59,7 +62,7 @@ class State:
 
     @property
     def may_run(self) -> bool:
-        """Also while supervisord waits before it tries again."""
+        """Includes the pause before supervisord tries again."""
         return self.runs or self.name == "BACKOFF"
 
 
@@ -72,13 +75,13 @@ def is_running(settings: Settings) -> bool:
 
 
 def runs(settings: Settings, program: str) -> bool:
-    """Whether the platform has that program, and it runs."""
+    """Whether the platform includes that program and it is running."""
     return program in settings.programs and is_running(settings) and states(settings)[program].runs
 
 
 def states(settings: Settings) -> dict[str, State]:
-    """Of every program, down if supervisord does not know it: an earlier release may have started it. Raises NotRunning
-    when none answers."""
+    """The state of every program. Raises NotRunning if supervisord does not answer."""
+    # An earlier release may have started supervisord without one of the programs.
     unknown = {name: State("UNKNOWN", 0, 0, 0) for name in settings.programs}
     with _server(settings) as server:
         return unknown | {
@@ -88,28 +91,35 @@ def states(settings: Settings) -> dict[str, State]:
 
 
 def start_program(settings: Settings, name: str) -> None:
-    """Returns at once; whether it got ready is for the caller to find out."""
+    """Returns immediately; `ready.wait` waits until the program is ready."""
+    _refuse_other_release(settings)
     with _server(settings) as server:
         if server.getProcessInfo(name)["statename"] == "BACKOFF":
-            server.stopProcess(name, True)  # ends the waiting between its own attempts
+            server.stopProcess(name, True)  # cancels supervisord's own retries
         server.startProcess(name, False)
 
 
+def _refuse_other_release(settings: Settings) -> None:
+    """Raises LocalError if the running supervisord was configured by a release whose launcher is elsewhere."""
+    if LAUNCHER not in (settings.run / CONFIGURATION).read_text():
+        raise LocalError("Another release started this platform. Restart it: make down, then make up. All data stays.")
+
+
 def stop_program(settings: Settings, name: str) -> None:
-    """Waits until it has stopped."""
+    """Returns when the program has stopped."""
     with _server(settings) as server:
         server.stopProcess(name, True)
 
 
 def shut_down(settings: Settings) -> None:
-    """Returns at once."""
+    """Returns immediately."""
     with _server(settings) as server:
         server.shutdown()
 
 
 def start(settings: Settings) -> None:
-    """Starts the daemon with no program yet. Raises LocalError when it does not answer within 10 s."""
-    configuration = settings.run / "supervisord.conf"
+    """Starts the daemon, but no program yet. Raises LocalError if it does not answer within 10 s."""
+    configuration = settings.run / CONFIGURATION
     configuration.write_text(_configuration(settings))
     started = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -125,7 +135,7 @@ def start(settings: Settings) -> None:
     deadline = time.monotonic() + 10
     while not is_running(settings):
         if time.monotonic() > deadline:
-            raise LocalError(f"supervisord does not answer; see {settings.log('supervisord')}.")
+            raise LocalError(f"supervisord does not answer. See {settings.log('supervisord')}")
         time.sleep(0.05)
 
 
@@ -137,7 +147,7 @@ def _server(settings: Settings) -> Iterator[Any]:
         raise NotRunning(f"There is no platform in {settings.directory}.") from None
     try:
         transport = SupervisorTransport(None, None, f"unix:///proc/self/fd/{folder}/{SOCKET}")
-        # The address is only there because xmlrpc wants one; the transport goes to the socket.
+        # xmlrpc requires an address, but the transport connects to the socket.
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as server:
             yield server.supervisor
     except (OSError, http.client.HTTPException):
@@ -149,7 +159,7 @@ def _server(settings: Settings) -> Iterator[Any]:
 
 
 def _configuration(settings: Settings) -> str:
-    """Its paths are relative to its working directory, so that no character in them has a meaning here."""
+    """With paths relative to the working directory, so that special characters in them need no escaping."""
     head = f"""\
 [supervisord]
 logfile={LOGS}/supervisord.log
@@ -173,7 +183,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 def _program(name: str, priority: int) -> str:
     return f"""\
 [program:{name}]
-command={_literal(shlex.join([sys.executable, "-m", "infra.local.servers.programs", name]))}
+command={_literal(shlex.join([sys.executable, "-m", LAUNCHER, name]))}
 directory={_literal(ROOT)}
 priority={priority}
 autostart=false
@@ -188,5 +198,5 @@ stdout_logfile_backups=2
 
 
 def _literal(value: object) -> str:
-    """supervisord expands %(names)s in its configuration."""
+    """Escapes `%`, because supervisord expands %(names)s in its configuration."""
     return str(value).replace("%", "%%")
