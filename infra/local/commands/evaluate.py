@@ -4,6 +4,8 @@ import os
 import time
 from typing import Any, cast
 
+from readmission.domain.payloads import FAMILIES, DataKind
+
 from infra.local import stack
 from infra.local.commands import dataset, pipeline
 from infra.local.errors import LocalError
@@ -34,7 +36,6 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
     # Waiting threads must sleep. Spinning threads take the CPU from each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported late: only this command needs scikit-learn, which takes two seconds to import and reads the above.
-    from readmission.domain.payloads import FAMILIES, Family
     from readmission.errors import NoTrainingData
     from readmission.evaluation.dataset import read
     from readmission.training import cross_validation
@@ -44,7 +45,7 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
     kind = _clean_rows(settings, name)
     connection = postgres.connect(postgres.database(settings), "clean")
     try:
-        rows = read(connection, cast(Any, kind))
+        rows = read(connection, kind)
     finally:
         connection.close()
     began = time.monotonic()
@@ -55,13 +56,13 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
         )
 
     try:
-        found = cross_validation.evaluate(rows, cast(Family, model), progress)
+        found = cross_validation.evaluate(rows, model, progress)
     except NoTrainingData as error:
         raise LocalError(str(error)) from error
     return f"\n{_heading(found, kind)}\n\n{_table(found)}"
 
 
-def _clean_rows(settings: Settings, name: str | None) -> str:
+def _clean_rows(settings: Settings, name: str | None) -> DataKind:
     """Makes sure that there are clean rows and returns their kind, `real` or `synthetic`."""
     if name is None:
         connection = postgres.connect(postgres.database(settings), "clean")
@@ -70,13 +71,14 @@ def _clean_rows(settings: Settings, name: str | None) -> str:
             kinds = connection.run("SELECT DISTINCT data_kind FROM diabetes_clean") if present[0] else []
         finally:
             connection.close()
-        for kind in ("real", "synthetic"):
+        preferred: tuple[DataKind, ...] = ("real", "synthetic")
+        for kind in preferred:
             if [kind] in kinds:
                 return kind
         name = dataset.default()
     deployed = stack.get(settings)
     request = {"source": dataset.source(settings, deployed, name), "stop_after": "clean"}
-    return str(pipeline.run(settings, deployed, request)["data_kind"])
+    return cast(DataKind, pipeline.run(settings, deployed, request)["data_kind"])
 
 
 def _heading(found: Any, kind: str) -> str:

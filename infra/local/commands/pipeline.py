@@ -19,7 +19,14 @@ from infra.local.terminal import table
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
-METRICS = ("test_auc_early", "test_auc_any", "test_auc_macro_ovr", "test_log_loss", "test_accuracy", "test_f1_macro")
+METRICS = {
+    "test_auc_early": "AUC <30 days",
+    "test_auc_any": "AUC any",
+    "test_auc_macro_ovr": "AUC 3 classes",
+    "test_log_loss": "log loss",
+    "test_accuracy": "accuracy",
+    "test_f1_macro": "macro F1",
+}
 
 
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
@@ -94,13 +101,11 @@ def show_models(settings: Settings, output: dict[str, Any]) -> None:
     if output["data_kind"] == "synthetic":
         print("\nTrained on SYNTHETIC data: these figures say nothing about patients.")
     if candidates := output.get("candidates", []):
-        rows = [("model", *(metric.removeprefix("test_") for metric in METRICS))]
+        rows = [("MODEL", *METRICS.values())]
         for candidate in candidates:
             found = _metrics(settings, candidate["mlflow_run_id"])
             rows.append((candidate["model"], *(f"{found[metric]:.4f}" for metric in METRICS)))
-        print(
-            f"\nMetrics on the test patients (early: readmitted within 30 days; any: readmitted at all):\n{table(rows)}"
-        )
+        print(f"\nOn the test patients (<30 days: readmitted within 30 days; any: at any time):\n{table(rows)}")
     if promotion := output.get("promotion"):
         print(f"\n{promotion['decision'].capitalize()}: {promotion['reason']}.")
 

@@ -11,20 +11,20 @@ def load(directory: Path, **environment: str) -> settings.Settings:
     return settings.load({"LOCAL_DIR": str(directory), **environment})
 
 
-def test_without_any_variable_the_defaults_hold(tmp_path: Path) -> None:
+def test_unset_variables_have_defaults(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     assert (loaded.postgres_port, loaded.mlflow_port, loaded.localstack_port) == (55432, 5000, 4566)
     assert loaded.programs == ("postgres", "localstack", "s3-mirror", "mlflow", "prometheus")
 
 
-def test_a_relative_folder_lies_in_the_repository() -> None:
+def test_a_relative_folder_is_inside_the_repository() -> None:
     assert settings.load({"LOCAL_DIR": "elsewhere"}).directory == settings.ROOT / "elsewhere"
     assert settings.load({}).directory == settings.ROOT / ".local"
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "http", "-1", "5000.0", "\u0665"])
 @pytest.mark.parametrize("name", settings.PORTS)
-def test_a_port_that_cannot_be_one_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
+def test_an_invalid_port_is_refused_with_its_variable(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(LocalError, match=name):
         load(tmp_path, **{name: value})
 
@@ -43,23 +43,23 @@ def test_prometheus_can_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "15s", "1.5"])
-def test_an_interval_that_is_no_number_of_seconds_is_refused(tmp_path: Path, value: str) -> None:
+def test_an_invalid_interval_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(LocalError, match="PROMETHEUS_INTERVAL"):
         load(tmp_path, PROMETHEUS_INTERVAL=value)
 
 
-def test_with_a_database_host_no_postgres_is_started(tmp_path: Path) -> None:
+def test_a_database_host_replaces_the_platforms_postgres(tmp_path: Path) -> None:
     loaded = load(tmp_path, DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="secret")
     assert loaded.external_database == settings.ExternalDatabase("db", 5432, "me", "secret")
     assert "postgres" not in loaded.programs
 
 
-def test_a_database_host_without_a_user_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_database_host_without_a_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="DATABASE_USER"):
         load(tmp_path, DATABASE_HOST="db", DATABASE_PASSWORD="secret")
 
 
-def test_what_the_platform_runs_with_is_the_default_of_every_other_shell(tmp_path: Path) -> None:
+def test_the_settings_of_the_running_platform_are_the_defaults(tmp_path: Path) -> None:
     running = load(tmp_path, MLFLOW_PORT="5001", DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="x")
     running.create_directories()
     settings.record(running)
@@ -68,7 +68,7 @@ def test_what_the_platform_runs_with_is_the_default_of_every_other_shell(tmp_pat
     assert load(tmp_path).mlflow_port == 5000
 
 
-def test_other_settings_than_the_running_ones_are_refused_by_name(tmp_path: Path) -> None:
+def test_settings_that_differ_from_the_running_ones_are_refused(tmp_path: Path) -> None:
     running = load(tmp_path)
     running.create_directories()
     settings.record(running)
@@ -77,7 +77,7 @@ def test_other_settings_than_the_running_ones_are_refused_by_name(tmp_path: Path
         settings.refuse_other_settings(load(tmp_path, MLFLOW_PORT="5001"))
 
 
-def test_the_record_which_may_hold_a_password_is_for_its_owner_only(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_record_which_may_contain_a_password(tmp_path: Path) -> None:
     running = load(tmp_path, DATABASE_HOST="db", DATABASE_USER="me", DATABASE_PASSWORD="secret")
     running.create_directories()
     settings.record(running)

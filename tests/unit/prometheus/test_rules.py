@@ -1,4 +1,4 @@
-"""promtool's own checks of infra/prometheus, and what they do not look at."""
+"""promtool's checks of infra/prometheus, and what promtool does not check."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def test_configuration_and_rules_are_valid(promtool: str) -> None:
     run(promtool, "check", "rules", *sorted(SOURCE.glob("rules/*.yml")))
 
 
-def test_the_rules_do_what_their_tests_say(promtool: str) -> None:
+def test_the_rules_pass_their_tests(promtool: str) -> None:
     run(promtool, "test", "rules", *sorted(SOURCE.glob("tests/*.yml")))
 
 
@@ -36,7 +36,7 @@ def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not()
         assert f"""'ALERTS{{alertname="{name}"}}', exp_samples: []}}""" in tests, name
 
 
-def test_every_alert_says_what_it_is_what_to_do_and_how_grave_it_is() -> None:
+def test_every_alert_has_a_summary_a_description_and_a_severity() -> None:
     for alert in alerts():
         assert set(alert["annotations"]) == {"summary", "description"}, alert["alert"]
         assert alert["labels"]["severity"] in ("warning", "critical"), alert["alert"]

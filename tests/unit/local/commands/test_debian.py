@@ -9,7 +9,7 @@ from infra.local.errors import LocalError
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that is on the PATH."""
+    """The only folder on the PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -19,7 +19,7 @@ def script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def test_a_program_that_is_there_is_taken_as_it_is(programs: Path) -> None:
+def test_an_installed_program_is_used(programs: Path) -> None:
     script(programs / "observer", "exit 1")
     assert debian.ensure("observer") == str(programs / "observer")
 
@@ -36,20 +36,20 @@ def test_root_installs_a_missing_program(programs: Path, monkeypatch: pytest.Mon
     ]
 
 
-def test_others_are_told_the_command(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_users_get_the_command_to_run(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(programs / "apt-get", "exit 1")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LocalError, match="sudo apt-get install -y --no-install-recommends observer"):
         debian.ensure("observer")
 
 
-def test_what_apt_get_says_is_told_when_it_fails(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_shows_the_output_of_apt_get(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(programs / "apt-get", "echo no network; exit 100")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(LocalError, match="no network"):
         debian.ensure("observer")
 
 
-def test_where_there_is_no_apt_get_that_is_told(programs: Path) -> None:
+def test_a_machine_without_apt_get_is_reported(programs: Path) -> None:
     with pytest.raises(LocalError, match="no apt-get"):
         debian.ensure("observer")

@@ -1,4 +1,4 @@
-"""What the functions log, as lines to read: each once, and without what nobody reads."""
+"""The functions' logs as readable lines: each event once, without metrics and Lambda's own lines."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ class FakeLogs:
 
     def __init__(self) -> None:
         self.groups: dict[str, list[dict[str, Any]]] = {}
-        self.asked: list[int] = []
+        self.start_times: list[int] = []
 
     def put(self, group: str, timestamp: int, *messages: str) -> None:
         events = self.groups.setdefault(group, [])
@@ -40,7 +40,7 @@ class FakeLogs:
     def filter_log_events(self, logGroupName: str, startTime: int, nextToken: str = "0") -> dict[str, Any]:
         if logGroupName not in self.groups:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "FilterLogEvents")
-        self.asked.append(startTime)
+        self.start_times.append(startTime)
         found = [event for event in self.groups[logGroupName] if event["timestamp"] >= startTime]
         end = int(nextToken) + 2
         more = {"nextToken": str(end)} if end < len(found) else {}
@@ -51,7 +51,7 @@ def _messages(follower: Follower) -> list[str]:
     return [event["message"] for event in follower.new_events()]
 
 
-def test_events_of_one_time_are_found_once_whenever_they_arrive() -> None:
+def test_events_with_the_same_time_are_returned_once() -> None:
     logs = FakeLogs()
     follower = Follower(logs, ["a"], since=0)
     logs.put("a", 1000, "1", "2", "3")
@@ -61,7 +61,7 @@ def test_events_of_one_time_are_found_once_whenever_they_arrive() -> None:
     assert _messages(follower) == []
 
 
-def test_an_event_that_arrives_after_a_later_one_is_found() -> None:
+def test_an_event_that_arrives_out_of_order_is_returned() -> None:
     logs = FakeLogs()
     follower = Follower(logs, ["a"], since=0)
     logs.put("a", 50_000, "later")
@@ -70,16 +70,16 @@ def test_an_event_that_arrives_after_a_later_one_is_found() -> None:
     assert _messages(follower) == ["late"]
 
 
-def test_old_events_are_asked_for_no_more() -> None:
+def test_old_events_are_not_requested_again() -> None:
     logs = FakeLogs()
     follower = Follower(logs, ["a"], since=7)
     logs.put("a", 10 * OVERLAP_MS, "1")
     follower.new_events()
     follower.new_events()
-    assert logs.asked == [7, 9 * OVERLAP_MS]
+    assert logs.start_times == [7, 9 * OVERLAP_MS]
 
 
-def test_what_was_logged_before_the_beginning_stays_away() -> None:
+def test_events_before_the_start_are_left_out() -> None:
     logs = FakeLogs()
     logs.put("a", 99, "before")
     logs.put("a", 100, "at")
@@ -88,7 +88,7 @@ def test_what_was_logged_before_the_beginning_stays_away() -> None:
     assert _messages(follower) == []
 
 
-def test_the_events_of_several_functions_are_in_the_order_of_their_times() -> None:
+def test_events_of_several_functions_are_sorted_by_time() -> None:
     logs = FakeLogs()
     logs.put("a", 1000, "1")
     logs.put("a", 3000, "3")
@@ -96,7 +96,7 @@ def test_the_events_of_several_functions_are_in_the_order_of_their_times() -> No
     assert _messages(Follower(logs, ["a", "b"], since=0)) == ["1", "2", "3"]
 
 
-def test_a_function_that_has_not_run_has_no_lines_yet() -> None:
+def test_a_function_that_has_not_run_yet_has_no_events() -> None:
     logs = FakeLogs()
     follower = Follower(logs, ["a"], since=0)
     assert _messages(follower) == []
@@ -104,7 +104,7 @@ def test_a_function_that_has_not_run_has_no_lines_yet() -> None:
     assert _messages(follower) == ["first"]
 
 
-def test_another_error_is_told() -> None:
+def test_other_errors_are_raised() -> None:
     class Refusing:
         def filter_log_events(self, **request: Any) -> Any:
             raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "FilterLogEvents")
@@ -113,22 +113,22 @@ def test_another_error_is_told() -> None:
         Follower(Refusing(), ["a"], since=0).new_events()
 
 
-def _shown(message: Any, **wanted: Any) -> str | None:
+def _shown(message: Any, **selection: Any) -> str | None:
     text = message if isinstance(message, str) else json.dumps(message)
-    return shown({"timestamp": 1_767_323_045_678, "message": f"{text}\n"}, Selection(**wanted))
+    return shown({"timestamp": 1_767_323_045_678, "message": f"{text}\n"}, Selection(**selection))
 
 
-def test_a_line_tells_time_level_function_correlation_and_message_and_then_the_rest() -> None:
+def test_a_line_shows_time_level_function_correlation_and_message_then_the_other_fields() -> None:
     assert _shown(ENTRY) == ('2026-01-02 03:04:05.678  INFO     ingest    run-1  ingested  rows=10  source="a file"')
 
 
-def test_an_exceptions_stack_follows_its_line() -> None:
+def test_a_stack_trace_follows_its_line() -> None:
     line = _shown({**ENTRY, "message": "failed", "exception": "Traceback:\n  File x", "exception_name": "KeyError"})
     assert line is not None
     assert line.splitlines()[1:] == ["    Traceback:", "      File x"]
 
 
-def test_a_raw_line_is_as_it_was_written() -> None:
+def test_a_raw_line_is_unchanged() -> None:
     assert json.loads(_shown(ENTRY, raw=True) or "") == ENTRY
 
 
@@ -144,17 +144,17 @@ def test_a_raw_line_is_as_it_was_written() -> None:
     ],
     ids=str,
 )
-def test_metrics_and_lambdas_own_lines_are_shown_when_asked_for_alone(message: Any) -> None:
+def test_metrics_and_lambdas_own_lines_are_shown_only_on_request(message: Any) -> None:
     assert _shown(message) is None
     assert _shown(message, everything=True) is not None
 
 
-@pytest.mark.parametrize("message", ["no JSON", "[1]", "7", '{"a": 1}'])
+@pytest.mark.parametrize("message", ["not JSON", "[1]", "7", '{"a": 1}'])
 def test_an_unstructured_line_is_shown_with_its_time(message: str) -> None:
     assert _shown(message) == f"2026-01-02 03:04:05.678  {message}"
 
 
-def test_of_another_execution_nothing_is_shown() -> None:
+def test_lines_of_other_executions_are_left_out() -> None:
     assert _shown(ENTRY, correlation="run-1") is not None
     assert _shown(ENTRY, correlation="run-2") is None
-    assert _shown("no JSON", correlation="run-1") is None
+    assert _shown("not JSON", correlation="run-1") is None

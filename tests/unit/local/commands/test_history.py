@@ -16,14 +16,14 @@ STACK = Stack(
 
 
 class FakeLambda:
-    """Answers as Lambda does, and keeps what it was asked."""
+    """Answers like Lambda and records its invocations."""
 
     def __init__(self, answer: Any, error: str | None = None) -> None:
         self.answer = {"Payload": io.BytesIO(json.dumps(answer).encode())} | ({"FunctionError": error} if error else {})
-        self.asked: list[dict[str, Any]] = []
+        self.invocations: list[dict[str, Any]] = []
 
     def invoke(self, **arguments: Any) -> dict[str, Any]:
-        self.asked.append(arguments)
+        self.invocations.append(arguments)
         return self.answer
 
 
@@ -46,19 +46,19 @@ def test_each_decision_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said[1].split(maxsplit=5) == ["2026-11-24", "09:00:00", "2", "-", "promoted", "it is the first"]
 
 
-def test_an_empty_ledger_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_ledger_says_how_to_promote_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     with_answer(monkeypatch, [])
     assert "make pipeline" in history.history(settings.load({}), STACK, 5)
 
 
-def test_a_rollback_says_what_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_names_the_version_now_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = with_answer(monkeypatch, {"version": "1", "previous_version": "2", "reason": "asked for"})
     said = history.rollback(settings.load({}), STACK, "1", None)
-    assert said == "Version 1 is in Production; it was version 2."
-    assert json.loads(fake.asked[0]["Payload"]) == {"rollback": {"version": "1", "reason": None}}
+    assert said.splitlines()[0] == "Version 1 is in production again. It replaces version 2."
+    assert json.loads(fake.invocations[0]["Payload"]) == {"rollback": {"version": "1", "reason": None}}
 
 
-def test_what_the_function_refuses_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_function_is_shown_with_its_error_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with_answer(monkeypatch, {"errorType": "InvalidRequest", "errorMessage": "version 9 cannot be served"}, "Unhandled")
     with pytest.raises(LocalError, match="InvalidRequest: version 9 cannot be served"):
         history.rollback(settings.load({}), STACK, "9", None)
@@ -69,12 +69,12 @@ def test_what_the_function_refuses_is_told_by_name(monkeypatch: pytest.MonkeyPat
     [
         (
             ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "no such function"}}, "Invoke"),
-            "no such function. Deploy again: make deploy",
+            "no such function. Deploy the application again: make deploy",
         ),
         (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "did not answer.*make status"),
     ],
 )
-def test_a_function_that_cannot_be_asked_is_a_sentence(
+def test_a_function_that_cannot_be_invoked_gives_a_readable_error(
     monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
 ) -> None:
     class Away:

@@ -1,4 +1,4 @@
-"""`make predict`: what it says when there is no prediction."""
+"""`make predict`: its errors."""
 
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ def _predict(folder: Path) -> Any:
     ("error", "said"),
     [
         (ApiProblem(503, "no version is in Production yet"), "The API answered 503: no version is in Production yet"),
-        (ApiUnreachable("refused"), "cannot be reached: refused. How the platform does: make status"),
+        (ApiUnreachable("refused"), "cannot be reached: refused. To see what is running: make status"),
     ],
 )
-def test_what_the_client_raises_is_said(
+def test_errors_of_the_client_are_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, said: str
 ) -> None:
     def fail(*_: Any) -> Any:
@@ -37,6 +37,6 @@ def test_what_the_client_raises_is_said(
         _predict(tmp_path)
 
 
-def test_without_the_emulator_s_certificate_it_asks_for_the_status(tmp_path: Path) -> None:
+def test_a_missing_certificate_points_to_make_status(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="make status"):
         _predict(tmp_path)

@@ -15,7 +15,7 @@ def test_a_free_port_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_a_taken_port_is_refused_with_its_holder_and_its_setting(address: str) -> None:
+def test_a_taken_port_is_refused_with_its_holder_and_the_variable_to_set(address: str) -> None:
     with socket.socket() as holder:
         holder.bind((address, 0))
         holder.listen()
@@ -32,7 +32,7 @@ def test_the_holder_of_an_ipv6_port_is_found() -> None:
         assert f"(pid {os.getpid()})" in str(ports.owner(holder.getsockname()[1]))
 
 
-def test_a_port_that_nobody_listens_on_has_no_owner() -> None:
+def test_a_bound_port_without_a_listener_has_no_owner() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         assert ports.owner(bound.getsockname()[1]) is None

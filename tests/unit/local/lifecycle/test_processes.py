@@ -30,12 +30,12 @@ def python(code: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_a_program_is_known_by_its_temporary_folder(loaded: Settings) -> None:
+def test_a_program_is_recognised_by_its_temporary_folder(loaded: Settings) -> None:
     with python(SLEEP, TMPDIR=str(loaded.temporary / "localstack" / "function")) as process:
         assert [(found.pid, found.program) for found in processes.ours(loaded)] == [(process.pid, "localstack")]
 
 
-def test_a_child_is_known_by_its_parent_when_it_dropped_its_environment(loaded: Settings) -> None:
+def test_a_child_that_dropped_its_environment_is_recognised_by_its_parent(loaded: Settings) -> None:
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEP!r}], env={{}})"
     with python(child, TMPDIR=str(loaded.temporary / "mlflow")) as process:
         found = processes.ours(loaded)
@@ -51,13 +51,13 @@ def test_a_foreign_process_is_not_ours(loaded: Settings, variables: dict[str, st
         assert processes.ours(loaded) == []
 
 
-def test_a_platform_in_a_folder_whose_name_begins_alike_is_foreign(loaded: Settings) -> None:
+def test_a_platform_in_a_folder_with_the_same_prefix_is_not_ours(loaded: Settings) -> None:
     alike = loaded.directory.with_name(f"{loaded.directory.name}2")
     with python(SLEEP, **{MARK: str(alike), "TMPDIR": str(alike / loaded.temporary.name / "mlflow")}):
         assert processes.ours(loaded) == []
 
 
-def test_a_process_that_ignores_the_polite_signal_is_killed(loaded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(loaded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(down.PATIENCE_SECONDS, "mlflow", 0.2)
     with python(STUBBORN, TMPDIR=str(loaded.temporary / "mlflow")) as process:
         down.stop_leftovers(processes.ours(loaded))

@@ -42,7 +42,7 @@ AWKWARD = [
 
 
 @pytest.mark.parametrize("key", AWKWARD)
-def test_any_key_can_be_written_and_stays_in_its_folder(tmp_path: Path, key: str) -> None:
+def test_every_key_maps_to_a_writable_path_inside_the_folder(tmp_path: Path, key: str) -> None:
     path = tmp_path / path_of(key)
     assert path.resolve().is_relative_to(tmp_path.resolve())
     assert path.resolve() != tmp_path.resolve()
@@ -57,7 +57,7 @@ def test_no_two_keys_share_a_path() -> None:
     assert len({path_of(key) for key in keys}) == len(keys)
 
 
-def test_all_of_them_fit_into_one_folder(tmp_path: Path) -> None:
+def test_all_keys_coexist_in_one_folder(tmp_path: Path) -> None:
     for key in AWKWARD:
         path = tmp_path / path_of(key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,5 +65,5 @@ def test_all_of_them_fit_into_one_folder(tmp_path: Path) -> None:
     assert [(tmp_path / path_of(key)).read_text() for key in AWKWARD] == AWKWARD
 
 
-def test_an_ordinary_key_is_easy_to_find() -> None:
+def test_an_ordinary_key_keeps_a_readable_path() -> None:
     assert str(path_of("raw/2024-01/batch 1.csv")) == "raw%/2024-01%/batch 1.csv"

@@ -1,4 +1,4 @@
-"""The mirror against an S3 in memory, which can vanish and come back empty as LocalStack does."""
+"""The mirror with an in-memory S3 that can vanish and come back empty, like LocalStack."""
 
 import hashlib
 import io
@@ -85,7 +85,7 @@ class Body(io.BytesIO):
         return iter(lambda: self.read(size), b"")
 
     def __enter__(self) -> Any:
-        """As botocore's: the raw stream, which has no iter_chunks."""
+        """Like botocore, returns the raw stream, which has no iter_chunks."""
         return io.BytesIO(self.getvalue())
 
 
@@ -114,19 +114,19 @@ def file(mirror: Mirror, name: str) -> Path:
     return mirror.folder / BUCKET / name
 
 
-def test_a_difference_names_what_is_new_changed_and_gone() -> None:
+def test_a_difference_lists_new_changed_and_deleted_keys() -> None:
     old, new = Version("1", 1, "t1"), Version("2", 1, "t1")
     index = Index("t0", {key: Entry(old, {}) for key in ("same", "changed", "gone")})
     assert difference(index, {"same": old, "changed": new, "new": new}) == Difference(["changed", "new"], ["gone"])
 
 
 @pytest.mark.parametrize("other", [Version("x", 1, "t"), Version("e", 2, "t"), Version("e", 1, "u")])
-def test_an_object_has_changed_when_any_of_etag_size_and_time_has(other: Version) -> None:
+def test_an_object_has_changed_if_its_etag_size_or_time_has(other: Version) -> None:
     index = Index("t0", {"key": Entry(Version("e", 1, "t"), {})})
     assert difference(index, {"key": other}).changed == ["key"]
 
 
-def test_objects_are_copied_once_and_again_when_they_change(mirror: Mirror, s3: FakeS3) -> None:
+def test_objects_are_copied_once_and_again_after_a_change(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "raw/a.csv", b"1")
     mirror.copy()
     mirror.copy()
@@ -136,7 +136,7 @@ def test_objects_are_copied_once_and_again_when_they_change(mirror: Mirror, s3: 
     assert file(mirror, "raw%/a.csv").read_bytes() == b"2"
 
 
-def test_a_removed_object_and_its_empty_folders_are_removed(mirror: Mirror, s3: FakeS3) -> None:
+def test_a_deleted_object_and_its_empty_folders_are_removed(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "raw/2024/a.csv", b"1")
     s3.put_object(BUCKET, "raw/b.csv", b"2")
     mirror.copy()
@@ -163,7 +163,7 @@ def test_a_localstack_that_does_not_answer_removes_nothing(mirror: Mirror, s3: F
     assert file(mirror, "a").read_bytes() == b"1"
 
 
-def test_a_new_empty_bucket_of_the_same_name_is_filled_not_followed(mirror: Mirror, s3: FakeS3) -> None:
+def test_a_new_empty_bucket_of_the_same_name_is_filled_from_the_mirror(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "a", b"1")
     mirror.copy()
     s3.create_bucket(BUCKET)
@@ -171,7 +171,7 @@ def test_a_new_empty_bucket_of_the_same_name_is_filled_not_followed(mirror: Mirr
     assert content(s3) == {"a": b"1"}
 
 
-def test_a_bucket_replaced_in_the_middle_of_a_pass_removes_nothing(
+def test_a_bucket_that_is_replaced_during_a_pass_removes_nothing(
     mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3.put_object(BUCKET, "a", b"1")
@@ -187,7 +187,7 @@ def test_a_bucket_replaced_in_the_middle_of_a_pass_removes_nothing(
     assert file(mirror, "a").read_bytes() == b"1"
 
 
-def test_restoring_brings_back_content_type_and_metadata(mirror: Mirror, s3: FakeS3) -> None:
+def test_restoring_keeps_content_type_and_metadata(mirror: Mirror, s3: FakeS3) -> None:
     headers = {"ContentType": "text/csv", "Metadata": {"source": "uci"}}
     s3.put_object(BUCKET, "raw/../a/", b"1", **headers)
     mirror.copy()
@@ -197,9 +197,7 @@ def test_restoring_brings_back_content_type_and_metadata(mirror: Mirror, s3: Fak
     assert content(s3) == {"raw/../a/": b"1"}
 
 
-def test_restoring_into_the_bucket_that_is_followed_brings_nothing_back_from_the_dead(
-    mirror: Mirror, s3: FakeS3
-) -> None:
+def test_restoring_does_not_bring_back_objects_deleted_from_the_followed_bucket(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "a", b"1")
     mirror.copy()
     s3.buckets[BUCKET].objects.clear()
@@ -207,7 +205,7 @@ def test_restoring_into_the_bucket_that_is_followed_brings_nothing_back_from_the
     assert content(s3) == {}
 
 
-def test_restoring_leaves_alone_what_a_new_bucket_already_holds(mirror: Mirror, s3: FakeS3) -> None:
+def test_restoring_keeps_objects_that_are_already_in_the_new_bucket(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "a", b"old")
     s3.put_object(BUCKET, "b", b"old")
     mirror.copy()
@@ -219,7 +217,7 @@ def test_restoring_leaves_alone_what_a_new_bucket_already_holds(mirror: Mirror, 
     assert file(mirror, "a").read_bytes() == b"new"
 
 
-def test_a_restore_that_is_interrupted_is_finished_by_the_next(
+def test_the_next_restore_finishes_an_interrupted_one(
     mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for key in ("a", "b"):
@@ -241,7 +239,7 @@ def test_a_restore_that_is_interrupted_is_finished_by_the_next(
     assert content(s3) == {"a": b"1", "b": b"1"}
 
 
-def test_after_restoring_nothing_is_copied_again(mirror: Mirror, s3: FakeS3) -> None:
+def test_restored_objects_are_not_copied_again(mirror: Mirror, s3: FakeS3) -> None:
     s3.put_object(BUCKET, "a", b"1")
     mirror.copy()
     s3.buckets.clear()
@@ -251,16 +249,16 @@ def test_after_restoring_nothing_is_copied_again(mirror: Mirror, s3: FakeS3) -> 
     assert s3.reads == []
 
 
-def test_a_file_missing_from_the_mirror_is_said(mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_reported(mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.put_object(BUCKET, "a", b"1")
     mirror.copy()
     file(mirror, "a").unlink()
     s3.buckets.clear()
     monkeypatch.setattr(module, "Mirror", lambda _: mirror)
-    assert "1 are missing" in module.restore(mirror.settings)
+    assert "1 missing" in module.restore(mirror.settings)
 
 
-def test_a_copy_that_fails_halfway_leaves_the_file_as_it_was(
+def test_a_copy_that_fails_midway_leaves_the_file_unchanged(
     mirror: Mirror, s3: FakeS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3.put_object(BUCKET, "a", b"old")

@@ -18,7 +18,7 @@ def load(folder: Path, **variables: str) -> Settings:
     return loaded
 
 
-def test_its_configuration_is_the_one_for_aws_but_for_the_interval(tmp_path: Path) -> None:
+def test_its_configuration_differs_from_that_for_aws_only_in_the_interval(tmp_path: Path) -> None:
     loaded = load(tmp_path, PROMETHEUS_INTERVAL="7")
     prometheus.configure(loaded)
     written = yaml.safe_load((loaded.prometheus_files / "prometheus.yml").read_text())
@@ -28,10 +28,10 @@ def test_its_configuration_is_the_one_for_aws_but_for_the_interval(tmp_path: Pat
     assert written == original
 
 
-def test_it_reads_the_token_where_the_platform_keeps_it(tmp_path: Path) -> None:
+def test_it_reads_the_token_from_the_platforms_secrets(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     prometheus.configure(loaded)
-    prometheus.configure(loaded)  # as `up` does every time
+    prometheus.configure(loaded)  # every `up` does this again
     (loaded.secrets / prometheus.TOKEN).write_text("hidden")
     folder = loaded.prometheus_files
     assert (folder / prometheus.TOKEN).read_text() == "hidden"
@@ -39,7 +39,7 @@ def test_it_reads_the_token_where_the_platform_keeps_it(tmp_path: Path) -> None:
     assert (folder / "rules" / "alerts.yml").exists()
 
 
-def test_it_scrapes_the_api_that_is_deployed_and_nothing_when_none_is(tmp_path: Path) -> None:
+def test_it_scrapes_the_deployed_api_or_nothing(tmp_path: Path) -> None:
     loaded = load(tmp_path)
     file = loaded.prometheus_files / "targets.yml"
     prometheus.point(loaded, API_URL)
@@ -57,12 +57,12 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     assert "--web.listen-address=127.0.0.1:9099" in command
 
 
-def test_a_path_that_is_no_program_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_program_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="PROMETHEUS"):
         prometheus.binary(load(tmp_path, PROMETHEUS=str(tmp_path / "nothing")))
 
 
-def test_where_it_is_not_installed_the_command_that_installs_it_is_told(
+def test_a_missing_installation_names_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
