@@ -1,14 +1,14 @@
-# How a layer of third-party packages is built: a dependency group of the root's lock file, installed from wheels for
-# Lambda's platform (no Docker, no compiler, either architecture), less what no function needs.
+# Builds a layer of third-party packages: installs a dependency group of the root's lock file from wheels for Lambda's
+# platform (either architecture, without Docker or a compiler) and removes files that no function needs.
 #
-# Included by layers/*/Makefile, which `sam build` runs with ARTIFACTS_DIR set, in a copy of their folder.
+# Included by layers/*/Makefile, which `sam build` runs in a copy of their folder, with ARTIFACTS_DIR set.
 
 ARCHITECTURE ?= x86_64
 ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 PLATFORM := $(subst arm64,aarch64,$(ARCHITECTURE))-manylinux_2_28
 SITE = $(ARTIFACTS_DIR)/python
 
-# $(call install,GROUP[,PACKAGE …]): the group's packages, less those named.
+# $(call install,GROUP[,PACKAGE …]): installs the group's packages except those named.
 define install
 	uv export --quiet --project "$(ROOT)" --frozen --only-group $(1) --no-emit-project \
 	    $(addprefix --no-emit-package ,$(2)) --output-file requirements.txt > /dev/null
@@ -19,7 +19,7 @@ define install
 	    -o -name '*.c' -o -name '*.cpp' -o -name '*.a' -o -name '*.tp' -o -name .lock \) -delete
 endef
 
-# Compiled modules import two to four times as fast, and /opt cannot be written to.
+# Compiled modules import two to four times as fast. Lambda cannot compile them: /opt is read-only.
 define compile
 	python3.13 -m compileall -q -j 0 --invalidation-mode unchecked-hash "$(SITE)"
 endef

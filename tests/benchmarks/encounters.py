@@ -27,10 +27,11 @@ class Encounters:
 def read(count: int, archive_url: str | None) -> Encounters:
     """The first `count` rows of the archive, or synthetic ones, without those that are never forecast."""
     with _source(count, archive_url) as rows:
-        raw = pd.DataFrame(list(islice(rows, count)), columns=list(NAMES), dtype=object)
-    checked = raw.assign(data_kind="real", row_number=[str(number) for number in range(1, len(raw) + 1)])
-    invalid = quality.reasons(quality.broken_rules(checked))
-    valid = [row for place, row in enumerate(raw.to_dict("records")) if place not in invalid]
+        raw = [dict(zip(NAMES, row, strict=True)) for row in islice(rows, count)]
+    checked = {name: [row[name] for row in raw] for name in NAMES}
+    checked |= {"data_kind": ["real"] * len(raw), "row_number": [str(number) for number in range(1, len(raw) + 1)]}
+    invalid = quality.invalid_rows(quality.broken_rules(checked))
+    valid = [row for index, row in enumerate(raw) if index not in invalid]
     valid.sort(key=lambda row: int(row["encounter_id"]))
     told = [(row, fields) for row, fields in _with_history(valid) if fields["discharge_disposition_id"] not in _ENDED]
     return Encounters(_table(told), [fields for _, fields in told])

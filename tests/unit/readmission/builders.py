@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pandas as pd
 from botocore.exceptions import ClientError
 from readmission.domain.contract import DRUGS, NAMES
 
@@ -57,19 +56,18 @@ def fields(**changes: str) -> list[str]:
 
 
 def numbered(count: int) -> list[list[str]]:
-    """So many valid rows that differ."""
+    """`count` distinct valid rows."""
     return [fields(encounter_id=str(number), patient_nbr=str(number)) for number in range(1, count + 1)]
 
 
-def batch(*encounters: dict[str, str], data_kind: str = "real") -> pd.DataFrame:
-    """The raw rows of a batch as *clean* reads them: texts, with their place in the delivery."""
-    return pd.DataFrame(
-        [
-            {"data_kind": data_kind, "split": "train", "row_number": str(number), **one}
-            for number, one in enumerate(encounters, start=1)
-        ],
-        dtype=object,
-    )
+def batch(*encounters: dict[str, str], data_kind: str = "real") -> dict[str, list[str]]:
+    """The raw rows of a batch by column, as *clean* reads them, with their numbers in the delivery."""
+    return {
+        "data_kind": [data_kind] * len(encounters),
+        "split": ["train"] * len(encounters),
+        "row_number": [str(number) for number in range(1, len(encounters) + 1)],
+        **{name: [one[name] for one in encounters] for name in NAMES},
+    }
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str] = NAMES, newline: str = "\n") -> bytes:
@@ -95,7 +93,7 @@ class _Body(io.BytesIO):
 
 
 class FakeS3:
-    """The two calls the project makes to S3, on a dictionary; `writes` holds the keys in their order."""
+    """The two S3 calls that the project makes, backed by a dictionary; `writes` lists the keys in order."""
 
     def __init__(self, **objects: bytes) -> None:
         self.objects = dict(objects)
@@ -115,5 +113,5 @@ class FakeS3:
 
 
 def client_error(code: str) -> ClientError:
-    """What boto3 raises for an answer of that error code."""
+    """The exception that boto3 raises for an error code."""
     return ClientError({"Error": {"Code": code, "Message": "…"}}, "GetObject")

@@ -16,12 +16,12 @@ def _column(name: str) -> list[str]:
     return [row[NAMES.index(name)] for row in ROWS]
 
 
-def test_there_are_as_many_rows_as_asked_for() -> None:
+def test_the_number_of_rows_is_the_requested_one() -> None:
     assert len(ROWS) == 5_000
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_row_keeps_the_contract(seed: int) -> None:
+def test_every_row_satisfies_the_contract(seed: int) -> None:
     rows = list(synthetic.rows(500, seed))
     for number, row in enumerate(rows, start=1):
         check_numbers(row, number, "synthetic")
@@ -37,7 +37,7 @@ def test_another_count_or_seed_gives_other_rows(count: int, seed: int) -> None:
     assert list(islice(synthetic.rows(count, seed), 200)) != list(synthetic.rows(200, seed=7))
 
 
-def test_no_encounter_is_repeated() -> None:
+def test_encounter_ids_are_unique() -> None:
     assert len(set(_column("encounter_id"))) == 5_000
 
 
@@ -46,7 +46,7 @@ def test_patients_come_back_as_often_as_in_the_real_data() -> None:
     assert 1.2 < encounters_per_patient < 2.5
 
 
-def test_every_split_holds_every_class() -> None:
+def test_every_split_contains_every_class() -> None:
     patients = zip(_column("patient_nbr"), _column("readmitted"), strict=True)
     assert {(split_of(patient), name) for patient, name in patients} == {
         (split, name) for split in SPLITS for name in CLASSES
@@ -73,5 +73,5 @@ def test_the_medication_columns_agree_with_each_other() -> None:
         assert (encounter["change"] == "Ch") == bool(doses & {"Up", "Down"})
 
 
-def test_a_single_row_can_be_had() -> None:
+def test_a_single_row_can_be_generated() -> None:
     assert len(list(synthetic.rows(1, seed=1))) == 1

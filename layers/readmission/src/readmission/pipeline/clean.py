@@ -1,11 +1,11 @@
-"""From raw rows to the typed rows that the models learn from; what breaks a rule goes to quarantine, with the rule."""
+"""Turns raw rows into the typed rows that models are trained on. Rows that break a rule go to quarantine."""
 
+import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
 from pg8000.native import Connection
 
 from readmission.domain.contract import NAMES, sql_name
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _LINEAGE: Final = ("data_kind", "split", "row_hash", "batch_id", "delivered_at", "row_number")
+_RAW: Final = (*_LINEAGE, *NAMES)
+_BATCH_ID: Final = _RAW.index("batch_id")
 _READ: Final = f"""
     COPY (
-        SELECT {", ".join(_LINEAGE)}, {", ".join(map(sql_name, NAMES))} FROM diabetes_raw
+        SELECT {", ".join(map(sql_name, _RAW))} FROM diabetes_raw
         WHERE batch_id = ANY (string_to_array(current_setting('readmission.pipeline.plan'), ','))
-        -- as in _MERGE: of two rows of an encounter the last counts
+        -- as in _MERGE: the last row of an encounter counts
         ORDER BY delivered_at, row_number, row_hash DESC
     ) TO STDOUT WITH (FORMAT csv)
 """
@@ -45,7 +47,7 @@ _KEY: Final = ("data_kind", "encounter_id")
 _cleaned_of: Final = itemgetter(*_CLEAN)
 _checked_of: Final = itemgetter(*quality.CLEAN_COLUMNS)
 _QUARANTINE: Final = ("data_kind", "row_hash", "batch_id", "row_number", "encounter_id", "reason")
-# Whichever batch is cleaned first, the newest delivery of an encounter stays.
+# The newest delivery of an encounter wins, whichever batch is cleaned first.
 _MERGE: Final = f"""
     INSERT INTO diabetes_clean ({", ".join(_CLEAN)})
     SELECT DISTINCT ON (data_kind, encounter_id) {", ".join(_CLEAN)} FROM cleaned
@@ -58,7 +60,7 @@ _MERGE_QUARANTINE: Final = f"""
     INSERT INTO quarantine ({", ".join(_QUARANTINE)}) SELECT {", ".join(_QUARANTINE)} FROM rejected ORDER BY row_hash
     ON CONFLICT (row_hash) DO UPDATE SET batch_id = excluded.batch_id, reason = excluded.reason
 """
-# The contract may have changed since the row was last cleaned: it stands in one of the two tables, never in both.
+# The contract may have changed since a row was last cleaned, so the row may move between the two tables.
 _RELEASE: Final = "DELETE FROM quarantine USING cleaned WHERE quarantine.row_hash = cleaned.row_hash"
 _WITHDRAW: Final = """
     DELETE FROM diabetes_clean USING rejected
@@ -68,16 +70,14 @@ _WITHDRAW: Final = """
 
 
 def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, target: Connection) -> CleanResult:
-    """Clean the batch's raw rows into `target` (database `clean`), all or nothing; doing it again changes nothing.
+    """Clean the batch's raw rows into `target` (database `clean`) in one transaction. Idempotent.
 
     Raises `CleanRowInvalid` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
     _, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     cleaned, rejected = Rows(), Rows()
     reports: dict[str, data_report.Report] = {}
-    table = _raw_rows(raw, batch["batch_ids"])
-    for batch_id in batch["batch_ids"]:
-        rows = table[table["batch_id"] == batch_id].reset_index(drop=True)
+    for batch_id, rows in _raw_rows(raw, batch["batch_ids"]).items():
         broken = quality.broken_rules(rows)
         reports[batch_id] = quality.report_of(rows, broken)
         _sort_out(rows, quality.reasons(broken), batch_id, cleaned, rejected)
@@ -95,14 +95,13 @@ def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, targe
     )
 
 
-def _sort_out(rows: pd.DataFrame, reasons: dict[int, str], batch_id: str, cleaned: Rows, rejected: Rows) -> None:
-    """Add each of the batch's rows to one of the two, those with a reason to `rejected`."""
+def _sort_out(rows: quality.Columns, reasons: Mapping[int, str], batch_id: str, cleaned: Rows, rejected: Rows) -> None:
+    """Add the batch's rows with a reason to `rejected`, and what the others become to `cleaned`."""
     checked: list[Sequence[object]] = []
-    names = list(rows.columns)
-    for place, values in enumerate(rows.itertuples(index=False, name=None)):
-        row = dict(zip(names, values, strict=True))
-        if place in reasons:
-            row["reason"] = reasons[place]
+    for index, values in enumerate(zip(*rows.values(), strict=True)):
+        row = dict(zip(rows, values, strict=True))
+        if index in reasons:
+            row["reason"] = reasons[index]
             rejected.add(row[name] for name in _QUARANTINE)
         else:
             fields = {**row, **inputs_of(fields_of(row))}
@@ -111,19 +110,26 @@ def _sort_out(rows: pd.DataFrame, reasons: dict[int, str], batch_id: str, cleane
     quality.check_clean(checked, batch_id)
 
 
-def _raw_rows(raw: Connection, batch_ids: list[str]) -> pd.DataFrame:
-    """The batches' rows, texts all."""
-    text = io.BytesIO()
+def _raw_rows(raw: Connection, batch_ids: list[str]) -> dict[str, quality.Columns]:
+    """The rows of each batch, by batch id; a batch whose rows are now part of another one has none."""
+    content = io.BytesIO()
     with transaction(raw):
         raw.run("SELECT set_config('readmission.pipeline.plan', :ids, true)", ids=",".join(batch_ids))
-        raw.run(_READ, stream=text)
-    text.seek(0)
-    # As objects, not pandas' texts: these differ with and without pyarrow, which the function has not.
-    return pd.read_csv(text, header=None, names=[*_LINEAGE, *NAMES], dtype=object, keep_default_na=False)
+        raw.run(_READ, stream=content)
+    content.seek(0)
+    rows: dict[str, list[list[str]]] = {batch_id: [] for batch_id in batch_ids}
+    texts: dict[str, str] = {}  # most fields repeat, so each distinct text is kept once
+    for row in csv.reader(io.TextIOWrapper(content, "utf-8", newline=""), strict=True):
+        rows[row[_BATCH_ID]].append([texts.setdefault(text, text) for text in row])
+    return {batch_id: _by_column(rows.pop(batch_id)) for batch_id in batch_ids}
+
+
+def _by_column(rows: Sequence[Sequence[str]]) -> quality.Columns:
+    return dict(zip(_RAW, zip(*rows, strict=True) if rows else [()] * len(_RAW), strict=True))
 
 
 def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: Rows) -> None:
-    """Copy the rows to a temporary table with `columns` of `table`."""
+    """Copy the rows to a temporary table with the given `columns` of `table`."""
     names = ", ".join(columns)
     target.run(f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")
     rows.copy_into(target, stage, columns)

@@ -1,30 +1,47 @@
-"""The data contract as pandera schemas of the raw and the clean rows, and what a batch's report counts.
+"""The data contract applied to a batch: the rows that break a rule, and the report on the batch.
 
-Names, types, ranges and categories are those of `contract.COLUMNS` and `features.STORED`: here they are only applied.
+The rules are those of `contract.COLUMNS` and `features.STORED`. Each distinct value of a column is checked once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import compress
+from typing import Final
 
-import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
-
-from readmission.domain.contract import CLASSES, COLUMNS, MISSING, Diagnosis, IntegerRange, OneOf, Rule, Text
+from readmission.domain.contract import CLASSES, COLUMNS, MISSING, IntegerRange, OneOf, Rule
 from readmission.domain.features import STORED
 from readmission.domain.icd9 import COMORBIDITIES
 from readmission.domain.splits import SPLITS
 from readmission.errors import CleanRowInvalid
 from readmission.pipeline.data_report import Report
 
+# The rows of a batch by column: the values of a column, in the order of the rows.
+type Columns = Mapping[str, Sequence[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class CleanColumn:
-    """What a column of the clean table may hold."""
+    """The values that a column of the clean table may have."""
 
     rule: Rule
     nullable: bool = False
+
+    def allows(self, value: object) -> bool:
+        """Whether the value is valid. A float is never a whole number: nothing is rounded on the way to Postgres."""
+        if value is None:
+            return self.nullable
+        if isinstance(self.rule, IntegerRange):
+            return self.rule.allows(str(value))
+        return isinstance(value, str) and self.rule.allows(value)
+
+    def first_invalid(self, values: Collection[object]) -> list[object]:
+        """The first invalid value as a list of one, or an empty list."""
+        one_type = len(set(map(type, values)) - {type(None)}) <= 1
+        # 55.0 equals 55, so in a set one of them would hide the other.
+        if all(map(self.allows, set(values) if one_type else values)):
+            return []
+        return [next(value for value in values if not self.allows(value))]
 
 
 CLEAN_COLUMNS: Final[Mapping[str, CleanColumn]] = {
@@ -33,132 +50,102 @@ CLEAN_COLUMNS: Final[Mapping[str, CleanColumn]] = {
     **{name: CleanColumn(COLUMNS[name]) for name in ("encounter_id", "patient_nbr", "race", "gender", "readmitted")},
     **{name: CleanColumn(rule, nullable=name in COMORBIDITIES) for name, rule in STORED.items()},
 }
-# In these, "None" stands for a test that was not made.
+_ENCOUNTER: Final = ("data_kind", "encounter_id")
+# In these columns, "None" means that the test was not made.
 _NOT_MEASURED: Final = {"max_glu_serum": "None", "A1Cresult": "None"}
-_ENCOUNTER: Final = ["data_kind", "encounter_id"]
-_REPEATED: Final = "occurs again in the same batch"
-
-
-def _column(rule: Rule, *, nullable: bool = False) -> pa.Column:
-    # One failure case is enough: which rows fail is read from the check's output, without a table of all of them.
-    told: dict[str, Any] = {"error": f"not {rule.expected}", "n_failure_cases": 1}
-    match rule:
-        case IntegerRange():
-            check = pa.Check(lambda values: _allowed(rule, values), **told)
-        case OneOf(values):
-            check = pa.Check.isin(sorted(values), **told)
-        case Text(longest):
-            check = pa.Check.str_length(1, longest, **told)
-        case Diagnosis(pattern):
-            check = pa.Check(lambda values: values.str.fullmatch(pattern), **told)
-    return pa.Column(object, check, nullable=nullable)
-
-
-def _allowed(rule: IntegerRange, values: "pd.Series[Any]") -> "pd.Series[bool]":
-    """Of each value whether the rule allows it; every different one is looked at once.
-
-    As texts, which is how they come from and go to Postgres: 3.0 is no whole number, and nothing is rounded.
-    """
-    texts = [str(value) for value in values]
-    allowed = {text: rule.allows(text) for text in set(texts)}
-    return pd.Series([allowed[text] for text in texts], index=values.index, dtype=bool)
-
-
-RAW_SCHEMA: Final = pa.DataFrameSchema({name: _column(rule) for name, rule in COLUMNS.items()})
-# For rows that keep to the schema above: a later row that is invalid replaces none.
-RAW_UNIQUENESS: Final = pa.DataFrameSchema(
-    checks=pa.Check(lambda rows: ~rows.duplicated(_ENCOUNTER, keep="last"), error=_REPEATED, n_failure_cases=1)
-)
-CLEAN_SCHEMA: Final = pa.DataFrameSchema(
-    {name: _column(column.rule, nullable=column.nullable) for name, column in CLEAN_COLUMNS.items()},
-    strict=True,
-    unique=_ENCOUNTER,
-)
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
-    """A rule that some of a batch's rows break."""
+    """A rule that some rows of a batch break."""
 
-    rule: str  # without the value, to be counted by
-    complaints: Mapping[int, str]  # what is wrong, by the row's place in the batch
+    rule: str  # without the invalid value, so that rows can be counted by rule
+    violations: Mapping[int, str]  # what is wrong, by index of the row in the batch
 
 
-def broken_rules(rows: pd.DataFrame) -> list[BrokenRule]:
-    """Every rule of the contract that rows of a batch break, in the order of its columns; uniqueness comes last.
+def broken_rules(rows: Columns) -> list[BrokenRule]:
+    """Every rule of the contract that rows of a batch break, in the order of the columns; uniqueness comes last.
 
-    `rows` holds the columns of the contract, `data_kind` and `row_number` as texts, in the order of delivery, with an
-    index from 0.
+    `rows` has the columns of the contract, `data_kind` and `row_number`, in the order of delivery.
     """
     broken = []
-    for name, failed in _failures(RAW_SCHEMA, rows):
-        rule, values = COLUMNS[name], rows[name].to_list()
-        # One text for each wrong value, however many rows hold it.
-        said = {value: f"{name}: {rule.violation(value)}" for value in {values[place] for place in failed}}
-        broken.append(BrokenRule(f"{name}: not {rule.expected}", {place: said[values[place]] for place in failed}))
-    invalid = {place for one in broken for place in one.complaints}
-    valid = rows.drop(index=sorted(invalid))
-    for _, repeated in _failures(RAW_UNIQUENESS, valid):
-        broken.append(BrokenRule(f"encounter_id: {_REPEATED}", _superseded(valid, repeated)))
+    for name, rule in COLUMNS.items():
+        # One message per distinct value, however many rows have it.
+        messages = {value: f"{name}: {rule.violation(value)}" for value in set(rows[name]) if not rule.allows(value)}
+        if messages:
+            invalid = {index: messages[value] for index, value in enumerate(rows[name]) if value in messages}
+            broken.append(BrokenRule(f"{name}: not {rule.expected}", invalid))
+    if superseded := _superseded(rows, invalid_rows(broken)):
+        broken.append(BrokenRule("encounter_id: occurs again in the same batch", superseded))
     return broken
 
 
+def invalid_rows(broken: Iterable[BrokenRule]) -> set[int]:
+    """The indices of the rows that break any of the rules."""
+    return {index for one in broken for index in one.violations}
+
+
 def reasons(broken: Iterable[BrokenRule]) -> dict[int, str]:
-    """Of each invalid row, by its place in the batch, everything that is wrong with it."""
+    """Everything that is wrong with each invalid row, by index of the row in the batch."""
     found: dict[int, list[str]] = {}
     for one in broken:
-        for place, complaint in one.complaints.items():
-            found.setdefault(place, []).append(complaint)
-    return {place: "; ".join(complaints) for place, complaints in found.items()}
+        for index, violation in one.violations.items():
+            found.setdefault(index, []).append(violation)
+    return {index: "; ".join(violations) for index, violations in found.items()}
 
 
-def report_of(rows: pd.DataFrame, broken: Sequence[BrokenRule]) -> Report:
+def report_of(rows: Columns, broken: Sequence[BrokenRule]) -> Report:
     """The report on a batch; `broken` are the `broken_rules` of its `rows`."""
-    valid = rows.drop(index=sorted({place for one in broken for place in one.complaints}))
-    classes, splits = valid["readmitted"].value_counts(), valid["split"].value_counts()
+    invalid = invalid_rows(broken)
+    count = len(rows["readmitted"])
+    valid = [index not in invalid for index in range(count)]
+    classes, splits = (Counter(compress(rows[name], valid)) for name in ("readmitted", "split"))
     return Report(
-        rows=len(rows),
-        cleaned=len(valid),
-        quarantined=len(rows) - len(valid),
-        rules={one.rule: len(one.complaints) for one in broken},
-        missing={name: int(rows[name].isin([MISSING, _NOT_MEASURED.get(name, MISSING)]).sum()) for name in COLUMNS},
-        classes={name: int(classes.get(name, 0)) for name in CLASSES},
-        splits={name: int(splits.get(name, 0)) for name in SPLITS},
+        rows=count,
+        cleaned=count - len(invalid),
+        quarantined=len(invalid),
+        rules={one.rule: len(one.violations) for one in broken},
+        missing={name: _missing(name, rows[name]) for name in COLUMNS},
+        classes={name: classes[name] for name in CLASSES},
+        splits={name: splits[name] for name in SPLITS},
     )
 
 
 def check_clean(rows: Sequence[Sequence[object]], batch_id: str) -> None:
-    """Hold the rows made of a batch, each with the values of `CLEAN_COLUMNS`, to their schema.
+    """Check the rows derived from a batch, each with the values of `CLEAN_COLUMNS`, before they are written.
 
-    Raises `CleanRowInvalid` with every rule that one of them breaks, and a value that does.
+    Raises `CleanRowInvalid` with every rule that a row breaks, and the first value that breaks it.
     """
-    try:
-        CLEAN_SCHEMA.validate(pd.DataFrame(rows, columns=list(CLEAN_COLUMNS), dtype=object), lazy=True)
-    except SchemaErrors as errors:
-        cases = errors.failure_cases.drop_duplicates(["column", "check"]).itertuples()
-        said = "; ".join(f"{case.column}: {case.failure_case!r}: {case.check}" for case in cases)
-        raise CleanRowInvalid(f"batch {batch_id}: a clean row breaks its schema, which is a bug: {said}") from errors
+    if problems := "; ".join(_problems(rows)):
+        raise CleanRowInvalid(f"batch {batch_id}: a clean row is invalid, which is a bug: {problems}")
 
 
-def _failures(schema: pa.DataFrameSchema, rows: pd.DataFrame) -> list[tuple[str, list[int]]]:
-    """Of each check that fails, its column, and the index of the rows that fail it."""
-    try:
-        schema.validate(rows, lazy=True)
-    except SchemaErrors as errors:
-        if any(not isinstance(error.check_output, pd.Series) for error in errors.schema_errors):
-            raise  # no matter of values: the table itself is not what the schema is for
-        return [
-            (str(error.column_name), error.check_output.index[~error.check_output.astype(bool)].tolist())
-            for error in errors.schema_errors
-        ]
-    return []
+def _problems(rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    columns = dict(zip(CLEAN_COLUMNS, zip(*rows, strict=True), strict=True)) if rows else {}
+    for name, values in columns.items():
+        for value in CLEAN_COLUMNS[name].first_invalid(values):
+            yield f"{name}: {value!r}: not {CLEAN_COLUMNS[name].rule.expected}"
+    encounters = Counter(zip(*(columns.get(name, ()) for name in _ENCOUNTER), strict=True))
+    if repeated := next((encounter_id for (_, encounter_id), count in encounters.items() if count > 1), None):
+        yield f"encounter_id: {repeated!r}: not unique"
 
 
-def _superseded(rows: pd.DataFrame, places: list[int]) -> dict[int, str]:
-    """What is wrong with the rows at these places, each followed by another of the same encounter."""
-    last = rows.drop_duplicates(_ENCOUNTER, keep="last").set_index(_ENCOUNTER)["row_number"]
+def _missing(name: str, values: Sequence[str]) -> int:
+    """The number of rows without a value in the column."""
+    return values.count(MISSING) + (values.count(_NOT_MEASURED[name]) if name in _NOT_MEASURED else 0)
+
+
+def _superseded(rows: Columns, invalid: Collection[int]) -> dict[int, str]:
+    """The valid rows that a later valid row of the same encounter replaces, by index, with a message for each."""
+    valid = [
+        (index, encounter)
+        for index, encounter in enumerate(zip(*(rows[name] for name in _ENCOUNTER), strict=True))
+        if index not in invalid
+    ]
+    last = {encounter: index for index, encounter in valid}
     return {
-        place: f"encounter_id: {encounter} occurs again in row {last[kind, encounter]} of the same batch,"
-        " which is the one that counts"
-        for place, kind, encounter in rows.loc[places, _ENCOUNTER].itertuples(name=None)
+        index: f"encounter_id: {encounter[1]} occurs again in row {rows['row_number'][last[encounter]]} of the same"
+        " batch, which is the one that counts"
+        for index, encounter in valid
+        if last[encounter] != index
     }
