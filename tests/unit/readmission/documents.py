@@ -7,16 +7,16 @@ from readmission.domain.features import FEATURES
 
 CLASSES = ["<30", ">30", "NO"]
 REFERENCE = {name: float((rule.low + rule.high) // 2) for name, rule in FEATURES.items()}
-CONTEXT = {"reference": REFERENCE, "risk_quantiles": [place / 100 for place in range(101)]}
+CONTEXT = {"reference": REFERENCE, "risk_quantiles": [percent / 100 for percent in range(101)]}
 
 
 def numbers(*names: str) -> list[dict[str, Any]]:
-    """Inputs that are numbers, of these names."""
+    """Number inputs with these names."""
     return [{"name": name, "kind": "number"} for name in names]
 
 
 def document(model: dict[str, Any], /, *, features: Iterable[str] = ("a", "b"), **changes: Any) -> dict[str, Any]:
-    """A scorer document of that model over numbers of these names."""
+    """A scorer document of that model, with number inputs of these names."""
     return {
         "format": "readmission-scorer",
         "format_version": 2,
@@ -28,7 +28,7 @@ def document(model: dict[str, Any], /, *, features: Iterable[str] = ("a", "b"), 
 
 
 def stump(column: int, threshold: float, below: Any, above: Any, missing: str = "r") -> dict[str, Any]:
-    """A tree of one question; `below` and `above` are a score, or the weights of the classes."""
+    """A tree with one split; `below` and `above` are a score or the weights of the classes."""
     return {
         "columns": [column, -1, -1],
         "thresholds": [threshold, 0, 0],

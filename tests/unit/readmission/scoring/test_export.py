@@ -1,4 +1,4 @@
-"""The scorer says what the fitted pipeline says, for every family."""
+"""The scorer agrees with the fitted pipeline, for every family."""
 
 import json
 import math
@@ -29,7 +29,7 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
 
 
 def _target(features: pd.DataFrame) -> list[str]:
-    """A class for each row that depends on some of its features, and on chance."""
+    """A class for each row, which depends on some of its features and on chance."""
     r = random.Random(2)
     scores = features["number_inpatient"] / 20 + features["age_numeric"] / 40 - features["change_encoded"]
     return [CLASSES[min(2, max(0, round(score + r.gauss(0, 0.7))))] for score in scores]
@@ -42,7 +42,7 @@ class Fitted:
     scorer: Scorer
 
     def difference(self, rows: pd.DataFrame) -> float:
-        """The largest difference between what the scorer and what the pipeline says."""
+        """The largest difference between the probabilities of scorer and pipeline."""
         ours = [self.scorer.probabilities(row) for row in rows.to_numpy().tolist()]
         return float(np.abs(np.asarray(ours) - self.pipeline.predict_proba(rows)).max())
 
@@ -57,17 +57,17 @@ class Fitted:
 @pytest.fixture(scope="module", params=FAMILIES)
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     features = _table(900, seed=1)
-    pipeline = families.FAMILIES[request.param](NAMES).fit(features, _target(features))
+    pipeline = families.PIPELINES[request.param](NAMES).fit(features, _target(features))
     document = export.document_of(pipeline, NAMES)
     content = export.to_json(document)
     return Fitted(pipeline, document, load(content, digest(content)))
 
 
-def test_the_families_are_those_of_the_payloads() -> None:
-    assert tuple(families.FAMILIES) == FAMILIES
+def test_every_family_of_the_payloads_has_a_pipeline() -> None:
+    assert tuple(families.PIPELINES) == FAMILIES
 
 
-def test_the_scorer_equals_the_pipeline_on_rows_it_has_not_seen(fitted: Fitted) -> None:
+def test_the_scorer_equals_the_pipeline_on_unseen_rows(fitted: Fitted) -> None:
     assert fitted.difference(_table(500, seed=5)) <= 1e-9
 
 
@@ -81,13 +81,13 @@ def test_the_scorer_equals_the_pipeline_on_values_between_the_counts(fitted: Fit
 def test_the_scorer_equals_the_pipeline_around_every_threshold(fitted: Fitted, towards: float | None) -> None:
     thresholds = fitted.thresholds()[::7]
     rows = _table(max(1, len(thresholds)), seed=7)
-    for place, (feature, threshold) in enumerate(thresholds):
-        rows.iat[place, feature] = threshold if towards is None else math.nextafter(threshold, towards)
+    for index, (feature, threshold) in enumerate(thresholds):
+        rows.iat[index, feature] = threshold if towards is None else math.nextafter(threshold, towards)
     assert fitted.difference(rows) <= 1e-9
 
 
-def test_a_forest_rounds_to_32_bits_before_it_compares(fitted: Fitted) -> None:
-    """5e-8 above a threshold of x.5 is on it in 32 bits, and above it in 64."""
+def test_a_forest_rounds_to_32_bits_before_comparing(fitted: Fitted) -> None:
+    """A value 5e-8 above a threshold of x.5 is equal to it in 32 bits, and above it in 64."""
     rows = _table(200, seed=8).map(lambda value: value + 0.5 + 5e-8)
     assert fitted.difference(rows) <= 1e-9
 
@@ -95,29 +95,29 @@ def test_a_forest_rounds_to_32_bits_before_it_compares(fitted: Fitted) -> None:
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e6, -1e6, 1e30, 5e-324], ids=str)
 def test_the_scorer_equals_the_pipeline_on_values_far_from_the_data(fitted: Fitted, value: float) -> None:
     rows = _table(20, seed=9)
-    for place in range(len(NAMES)):
-        rows.iat[place, place] = value
+    for index in range(len(NAMES)):
+        rows.iat[index, index] = value
     assert fitted.difference(rows) <= 1e-9
 
 
-def test_whole_numbers_count_like_floats(fitted: Fitted) -> None:
+def test_integers_count_like_floats(fitted: Fitted) -> None:
     row = [5] * len(NAMES)
     assert fitted.scorer.probabilities(row) == fitted.scorer.probabilities([float(value) for value in row])
 
 
-def test_the_probabilities_are_between_0_and_1_and_sum_to_1(fitted: Fitted) -> None:
+def test_probabilities_are_between_0_and_1_and_sum_to_1(fitted: Fitted) -> None:
     for row in _table(200, seed=10).to_numpy().tolist():
         shares = fitted.scorer.probabilities(row)
         assert all(0 <= share <= 1 for share in shares)
         assert math.fsum(shares) == pytest.approx(1, abs=1e-12)
 
 
-def test_the_model_is_not_the_same_for_every_row(fitted: Fitted) -> None:
+def test_the_model_does_not_give_every_row_the_same_probability(fitted: Fitted) -> None:
     shares = [fitted.scorer.probabilities(row)[0] for row in _table(200, seed=10).to_numpy().tolist()]
     assert max(shares) - min(shares) > 0.2
 
 
-def test_the_scorer_tells_its_features_and_classes(fitted: Fitted) -> None:
+def test_the_scorer_has_the_pipelines_features_and_classes(fitted: Fitted) -> None:
     assert list(fitted.scorer.features) == NAMES
     assert list(fitted.scorer.classes) == sorted(CLASSES)
 
@@ -130,13 +130,13 @@ def test_the_same_document_always_has_the_same_bytes(fitted: Fitted) -> None:
     assert export.to_json(export.document_of(fitted.pipeline, NAMES)) == export.to_json(fitted.document)
 
 
-def test_the_context_is_that_of_the_rows(fitted: Fitted) -> None:
+def test_the_context_describes_the_rows(fitted: Fitted) -> None:
     rows = _table(301, seed=12)
     scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
     assert scorer.reference == {name: float(np.median(rows[name])) for name in NAMES}
     assert scorer.risk_quantiles is not None
     early = sorted(fitted.pipeline.predict_proba(rows)[:, scorer.classes.index("<30")].tolist())
-    # Of 301 rows the percentiles are every third.
+    # The percentiles of 301 rows are every third row.
     assert scorer.risk_quantiles == pytest.approx(early[::3], abs=1e-9)
 
 
@@ -145,18 +145,18 @@ def test_the_same_rows_have_the_same_context(fitted: Fitted) -> None:
     assert export.context_of(fitted.pipeline, rows) == export.context_of(fitted.pipeline, rows)
 
 
-def test_the_context_changes_no_probability(fitted: Fitted) -> None:
+def test_the_context_does_not_change_the_probabilities(fitted: Fitted) -> None:
     rows = _table(20, seed=12)
     scorer = Scorer(export.document_of(fitted.pipeline, NAMES, export.context_of(fitted.pipeline, rows)))
     for row in rows.to_numpy().tolist():
         assert scorer.probabilities(row) == fitted.scorer.probabilities(row)
 
 
-def test_the_proof_finds_no_difference_in_a_true_export(fitted: Fitted) -> None:
+def test_a_correct_export_has_no_difference(fitted: Fitted) -> None:
     assert export.largest_difference(export.to_json(fitted.document), fitted.pipeline, _table(100, seed=11)) <= 1e-9
 
 
-def test_the_proof_finds_the_difference_in_a_false_one(fitted: Fitted) -> None:
+def test_a_wrong_export_has_a_difference(fitted: Fitted) -> None:
     document = json.loads(export.to_json(fitted.document))
     model = document["model"]
     if model["type"] == "linear":
@@ -168,26 +168,26 @@ def test_the_proof_finds_the_difference_in_a_false_one(fitted: Fitted) -> None:
     assert export.largest_difference(export.to_json(document), fitted.pipeline, _table(100, seed=11)) > 1e-3
 
 
-def test_a_constant_column_does_no_harm() -> None:
+def test_a_constant_column_is_exported_exactly() -> None:
     features = _table(300, seed=12).assign(num_procedures=3.0)
     for family in FAMILIES:
-        pipeline = families.FAMILIES[family](NAMES).fit(features, _target(features))
+        pipeline = families.PIPELINES[family](NAMES).fit(features, _target(features))
         document = export.to_json(export.document_of(pipeline, NAMES))
         assert export.largest_difference(document, pipeline, _table(100, seed=13)) <= 1e-9
 
 
-def test_a_model_of_no_family_is_refused() -> None:
+def test_an_unknown_kind_of_model_is_refused() -> None:
     pipeline = make_pipeline(DummyClassifier()).fit([[0.0], [1.0]], ["NO", "<30"])
     with pytest.raises(TypeError, match="DummyClassifier"):
         export.document_of(pipeline, ["x"])
 
 
-def test_a_document_with_a_number_that_json_lacks_is_refused() -> None:
+def test_a_document_with_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         export.to_json({"baseline": [math.nan]})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_logged_parameters_are_the_models_own(family: Any) -> None:
-    pipeline = families.FAMILIES[family](NAMES)
+def test_the_logged_parameters_are_those_of_the_model(family: Any) -> None:
+    pipeline = families.PIPELINES[family](NAMES)
     assert families.parameters(pipeline) == pipeline[-1].get_params()

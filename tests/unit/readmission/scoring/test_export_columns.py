@@ -1,4 +1,4 @@
-"""The scorer says what the fitted pipeline says: categories, missing numbers, and every step in front of a model."""
+"""The scorer agrees with the fitted pipeline: categories, missing numbers, and every step before the model."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ NUMBERS = ["count", "lab", "last", "score"]
 CATEGORIES = ["code", "drug", "only"]
 FEATURES = ["code", *NUMBERS, "drug", "only"]
 
-# With small leaves and classes as small, so that every threshold matters.
+# Their leaves are small, so that every threshold matters.
 MODELS: dict[str, Callable[[], Any]] = {
     "linear": lambda: LogisticRegression(max_iter=2000),
     "forest": lambda: RandomForestClassifier(n_estimators=20, min_samples_leaf=3, random_state=1),
@@ -43,13 +43,13 @@ TREES = ["forest", "boosting"]
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tables as small as these are fitted faster by one."""
+    """One thread fits such small tables faster."""
     with threadpool_limits(1):
         yield
 
 
 def _table(rows: int, seed: int, *, new: bool = False) -> pd.DataFrame:
-    """Numbers with gaps and categories with `MISSING` ones; `new` adds categories that other tables lack."""
+    """Numbers and categories, some of them missing; `new` adds categories that other tables lack."""
     r = random.Random(seed)
 
     def gap(value: float) -> float:
@@ -72,7 +72,7 @@ def _table(rows: int, seed: int, *, new: bool = False) -> pd.DataFrame:
 
 
 def _target(table: pd.DataFrame) -> list[str]:
-    """A class for each row that depends on numbers, gaps, categories, and chance."""
+    """A class for each row, which depends on numbers, missing values, categories and chance."""
     r = random.Random(2)
     codes = table["code"].map(lambda code: len(code) + int(code in {"251", "255", MISSING}))
     scores = table["count"] / 6 + table["last"].isna() * 0.8 + codes / 4 + table["lab"].fillna(60) / 80 - 1.7
@@ -137,7 +137,7 @@ PIPELINES = [
 
 
 @pytest.mark.parametrize("steps", PIPELINES)
-def test_the_scorer_equals_the_pipeline_on_rows_it_has_not_seen(steps: list[Any]) -> None:
+def test_the_scorer_equals_the_pipeline_on_unseen_rows(steps: list[Any]) -> None:
     *before, model = steps
     pipeline = _fitted(*before, model())
     rows = _table(2000, seed=5, new=True)
@@ -153,32 +153,32 @@ def test_the_scorer_equals_the_pipeline_around_every_threshold_of_a_number(model
     document = export.document_of(pipeline, FEATURES)
     groups = document["model"]["trees"]
     trees = [tree for group in groups for tree in (group if isinstance(group, list) else [group])]
-    place = _column_of(document, "lab")
+    lab = _column_of(document, "lab")
     nodes = [node for tree in trees for node in zip(tree["columns"], tree["thresholds"], strict=True)]
-    # Without the one between missing and other numbers, the largest float.
-    thresholds = sorted({threshold for column, threshold in nodes if column == place and threshold < 1e30})
+    # Without the largest float, which separates missing from other numbers.
+    thresholds = sorted({threshold for column, threshold in nodes if column == lab and threshold < 1e30})
     assert len(thresholds) > 20
     rows = _table(len(thresholds), seed=6)
     rows["lab"] = [one if towards is None else math.nextafter(one, towards) for one in thresholds]
     assert _difference(pipeline, rows) <= 1e-14
-    # And in 32 bits, in which a forest compares.
+    # The same in 32 bits, in which a forest compares.
     rows["lab"] = np.nextafter(np.float32(thresholds), np.float32(towards or 0)).astype(float)
     assert _difference(pipeline, rows) <= 1e-14
 
 
 def _column_of(document: dict[str, Any], name: str) -> int:
-    """The first of the columns that an input becomes."""
-    place = 0
+    """The index of an input's first column."""
+    column = 0
     for one in document["inputs"]:
         if one["name"] == name:
             break
-        place += len(one["unseen"] if one["kind"] == "category" else one.get("missing", [None]))
-    return place
+        column += len(one["unseen"] if one["kind"] == "category" else one.get("missing", [None]))
+    return column
 
 
 @pytest.mark.parametrize("model", TREES)
 def test_a_split_between_missing_and_other_numbers_is_exported(model: str) -> None:
-    """scikit-learn gives it an infinite threshold, which JSON lacks."""
+    """scikit-learn gives it an infinite threshold, which JSON cannot express."""
     r = random.Random(3)
     table = pd.DataFrame({"x": [math.nan if r.random() < 0.5 else 1.0 for _ in range(300)]})
     target = [r.choice(CLASSES[:2]) if math.isnan(x) else r.choice(CLASSES[1:]) for x in table["x"]]
@@ -190,7 +190,7 @@ def test_a_split_between_missing_and_other_numbers_is_exported(model: str) -> No
 
 
 @pytest.mark.parametrize("model", TREES)
-def test_a_gap_where_training_had_none_goes_where_the_pipeline_sends_it(model: str) -> None:
+def test_a_missing_number_that_training_never_saw_goes_where_the_pipeline_sends_it(model: str) -> None:
     pipeline = _fitted(_columns(), MODELS[model]())
     rows = _table(500, seed=8).assign(count=math.nan)
     assert _difference(pipeline, rows) <= 1e-14
@@ -198,7 +198,7 @@ def test_a_gap_where_training_had_none_goes_where_the_pipeline_sends_it(model: s
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_each_input_reaches_its_own_column(name: str) -> None:
-    """A table in which one input says all: the scorer could not equal the pipeline with any other."""
+    """One input alone decides the class: the scorer can only equal the pipeline if it reads that input."""
     r = random.Random(4)
     table = pd.concat([_table(600, seed=9), _table(600, seed=10, new=True)], ignore_index=True)
     values = table[name].fillna(-1).rank(method="dense", pct=True)
@@ -218,14 +218,14 @@ def test_a_transformer_of_numbers_only_is_exported(columns: list[str]) -> None:
     assert _difference(pipeline, _table(300, seed=12)) <= 1e-14
 
 
-def test_the_inputs_are_in_the_order_of_the_features_without_those_that_are_dropped() -> None:
+def test_inputs_are_in_the_order_of_the_features_without_dropped_ones() -> None:
     pipeline = _fitted(ColumnTransformer([("numbers", "passthrough", ["score", "lab"])]), MODELS["boosting"]())
     document = export.document_of(pipeline, FEATURES)
     assert [one["name"] for one in document["inputs"]] == ["lab", "score"]
     assert _difference(pipeline, _table(300, seed=12)) <= 1e-14
 
 
-def test_a_category_is_exported_with_what_each_class_made_of_it() -> None:
+def test_a_category_is_exported_with_its_encoding_for_each_class() -> None:
     pipeline = _fitted(_columns(), MODELS["boosting"]())
     inputs = {one["name"]: one for one in export.document_of(pipeline, FEATURES)["inputs"]}
     encoder = pipeline[0].named_transformers_["categories"]
@@ -236,7 +236,7 @@ def test_a_category_is_exported_with_what_each_class_made_of_it() -> None:
     assert inputs["code"]["values"]["251"] + inputs["drug"]["values"]["Up"] == encoder.transform(row)[0, :6].tolist()
 
 
-def test_none_is_the_category_of_missing_ones() -> None:
+def test_none_is_the_missing_category() -> None:
     scorer = Scorer(export.document_of(_fitted(_columns(), MODELS["boosting"]()), FEATURES))
     row = dict(zip(FEATURES, _table(1, seed=13).iloc[0].tolist(), strict=True))
     for name in ("code", "drug"):
@@ -244,14 +244,14 @@ def test_none_is_the_category_of_missing_ones() -> None:
         assert none == mark
 
 
-def test_a_forests_leaves_are_counts_and_its_thresholds_short() -> None:
+def test_a_forest_is_exported_with_counts_and_short_thresholds() -> None:
     pipeline = _fitted(_columns(), MODELS["forest"]())
     for tree in export.document_of(pipeline, FEATURES)["model"]["trees"]:
         assert all(isinstance(weight, int) for weight in tree["values"])
         assert all(len(repr(abs(threshold))) <= 14 for threshold in tree["thresholds"])
 
 
-def test_a_forest_with_weights_that_are_no_counts_is_exported_exactly() -> None:
+def test_a_forest_with_fractional_weights_is_exported_exactly() -> None:
     forest = RandomForestClassifier(10, min_samples_leaf=3, class_weight="balanced", bootstrap=False, random_state=1)
     pipeline = _fitted(_columns(), forest)
     weights = [weight for tree in forest.estimators_ for weight in tree.tree_.weighted_n_node_samples.tolist()]
@@ -260,18 +260,18 @@ def test_a_forest_with_weights_that_are_no_counts_is_exported_exactly() -> None:
 
 
 @pytest.mark.parametrize("leaves", [2, 8, 9, 31, 200])
-def test_a_boosting_of_larger_or_smaller_trees_is_exported_exactly(leaves: int) -> None:
+def test_a_boosting_with_trees_of_any_size_is_exported_exactly(leaves: int) -> None:
     model = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=leaves, min_samples_leaf=1, early_stopping=False)
     assert _difference(_fitted(_columns(), model, rows=1500), _table(500, seed=15, new=True)) <= 1e-14
 
 
-def test_a_forest_that_grew_its_best_leaf_first_is_exported_exactly() -> None:
-    """scikit-learn has its nodes in the order of their making, then."""
+def test_a_forest_grown_best_leaf_first_is_exported_exactly() -> None:
+    """scikit-learn then stores the nodes in the order in which they were split."""
     forest = RandomForestClassifier(n_estimators=10, max_leaf_nodes=12, random_state=1)
     assert _difference(_fitted(_columns(), forest), _table(500, seed=16)) <= 1e-14
 
 
-def test_whole_numbers_in_a_table_with_text_count_like_floats() -> None:
+def test_integers_in_a_table_with_text_count_like_floats() -> None:
     pipeline = _fitted(_columns(), MODELS["boosting"]())
     rows = _table(100, seed=17)
     assert rows["count"].dtype == np.int64
@@ -279,7 +279,7 @@ def test_whole_numbers_in_a_table_with_text_count_like_floats() -> None:
 
 
 def _encounters(diabetes_data: Path | None) -> pd.DataFrame:
-    """The real encounters, or as many synthetic ones as the test needs."""
+    """6,000 of the real encounters, or as many synthetic ones."""
     if diabetes_data is None:
         return pd.DataFrame(synthetic.rows(6000, seed=1), columns=list(COLUMNS))
     with zipfile.ZipFile(diabetes_data) as archive:
@@ -308,7 +308,7 @@ def test_the_scorer_equals_the_pipeline_on_encounters(model: str, diabetes_data:
     assert _difference(pipeline, table[3000:], list(table)) <= 1e-14
 
 
-def _says_two_classes(model: Any) -> Pipeline:
+def _with_two_classes(model: Any) -> Pipeline:
     table = _table(200, seed=1)
     columns = ColumnTransformer([("numbers", IMPUTERS["median"], NUMBERS)])
     return make_pipeline(columns, model).fit(table, ["<30", "NO"] * 100)
@@ -338,34 +338,34 @@ def _dense(*parts: tuple[str, Any, Any]) -> ColumnTransformer:
 REFUSED = [
     ("ExtraTreesClassifier", lambda: _fitted(_columns(), ExtraTreesClassifier(n_estimators=2))),
     ("Ridge", lambda: make_pipeline(Ridge()).fit([[0.0], [1.0]], [0.0, 1.0])),
-    ("PCA behind the ColumnTransformer", lambda: _fitted(_columns(IMPUTERS["median"]), PCA(2), MODELS["linear"]())),
+    ("PCA after the ColumnTransformer", lambda: _fitted(_columns(IMPUTERS["median"]), PCA(2), MODELS["linear"]())),
     (
-        "MinMaxScaler as step 2 over numbers",
+        "MinMaxScaler as step 2 for numbers",
         lambda: _fitted(_columns(make_pipeline(IMPUTERS["median"], MinMaxScaler())), MODELS["linear"]()),
     ),
     (
-        "SimpleImputer as step 2 over numbers",
+        "SimpleImputer as step 2 for numbers",
         lambda: _fitted(_columns(make_pipeline(StandardScaler(), IMPUTERS["median"])), MODELS["linear"]()),
     ),
     (
-        "OrdinalEncoder as step 1 over numbers",
+        "OrdinalEncoder as step 1 for numbers",
         lambda: _fitted(_dense(("categories", OrdinalEncoder(), ["drug"])), MODELS["forest"]()),
     ),
     (
-        "RandomForestClassifier behind a StandardScaler",
+        "RandomForestClassifier after a StandardScaler",
         lambda: _fitted(_columns(), StandardScaler(), MODELS["forest"]()),
     ),
     (
-        "HistGradientBoostingClassifier behind a StandardScaler",
+        "HistGradientBoostingClassifier after a StandardScaler",
         lambda: _fitted(_columns(StandardScaler()), MODELS["boosting"]()),
     ),
-    ("LogisticRegression of 2 classes", lambda: _says_two_classes(LogisticRegression(max_iter=500))),
-    ("RandomForestClassifier of 2 classes", lambda: _says_two_classes(RandomForestClassifier(n_estimators=2))),
+    ("LogisticRegression with 2 classes", lambda: _with_two_classes(LogisticRegression(max_iter=500))),
+    ("RandomForestClassifier with 2 classes", lambda: _with_two_classes(RandomForestClassifier(n_estimators=2))),
     (
-        "HistGradientBoostingClassifier of 2 classes",
-        lambda: _says_two_classes(HistGradientBoostingClassifier(max_iter=2)),
+        "HistGradientBoostingClassifier with 2 classes",
+        lambda: _with_two_classes(HistGradientBoostingClassifier(max_iter=2)),
     ),
-    ("categorical features of its own", _categorical),
+    ("native categorical features", _categorical),
     (
         "more than 255 leaves",
         lambda: _fitted(
@@ -376,45 +376,45 @@ REFUSED = [
             rows=4000,
         ),
     ),
-    ("TargetEncoder: count has categories that are no text", _with_numeric_categories),
+    ("TargetEncoder: a category of count is not text", _with_numeric_categories),
     (
-        "TargetEncoder of a binary target",
+        "TargetEncoder with a binary target",
         lambda: make_pipeline(_dense(("categories", TargetEncoder(), ["drug"])), MODELS["forest"]()).fit(
             _table(200, seed=1), ["<30", "NO"] * 100
         ),
     ),
     (r"SimpleImputer that drops \['lab'\]", lambda: _with_all_missing(SimpleImputer(strategy="median"))),
     (
-        "SimpleImputer of -1",
+        "SimpleImputer of missing_values=-1",
         lambda: _fitted(
             ColumnTransformer([("numbers", SimpleImputer(missing_values=-1), ["count"])]), MODELS["forest"]()
         ),
     ),
     (
-        "no list of names",
+        "not a list of names",
         lambda: _fitted(ColumnTransformer([("numbers", "passthrough", slice(1, 5))]), MODELS["boosting"]()),
     ),
     (
-        "no list of names",
+        "not a list of names",
         lambda: _fitted(ColumnTransformer([("numbers", "passthrough", [1, 2])]), MODELS["boosting"]()),
     ),
     (
-        "twice the same",
+        "duplicate or unknown features",
         lambda: _fitted(_dense(("one", "passthrough", ["lab"]), ("two", "passthrough", ["lab"])), MODELS["forest"]()),
     ),
 ]
 
 
 @pytest.mark.parametrize(("named", "fit"), REFUSED, ids=[named for named, _ in REFUSED])
-def test_what_no_document_can_say_is_refused_with_its_name(named: str, fit: Callable[[], Pipeline]) -> None:
+def test_a_pipeline_that_a_document_cannot_express_is_refused_by_name(named: str, fit: Callable[[], Pipeline]) -> None:
     pipeline = fit()
     with pytest.raises(TypeError, match=f"no scorer export for .*{named}"):
         export.document_of(pipeline, FEATURES)
 
 
-def test_a_column_that_is_none_of_the_features_is_refused() -> None:
+def test_an_unknown_column_is_refused() -> None:
     pipeline = _fitted(_columns(), MODELS["boosting"]())
-    with pytest.raises(TypeError, match="none of the features"):
+    with pytest.raises(TypeError, match="duplicate or unknown features"):
         export.document_of(pipeline, FEATURES[1:])
 
 

@@ -43,7 +43,7 @@ def _bytes(content: Any) -> tuple[bytes, str]:
     return encoded, sha256(encoded).hexdigest()
 
 
-def test_a_linear_model_scales_weighs_and_takes_the_softmax() -> None:
+def test_a_linear_model_is_the_softmax_of_weighted_scaled_columns() -> None:
     assert Scorer(document(LINEAR)).probabilities([5.0, 10.0]) == pytest.approx(_softmax(2.0, 2.0, 0.5))
 
 
@@ -51,7 +51,7 @@ def test_a_forest_averages_the_leaves_of_its_trees() -> None:
     assert Scorer(document(FOREST)).probabilities([1, 1]) == [0.5, 0.0, 0.5]
 
 
-def test_a_boosting_adds_its_leaves_to_the_baseline_and_takes_the_softmax() -> None:
+def test_a_boosting_is_the_softmax_of_its_baseline_plus_its_leaves() -> None:
     assert Scorer(document(BOOSTING)).probabilities([2, 0]) == pytest.approx(_softmax(-2.5, 1.0, 1.0))
 
 
@@ -61,7 +61,7 @@ def test_a_boosting_adds_its_leaves_to_the_baseline_and_takes_the_softmax() -> N
     ids=["on", "below", "above"],
 )
 @pytest.mark.parametrize("model", [FOREST, BOOSTING], ids=["forest", "boosting"])
-def test_a_walk_goes_left_up_to_the_threshold(model: dict[str, Any], value: float, goes: str) -> None:
+def test_a_value_up_to_the_threshold_goes_left(model: dict[str, Any], value: float, goes: str) -> None:
     scorer = Scorer(document(model))
     assert scorer.probabilities([value, 0]) == scorer.probabilities([1 if goes == "left" else 2, 0])
 
@@ -73,12 +73,12 @@ def test_a_forest_compares_in_32_bits_and_a_boosting_in_64() -> None:
     assert boosting.probabilities([above, 0]) != boosting.probabilities([1.5, 0])
 
 
-def test_scores_too_large_for_exp_are_no_problem() -> None:
+def test_scores_too_large_for_exp_give_probabilities() -> None:
     assert Scorer(document(LINEAR)).probabilities([1e6, 0]) == [1.0, 0.0, 0.0]
 
 
-def _asks(column: int, threshold: float, kind: str, missing: str = "r") -> dict[str, Any]:
-    """A model of one question: `<30` up to the threshold, `>30` above it."""
+def _split(column: int, threshold: float, kind: str, missing: str = "r") -> dict[str, Any]:
+    """A model with one split: `<30` up to the threshold, `>30` above it."""
     if kind == "forest":
         return {"type": "forest", "trees": [stump(column, threshold, [1, 0, 0], [0, 1, 0], missing)]}
     trees = [[stump(column, threshold, 1.0, 0.0, missing)], [stump(column, threshold, 0.0, 1.0, missing)], []]
@@ -97,28 +97,28 @@ KINDS = pytest.mark.parametrize("kind", ["forest", "boosting"])
 @pytest.mark.parametrize("value", [None, nan], ids=["None", "NaN"])
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("threshold", [-1e30, 0.0, 1e30])
-def test_a_missing_number_goes_to_the_nodes_own_side(kind: str, value: Any, side: str, threshold: float) -> None:
-    scorer = Scorer(document(_asks(1, threshold, kind, missing=side[0])))
+def test_a_missing_number_goes_to_the_side_that_the_node_names(kind: str, value: Any, side: str, threshold: float) -> None:
+    scorer = Scorer(document(_split(1, threshold, kind, missing=side[0])))
     assert _side(scorer, 0, value) == side
 
 
 @KINDS
-def test_a_missing_number_that_is_filled_counts_as_what_it_is_filled_with(kind: str) -> None:
+def test_an_imputed_number_counts_as_its_fill_value(kind: str) -> None:
     inputs = [*numbers("a"), {"name": "b", "kind": "number", "missing": [7.0]}]
     for threshold in (6.5, 7.5):
-        scorer = Scorer(document(_asks(1, threshold, kind), inputs=inputs))
+        scorer = Scorer(document(_split(1, threshold, kind), inputs=inputs))
         assert _side(scorer, 0, None) == _side(scorer, 0, nan) == _side(scorer, 0, 7)
 
 
 @KINDS
-def test_an_indicator_is_1_for_a_missing_number_and_0_for_any_other(kind: str) -> None:
+def test_an_indicator_is_1_for_a_missing_number_and_0_otherwise(kind: str) -> None:
     inputs = [{"name": "a", "kind": "number", "missing": [7.0, 1.0]}, *numbers("b")]
-    scorer = Scorer(document(_asks(1, 0.5, kind), inputs=inputs))
+    scorer = Scorer(document(_split(1, 0.5, kind), inputs=inputs))
     assert [_side(scorer, value, 0) for value in (None, 7.0, 0)] == ["right", "left", "left"]
-    scorer = Scorer(document(_asks(1, -0.5, kind), inputs=inputs))
+    scorer = Scorer(document(_split(1, -0.5, kind), inputs=inputs))
     assert [_side(scorer, value, 0) for value in (None, 7.0, 0)] == ["right", "right", "right"]
-    # The next input's column comes behind the indicator's.
-    scorer = Scorer(document(_asks(2, 0.5, kind), inputs=inputs))
+    # The next input's column follows the indicator.
+    scorer = Scorer(document(_split(2, 0.5, kind), inputs=inputs))
     assert [_side(scorer, None, value) for value in (0, 1)] == ["left", "right"]
 
 
@@ -130,12 +130,12 @@ def test_an_indicator_is_1_for_a_missing_number_and_0_for_any_other(kind: str) -
 )
 def test_a_category_becomes_its_columns(kind: str, category: Any, columns: list[float]) -> None:
     inputs = [*numbers("b"), KIND]
-    for place, value in enumerate(columns, 1):
+    for column, value in enumerate(columns, 1):
         for threshold, side in ((value - 0.5, "right"), (value, "left")):
-            assert _side(Scorer(document(_asks(place, threshold, kind), inputs=inputs)), 0, category) == side
+            assert _side(Scorer(document(_split(column, threshold, kind), inputs=inputs)), 0, category) == side
 
 
-def test_a_linear_model_weighs_the_columns_of_categories_and_of_missing_numbers() -> None:
+def test_a_linear_model_weights_the_columns_of_categories_and_missing_numbers() -> None:
     inputs = [{"name": "b", "kind": "number", "missing": [7.0, 1.0]}, KIND]
     model = {
         "type": "linear",
@@ -151,33 +151,33 @@ def test_a_linear_model_weighs_the_columns_of_categories_and_of_missing_numbers(
     assert scorer.probabilities([1, "other"]) == pytest.approx(_softmax(0, 0, 1.5))
 
 
-def test_without_a_category_for_missing_ones_none_is_unseen() -> None:
+def test_none_is_an_unseen_category_if_training_had_no_missing_ones() -> None:
     inputs = [*numbers("b"), {**KIND, "values": {"x": [1.0, 0.0]}}]
-    scorer = Scorer(document(_asks(1, 1.5, "boosting"), inputs=inputs))
+    scorer = Scorer(document(_split(1, 1.5, "boosting"), inputs=inputs))
     assert [_side(scorer, 0, category) for category in ("x", None)] == ["left", "right"]
 
 
 @pytest.mark.parametrize("value", [None, nan, inf])
-def test_a_linear_model_says_that_it_has_no_value_for_a_missing_number(value: Any) -> None:
+def test_a_linear_model_without_a_value_for_a_missing_number_says_so(value: Any) -> None:
     with pytest.raises(ScorerInvalid, match="no value for a missing number"):
         Scorer(document(LINEAR)).probabilities([0, value])
 
 
 @MODELS
-def test_text_in_place_of_a_number_is_no_row(model: dict[str, Any]) -> None:
+def test_text_in_place_of_a_number_is_a_type_error(model: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         Scorer(document(model)).probabilities(["1", 0])
 
 
 @MODELS
 @pytest.mark.parametrize("row", [[], [0], [0, 0, 0]], ids=len)
-def test_a_row_of_another_length_is_no_row(model: dict[str, Any], row: list[float]) -> None:
+def test_a_row_of_the_wrong_length_is_a_value_error(model: dict[str, Any], row: list[float]) -> None:
     with pytest.raises(ValueError, match="zip"):
         Scorer(document(model)).probabilities(row)
 
 
 def _random_tree(r: random.Random, leaves: int) -> dict[str, Any]:
-    """A tree of any shape over two columns, with few thresholds, so that many are equal."""
+    """A tree of any shape over two columns; its thresholds are few, so that many are equal."""
 
     def grow(leaves: int) -> list[tuple[int, float, str]]:
         if leaves == 1:
@@ -191,7 +191,7 @@ def _random_tree(r: random.Random, leaves: int) -> dict[str, Any]:
 
 
 def _walked(tree: dict[str, Any], row: Sequence[float | None]) -> float:
-    """The tree's score of a row, by the definition: down from the root."""
+    """The tree's score of a row by definition: walk down from the root."""
     nodes = zip(tree["columns"], tree["thresholds"], tree["missing"], strict=True)
     values = iter(tree["values"])
 
@@ -219,9 +219,9 @@ def test_a_boosting_finds_the_leaf_of_a_walk_in_trees_of_any_size(most: int) -> 
         assert scorer.probabilities(row) == pytest.approx(expected, abs=1e-12, rel=0)
 
 
-def test_a_tree_of_more_leaves_than_a_byte_can_number_is_refused_in_a_boosting() -> None:
+def test_a_boosting_with_a_tree_of_more_leaves_than_a_byte_can_number_is_refused() -> None:
     tree = _random_tree(random.Random(0), 256)
-    with pytest.raises(ScorerInvalid, match="a tree of 256 leaves in a boosting, where 255 are the most"):
+    with pytest.raises(ScorerInvalid, match="a tree of a boosting has 256 leaves, more than 255"):
         Scorer(document({**BOOSTING, "trees": [[tree], [], []]}))
 
 
@@ -232,18 +232,18 @@ def test_probabilities_sum_to_1(model: dict[str, Any]) -> None:
 
 
 @MODELS
-def test_a_document_of_the_registered_hash_is_loaded(model: dict[str, Any]) -> None:
+def test_a_document_with_the_registered_hash_is_loaded(model: dict[str, Any]) -> None:
     scorer = load(*_bytes(document(model)))
     assert (scorer.features, scorer.classes) == (("a", "b"), ("<30", ">30", "NO"))
 
 
-def test_a_documents_context_is_told() -> None:
+def test_a_scorer_has_the_documents_context() -> None:
     scorer = Scorer(document(LINEAR, context=CONTEXT))
     assert scorer.reference == REFERENCE
-    assert scorer.risk_quantiles == tuple(place / 100 for place in range(101))
+    assert scorer.risk_quantiles == tuple(percent / 100 for percent in range(101))
 
 
-def test_a_document_without_context_has_no_reference_and_no_quantiles() -> None:
+def test_a_document_without_context_has_neither_reference_nor_quantiles() -> None:
     scorer = Scorer(document(LINEAR))
     assert (scorer.reference, scorer.risk_quantiles) == (None, None)
 
@@ -274,7 +274,7 @@ def test_a_malformed_context_is_refused(context: Any) -> None:
         Scorer(document(LINEAR, context=context))
 
 
-def test_a_document_of_another_hash_is_refused_with_both_hashes() -> None:
+def test_a_document_with_another_hash_is_refused_with_both_hashes() -> None:
     content, found = _bytes(document(LINEAR))
     with pytest.raises(ScorerInvalid, match=f"{found}, not the registered {'0' * 64}"):
         load(content, "0" * 64)
@@ -292,8 +292,8 @@ def test_a_document_of_another_hash_is_refused_with_both_hashes() -> None:
         pytest.param("text", id="text"),
     ],
 )
-def test_what_is_no_json_object_is_refused(content: Any) -> None:
-    with pytest.raises(ScorerInvalid, match="no JSON"):
+def test_anything_but_a_json_object_is_refused(content: Any) -> None:
+    with pytest.raises(ScorerInvalid, match="not (valid JSON|a JSON object)"):
         load(*_bytes(content))
 
 
@@ -307,7 +307,7 @@ def test_what_is_no_json_object_is_refused(content: Any) -> None:
         pytest.param({"format_version": "2"}, id="version-as-text"),
     ],
 )
-def test_another_format_or_version_is_refused_with_what_this_code_reads(changes: dict[str, Any]) -> None:
+def test_another_format_or_version_is_refused_with_the_supported_one(changes: dict[str, Any]) -> None:
     with pytest.raises(ScorerInvalid, match=r"this code reads 'readmission-scorer', version 2"):
         load(*_bytes(document(LINEAR, **changes)))
 
@@ -352,7 +352,7 @@ def test_another_format_or_version_is_refused_with_what_this_code_reads(changes:
         ),
     ],
 )
-def test_a_document_that_lacks_what_it_needs_is_refused(changes: dict[str, Any]) -> None:
+def test_an_incomplete_or_inconsistent_document_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ScorerInvalid, match="cannot be used"):
         load(*_bytes(document(LINEAR, **changes)))
 
@@ -379,8 +379,8 @@ def test_a_document_that_lacks_what_it_needs_is_refused(changes: dict[str, Any])
     ],
 )
 @KINDS
-def test_a_tree_that_does_not_fit_together_is_refused(kind: str, changes: dict[str, Any]) -> None:
-    model = _asks(0, 0.0, kind)
+def test_an_inconsistent_tree_is_refused(kind: str, changes: dict[str, Any]) -> None:
+    model = _split(0, 0.0, kind)
     (model["trees"][0] if kind == "forest" else model["trees"][0][0]).update(changes)
     with pytest.raises(ScorerInvalid, match="cannot be used"):
         load(*_bytes(document(model)))
@@ -388,7 +388,7 @@ def test_a_tree_that_does_not_fit_together_is_refused(kind: str, changes: dict[s
 
 @KINDS
 def test_leaves_of_text_are_refused(kind: str) -> None:
-    model = _asks(0, 0.0, kind)
+    model = _split(0, 0.0, kind)
     tree = model["trees"][0] if kind == "forest" else model["trees"][0][0]
     tree["values"] = [str(value) for value in tree["values"]]
     with pytest.raises(ScorerInvalid, match="cannot be used"):
@@ -397,7 +397,7 @@ def test_leaves_of_text_are_refused(kind: str) -> None:
 
 @MODELS
 @pytest.mark.parametrize("classes", [["NO"], ["<30", ">30", "NO", "?"]])
-def test_a_document_with_another_number_of_classes_than_its_model_is_refused(
+def test_a_document_with_more_or_fewer_classes_than_its_model_is_refused(
     model: dict[str, Any], classes: list[str]
 ) -> None:
     with pytest.raises(ScorerInvalid, match=f"{len(classes)} classes with"):

@@ -25,7 +25,7 @@ from readmission.pipeline import data_report
 from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring import export
-from readmission.scoring.scorer import FORMAT
+from readmission.scoring.format import FORMAT
 from readmission.settings import ModelSettings
 from readmission.training import families
 from readmission.training.code_version import code_version
