@@ -1,11 +1,9 @@
 """One gradient boosting model in both forms: the scorer document, and the folder that `mlflow.pyfunc` loads."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from unittest.mock import patch
 
 import mlflow.sklearn
 import pandas as pd
@@ -41,9 +39,7 @@ class Model:
 def make(table: pd.DataFrame, folder: Path) -> Model:
     """Train on the table's rows and write both forms to `folder`."""
     training, validation = (dataset.part_of(table[table["split"] == split]) for split in ("train", "validation"))
-    full_size = {**families.FAMILIES, "gradient_boosting": _full_size}
-    with patch.object(families, "FAMILIES", full_size):
-        pipeline = families.fit("gradient_boosting", training, validation)
+    pipeline = families.fit_pipeline(_full_size(families.known_columns(training)), training, validation)
     document = export.document_of(pipeline, list(INPUTS))
     (folder / SCORER).write_bytes(export.to_json(document))
     example = training.features.head(5)
@@ -69,11 +65,8 @@ def is_in(folder: Path) -> bool:
     return (folder / _ABOUT).is_file()
 
 
-def _full_size(columns: Sequence[str]) -> Pipeline:
+def _full_size(columns: list[str]) -> Pipeline:
     """The family's own pipeline, with all its rounds: on few or synthetic rows boosting would stop early, and be fast
     for that alone."""
-    pipeline = _FAMILY(columns)
+    pipeline = families.PIPELINES["gradient_boosting"](columns)
     return pipeline.set_params(model__n_iter_no_change=pipeline["model"].max_iter)
-
-
-_FAMILY = families.FAMILIES["gradient_boosting"]

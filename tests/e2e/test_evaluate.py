@@ -18,7 +18,7 @@ def test_the_recipe_is_evaluated_on_the_clean_rows_beside_that_of_14_features(
                              " (11, 13, 14, 19, 20, 21)")  # fmt: skip
     assert f"logistic_regression on {kept:,} encounters" in said
     header, *lines = said[said.index("served") :].splitlines()
-    assert re.split(r"  +", header) == ["served", "served, asked 14", "14 only"]
+    assert re.split(r"  +", header) == ["served", "served, 14 known", "14 only"]
     figures = {line.split(":")[0]: re.findall(r"[\d.]+ ± [\d.]+", line) for line in lines if "±" in line}
     assert len(figures) == len(evaluate.METRICS) and {len(cells) for cells in figures.values()} == {3}
     assert re.search(r"\(a\) AUC [+-]0\.\d{4} \[[+-]0\.\d{4}, [+-]0\.\d{4}\]", said)

@@ -50,10 +50,8 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
         connection.close()
     began = time.monotonic()
 
-    def progress(split: int) -> None:
-        print(
-            f"evaluate    split {split + 1} of {cross_validation.SPLITS} ({time.monotonic() - began:.0f} s)", flush=True
-        )
+    def progress(fold: int) -> None:
+        print(f"evaluate    fold {fold + 1} of {cross_validation.FOLDS} ({time.monotonic() - began:.0f} s)", flush=True)
 
     try:
         found = cross_validation.evaluate(rows, model, progress)

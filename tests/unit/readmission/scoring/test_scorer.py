@@ -97,7 +97,7 @@ KINDS = pytest.mark.parametrize("kind", ["forest", "boosting"])
 @pytest.mark.parametrize("value", [None, nan], ids=["None", "NaN"])
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("threshold", [-1e30, 0.0, 1e30])
-def test_a_missing_number_goes_to_the_side_that_the_node_names(kind: str, value: Any, side: str, threshold: float) -> None:
+def test_a_missing_number_goes_to_the_nodes_side(kind: str, value: Any, side: str, threshold: float) -> None:
     scorer = Scorer(document(_split(1, threshold, kind, missing=side[0])))
     assert _side(scorer, 0, value) == side
 
@@ -293,7 +293,7 @@ def test_a_document_with_another_hash_is_refused_with_both_hashes() -> None:
     ],
 )
 def test_anything_but_a_json_object_is_refused(content: Any) -> None:
-    with pytest.raises(ScorerInvalid, match="not (valid JSON|a JSON object)"):
+    with pytest.raises(ScorerInvalid, match=r"not (valid JSON|a JSON object)"):
         load(*_bytes(content))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic encounters as `dataset.read` answers them, without a database; a patient's earlier stays stay unknown."""
+"""Synthetic encounters in the form of `dataset.read`, without a database; earlier stays are unknown."""
 
 import pandas as pd
 from readmission.domain.contract import NAMES
@@ -8,7 +8,7 @@ from readmission.pipeline import synthetic
 
 
 def encounters(count: int, seed: int = 1) -> pd.DataFrame:
-    """So many rows: split, patient, groups, `INPUTS` and target."""
+    """`count` rows of split, patient, groups, `INPUTS` and target."""
     rows = [dict(zip(NAMES, row, strict=True)) for row in synthetic.rows(count, seed)]
     table = pd.DataFrame([inputs_of(fields_of(row)) for row in rows], columns=list(INPUTS))
     table = table.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))

@@ -23,12 +23,12 @@ def _copy(folder: Path) -> Path:
     return copytree(Path(readmission.__file__).parent, folder / "readmission", ignore=ignore_patterns("__pycache__"))
 
 
-def test_the_same_source_has_the_same_version_wherever_it_lies(tmp_path: Path) -> None:
+def test_the_same_source_has_the_same_version_in_any_folder(tmp_path: Path) -> None:
     _copy(tmp_path)
     assert _version_in(tmp_path) == code_version()
 
 
-def test_another_source_has_another_version(tmp_path: Path) -> None:
-    with (_copy(tmp_path) / "features.py").open("a") as file:
+def test_a_changed_source_has_another_version(tmp_path: Path) -> None:
+    with (_copy(tmp_path) / "domain" / "features.py").open("a") as file:
         file.write("# changed\n")
     assert _version_in(tmp_path) != code_version()

@@ -18,7 +18,7 @@ FEATURES_OF_ROWS, TARGET = TRAINING.features, TRAINING.target
 
 
 def fit(family: Family, training: Part = TRAINING, validation: Part = VALIDATION) -> bytes:
-    """The document of the family's model of the rows."""
+    """The scorer document of the family, fitted on the rows."""
     with threadpool_limits(1):
         pipeline = families.fit(family, training, validation)
     return export.to_json(export.document_of(pipeline, list(training.features.columns)))
@@ -28,7 +28,7 @@ def only_14(part: Part) -> Part:
     return replace(part, features=part.features[list(FEATURES)])
 
 
-def test_masked_rows_know_the_14_features_and_nothing_else() -> None:
+def test_masked_rows_know_only_the_14_features() -> None:
     masked = families.masked(FEATURES_OF_ROWS)
     assert list(masked) == list(INPUTS)
     pd.testing.assert_frame_equal(masked[list(FEATURES)], FEATURES_OF_ROWS[list(FEATURES)])
@@ -37,16 +37,16 @@ def test_masked_rows_know_the_14_features_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_model_forecasts_whole_and_masked_rows_from_probabilities_of_three_classes(family: Family) -> None:
+def test_a_model_gives_probabilities_of_three_classes_for_complete_and_masked_rows(family: Family) -> None:
     with threadpool_limits(1):
         pipeline = families.fit(family, TRAINING, VALIDATION)
         for rows in (FEATURES_OF_ROWS, families.masked(FEATURES_OF_ROWS)):
             shares = pipeline.predict_proba(rows)
             assert shares.shape == (len(rows), 3)
             np.testing.assert_allclose(shares.sum(axis=1), 1)
-            # Unweighted: what is forecast on average is what is there.
-            for place, name in enumerate(pipeline.classes_):
-                assert abs(shares[:, place].mean() - (name == TARGET).mean()) < 0.06
+            # Classes are not reweighted: the mean probability is the class's share.
+            for index, name in enumerate(pipeline.classes_):
+                assert abs(shares[:, index].mean() - (name == TARGET).mean()) < 0.06
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -55,7 +55,7 @@ def test_the_same_rows_give_the_same_document(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_number_that_is_known_of_no_row_is_no_input(family: Family) -> None:
+def test_a_number_without_any_value_is_not_an_input(family: Family) -> None:
     document = json.loads(fit(family))
     assert [entry["name"] for entry in document["inputs"]] == [
         name for name in INPUTS if name in CATEGORIES or FEATURES_OF_ROWS[name].notna().any()
@@ -63,28 +63,28 @@ def test_a_number_that_is_known_of_no_row_is_no_input(family: Family) -> None:
     assert "last_time_in_hospital" not in {entry["name"] for entry in document["inputs"]}
 
 
-def test_the_14_features_alone_are_learned_from_once() -> None:
+def test_rows_of_only_the_14_features_are_learned_from_once() -> None:
     once = only_14(TRAINING)
-    plain = families.FAMILIES["logistic_regression"](list(FEATURES)).fit(once.features, once.target)
+    plain = families.PIPELINES["logistic_regression"](list(FEATURES)).fit(once.features, once.target)
     expected = export.to_json(export.document_of(plain, list(FEATURES)))
     assert fit("logistic_regression", once, only_14(VALIDATION)) == expected
 
 
-def test_boosting_stops_where_the_validation_rows_gain_no_more() -> None:
+def test_boosting_stops_when_the_validation_rows_stop_improving() -> None:
     turned = replace(VALIDATION, target=VALIDATION.target.map({"NO": "<30", "<30": "NO", ">30": ">30"}))
-    gains, gains_nothing = (
+    improving, worsening = (
         len(json.loads(fit("gradient_boosting", validation=part))["model"]["trees"][0]) for part in (VALIDATION, turned)
     )
-    assert gains > gains_nothing >= 20
+    assert improving > worsening >= 20
 
 
 @pytest.mark.parametrize("family", ["logistic_regression", "random_forest"])
-def test_the_other_families_do_not_look_at_the_validation_rows(family: Family) -> None:
+def test_the_other_families_ignore_the_validation_rows(family: Family) -> None:
     assert fit(family, validation=VALIDATION) == fit(family, validation=TRAINING)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_scorer_says_what_the_pipeline_says_of_whole_masked_and_unseen_rows(family: Family) -> None:
+def test_the_scorer_equals_the_pipeline_on_complete_masked_and_unseen_rows(family: Family) -> None:
     with threadpool_limits(1):
         pipeline = families.fit(family, TRAINING, VALIDATION)
         document = export.to_json(export.document_of(pipeline, list(INPUTS)))

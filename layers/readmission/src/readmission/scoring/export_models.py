@@ -5,6 +5,7 @@ compare the scorer with the pipeline would reveal a change.
 """
 
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,29 @@ def describe(model: Any, block: Block) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """A tree as arrays with one entry per node; `value` may have several numbers per node."""
+
+    leaf: Any
+    column: Any
+    threshold: Any
+    missing_left: Any
+    left: Any
+    right: Any
+    value: Any
+
+    def tree(self) -> dict[str, Any]:
+        """The tree as the document holds it."""
+        order = _preorder(self.leaf.tolist(), self.left.tolist(), self.right.tolist())
+        return {
+            "columns": np.where(self.leaf, -1, self.column)[order].tolist(),
+            "thresholds": _shortest(np.where(self.leaf, 0.0, self.threshold)[order]),
+            "missing": "".join(np.where(self.missing_left & ~self.leaf, "l", "r")[order]),
+            "values": _shortest(self.value[order][self.leaf[order]].ravel()),
+        }
+
+
 def _forest_tree(tree: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
     """A tree with class counts at its leaves, and with 32-bit thresholds, as scikit-learn compares in 32 bits.
 
@@ -55,7 +79,7 @@ def _forest_tree(tree: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
     shares = tree.value[:, 0, :]
     weights = np.rint(shares * tree.weighted_n_node_samples[:, np.newaxis])
     counted = np.array_equal(weights / weights.sum(axis=1, keepdims=True), shares)
-    return _tree(
+    return _Nodes(
         leaf=leaf,
         column=column_of[np.where(leaf, 0, tree.feature)],
         threshold=_rounded_down(tree.threshold),
@@ -63,7 +87,7 @@ def _forest_tree(tree: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
         left=tree.children_left,
         right=tree.children_right,
         value=weights if counted else shares,
-    )
+    ).tree()
 
 
 def _rounded_down(thresholds: Floats) -> Floats:
@@ -80,7 +104,7 @@ def _boosting_tree(nodes: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
     leaf = nodes["is_leaf"].astype(bool)
     if leaf.sum() > MOST_LEAVES:
         raise TypeError(f"no scorer export for HistGradientBoostingClassifier with more than {MOST_LEAVES} leaves")
-    return _tree(
+    return _Nodes(
         leaf=leaf,
         column=column_of[nodes["feature_idx"]],
         # Infinite if the node only tests whether the number is missing; JSON has no infinity.
@@ -89,20 +113,7 @@ def _boosting_tree(nodes: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
         left=nodes["left"],
         right=nodes["right"],
         value=nodes["value"],
-    )
-
-
-def _tree(
-    *, leaf: Any, column: Any, threshold: Any, missing_left: Any, left: Any, right: Any, value: Any
-) -> dict[str, Any]:
-    """A tree of the document, from arrays with one entry per node."""
-    order = _preorder(leaf.tolist(), left.tolist(), right.tolist())
-    return {
-        "columns": np.where(leaf, -1, column)[order].tolist(),
-        "thresholds": _shortest(np.where(leaf, 0.0, threshold)[order]),
-        "missing": "".join(np.where(missing_left & ~leaf, "l", "r")[order]),
-        "values": _shortest(value[order][leaf[order]].ravel()),
-    }
+    ).tree()
 
 
 def _preorder(leaf: list[bool], left: list[int], right: list[int]) -> list[int]:

@@ -104,7 +104,7 @@ def _walkable(
     if len(weights) != leaves * classes or len(tree["thresholds"]) != len(columns):
         raise ValueError(
             f"a tree of {len(columns)} nodes, {leaves} leaves and {classes} classes"
-            f" has {len(tree['thresholds'])} thresholds and {len(weights)} values"
+            f" with {len(tree['thresholds'])} thresholds and {len(weights)} values"
         )
     totals = map(sum, zip(*(weights[index::classes] for index in range(classes)), strict=True))
     shares = map(truediv, weights, chain.from_iterable([total] * classes for total in totals))

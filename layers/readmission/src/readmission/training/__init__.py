@@ -1,1 +1,1 @@
-"""Training, export and promotion. Only this package needs scikit-learn, pandas and MLflow."""
+"""Training: fits a model family, evaluates it and logs it to MLflow."""

@@ -1,10 +1,10 @@
-"""The recipe over patient-grouped splits, beside the recipe of the 14 features: what `make evaluate` prints.
+"""Cross-validation over patients: compares the served recipe with one that uses only the 14 features (`make evaluate`).
 
-One split moves the AUC of early readmission by ±.01, so a recipe is judged by all of them. Every patient is in the test
-rows of exactly one split; of the others 70 % of all patients are learned from, as in the pipeline, and 10 % validate.
+The early AUC of a single split varies by ±0.01, so a recipe is judged over all folds. Each patient is tested in exactly
+one fold. As in the pipeline, 70 % of all patients train and 10 % validate.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
@@ -23,15 +23,15 @@ from readmission.evaluation.dataset import Part, part_of
 from readmission.evaluation.metrics import compute_metrics
 from readmission.training import families
 
-SPLITS: Final = 5
-RECIPES: Final = ("served", "served, asked 14", "14 only")
-# Per cent of the patients, in the order of their places from where the split begins.
-_TEST, _VALIDATION = 100 // SPLITS, 10
+FOLDS: Final = 5
+RECIPES: Final = ("served", "served, 14 known", "14 only")
+# Per cent of the patients, ordered by their positions.
+_TEST, _VALIDATION = 100 // FOLDS, 10
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """Test metrics of each recipe in each split, and how the first differs from the last, all splits together."""
+    """The test metrics of each recipe in each fold, and the first recipe compared with the last over all folds."""
 
     family: Family
     rows: int
@@ -40,59 +40,74 @@ class CrossValidation:
     gain: comparison.Comparison
 
     def mean(self, recipe: str, metric: str) -> tuple[float, float]:
-        """Mean and standard deviation over the splits."""
-        values = [split[metric] for split in self.metrics[recipe]]
+        """Mean and standard deviation over the folds."""
+        values = [fold[metric] for fold in self.metrics[recipe]]
         return float(np.mean(values)), float(np.std(values, ddof=1))
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    training: Part
+    validation: Part
+    test: Part
+
+
 def evaluate(
-    table: pd.DataFrame, family: Family, progress: Callable[[int], None] = lambda split: None
+    table: pd.DataFrame, family: Family, progress: Callable[[int], None] = lambda fold: None
 ) -> CrossValidation:
-    """Evaluate the family on the clean rows that `dataset.read` answers; `progress` is told each split that is done.
+    """Evaluate the family on clean rows from `dataset.read`; calls `progress` with the index of each finished fold.
 
-    Raises `NoTrainingData` when there are too few rows for every class to be in every split.
+    Raises `NoTrainingData` if there are too few rows for every class to occur in every fold.
     """
-    places = table["patient_nbr"].map({number: place_of(number) for number in table["patient_nbr"].unique()}).to_numpy()
     metrics: dict[str, list[dict[str, float]]] = {recipe: [] for recipe in RECIPES}
-    shares: dict[str, list[Floats]] = {recipe: [] for recipe in RECIPES}
+    probabilities: dict[str, list[Floats]] = {recipe: [] for recipe in RECIPES}
     tested = []
-    for split in range(SPLITS):
-        turned = (places - split * _TEST) % 100
-        learned = turned >= _TEST + _VALIDATION
-        test, training, validation = (
-            part_of(table[rows]) for rows in (turned < _TEST, learned, (turned >= _TEST) & ~learned)
-        )
-        if any(set(part.target) != set(CLASSES) for part in (test, training, validation)):
-            raise NoTrainingData(f"split {split + 1} of {len(table)} clean rows lacks a class; clean more data first")
-        tested.append(test)
-        for recipe, probabilities in _forecasts(family, training, validation, test).items():
-            shares[recipe].append(probabilities)
-            metrics[recipe].append(compute_metrics(list(test.target), probabilities, sorted(CLASSES)))
-        progress(split)
-    return CrossValidation(family, len(table), table["patient_nbr"].nunique(), metrics, _gain(tested, shares))
+    for index, fold in enumerate(folds(table)):
+        tested.append(fold.test)
+        for recipe, shares in _forecasts(family, fold).items():
+            probabilities[recipe].append(shares)
+            metrics[recipe].append(compute_metrics(list(fold.test.target), shares, sorted(CLASSES)))
+        progress(index)
+    patients = table["patient_nbr"].nunique()
+    return CrossValidation(family, len(table), patients, metrics, _gain(tested, probabilities))
 
 
-def place_of(patient: int) -> int:
-    """A patient's place from 0 to 99, the same on every machine, and independent of `splits.split_of`."""
+def folds(table: pd.DataFrame) -> Iterator[Fold]:
+    """Yield the folds of clean rows. Raises `NoTrainingData` for one in which a part lacks a class."""
+    position_of = {number: position(number) for number in table["patient_nbr"].unique()}
+    positions = table["patient_nbr"].map(position_of).to_numpy()
+    for index in range(FOLDS):
+        turned = (positions - index * _TEST) % 100
+        tested, learned = turned < _TEST, turned >= _TEST + _VALIDATION
+        fold = Fold(part_of(table[learned]), part_of(table[~tested & ~learned]), part_of(table[tested]))
+        if any(set(part.target) != set(CLASSES) for part in (fold.training, fold.validation, fold.test)):
+            raise NoTrainingData(f"fold {index + 1} of {len(table)} clean rows lacks a class; clean more data first")
+        yield fold
+
+
+def position(patient: int) -> int:
+    """A patient's position from 0 to 99: equal on every machine, and independent of `splits.split_of`."""
     return int.from_bytes(blake2b(str(patient).encode(), digest_size=8, person=b"crossvalidation").digest()) % 100
 
 
-def _forecasts(family: Family, training: Part, validation: Part, test: Part) -> dict[str, Floats]:
+def _forecasts(family: Family, fold: Fold) -> dict[str, Floats]:
+    """The test rows' probabilities by each recipe."""
     few = list(FEATURES)
-    whole = families.fit(family, training, validation)
-    fourteen = families.fit(family, *(replace(part, features=part.features[few]) for part in (training, validation)))
+    served = families.fit(family, fold.training, fold.validation)
+    training, validation = (replace(part, features=part.features[few]) for part in (fold.training, fold.validation))
+    only_14 = families.fit(family, training, validation)
     probabilities = (
-        whole.predict_proba(test.features),
-        whole.predict_proba(families.masked(test.features)),
-        fourteen.predict_proba(test.features[few]),
+        served.predict_proba(fold.test.features),
+        served.predict_proba(families.masked(fold.test.features)),
+        only_14.predict_proba(fold.test.features[few]),
     )
     return dict(zip(RECIPES, probabilities, strict=True))
 
 
-def _gain(tested: Sequence[Part], shares: Mapping[str, Sequence[Floats]]) -> comparison.Comparison:
-    """Paired over all patients; without subgroups, which the pipeline's own evaluation tells."""
+def _gain(tested: Sequence[Part], probabilities: Mapping[str, Sequence[Floats]]) -> comparison.Comparison:
+    """Compares the first recipe with the last, paired over all patients and without subgroups."""
     patients: NDArray[np.int64] = np.concatenate([part.patients for part in tested])
     target = np.concatenate([part.target.to_numpy().astype(str) for part in tested])
     rows = comparison.Rows(target, patients, pd.DataFrame(index=range(len(patients))))
-    rich, few = (np.concatenate(shares[recipe]) for recipe in (RECIPES[0], RECIPES[-1]))
-    return comparison.compare(rows, rich, few, sorted(CLASSES))
+    first, last = (np.concatenate(probabilities[recipe]) for recipe in (RECIPES[0], RECIPES[-1]))
+    return comparison.compare(rows, first, last, sorted(CLASSES))

@@ -1,7 +1,7 @@
-"""The three model families, as unfitted scikit-learn pipelines, and how they are fitted.
+"""The three model families as scikit-learn pipelines, and how they are fitted.
 
-Each is `columns` (numbers and target-encoded categories) and `model`; nothing in them has seen a row before `fit`, so
-that encoders and imputers know the training split alone.
+Each pipeline has a step `columns` (numbers and target-encoded categories) and a step `model`. Encoders and imputers
+learn from the training split only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +28,10 @@ _FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)
 
 
 def _columns(numbers: Any, columns: Sequence[str]) -> ColumnTransformer:
-    """Numbers through `numbers`, categories encoded by their training rows' classes (Micci-Barreca 2001).
+    """Transform numbers by `numbers`, and encode categories by their classes in training (Micci-Barreca 2001).
 
-    `TargetEncoder` encodes its training rows by the classes of other folds, which `fit` makes of other patients: a rare
-    category gives neither its row away, nor the row's copy, nor the patient.
+    `TargetEncoder` encodes each training row by the classes of the other folds. `fit` makes the folds of whole
+    patients, so that a rare category reveals neither the row's own class nor that of the patient's other rows.
     """
     transformers: list[tuple[str, Any, list[str]]] = [("numbers", numbers, [n for n in NUMBERS if n in columns])]
     if categories := [name for name in CATEGORIES if name in columns]:
@@ -69,13 +69,14 @@ def _gradient_boosting(columns: Sequence[str]) -> Pipeline:
     return Pipeline([("columns", _columns("passthrough", columns)), ("model", model)])
 
 
-FAMILIES: Final[Mapping[Family, Callable[[Sequence[str]], Pipeline]]] = {
+# Each builds the family's unfitted pipeline for columns of these names.
+PIPELINES: Final[Mapping[Family, Callable[[Sequence[str]], Pipeline]]] = {
     "logistic_regression": _logistic_regression,
     "random_forest": _random_forest,
     "gradient_boosting": _gradient_boosting,
 }
 
-# What skops does not know, or cannot look into (compiled trees): trusted, as the run that saves them has fitted them.
+# Types that skops does not trust by default. They are safe: the run that saves them has fitted them itself.
 TRUSTED: Final = (
     "numpy.dtype",
     "sklearn.model_selection._split.GroupKFold",
@@ -85,16 +86,26 @@ TRUSTED: Final = (
 
 
 def fit(family: Family, training: Part, validation: Part) -> Pipeline:
-    """The family's pipeline, fitted on the training rows; boosting stops when the validation rows gain no more.
+    """The family's pipeline, fitted on the training rows; boosting stops when the validation rows stop improving."""
+    return fit_pipeline(PIPELINES[family](known_columns(training)), training, validation)
 
-    Where there is more than the 14 features, every row is learned from twice: whole, and with only those known. Without
-    the second copy a request of 14 features is forecast worse than by a model that knows no others. A number that is
-    known of no row is left out: there is nothing to learn from it, and boosting cannot bin it.
+
+def known_columns(part: Part) -> list[str]:
+    """The features that have a value in at least one row.
+
+    Others are left out: there is nothing to learn from them, and boosting cannot bin them.
     """
-    known = [str(name) for name in training.features if training.features[name].notna().any()]
-    pipeline = FAMILIES[family](known)
+    return [str(name) for name in part.features if part.features[name].notna().any()]
+
+
+def fit_pipeline(pipeline: Pipeline, training: Part, validation: Part) -> Pipeline:
+    """Fit a pipeline of `PIPELINES` in place, and return it.
+
+    If there are more than the 14 features, each row is learned from twice: complete, and with only the 14 known.
+    Without the second copy, requests with 14 features get worse forecasts than from a model of only those features.
+    """
     features, target, patients = _twice(training)
-    _encode_by_other(patients, pipeline)
+    _set_folds_of_patients(patients, pipeline)
     columns, model = pipeline[:-1], pipeline[-1]
     inputs = columns.fit_transform(features, target)
     if isinstance(model, HistGradientBoostingClassifier):
@@ -103,12 +114,12 @@ def fit(family: Family, training: Part, validation: Part) -> Pipeline:
     else:
         model.fit(inputs, target)
     for encoder in _encoders(pipeline["columns"].transformers_):
-        encoder.cv = _FOLDS  # which rows were in which fold is of no use any more, and large
+        encoder.cv = _FOLDS  # the row indices of the folds are large, and not needed after fitting
     return pipeline
 
 
-def _encode_by_other(patients: NDArray[np.int64], pipeline: Pipeline) -> None:
-    """Let the encoder's folds be of whole patients: scikit-learn does not pass groups on through a pipeline."""
+def _set_folds_of_patients(patients: NDArray[np.int64], pipeline: Pipeline) -> None:
+    """Give the encoders folds of whole patients: scikit-learn does not pass groups through a pipeline."""
     for encoder in _encoders(pipeline["columns"].transformers):
         encoder.cv = list(_FOLDS.split(patients, groups=patients))
 
@@ -118,7 +129,7 @@ def _encoders(transformers: Sequence[tuple[str, Any, Any]]) -> list[TargetEncode
 
 
 def _twice(part: Part) -> tuple[pd.DataFrame, "pd.Series[str]", NDArray[np.int64]]:
-    """The rows whole, and behind them the same rows masked, if they know more than the 14 features."""
+    """The rows, followed by the same rows masked if they have more than the 14 features."""
     if all(name in FEATURES for name in part.features):
         return part.features, part.target, part.patients
     both = pd.concat([part.features, masked(part.features)], ignore_index=True)
@@ -126,12 +137,12 @@ def _twice(part: Part) -> tuple[pd.DataFrame, "pd.Series[str]", NDArray[np.int64
 
 
 def masked(features: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with nothing known but the 14 features."""
+    """The same rows with everything but the 14 features unknown."""
     unknown = [name for name in features.columns if name not in FEATURES]
     return features.assign(**{str(name): np.nan if name in NUMBERS else MISSING for name in unknown})
 
 
 def parameters(pipeline: Pipeline) -> dict[str, Any]:
-    """The last step's parameters, as they are logged."""
+    """The parameters of the last step, the model."""
     found: dict[str, Any] = pipeline[-1].get_params()
     return found
