@@ -1,4 +1,4 @@
-"""The train and promote steps, as the functions put them together."""
+"""The train and promote steps, as the Lambda functions call them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,18 +22,18 @@ from tests.integration.readmission.conftest import Stores
 
 @dataclass(frozen=True)
 class Training:
-    """What a finished training left in MLflow, as far as the promote step and serving look at it."""
+    """The parts of a finished training run in MLflow that the promote step and serving use."""
 
     run: Run
     scorer: str
 
 
-# By family, kind of the data, and hash of the rows: all that the model and its figures depend on.
+# By family, kind of data and hash of the rows, which determine the model and its metrics.
 type Trainings = dict[tuple[Family, DataKind, str], Training]
 
 
 class Models:
-    """The train and promote steps under a model name of this test's own."""
+    """The train and promote steps, with a model name that only this test uses."""
 
     def __init__(self, stores: Stores, name: str, trainings: Trainings | None = None) -> None:
         self.stores = stores
@@ -56,9 +56,9 @@ class Models:
         return train({"execution": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
 
     def candidate(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
-        """A run of this test's own as `train` leaves one, of a training that tests on the same rows share.
+        """A new run like one of `train`, copied from a training that tests with the same rows share.
 
-        The same rows train the same model: that, and what a run holds, is for the tests of the training.
+        This saves time: the same rows train the same model, as the tests of the training step verify.
         """
         rows = (family, kind, dataset.rows_hash(self.stores.clean, kind))
         if rows not in self.trainings:
@@ -78,7 +78,7 @@ class Models:
         return TrainResult(model=family, mlflow_run_id=own.run_id)
 
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
-        """Under a name of its own, where no test changes it."""
+        """Train under a separate model name, so that no test changes the shared run."""
         settings = ModelSettings(self.settings.tracking_uri, f"shared_{kind}_{data_hash}")
         run_id = train({"execution": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
             "mlflow_run_id"

@@ -1,7 +1,7 @@
-"""Each way in which a forecast on these data is known to have been made to look better than it is.
+"""Data leaks that are known to have made forecasts on these data look better than they are.
 
-What makes each test fail: copying rows before they are split; counting a patient's encounters over the whole file;
-`encounter_id` as a feature; keeping those who died; encoders, or anything else, fitted on more than the training rows.
+The tests fail if rows are copied before the split, if a patient's encounters are counted over the whole file, if
+`encounter_id` is a feature, if patients who died are kept, or if anything is fitted on more than the training rows.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.integration.readmission.conftest import Stores, changed
 from tests.integration.readmission.models import Models, Trainings
 
 pytestmark = [
-    # Of MLflow's own making, on every log_model.
+    # MLflow causes these itself, at every log_model.
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
@@ -47,13 +47,13 @@ def stays(rows: list[list[str]]) -> list[list[str]]:
 
 
 def seen(stores: Stores, rows: Sequence[Sequence[str]]) -> pd.DataFrame:
-    """What a model sees of the rows, when they are all there is."""
+    """The model inputs of the rows, with no other rows in the database."""
     stores.clean.run("TRUNCATE diabetes_clean")
     stores.load(rows)
     return dataset.read(stores.clean, "real")[list(INPUTS)]
 
 
-def test_a_later_stay_changes_nothing_of_an_earlier_one(stores: Stores, stays: list[list[str]]) -> None:
+def test_a_later_stay_does_not_change_an_earlier_one(stores: Stores, stays: list[list[str]]) -> None:
     whole = seen(stores, stays)
     for known in (1, 2, 3):
         pd.testing.assert_frame_equal(seen(stores, stays[:known]), whole[:known])
@@ -64,58 +64,56 @@ def test_only_earlier_stays_are_counted(stores: Stores, stays: list[list[str]]) 
     assert found["prior_encounters"].tolist() == [0, 1, 2, 3]
     assert found["prior_early_readmissions"].tolist() == [0, 0, 1, 1]
     days = [int(row[NAMES.index("time_in_hospital")]) for row in stays]
-    assert found["prior_days_in_hospital"].tolist() == [sum(days[:place]) for place in range(4)]
+    assert found["prior_days_in_hospital"].tolist() == [sum(days[:index]) for index in range(4)]
     assert found["last_early_readmission"].fillna(-1).tolist() == [-1, 0, 1, 0]
 
 
-def test_a_stays_own_outcome_is_in_none_of_its_features(stores: Stores, stays: list[list[str]]) -> None:
+def test_a_stays_features_do_not_depend_on_its_own_outcome(stores: Stores, stays: list[list[str]]) -> None:
     before = seen(stores, stays[:1])
     for outcome in ("<30", ">30"):
         pd.testing.assert_frame_equal(seen(stores, [changed(stays[0], readmitted=outcome)]), before)
 
 
-def test_whether_an_earlier_stay_was_followed_later_or_never_is_not_known_yet(
+def test_features_do_not_tell_a_late_readmission_after_an_earlier_stay_from_none(
     stores: Stores, stays: list[list[str]]
 ) -> None:
     before = seen(stores, stays)
-    for place, outcome in ((0, ">30"), (2, "NO")):
-        changed_stays = [*stays[:place], changed(stays[place], readmitted=outcome), *stays[place + 1 :]]
+    for index, outcome in ((0, ">30"), (2, "NO")):
+        changed_stays = [*stays[:index], changed(stays[index], readmitted=outcome), *stays[index + 1 :]]
         pd.testing.assert_frame_equal(seen(stores, changed_stays), before)
 
 
-def test_the_numbers_of_encounters_and_patients_tell_nothing_but_order_and_belonging(
+def test_the_ids_of_encounters_and_patients_only_determine_order_and_grouping(
     stores: Stores, stays: list[list[str]], rows: list[list[str]]
 ) -> None:
     every = [*stays, *(changed(row, discharge_disposition_id="1") for row in rows[4:])]
     every.sort(key=lambda row: int(row[0]))
     before = seen(stores, every)
     renumbered = [
-        changed(row, encounter_id=str(900_000 + 13 * place), patient_nbr=str(5_000_000 + int(row[1])))
-        for place, row in enumerate(every)
+        changed(row, encounter_id=str(900_000 + 13 * index), patient_nbr=str(5_000_000 + int(row[1])))
+        for index, row in enumerate(every)
     ]
     pd.testing.assert_frame_equal(seen(stores, renumbered), before)
 
 
-def test_who_died_or_went_to_a_hospice_is_not_learned_from_and_counted(stores: Stores, rows: list[list[str]]) -> None:
-    ended = [(reason, place) for reason, places in ENDS_OF_CARE.items() for place in places]
-    for number, (_, place) in enumerate(ended):
-        rows[number] = changed(rows[number], discharge_disposition_id=str(place))
+def test_stays_that_end_in_death_or_hospice_are_excluded_and_counted(stores: Stores, rows: list[list[str]]) -> None:
+    ended = [code for codes in ENDS_OF_CARE.values() for code in codes]
+    for number, code in enumerate(ended):
+        rows[number] = changed(rows[number], discharge_disposition_id=str(code))
     rest = [changed(row, discharge_disposition_id="1") for row in rows[len(ended) :]]
     stores.load([*rows[: len(ended)], *rest])
     assert len(dataset.read(stores.clean, "real")) == len(rest)
     assert dataset.excluded(stores.clean, "real") == {"died": 4, "went to a hospice": 2}
 
 
-def test_of_more_rows_than_are_to_be_learned_from_the_newest_are_and_the_rest_are_counted(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_only_the_newest_rows_are_used_and_older_ones_are_counted(stores: Stores, rows: list[list[str]]) -> None:
     rows = [changed(row, discharge_disposition_id="1") for row in rows]
     rows[-1] = changed(rows[-1], discharge_disposition_id="11")
     stores.load(rows)
     every = dataset.read(stores.clean, "real")
     count = len(every) - 3
     newest = dataset.read(stores.clean, "real", count)
-    # With their history, which the older ones are part of.
+    # The older rows still count in their history.
     pd.testing.assert_frame_equal(newest, every.iloc[3:].reset_index(drop=True))
     assert dataset.excluded(stores.clean, "real", count)[f"older than the newest {count:,}"] == 3
     for enough in (len(every), len(every) + 1):
@@ -123,8 +121,8 @@ def test_of_more_rows_than_are_to_be_learned_from_the_newest_are_and_the_rest_ar
         assert dataset.excluded(stores.clean, "real", enough) == {"died": 1, "went to a hospice": 0}
 
 
-def test_the_history_in_training_is_that_of_a_request(stores: Stores, stays: list[list[str]]) -> None:
-    """A request tells its history by fields; what the models see of them is what the database makes of the rows."""
+def test_the_patient_history_in_training_equals_that_of_a_request(stores: Stores, stays: list[list[str]]) -> None:
+    """A request gives the history in fields; in training, the database computes it from the rows."""
     found = seen(stores, stays).iloc[2]
     last = dict(zip(NAMES, stays[1], strict=True))
     fields = fields_of(dict(zip(NAMES, stays[2], strict=True))) | {
@@ -151,8 +149,8 @@ def test_every_clean_row_is_in_exactly_one_split_once(stores: Stores) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_of_the_test_rows_changes_a_model(models: Models, family: Family) -> None:
-    """Oversampling, encoders, imputers, early stopping: whatever looked at them would give another document."""
+def test_a_model_does_not_depend_on_the_test_rows(models: Models, family: Family) -> None:
+    """If oversampling, encoders, imputers or early stopping used them, the document would change."""
     models.load()
     first = scorer_of(models, models.candidate(family, run="before"))
     turn(models, "test")
@@ -160,12 +158,12 @@ def test_nothing_of_the_test_rows_changes_a_model(models: Models, family: Family
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_validation_rows_only_tell_when_to_stop(models: Models, family: Family) -> None:
+def test_validation_rows_only_affect_early_stopping(models: Models, family: Family) -> None:
     models.load()
     first = json.loads(scorer_of(models, models.candidate(family, run="before")))
     turn(models, "validation")
     second = json.loads(scorer_of(models, models.train(family, run="after")))
-    if family == "gradient_boosting":  # the same trees as far as both go
+    if family == "gradient_boosting":  # the first trees are the same; later ones may have stopped early
         for document in (first, second):
             document["model"]["trees"] = [trees[:5] for trees in document["model"]["trees"]]
             del document["context"]["risk_quantiles"]
@@ -173,7 +171,7 @@ def test_validation_rows_only_tell_when_to_stop(models: Models, family: Family) 
 
 
 def turn(models: Models, split: str) -> None:
-    """Give every row of a split another outcome, and categories and numbers that occur nowhere else."""
+    """Give every row of a split another outcome, and categories and numbers found nowhere else."""
     models.stores.clean.run(
         "UPDATE diabetes_clean SET"
         " readmitted = CASE readmitted WHEN 'NO' THEN '<30' WHEN '<30' THEN '>30' ELSE 'NO' END,"

@@ -16,7 +16,7 @@ from tests.integration.readmission.conftest import Stores
 from tests.integration.readmission.models import Models, Trainings
 
 pytestmark = [
-    # Of MLflow's own making, on every log_model and every stage transition.
+    # MLflow causes these itself, at every log_model and every stage transition.
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
@@ -36,7 +36,7 @@ def artifact(models: Models, run_id: str, path: str) -> bytes:
         return file.read()
 
 
-def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: Models) -> None:
+def test_a_run_has_parameters_metrics_and_a_loadable_model(models: Models) -> None:
     models.load()
     result = models.train("logistic_regression")
     run = models.client.get_run(result["mlflow_run_id"])
@@ -55,7 +55,7 @@ def test_a_run_holds_parameters_metrics_and_a_model_that_can_be_loaded(models: M
     assert info.saved_input_example_info is not None
 
 
-def test_a_run_holds_the_report_on_the_data_it_learned_from(models: Models) -> None:
+def test_a_run_has_the_report_on_its_training_data(models: Models) -> None:
     models.load()
     models.load(seed=2, kind="real")
     result = models.train("logistic_regression")
@@ -67,7 +67,7 @@ def test_a_run_holds_the_report_on_the_data_it_learned_from(models: Models) -> N
     assert (metrics["data_batches"], metrics["data_rows"], metrics["data_quarantined_share"]) == (1, 1500, 0)
 
 
-def test_the_scorer_says_what_the_logged_model_says(models: Models) -> None:
+def test_the_scorer_equals_the_logged_model(models: Models) -> None:
     models.load()
     for family in ("logistic_regression", "random_forest", "gradient_boosting"):
         result = models.train(family)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def test_the_scorer_says_what_the_logged_model_says(models: Models) -> None:
         assert np.abs(np.asarray(ours) - pipeline.predict_proba(rows)).max() <= 1e-9
 
 
-def test_training_again_in_the_same_execution_answers_the_same_run(models: Models) -> None:
+def test_training_again_in_the_same_execution_returns_the_same_run(models: Models) -> None:
     models.load()
     first = models.train("logistic_regression", run="one")
     assert models.train("logistic_regression", run="one") == first
@@ -96,19 +96,19 @@ def test_the_same_rows_train_the_same_model(models: Models) -> None:
     assert first == second
 
 
-def test_without_rows_training_says_what_is_missing(models: Models) -> None:
+def test_training_without_rows_says_which_are_missing(models: Models) -> None:
     with pytest.raises(NoTrainingData, match=r"real clean rows of the train split \(0\)"):
         models.train("logistic_regression", kind="real")
 
 
-def test_an_mlflow_that_is_away_is_an_error_that_may_pass(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_mlflow_is_a_transient_error(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     models.settings = ModelSettings("http://127.0.0.1:1", "away")
     with pytest.raises(TrackingUnavailable, match=r"127\.0\.0\.1:1"):
         models.train("logistic_regression")
 
 
-def test_the_documents_are_readable_by_other_clients(models: Models) -> None:
+def test_the_scorer_document_can_be_read_by_other_clients(models: Models) -> None:
     models.load()
     result = models.candidate("random_forest")
     document = json.loads(artifact(models, result["mlflow_run_id"], "scorer.json"))

@@ -8,7 +8,7 @@ CLASSES = ["<30", ">30", "NO"]
 
 
 def sample(rows: int = 1200, seed: int = 1) -> tuple[Part, np.ndarray]:
-    """Rows of patients with about two stays each, and the probabilities that they were drawn from."""
+    """Rows of patients with about two stays each, and the probabilities from which their classes were drawn."""
     generator = np.random.default_rng(seed)
     signal = generator.normal(size=rows)
     shares = probabilities(pd.DataFrame({"signal": signal}))

@@ -21,7 +21,7 @@ from readmission.evaluation.comparison import (
 from sklearn.metrics import log_loss, roc_auc_score
 
 CLASSES = ("<30", ">30", "NO")
-NOTHING = Difference(0.0, -0.001, 0.001)
+NO_CHANGE = Difference(0.0, -0.001, 0.001)
 
 
 def some_rows(count: int = 1200, patients: int = 700) -> Rows:
@@ -34,7 +34,7 @@ def some_rows(count: int = 1200, patients: int = 700) -> Rows:
 
 
 def scores(rows: Rows, skill: float, seed: int = 1, digits: int | None = None) -> Any:
-    """Probabilities that know the truth as well as `skill` says; rounded ones have equal values among them."""
+    """Probabilities that favour the true class by `skill`; rounding them to `digits` makes ties."""
     noise = np.random.default_rng(seed).normal(0, 0.5, (len(rows.target), 3))
     truth = np.stack([rows.target == name for name in CLASSES], axis=1)
     powers = np.exp(noise + skill * truth)
@@ -42,7 +42,7 @@ def scores(rows: Rows, skill: float, seed: int = 1, digits: int | None = None) -
     return shares if digits is None else np.round(shares, digits) + 10.0**-digits
 
 
-def test_the_differences_are_those_of_scikit_learn() -> None:
+def test_differences_equal_those_of_scikit_learn() -> None:
     rows = some_rows()
     ours, theirs = scores(rows, 0.6), scores(rows, 0.3, seed=2)
     found = compare(rows, ours, theirs, CLASSES)
@@ -59,7 +59,7 @@ def test_equal_scores_count_half_in_the_auc() -> None:
     assert compare(rows, ours, theirs, CLASSES).auc_early.value == pytest.approx(expected)
 
 
-def test_a_model_against_itself_differs_by_nothing() -> None:
+def test_a_model_does_not_differ_from_itself() -> None:
     rows = some_rows()
     ours = scores(rows, 0.5)
     found = compare(rows, ours, ours, CLASSES)
@@ -86,8 +86,8 @@ def test_a_clearly_worse_model_is_objected_to_with_its_interval() -> None:
     assert str(found.log_loss) in objections(found, newer=True)[0]
 
 
-def test_patients_are_drawn_and_not_rows() -> None:
-    """The same rows ten times over tell no more than once, when they are the same patients'."""
+def test_whole_patients_are_resampled() -> None:
+    """Ten copies of the rows of the same patients do not make the interval narrower."""
     rows = some_rows(300, 300)
     again = Rows(np.tile(rows.target, 10), np.tile(rows.patients, 10), pd.concat([rows.groups] * 10, ignore_index=True))
     ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
@@ -96,7 +96,7 @@ def test_patients_are_drawn_and_not_rows() -> None:
     assert tenfold.high - tenfold.low == pytest.approx(once.high - once.low, rel=0.01)
 
 
-def test_subgroups_too_small_to_tell_are_left_out() -> None:
+def test_small_subgroups_are_left_out() -> None:
     rows = some_rows()
     rows.groups.loc[:150, "gender"] = "Unknown"
     found = compare(rows, scores(rows, 0.5), scores(rows, 0.4, seed=2), CLASSES)
@@ -112,7 +112,7 @@ def test_subgroups_too_small_to_tell_are_left_out() -> None:
     ],
 )
 def test_a_subgroup_that_loses_much_for_sure_is_an_objection(difference: Difference, objected: bool) -> None:
-    found = objections(Comparison(NOTHING, NOTHING, {"gender Male": difference}), newer=True)
+    found = objections(Comparison(NO_CHANGE, NO_CHANGE, {"gender Male": difference}), newer=True)
     assert [("gender Male" in one) for one in found] == [True] * objected
 
 
@@ -120,7 +120,7 @@ def test_a_subgroup_that_loses_much_for_sure_is_an_objection(difference: Differe
     ("high", "objected"), [(comparison.MARGIN, False), (comparison.MARGIN + 1e-6, True), (-0.001, False)]
 )
 def test_the_margin_is_what_a_newer_model_may_lose(high: float, objected: bool) -> None:
-    assert bool(objections(Comparison(Difference(0.0, -0.01, high), NOTHING, {}), newer=True)) is objected
+    assert bool(objections(Comparison(Difference(0.0, -0.01, high), NO_CHANGE, {}), newer=True)) is objected
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_a_model_without_a_slope_is_miscalibrated() -> None:
 
 def test_an_older_model_must_be_better() -> None:
     better, as_good = Difference(-0.01, -0.02, -0.001), Difference(0.0, -0.001, 0.001)
-    assert objections(Comparison(better, NOTHING, {}), newer=False) == []
-    assert "not the newer one" in objections(Comparison(as_good, NOTHING, {}), newer=False)[0]
-    assert objections(Comparison(as_good, NOTHING, {}), newer=True) == []
+    assert objections(Comparison(better, NO_CHANGE, {}), newer=False) == []
+    assert "not the newer one" in objections(Comparison(as_good, NO_CHANGE, {}), newer=False)[0]
+    assert objections(Comparison(as_good, NO_CHANGE, {}), newer=True) == []
 
 
 def test_a_probability_of_zero_for_what_happened_costs_much_and_is_no_way_around_the_comparison() -> None:
@@ -184,7 +184,7 @@ def test_the_order_of_the_classes_does_not_matter() -> None:
     assert turned.auc_early == straight.auc_early
 
 
-def test_the_interval_is_that_of_a_bootstrap_without_shortcuts() -> None:
+def test_the_interval_matches_a_naive_bootstrap() -> None:
     rows = some_rows(400, 250)
     ours, theirs = scores(rows, 0.5), scores(rows, 0.4, seed=2)
     known = np.unique(rows.patients)
@@ -199,7 +199,7 @@ def test_the_interval_is_that_of_a_bootstrap_without_shortcuts() -> None:
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.2 * (high - low))
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_figures_equal_those_of_scikit_learn() -> None:
     rows = some_rows()
     ours = scores(rows, 0.6)
     found = figures(rows, ours, CLASSES, Calibration(1.0, 0.0, 0.01))
@@ -207,7 +207,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
     assert found.auc_early == pytest.approx(roc_auc_score(rows.early, ours[:, 0]))
 
 
-def test_what_is_not_a_number_is_null_for_the_ledger() -> None:
+def test_nan_and_infinity_are_null_in_json() -> None:
     nothing = Difference(math.nan, -math.inf, math.inf)
     written = [
         Figures(0.9, 0.6, Calibration(math.nan, math.nan, 0.01)).as_json(),

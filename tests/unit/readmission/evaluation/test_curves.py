@@ -8,14 +8,14 @@ SCORE = (np.random.default_rng(2).normal(size=5000) + TRUTH).round(2)
 BINS = np.searchsorted(np.quantile(SCORE, np.arange(1, 10) / 10), SCORE, side="right")
 
 
-def test_a_few_points_hold_the_whole_roc_curve() -> None:
+def test_a_few_points_describe_the_whole_roc_curve() -> None:
     points = curves.points(TRUTH, SCORE, BINS)["roc"]
     assert len(points["x"]) == len(points["y"]) <= curves.POINTS
     assert auc(points["x"], points["y"]) == pytest.approx(roc_auc_score(TRUTH, SCORE), abs=0.003)
     assert (points["x"][0], points["y"][0], points["x"][-1], points["y"][-1]) == (0, 0, 1, 1)
 
 
-def test_the_points_are_points_of_scikit_learns_curves() -> None:
+def test_points_lie_on_scikit_learns_curves() -> None:
     found = curves.points(TRUTH, SCORE, BINS)
     false, true, _ = roc_curve(TRUTH, SCORE, drop_intermediate=False)
     precision, recall, _ = precision_recall_curve(TRUTH, SCORE)
@@ -33,6 +33,6 @@ def test_reliability_compares_share_and_probability_in_each_bin() -> None:
 
 
 @pytest.mark.parametrize("truth", [[True, True], [False, False]], ids=["all true", "none true"])
-def test_rows_of_one_class_have_curves_too(truth: list[bool]) -> None:
+def test_rows_of_a_single_class_have_curves(truth: list[bool]) -> None:
     found = curves.points(np.array(truth), np.array([0.1, 0.2]), np.array([0, 1]))
     assert np.isfinite(found["roc"]["x"] + found["precision_recall"]["y"]).all()

@@ -62,7 +62,7 @@ def test_rows_that_a_shuffle_leaves_unchanged_are_not_forecast_again() -> None:
     effects = feature_effects(forecast, Part(known, rows.target, rows.patients, rows.groups), CLASSES, repeats=3)
     assert {one["feature"] for one in effects} == set(known)
     count = len(rows.target)
-    # Once as they are; two columns shuffled, of which hardly a value is at its place; one value away and one come.
+    # The rows once; two columns in which a shuffle moves nearly every value; and one in which it moves a single 1.
     assert count + 2 * 3 * (count - 10) < sum(map(len, asked)) <= count + 2 * 3 * count + 3 * 2
 
 

@@ -12,7 +12,7 @@ TARGET = ["<30", ">30", "NO", "NO"]
 SHARES = [[0.5, 0.3, 0.2], [0.2, 0.5, 0.3], [0.6, 0.1, 0.3], [0.1, 0.1, 0.8]]
 BY_HAND = {
     "log_loss": -(log(0.5) + log(0.5) + log(0.3) + log(0.8)) / 4,
-    # The third row's likeliest class is <30 in place of NO.
+    # The third row's likeliest class is <30 and not NO.
     "accuracy": 3 / 4,
     # <30: precision 1/2, recall 1; >30: both 1; NO: precision 1, recall 1/2.
     "f1_macro": (2 / 3 + 1 + 2 / 3) / 3,
@@ -34,9 +34,9 @@ BY_HAND = {
     "log_loss_any": -(log(0.8) + log(0.7) + log(0.3) + log(0.8)) / 4,
 }
 CALIBRATIONS = {
-    f"{question}_{what}"
-    for question in ("early", "any")
-    for what in ("calibration_slope", "calibration_intercept", "ece")
+    f"{target}_{figure}"
+    for target in ("early", "any")
+    for figure in ("calibration_slope", "calibration_intercept", "ece")
 }
 
 
@@ -52,7 +52,7 @@ def test_every_metric_is_tested_here() -> None:
 def test_perfect_probabilities_have_perfect_metrics() -> None:
     found = compute_metrics(["<30", ">30", "NO"], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], CLASSES)
     ideal = {name: float("loss" not in name and "brier" not in name) for name in BY_HAND}
-    ideal["top10_recall"] = 0.3  # of three rows, a tenth is that part of the one
+    ideal["top10_recall"] = 0.3  # a tenth of three rows is 0.3 rows
     assert {name: found[name] for name in BY_HAND} == pytest.approx(ideal)
     assert found["early_ece"] == found["any_ece"] == pytest.approx(0)
 
@@ -63,8 +63,8 @@ def test_metrics_equal_those_of_scikit_learn(digits: int) -> None:
     shares = shares.round(digits)
     shares[:, 2] = 1 - shares[:, 0] - shares[:, 1]
     truth, found = rows.target.to_numpy(), compute_metrics(rows.target.to_list(), shares, CLASSES)
-    # Its multi-class AUC and log loss want sums of 1 to the last digit.
-    areas = [roc_auc_score(truth == name, shares[:, place]) for place, name in enumerate(CLASSES)]
+    # scikit-learn's multi-class AUC and log loss require sums of exactly 1, so these are compared class by class.
+    areas = [roc_auc_score(truth == name, shares[:, index]) for index, name in enumerate(CLASSES)]
     assert found["auc_macro_ovr"] == pytest.approx(np.mean(areas))
     assert found["auc_any"] == pytest.approx(roc_auc_score(truth != "NO", 1 - shares[:, 2]))
     assert found["average_precision_early"] == pytest.approx(average_precision_score(truth == "<30", shares[:, 0]))
@@ -95,7 +95,7 @@ def test_intervals_depend_only_on_the_seed() -> None:
 
 
 def test_rows_of_one_patient_are_drawn_together() -> None:
-    """Each row ten times over, as ten stays of a patient, tells no more than the rows once."""
+    """Ten copies of each row as stays of one patient do not make the interval narrower."""
     rows, shares = sample(300)
     target, tenfold = rows.target.to_list(), [name for name in rows.target for _ in range(10)]
     once = compute_intervals(target, shares, CLASSES, np.arange(300))["auc_early"]

@@ -1,4 +1,4 @@
-"""The clean rows as a table for training."""
+"""Reads the clean rows from Postgres as tables for training and evaluation."""
 
 import io
 from collections.abc import Mapping
@@ -18,21 +18,21 @@ from readmission.errors import NoTrainingData, SplitsOverlap
 from readmission.storage.database import transaction
 
 TARGET: Final = "readmitted"
-ALL: Final = 2**62
+_ALL: Final = 2**62
 _GROUPS: Final = ("race", "gender")
 _AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
-# Ordered, so that the same rows train the same model. Who died or went to a hospice cannot be readmitted: a model that
-# learned from them would forecast death.
-_ENDED: Final = sorted(place for places in ENDS_OF_CARE.values() for place in places)
-_LEARNED: Final = f"""
+# Discharge dispositions after which a patient cannot be readmitted: a model trained on them would predict death.
+_ENDED: Final = sorted(code for codes in ENDS_OF_CARE.values() for code in codes)
+_USED: Final = f"""
     data_kind = current_setting('readmission.data_kind')
     AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
 """
+# The order makes training deterministic.
 _READ: Final = f"""
     COPY (
         SELECT split, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET} FROM encounters
-        WHERE {_LEARNED} AND encounter_id >= coalesce((
-            SELECT encounter_id FROM diabetes_clean WHERE {_LEARNED}
+        WHERE {_USED} AND encounter_id >= coalesce((
+            SELECT encounter_id FROM diabetes_clean WHERE {_USED}
             ORDER BY encounter_id DESC OFFSET current_setting('readmission.newest')::bigint - 1 LIMIT 1
         ), 0)
         ORDER BY encounter_id
@@ -42,7 +42,7 @@ _EXCLUDED: Final = """
     SELECT CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
     FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1
 """
-# Which rows, and in which state: a version that learned from the same rows has the same hash.
+# Covers the identity and the content of the rows: two versions with the same hash were trained on the same data.
 _HASH: Final = """
     SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id)::bytea), 'hex'), '')
     FROM diabetes_clean WHERE data_kind = :kind
@@ -51,10 +51,11 @@ _HASH: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one split.
+    """Some rows, usually of one split.
 
-    `features` (rows x `INPUTS`: float64, NaN where unknown, and texts, "?" where unknown), `target` (of `CLASSES`),
-    `patients` (their numbers, int64) and `groups` (texts `race`, `gender`, `age_band`).
+    `features` is rows x `INPUTS`: numbers as float64 with NaN if unknown, categories as text with "?" if unknown.
+    `target` holds `CLASSES`, `patients` holds patient numbers (int64), and `groups` has the text columns `race`,
+    `gender` and `age_band`.
     """
 
     features: pd.DataFrame
@@ -63,10 +64,10 @@ class Part:
     groups: pd.DataFrame
 
 
-def load(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[Split, Part]:
-    """Every split of the clean rows of that kind, less `excluded`.
+def load(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[Split, Part]:
+    """The clean rows of that kind by split, without the `excluded` ones.
 
-    Raises `SplitsOverlap` when a patient is in two, and `NoTrainingData` when one lacks a class.
+    Raises `SplitsOverlap` if a patient is in two splits, and `NoTrainingData` if a split lacks a class.
     """
     table = read(clean, kind, newest)
     parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
@@ -75,14 +76,17 @@ def load(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[Split, Pa
     for split, part in parts.items():
         if lacking := set(CLASSES) - set(part.target):
             raise NoTrainingData(
-                f"the {kind} clean rows of the {split} split ({len(part.target)}) hold no {', '.join(sorted(lacking))};"
-                " ingest and clean more data first"
+                f"the {kind} clean rows of the {split} split ({len(part.target)}) lack the class"
+                f" {', '.join(sorted(lacking))}; ingest and clean more data first"
             )
     return parts
 
 
-def read(clean: Connection, kind: DataKind, newest: int = ALL) -> pd.DataFrame:
-    """The clean rows of that kind less `excluded`, by `encounter_id`: split, patient, groups, `INPUTS` and target."""
+def read(clean: Connection, kind: DataKind, newest: int = _ALL) -> pd.DataFrame:
+    """The clean rows of that kind without the `excluded` ones, ordered by `encounter_id`.
+
+    The columns are split, patient number, groups, `INPUTS` and target. `newest` limits the number of rows.
+    """
     text = io.BytesIO()
     with transaction(clean):
         for name, value in (("data_kind", kind), ("newest", str(newest))):
@@ -100,31 +104,31 @@ def read(clean: Connection, kind: DataKind, newest: int = ALL) -> pd.DataFrame:
 
 
 def part_of(rows: pd.DataFrame) -> Part:
-    """Some rows of what `read` answers."""
+    """Some rows of the table that `read` returns."""
     rows = rows.reset_index(drop=True)
     groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
     return Part(rows[list(INPUTS)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
 
 
-def excluded(clean: Connection, kind: DataKind, newest: int = ALL) -> dict[str, int]:
-    """How many clean rows of that kind no model sees, by reason: an end of care, or that there are newer ones enough.
+def excluded(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[str, int]:
+    """The number of clean rows of that kind that are not used, by reason: the end of care, or more than `newest` rows.
 
-    The history of a newer stay knows the older ones all the same.
+    Older rows still count in the patient history of the newer ones.
     """
     counts = dict(clean.run(_EXCLUDED, kind=kind, ended=_ENDED))
-    found = {reason: sum(counts.get(place, 0) for place in places) for reason, places in ENDS_OF_CARE.items()}
+    found = {reason: sum(counts.get(code, 0) for code in codes) for reason, codes in ENDS_OF_CARE.items()}
     older = counts.get(None, 0) - newest
     return found | ({f"older than the newest {newest:,}": older} if older > 0 else {})
 
 
 def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:
-    """How many patients stand in more than one split: none, as they are split by a hash of their number."""
+    """The number of patients in more than one split; 0, because rows are split by a hash of the patient number."""
     each = np.concatenate([np.unique(part.patients) for part in parts.values()])
     return len(each) - len(np.unique(each))
 
 
 def rows_hash(clean: Connection, kind: DataKind) -> str:
-    """SHA-256 of all clean rows of that kind; empty when there are none."""
+    """The SHA-256 of all clean rows of that kind; empty if there are none."""
     ((digest,),) = clean.run(_HASH, kind=kind)
     return str(digest)
 
