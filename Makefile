@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -133,10 +133,15 @@ lint: setup ## what CI checks beside the tests
 openapi: setup ## write the API's document, functions/predict/openapi.json, as the application says it
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
 
+# Warnings are errors, broken links and anchors among them. External links are listed, not fetched.
+docs: setup ## build the documentation as a site, into docs/_build/html
+	@$(BIN)/sphinx-build -W --keep-going -n -q -d docs/_build/doctrees -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html; its external links: docs/_build/html/external-links.txt"
+
 format: setup ## let ruff mend what it can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
 clean: ## stop everything and remove what all targets made, data included
 	@if [ -x $(BIN)/python ]; then $(LOCAL) clean; fi
-	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

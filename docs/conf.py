@@ -17,6 +17,7 @@ extensions = [
     "external_links",
     "http_routes",
     "markdown_docstrings",
+    "repository_links",
 ]
 exclude_patterns = ["_build", "decisions/template.md"]
 templates_path = ["_templates"]
@@ -25,6 +26,8 @@ html_theme = "furo"
 html_title = project
 html_copy_source = False
 html_show_sphinx = False
+# Each page repeats the whole tree of contents: with every function in it, the build would take twice as long.
+toc_object_entries = False
 
 # Markdown pages. Links to headings use GitHub's anchors, so that they work there too.
 myst_heading_anchors = 3

@@ -6,10 +6,9 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from markdown_docstrings import rst
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-
-from markdown_docstrings import rst
 
 
 class HttpRoutes(SphinxDirective):

@@ -1,16 +1,16 @@
-"""The commands of README.md, run as they stand there."""
+"""The commands of the documentation, run as they stand there."""
 
 import json
 import os
 import re
 import subprocess
 
-from infra.local.settings import ROOT
+from tests.documents import README, ROOT
 from tests.e2e.conftest import Application, Trained
 
 
 def test_the_request_of_the_readme_is_answered(application: Application, trained: Trained) -> None:
-    (block,) = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
     finished = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block],
         cwd=ROOT,

@@ -1,0 +1,105 @@
+"""The tables of the documentation say what the code says."""
+
+import pytest
+from readmission import errors
+from readmission.domain.payloads import STAGES, Plan
+from readmission.telemetry.metrics import METRICS
+
+from tests.documents import DOCS, code_in, rows
+from tests.unit.templates import TEMPLATE
+
+PARAMETERS = "## Parameters of the template"
+
+
+def parameter(name: str) -> list[str]:
+    (found,) = [row for row in rows(DOCS / "configuration.md", PARAMETERS) if name in code_in(row[0])]
+    return found
+
+
+def test_the_metrics_table_lists_every_metric_as_it_is_written() -> None:
+    listed = [tuple(row) for row in rows(DOCS / "operations.md", "## Metrics")][2:]
+    assert listed == [
+        (
+            f"`{metric.name}`",
+            metric.kind,
+            "" if metric.unit == "None" else metric.unit.lower(),
+            ", ".join(metric.services),
+            ", ".join(f"`{name}`" for name in metric.dimensions),
+        )
+        for metric in METRICS
+    ]
+
+
+def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried() -> None:
+    served = {
+        "ExplanationUnavailable",
+        "MetricsUnavailable",
+        "ModelUnavailable",
+        "ScorerInvalid",
+        "TokenUnavailable",
+    }  # errors of the functions behind the gateway, which answer them themselves
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
+    listed = rows(DOCS / "pipeline.md", "## Pipeline errors")
+    assert set().union(*(code_in(row[0]) for row in listed)) == named_errors
+    retried = set().union(*(code_in(row[0]) for row in listed if row[2] == "yes"))
+    assert retried == {kind.__name__ for kind in errors.Transient.__subclasses__()}
+
+
+def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:
+    listed = set().union(*(code_in(row[0]) for row in rows(DOCS / "configuration.md", PARAMETERS)))
+    assert listed == set(TEMPLATE["Parameters"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DatabaseSecretName",
+        "DatabaseTls",
+        "MlflowTrackingUri",
+        "ModelName",
+        "MaxInvalidShare",
+        "MaxTrainingRows",
+        "SourceBucketName",
+        "ModelRefreshSeconds",
+        "ApiKeyValue",
+        "DailyQuota",
+        "CorsAllowOrigins",
+        "MetricsTokenValue",
+        "MetricsCacheSeconds",
+        "SnapStart",
+        "ProvisionedConcurrency",
+        "Architecture",
+        "AlarmTopicArn",
+        "MaxErrorShare",
+        "MaxP95Seconds",
+        "NoRunDays",
+    ],
+)
+def test_the_parameter_table_has_the_default_of_the_template(name: str) -> None:
+    assert parameter(name)[1].strip("`") == str(TEMPLATE["Parameters"][name]["Default"])
+
+
+def test_the_parameter_table_has_the_throttles_of_the_template() -> None:
+    parameters = TEMPLATE["Parameters"]
+    throttles = f"{parameters['ThrottleRate']['Default']}, {parameters['ThrottleBurst']['Default']}"
+    assert parameter("ThrottleRate")[1] == throttles
+
+
+def test_the_states_table_lists_every_field_of_the_plan() -> None:
+    (row,) = [row for row in rows(DOCS / "pipeline.md", "## States") if row[0] == "Plan"]
+    assert code_in(row[3]) == set(Plan.__annotations__)
+
+
+def test_the_input_table_names_every_stage() -> None:
+    fields = {next(iter(code_in(row[0])), ""): row for row in rows(DOCS / "pipeline.md", "## Start an execution")}
+    for field in ("start_at", "stop_after"):
+        assert code_in(" ".join(fields[field][1:])) >= set(STAGES)
+
+
+def test_the_alarm_table_lists_every_alarm_of_the_template() -> None:
+    alarms = [one for one in TEMPLATE["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    listed = set().union(*(code_in(row[0]) for row in rows(DOCS / "operations.md", "## Alarms")))
+    assert {f"${{AWS::StackName}}-{name}" for name in listed} == {
+        one["Properties"]["AlarmName"]["Sub"] for one in alarms
+    }
