@@ -1,4 +1,4 @@
-"""The directive `http-routes`: a table of the routes in an OpenAPI document, with their summaries and statuses."""
+"""The directive `http-routes`: a table of the routes in an OpenAPI document, with their descriptions and statuses."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def table(document: dict[str, Any]) -> list[str]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             request = f"``{method.upper()} {path}``"
-            rows.append((request, rst(operation.get("summary", "")), ", ".join(operation["responses"])))
+            rows.append((request, rst(operation["description"]), ", ".join(sorted(operation["responses"]))))
     for row in rows:
         lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
     return lines

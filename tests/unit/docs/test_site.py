@@ -57,8 +57,8 @@ def test_links_of_an_included_file_become_relative_to_the_page(extension: Module
 
 @pytest.mark.parametrize("extension", ["http_routes"], indirect=True)
 def test_each_route_is_a_row_with_its_statuses(extension: ModuleType) -> None:
-    document = {"paths": {"/health": {"get": {"summary": "Health", "responses": {"200": {}, "503": {}}}}}}
-    assert extension.table(document)[-3:] == ["   * - ``GET /health``", "     - Health", "     - 200, 503"]
+    document = {"paths": {"/health": {"get": {"description": "Healthy?", "responses": {"503": {}, "200": {}}}}}}
+    assert extension.table(document)[-3:] == ["   * - ``GET /health``", "     - Healthy?", "     - 200, 503"]
 
 
 def test_the_python_reference_lists_every_package_with_modules() -> None:
