@@ -1,4 +1,4 @@
-# Everything a person or CI calls. `make help` lists it.
+# All commands for people and CI. `make help` lists them.
 
 PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
     "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
@@ -12,115 +12,115 @@ export SAM_CLI_TELEMETRY := 0
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format clean
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 # ---------------------------------------------------------------- set up
-setup: .venv/.made infra/localstack/.venv/.made ## install all that the other targets need
+setup: .venv/.made infra/localstack/.venv/.made ## install what the other targets need
 
 .venv/.made: uv.lock pyproject.toml layers/readmission/pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.13 is needed and was not found on PATH or in pyenv." \
-	    "Install it (pyenv install 3.13) or name it: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
-	@echo "setup       Python packages into .venv ..." >&2
+	@test -n "$(PYTHON)" || { echo "Python 3.13 is required but was not found on the PATH or in pyenv." \
+	    "Install it (pyenv install 3.13) or give its path: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@echo "setup       installing Python packages into .venv ..." >&2
 	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
 	@$(BIN)/uv sync --quiet --frozen --all-groups
 	@touch $@
 
 infra/localstack/.venv/.made: .venv/.made infra/localstack/pyproject.toml infra/localstack/uv.lock
-	@echo "setup       LocalStack and the Lambda runtime into infra/localstack ..." >&2
+	@echo "setup       installing LocalStack and the Lambda runtime into infra/localstack ..." >&2
 	@$(MAKE) --silent -C infra/localstack setup UV=$(CURDIR)/$(BIN)/uv PYTHON="$(PYTHON)"
 	@touch $@
 
 # ---------------------------------------------------------------- run
-demo: setup ## everything: start, deploy, run the pipeline, predict  [DATASET=file|URL|s3://…|synthetic:rows=N]
+demo: setup ## start everything, deploy, run the pipeline, predict  [DATASET=file|URL|s3://…|synthetic:rows=N]
 	@$(LOCAL) demo $(if $(DATASET),--dataset '$(DATASET)')
 
-up: setup ## start Postgres, MLflow and LocalStack, and put back what was deployed
+up: setup ## start Postgres, MLflow and LocalStack, and restore what was deployed
 	@$(LOCAL) up
 
-observe: setup ## start Prometheus with the rest; root installs Debian's package where it is missing  [PROMETHEUS=path|off]
+observe: setup ## `make up` with Prometheus; as root, installs the Debian package if it is missing  [PROMETHEUS=path|off]
 	@$(LOCAL) observe
 
-grafana: setup ## the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]
+grafana: setup ## open the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]
 	@infra/grafana/serve '$(GRAFANA)' '$(HOMEPATH)'
 
-down: setup ## stop everything; the data stays
+down: setup ## stop everything; all data stays
 	@$(LOCAL) down
 
-status: setup ## what runs, and where
+status: setup ## show what is running, and where
 	@$(LOCAL) status
 
-logs: setup ## follow the logs  [NAME=postgres|mlflow|localstack|s3-mirror, or FUNCTION=predict|all CORRELATION= SINCE=minutes ALL=1 RAW=1 ONCE=1]
+logs: setup ## follow the logs of servers or functions  [NAME=postgres|mlflow|localstack|s3-mirror, or FUNCTION=predict|all CORRELATION= SINCE=minutes ALL=1 RAW=1 ONCE=1]
 	@$(LOCAL) logs $(NAME) $(if $(FUNCTION),--function '$(FUNCTION)') $(if $(CORRELATION),--correlation '$(CORRELATION)') \
 	    $(if $(SINCE),--since '$(SINCE)') $(if $(ALL),--all) $(if $(RAW),--raw) $(if $(ONCE),--once)
 
-env: setup ## shell exports for clients: eval "$(make -s env)"
+env: setup ## print shell exports for clients: eval "$(make -s env)"
 	@$(LOCAL) env
 
 deploy: setup ## build the application and deploy it to LocalStack
 	@$(LOCAL) deploy
 
-pipeline: setup ## run the state machine  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER=]
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER=]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
 	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER))
 
-predict: setup ## one prediction through the gateway  [PATIENT=file.json]
+predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
 
-serve: setup ## the API without the gateway, on http://127.0.0.1:8000; no key is checked  [HOST= PORT= MODEL_NAME=]
+serve: setup ## run the API without the gateway and without API keys, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.serving
 
-exporter: setup ## the exporter as a process, on http://127.0.0.1:9105/metrics; COST=60 prints a month's price  [HOST= PORT= COST=]
+exporter: setup ## run the metrics exporter, on http://127.0.0.1:9105/metrics; COST=60 prints its monthly cost on AWS  [HOST= PORT= COST=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export STACK_NAME=$${STACK_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.telemetry.exporter $(if $(COST),--cost $(COST))
-ui: setup ## the pages for clinicians and data scientists, on http://127.0.0.1:8501  [PORT=]
+ui: setup ## run the web pages for clinicians and data scientists, on http://127.0.0.1:8501  [PORT=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && \
 	    exec $(BIN)/python -m streamlit run ui/app.py --server.port $${PORT:-8501}
 
-history: setup ## what was promoted, refused and rolled back, and why
+history: setup ## show promotions, refusals and rollbacks with their reasons
 	@$(LOCAL) history
 
-rollback: setup ## put an earlier model into Production  [VERSION=n REASON='…']
+rollback: setup ## put an earlier model version back into production  [VERSION=n REASON='…']
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)')
 
-evaluate: setup ## the recipe over five patient-grouped splits, beside that of 14 features  [DATASET= MODEL=family]
+evaluate: setup ## cross-validate the recipe over patient-grouped splits, compared with 14 fields alone  [DATASET= MODEL=family]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## speed, memory and growth beside their peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= GROWTH_ROWS= JSON=file DIABETES_DATA=]
+bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= GROWTH_ROWS= JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(JSON),--json '$(JSON)')
 
-bench-compare: setup ## two results of bench  [A=file B=file]
-	@test -n '$(A)' -a -n '$(B)' || { echo "make bench-compare A=file B=file, as make bench JSON=file writes them" >&2; exit 2; }
+bench-compare: setup ## compare two results of bench  [A=file B=file]
+	@test -n '$(A)' -a -n '$(B)' || { echo "Usage: make bench-compare A=file B=file, with files written by make bench JSON=file" >&2; exit 2; }
 	@$(BIN)/python -m tests.benchmarks --compare '$(A)' '$(B)'
 
-capacity: setup ## what a result of bench means on AWS: concurrency, requests a second, connections, cost  [JSON=file]
+capacity: setup ## estimate concurrency, requests per second, connections and cost on AWS from a result of bench  [JSON=file]
 	@$(BIN)/python -m tests.benchmarks.capacity '$(JSON)'
 
-# Another machine is loaded when the command line says so, never because of a variable of the environment.
-load-test: setup ## how many requests a second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= AT_LEAST= OUT= URL=]
+# Only an URL on the command line can direct load to another machine, never an environment variable.
+load-test: setup ## measure how many requests per second the deployed API sustains  [P95_MS= MAX_FAILURES= STEP= HOLD= MAX_USERS= REPEATS= AT_LEAST= OUT= URL=]
 	@$(BIN)/python -m tests.load $(LOAD_URL) $(if $(P95_MS),--p95-ms $(P95_MS)) \
 	    $(if $(MAX_FAILURES),--max-failures $(MAX_FAILURES)) $(if $(STEP),--step $(STEP)) $(if $(HOLD),--hold $(HOLD)) \
 	    $(if $(SETTLE),--settle $(SETTLE)) $(if $(THINK),--think $(THINK)) $(if $(MAX_USERS),--max-users $(MAX_USERS)) \
 	    $(if $(REPEATS),--repeats $(REPEATS)) $(if $(AT_LEAST),--at-least $(AT_LEAST)) $(if $(OUT),--out '$(OUT)')
 
-load-ui: setup ## Locust's page for the same load, on http://127.0.0.1:8089  [URL= THINK=]
+load-ui: setup ## run the same load from Locust's web page, on http://127.0.0.1:8089  [URL= THINK=]
 	@$(BIN)/python -m tests.load --ui $(LOAD_URL) $(if $(THINK),--think $(THINK))
 
-test: setup ## all tests: unit, integration, end to end  [ONLY=package DIABETES_DATA=archive.zip for those on the real data]
+test: setup ## run all tests: unit, integration, end to end  [ONLY=package DIABETES_DATA=archive.zip for those on the real data]
 	@$(if $(ONLY),,$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI")
 	@$(BIN)/python -m tests $(if $(ONLY),--only '$(ONLY)')
 
-screenshots: setup ## the pages' pictures for the README, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
+screenshots: setup ## take screenshots of the web pages for the docs, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
 	@SCREENSHOTS=ui/screenshots $(BIN)/pytest -s tests/e2e/test_ui.py
 
-unit: setup ## the tests that need no server
+unit: setup ## run the tests that need no server
 	@$(BIN)/pytest tests/unit
 
-lint: setup ## what CI checks beside the tests
+lint: setup ## run CI's checks other than the tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -130,7 +130,7 @@ lint: setup ## what CI checks beside the tests
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
 
-openapi: setup ## write the API's document, functions/predict/openapi.json, as the application says it
+openapi: setup ## generate functions/predict/openapi.json from the application
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
 
 # Warnings are errors, broken links and anchors among them. External links are listed, not fetched.
@@ -138,10 +138,10 @@ docs: setup ## build the documentation as a site, into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -n -q -d docs/_build/doctrees -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html; its external links: docs/_build/html/external-links.txt"
 
-format: setup ## let ruff mend what it can
+format: setup ## format the code, and fix what ruff can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-clean: ## stop everything and remove what all targets made, data included
+clean: ## stop everything and delete all generated files and data
 	@if [ -x $(BIN)/python ]; then $(LOCAL) clean; fi
 	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The queries of the Grafana dashboard and of the recording rules, asked of a live Prometheus."""
+"""Runs the queries of the Grafana dashboard and the recording rules against a live Prometheus."""
 
 import json
 import math
@@ -26,8 +26,8 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries(window: str) -> dict[str, str]:
-    """Every query by its panel's title and letter, with what Grafana puts for the variables; `window` is that of
-    rates, and hours are shown."""
+    """Every query by its panel's title and letter, with values for Grafana's variables: `window` for rates, a range of
+    three hours, all routes."""
     values = PRICES | {"__rate_interval": window, "__range": "3h", "route": ".*"}
     pattern = re.compile(r"\$(\w+)")
     return {
@@ -43,7 +43,7 @@ def recorded() -> set[str]:
 
 
 def ask(url: str, query: str) -> list[float]:
-    """The values of all series, now. The test fails with Prometheus' error."""
+    """The current values of all series. The test fails with Prometheus' error."""
     try:
         with urllib.request.urlopen(
             f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}", timeout=10
@@ -59,13 +59,13 @@ def shows_something(values: list[float]) -> bool:
 
 
 def empty(url: str, window: str) -> dict[str, str]:
-    """The queries of panels, and the recorded series, that show nothing."""
+    """The panels' queries and the recorded series that have no value."""
     asked = queries(window) | {name: name for name in recorded()}
     return {title: query for title, query in asked.items() if not shows_something(ask(url, query))}
 
 
 def eventually(problem: Callable[[], Any], seconds: float) -> None:
-    """Waits until there is no problem; the test fails with the last one when there still is."""
+    """Waits until `problem` returns something falsy. Otherwise the test fails with its last value."""
     deadline = time.monotonic() + seconds
     while found := problem():
         assert time.monotonic() < deadline, f"after {seconds} s: {found}"

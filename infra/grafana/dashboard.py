@@ -1,6 +1,6 @@
 """Writes dashboards/readmission.json: `python -m infra.grafana.dashboard`.
 
-Every query is one of Prometheus'. Colours are those of Okabe and Ito, which colour-blind people can tell apart.
+All queries are PromQL. The colours are Okabe and Ito's palette, which colour-blind people can distinguish.
 """
 
 from collections.abc import Iterable, Sequence
@@ -54,14 +54,14 @@ PRICES = {
     "lambda_request": "0.0000002",
     "api_request": "0.0000035",
 }
-PRICES_TOLD = (
-    "The function's memory (0.5 GB) by Lambda's duration at $0.0000166667 a GB second, and for a million requests "
-    "$0.20 of Lambda and $3.50 of the REST API: constants of this dashboard. Where Lambda reports no duration, the "
-    "time in the handler stands for it. Transfer, logs and CloudWatch are not in it."
+COST_DESCRIPTION = (
+    "Memory of the function predict (0.5 GB) times Lambda's duration at $0.0000166667 per GB second, plus $0.20 "
+    "(Lambda) and $3.50 (REST API) per million requests. These prices are variables of this dashboard. If Lambda "
+    "reports no duration, the time in the handler is used. Excludes data transfer, logs and CloudWatch."
 )
 
 type Query = tuple[str, str]
-"""PromQL, and the legend of its series."""
+"""A PromQL expression and the legend of its series."""
 
 
 def _with_queries[T: (timeseries.Panel, stat.Panel, bargauge.Panel)](
@@ -82,7 +82,7 @@ def _thresholds(warning: float | None, critical: float | None) -> dashboard.Thre
 def figure(
     title: str, query: str, unit: str, description: str, warning: float | None = None, critical: float | None = None
 ) -> stat.Panel:
-    """One number, as it is now; orange and vermilion from the thresholds on."""
+    """One current number, orange from the warning threshold and vermilion from the critical one."""
     panel = (
         stat.Panel()
         .title(title)
@@ -92,7 +92,7 @@ def figure(
         .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.VALUE)
         .thresholds(_thresholds(warning, critical))
-        .no_value("none yet")
+        .no_value("no data yet")
         .span(6)
         .height(4)
     )
@@ -108,7 +108,7 @@ def graph(
     stacked: StackingMode = StackingMode.NONE,
     bars: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time with a table of their last and largest values; `colours` are regular expressions of legends."""
+    """Lines over time, with a table of last and maximum values. `colours` maps regular expressions for legends."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -137,7 +137,7 @@ def graph(
 
 
 def ranking(title: str, query: Query, unit: str, description: str) -> bargauge.Panel:
-    """A bar for each series, over the time that is shown."""
+    """One bar per series, for the selected time range."""
     panel = (
         bargauge.Panel()
         .title(title)
@@ -181,7 +181,7 @@ def _mean(metric: str, by: str) -> str:
 
 
 def _cost(window: str) -> str:
-    """Dollars for 1,000 predictions."""
+    """Dollars per 1,000 predictions."""
     duration = (
         f'(sum(increase(aws_lambda_duration_seconds_sum{{function_name=~".*-predict"}}[{window}])) > 0'
         f' or sum(increase(readmission_request_duration_seconds_sum{{service="predict"}}[{window}])))'
@@ -197,41 +197,41 @@ type Panel = timeseries.Panel | stat.Panel | bargauge.Panel
 
 def traffic() -> list[Panel]:
     return [
-        figure("Requests", f"sum(rate({TRAFFIC}[$__rate_interval]))", "reqps", "Answered by the functions."),
+        figure("Requests", f"sum(rate({TRAFFIC}[$__rate_interval]))", "reqps", "Requests that the functions answered."),
         figure(
-            "Requests that fail",
+            "Error rate",
             ERRORS,
             "percentunit",
-            "5xx of the last five minutes, as the functions or the gateway count them, whichever is more.",
+            "5xx responses in the last five minutes, counted by the functions or the gateway, whichever is higher.",
             0.01,
             0.05,
         ),
         figure(
-            "p95 of POST /predict",
+            "POST /predict, p95",
             'route:readmission_request_duration_seconds:p95_rate5m{route="/predict"}',
             "s",
-            "Time in the handler; the gateway's and the network's are not in it.",
+            "Time in the handler, without gateway and network.",
             0.1,
             0.25,
         ),
         figure(
-            "p95 of the scorer",
+            "Scorer, p95",
             "readmission_scorer_duration_seconds:p95_rate5m",
             "s",
-            "Time of the model itself in a request to /predict.",
+            "Time in the model itself, for requests to /predict.",
         ),
         graph(
             "Requests by route",
             [(f"sum by (route) (rate({TRAFFIC}[$__rate_interval]))", "{{route}}")],
             "reqps",
-            "The exporter's own requests are left out.",
+            "Excludes the exporter's own requests.",
             _palette(ROUTES),
         ),
         graph(
-            "Answers by status",
+            "Responses by status",
             [(f"sum by (status) (rate({TRAFFIC}[$__rate_interval]))", "{{status}}")],
             "reqps",
-            "Blue: answered. Orange: the request was wrong. Vermilion: the application was.",
+            "Blue: success. Orange: client error. Vermilion: server error.",
             STATUS_COLOURS,
             StackingMode.NORMAL,
         ),
@@ -239,14 +239,14 @@ def traffic() -> list[Panel]:
             "Time in the handler",
             [(_quantile(share), name) for share, name in (("0.50", "p50"), ("0.95", "p95"), ("0.99", "p99"))],
             "s",
-            "Of the chosen routes, without the gateway and the network.",
+            "For the selected routes, without gateway and network.",
             _palette(("p50", "p95", "p99")),
         ),
         graph(
-            "Share of requests that fail",
+            "Error rate by source",
             [("source:readmission_errors:ratio_rate5m", "{{source}}")],
             "percentunit",
-            "What only the gateway counts are functions that crashed or ran out of time.",
+            "Errors that only the gateway counts are functions that crashed or timed out.",
             _palette(("functions", "gateway")),
         ),
     ]
@@ -260,7 +260,7 @@ def predictions() -> list[Panel]:
             "Predictions by version and class",
             [(by_version, "{{readmitted}}, version {{model_version}}")],
             "ops",
-            "Forecasts a second by the class with the highest probability; rows of batches count each.",
+            "Predictions per second by the most probable class. Each row of a batch counts.",
             CLASS_COLOURS,
             StackingMode.NORMAL,
         ),
@@ -268,27 +268,27 @@ def predictions() -> list[Panel]:
             "Share of each class",
             [(by_class, "{{readmitted}}")],
             "ops",
-            "A shift without a promotion means other patients, or a client that sends other fields.",
+            "If the shares shift without a promotion, the patients or the fields that a client sends have changed.",
             CLASS_COLOURS,
             StackingMode.PERCENT,
         ),
         figure(
-            "Readmissions forecast",
+            "Predicted readmissions",
             "readmission_predictions_readmitted:ratio_increase1d",
             "percentunit",
-            "Share of the last day's forecasts that are <30 or >30.",
+            "Share of the last day's predictions that are <30 or >30.",
         ),
         figure(
             "Predictions",
             _increase("readmission_predictions_total", window="$__range"),
             "short",
-            "In the time that is shown.",
+            "In the selected time range.",
         ),
         graph(
-            "Refused for what they hold",
+            "Validation errors",
             [(_increase("readmission_validation_errors_total", "route"), "{{route}}")],
             "short",
-            "Requests and rows of batches with a field that cannot be read.",
+            "Requests and batch rows with an invalid field.",
             _palette(ROUTES),
             bars=True,
         ),
@@ -300,34 +300,34 @@ def pipeline() -> list[Panel]:
     rows = ("read", "added", "cleaned", "quarantined")
     return [
         graph(
-            "Executions of the pipeline",
+            "Pipeline executions",
             [(f"{_increase(f'aws_states_executions_{end}_total')} or vector(0)", end) for end, _ in ends],
             "short",
-            "By how they ended, as Step Functions counts them.",
+            "By outcome, as counted by Step Functions.",
             ends,
             StackingMode.NORMAL,
             bars=True,
         ),
         graph(
-            "Runs of steps",
+            "Step runs",
             [(_increase("readmission_step_runs_total", "outcome, service"), "{{outcome}}: {{service}}")],
             "short",
-            "Every try counts; ingest and clean run once a batch.",
+            "Each attempt counts. Ingest and clean run once per batch.",
             OUTCOME_COLOURS,
             StackingMode.NORMAL,
             bars=True,
         ),
         ranking(
-            "Mean time of a step",
+            "Mean duration of a step",
             (_mean("readmission_step_duration_seconds", "service"), "{{service}}"),
             "s",
-            "In the time that is shown; of ingest and clean, of one batch.",
+            "In the selected time range. For ingest and clean: per batch.",
         ),
         graph(
             "Rows",
             [(_increase(f"readmission_rows_{name}_total"), name) for name in rows],
             "short",
-            "Added are new to the raw table; quarantined break the data contract.",
+            "Added: new in the raw table. Quarantined: violate the data contract.",
             list(zip(rows, (SKY, BLUE, GREEN, VERMILION), strict=True)),
             bars=True,
         ),
@@ -335,7 +335,7 @@ def pipeline() -> list[Panel]:
             "Rows in quarantine",
             "readmission_rows_quarantined:ratio_increase1d",
             "percentunit",
-            "Share of the rows of the last day. Above MaxInvalidShare, 2 %, a run stops.",
+            "Share of the last day's rows. Above MaxInvalidShare (2 %) the pipeline stops.",
             0.01,
             0.02,
         ),
@@ -343,7 +343,7 @@ def pipeline() -> list[Panel]:
             "Rows cleaned",
             _increase("readmission_rows_cleaned_total", window="$__range"),
             "short",
-            "In the time that is shown.",
+            "In the selected time range.",
         ),
     ]
 
@@ -356,43 +356,43 @@ def model() -> list[Panel]:
             "Discrimination",
             [(score.format("auc_.*"), legend)],
             "none",
-            "Areas under ROC curves of the version in Production on the test rows: larger is better.",
+            "Areas under the ROC curve of the version in production, on the test rows. Higher is better.",
             (("auc_early", BLUE), ("auc_any", ORANGE), ("auc_macro_ovr", GREEN)),
         ),
         graph(
             "Calibration and loss",
             [(score.format("log_loss|brier_early|early_.*"), legend)],
             "none",
-            "Smaller is better, but for the slope, which is best at 1.",
+            "On the test rows. Lower is better, except for the calibration slope, which is best at 1.",
             (("log_loss", BLUE), ("brier_early", ORANGE), ("early_calibration_slope", GREEN), ("early_ece", PURPLE)),
         ),
         graph(
-            "Decisions on what serves",
+            "Promotion decisions",
             [(_increase("readmission_promotion_decisions_total", "decision"), "{{decision}}")],
             "short",
-            "make history tells their reasons.",
+            "make history shows the reasons.",
             (("promoted", BLUE), ("refused", ORANGE), ("rolled_back", VERMILION)),
             StackingMode.NORMAL,
             bars=True,
         ),
         ranking(
-            "Mean time of a training",
+            "Mean training time",
             (_mean("readmission_training_duration_seconds", "model"), "{{model}}"),
             "s",
-            "In the time that is shown: fit, evaluation and logging.",
+            "In the selected time range: fitting, evaluation and logging.",
         ),
         figure(
             "Age of the model",
             "readmission_model_age_seconds",
             "s",
-            "Since the version that serves was put into Production.",
+            "Time since the version in production was promoted.",
             30 * 86400,
         ),
         figure(
-            "Reloads that failed",
+            "Failed model reloads",
             _increase('readmission_model_reloads_total{outcome="failed"}', window="$__range"),
             "short",
-            "Looks at the registry, in the time that is shown.",
+            "Failed checks of the registry, in the selected time range.",
             1,
             10,
         ),
@@ -404,29 +404,34 @@ def cost() -> list[Panel]:
     requests = _increase('readmission_requests_total{service="predict"}', window="$__range")
     lambdas = (("invocations", BLUE), ("errors", VERMILION), ("throttles", ORANGE))
     return [
-        figure("Cost of 1,000 predictions", _cost("$__range"), "currencyUSD", PRICES_TOLD),
+        figure("Cost per 1,000 predictions", _cost("$__range"), "currencyUSD", COST_DESCRIPTION),
         figure(
-            "Requests that met a cold start",
+            "Requests with a cold start",
             f"{cold} / ({requests} > 0)",
             "percentunit",
-            "Of those to the function predict, in the time that is shown.",
+            "Share of requests to the function predict, in the selected time range.",
             0.05,
         ),
         graph(
             "Cold starts",
             [(_increase("readmission_cold_start_total", "service"), "{{service}}")],
             "short",
-            "Execution environments that answered their first invocation.",
+            "New execution environments.",
             _palette(("predict", "history", "metrics", "train", "clean", "ingest", "plan")),
             StackingMode.NORMAL,
             bars=True,
         ),
-        graph("Cost of 1,000 predictions over time", [(_cost("$__rate_interval"), "cost")], "currencyUSD", PRICES_TOLD),
+        graph(
+            "Cost per 1,000 predictions over time",
+            [(_cost("$__rate_interval"), "cost")],
+            "currencyUSD",
+            COST_DESCRIPTION,
+        ),
         graph(
             "Lambda",
             [(f"{_increase(f'aws_lambda_{name}_total')} or vector(0)", name) for name, _ in lambdas],
             "short",
-            "Of all functions, as AWS counts them.",
+            "All functions, as counted by AWS.",
             lambdas,
         ),
     ]
@@ -465,11 +470,11 @@ def _with_variables(board: dashboard.Dashboard) -> dashboard.Dashboard:
 
 
 def build() -> str:
-    """The dashboard as Grafana reads it."""
+    """The dashboard in Grafana's JSON format."""
     board = (
         dashboard.Dashboard("Readmission forecast")
         .uid("readmission")
-        .description("The API, the forecasts, the pipeline, the models and what they cost.")
+        .description("The API, its predictions, the pipeline, the models and the cost.")
         .tags(["readmission"])
         .timezone("browser")
         .time("now-6h", "now")

@@ -1,4 +1,4 @@
-"""What can be known of the dashboard without a Grafana."""
+"""The dashboard, checked without Grafana."""
 
 import itertools
 import os
@@ -19,11 +19,11 @@ from tests.panels import panels, queries, recorded
 FOLDER = ROOT / "infra" / "grafana"
 
 
-def test_the_file_is_what_the_script_makes() -> None:
+def test_the_file_is_up_to_date() -> None:
     assert dashboard.FILE.read_text() == dashboard.build(), "run: python -m infra.grafana.dashboard"
 
 
-def test_no_panel_lies_on_another_or_outside_of_the_page() -> None:
+def test_panels_do_not_overlap_and_stay_on_the_page() -> None:
     places = [panel["gridPos"] for panel in board()["panels"]]
     for one, other in itertools.combinations(places, 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
@@ -32,13 +32,13 @@ def test_no_panel_lies_on_another_or_outside_of_the_page() -> None:
     assert all(place["x"] + place["w"] <= 24 for place in places)
 
 
-def test_every_panel_has_an_id_of_its_own() -> None:
+def test_every_panel_has_a_unique_id() -> None:
     ids = [panel["id"] for panel in board()["panels"]]
     assert all(ids) and len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
-def test_every_panel_tells_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> None:
+def test_every_panel_has_a_description_and_a_unit(panel: dict[str, Any]) -> None:
     assert panel["type"] in ("timeseries", "stat", "bargauge")
     assert panel["description"] and panel["fieldConfig"]["defaults"]["unit"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
@@ -49,14 +49,14 @@ def test_every_panel_tells_what_it_shows_and_in_which_unit(panel: dict[str, Any]
         assert all(target["instant"] for target in panel["targets"])
 
 
-def test_the_variable_of_the_data_source_is_the_provisioned_one() -> None:
+def test_the_data_source_variable_defaults_to_the_provisioned_one() -> None:
     (source,) = yaml.safe_load((FOLDER / "provisioning" / "datasources" / "prometheus.yml").read_text())["datasources"]
     (variable,) = [one for one in board()["templating"]["list"] if one["type"] == "datasource"]
     assert source["uid"] == variable["current"]["value"] == dashboard.DATASOURCE_UID
     assert (source["type"], source["url"]) == ("prometheus", "${PROMETHEUS_URL}")
 
 
-def test_every_query_is_of_something_that_is_exported_or_recorded() -> None:
+def test_every_query_uses_exported_or_recorded_series() -> None:
     kinds = {"counter": "_total", "gauge": "", "histogram": "", "summary": ""}
     exported = set()
     for metric in METRICS:
@@ -68,7 +68,7 @@ def test_every_query_is_of_something_that_is_exported_or_recorded() -> None:
             assert name in recorded() or re.sub(r"_(bucket|sum|count)$", "", name) in exported, name
 
 
-def test_serve_gives_grafana_the_files_of_this_folder_on_loopback(tmp_path: Path) -> None:
+def test_serve_starts_grafana_on_loopback_with_the_files_of_this_folder(tmp_path: Path) -> None:
     binary = tmp_path / "bin" / "grafana"
     binary.parent.mkdir()
     (tmp_path / "public").mkdir()
@@ -89,6 +89,6 @@ def test_serve_gives_grafana_the_files_of_this_folder_on_loopback(tmp_path: Path
     assert Path(variables["GF_PATHS_PROVISIONING"]) == FOLDER / "provisioning"
 
 
-def test_serve_says_how_to_name_a_grafana_that_is_not_found(tmp_path: Path) -> None:
+def test_serve_says_how_to_name_grafana_if_it_is_not_found(tmp_path: Path) -> None:
     finished = subprocess.run([FOLDER / "serve", tmp_path / "none"], capture_output=True, text=True, check=False)
     assert finished.returncode == 1 and "make grafana GRAFANA=" in finished.stderr
