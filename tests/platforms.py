@@ -1,4 +1,4 @@
-"""A whole platform of its own: on free ports, in a temporary folder, operated through its command line."""
+"""A separate platform for tests: on free ports, in its own folder, operated through the command line."""
 
 import os
 import shutil
@@ -34,12 +34,12 @@ class Platform:
         )
 
     def run(self, *command: str, exit_code: int = 0, seconds: float = 300) -> str:
-        """What it printed; the test fails when it ends with another exit code."""
+        """Its output. The test fails if it ends with another exit code."""
         with self.start(*command) as process:
             try:
                 out, err = process.communicate(timeout=seconds)
             except BaseException:
-                # Whoever is interrupted cleans up next, which this command must not be in the way of.
+                # The interrupted test cleans up next. This command must not be in its way.
                 process.send_signal(signal.SIGINT)
                 try:
                     process.communicate(timeout=60)
@@ -51,7 +51,7 @@ class Platform:
         return out + err
 
     def pids(self) -> dict[str, str]:
-        """Of the servers, by name."""
+        """The servers' pids, by name."""
         rows = (line.split() for line in self.run("status").splitlines()[1:])
         return {row[0]: row[2] for row in rows if row[2].isdigit()}
 
@@ -66,7 +66,7 @@ class Platform:
             connection.close()
 
     def processes(self) -> list[str]:
-        """Every process that in any way has to do with the folder, found without the code under test."""
+        """Every process that refers to the folder, found without the code under test."""
         return [
             f"{entry.name} {(entry / 'cmdline').read_bytes()!r}"
             for entry in Path("/proc").iterdir()
@@ -81,7 +81,7 @@ class Platform:
             texts = [(entry / name).read_bytes() for name in ("cmdline", "environ")]
             return folder.encode() in b"".join(texts) or os.readlink(entry / "cwd").startswith(folder)
         except OSError:
-            return False  # it ended meanwhile
+            return False  # it has ended
 
 
 def free_ports(count: int) -> list[int]:
@@ -96,12 +96,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def new_platform(folder: Path, **variables: str) -> Platform:
-    """Without Prometheus, unless `PROMETHEUS` names it."""
+    """Without Prometheus unless `PROMETHEUS` names it."""
     numbers = map(str, free_ports(len(settings.PORTS)))
     ports = dict(zip(settings.PORTS, numbers, strict=True))
     return Platform({"LOCAL_DIR": str(folder), "PROMETHEUS": "off", **ports, **variables})
 
 
 def prometheus() -> str | None:
-    """The program (`PROMETHEUS`, else on the PATH) where it is installed."""
+    """The path of Prometheus (`PROMETHEUS`, else on the PATH); None if it is not installed."""
     return shutil.which(os.environ.get("PROMETHEUS") or "prometheus")

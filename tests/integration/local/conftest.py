@@ -1,4 +1,4 @@
-"""Platforms that these tests may start, stop and damage as they like."""
+"""Platforms that these tests may start, stop and damage."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from tests.platforms import Platform, new_platform, prometheus
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Tests leave it in any state; `up`, with which each begins, must cope."""
-    # Deeper than the path of a Unix socket may be long.
+    """Tests leave it in any state. Each test begins with `up`, which must cope with that."""
+    # The path is longer than that of a Unix socket may be.
     started = new_platform(
         tmp_path_factory.mktemp("a-deep-checkout") / ("d" * 100) / ".local", PROMETHEUS=prometheus() or "off"
     )

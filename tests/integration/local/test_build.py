@@ -9,7 +9,7 @@ from infra.local.settings import ROOT
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
-def test_the_size_of_what_is_built_stays_below_its_limits(architecture: str, tmp_path: Path) -> None:
+def test_the_built_functions_and_layers_stay_below_their_size_limits(architecture: str, tmp_path: Path) -> None:
     subprocess.run(
         [Path(sys.executable).with_name("sam"), "build", "--build-dir", tmp_path / "build"],
         cwd=ROOT,

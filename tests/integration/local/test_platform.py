@@ -19,7 +19,7 @@ MODELS = ARTIFACTS.split("/")[2]
 def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about within 30 s"
+        assert time.monotonic() < deadline, "the condition did not become true within 30 s"
         time.sleep(0.1)
 
 
@@ -46,7 +46,7 @@ def test_up_makes_every_server_ready(platform: Any) -> None:
     assert mlflow(platform, "health", method="GET") == b"OK"
 
 
-def test_up_once_more_changes_nothing(platform: Any) -> None:
+def test_a_second_up_changes_nothing(platform: Any) -> None:
     platform.run("up")
     before = platform.pids()
     platform.run("up")
@@ -87,20 +87,20 @@ def test_every_socket_is_on_loopback_only(platform: Any) -> None:
     assert numbers >= {wanted.postgres_port, wanted.mlflow_port, wanted.localstack_port}
 
 
-def test_up_starts_prometheus_where_it_is_installed(platform: Any, prometheus_program: str) -> None:
+def test_up_starts_prometheus_if_it_is_installed(platform: Any, prometheus_program: str) -> None:
     assert platform.settings.prometheus_url in platform.run("up")
     with urllib.request.urlopen(f"{platform.settings.prometheus_url}/api/v1/rules", timeout=10) as answer:
         groups = json.load(answer)["data"]["groups"]
     assert {group["name"] for group in groups} >= {"readmission-recorded-traffic", "readmission-pipeline"}
 
 
-def test_prometheus_scrapes_nothing_while_nothing_is_deployed(platform: Any, prometheus_program: str) -> None:
+def test_prometheus_scrapes_nothing_before_a_deployment(platform: Any, prometheus_program: str) -> None:
     platform.run("up")
     with urllib.request.urlopen(f"{platform.settings.prometheus_url}/api/v1/targets", timeout=10) as answer:
         assert json.load(answer)["data"]["activeTargets"] == []
 
 
-def test_all_data_survives_down_and_two_ups_at_once(platform: Any) -> None:
+def test_all_data_survives_down_and_two_simultaneous_ups(platform: Any) -> None:
     platform.run("up")
     create_buckets(platform)
     platform.query("raw", "CREATE TABLE IF NOT EXISTS kept (word text)")
@@ -112,7 +112,7 @@ def test_all_data_survives_down_and_two_ups_at_once(platform: Any) -> None:
         metadata = {"ContentType": "text/csv", "Metadata": {"source": "test"}}
         s3.put_object(Bucket=DATA, Key="raw/../a batch.csv", Body=b"1,2", **metadata)
 
-    platform.run("down")  # right away: what was written last is kept as well
+    platform.run("down")  # immediately: the latest writes survive, too
     assert platform.processes() == []
     platform.run("status", exit_code=1)
 
@@ -135,7 +135,7 @@ def test_all_data_survives_down_and_two_ups_at_once(platform: Any) -> None:
             )
 
 
-def test_up_puts_s3_back_after_localstack_was_killed(platform: Any) -> None:
+def test_up_restores_s3_after_localstack_was_killed(platform: Any) -> None:
     platform.run("up")
     create_buckets(platform)
     with closing(platform.client("s3")) as s3:
@@ -156,7 +156,7 @@ def test_up_puts_s3_back_after_localstack_was_killed(platform: Any) -> None:
     assert platform.pids()["postgres"] == before["postgres"]
 
 
-def test_servers_whose_supervisor_was_killed_are_found_and_replaced(platform: Any) -> None:
+def test_up_replaces_servers_whose_supervisor_was_killed(platform: Any) -> None:
     platform.run("up")
     before = platform.pids()
     os.kill(int((platform.settings.run / "supervisord.pid").read_text()), signal.SIGKILL)
@@ -166,13 +166,13 @@ def test_servers_whose_supervisor_was_killed_are_found_and_replaced(platform: An
     assert not set(before.values()) & set(after.values())
 
 
-def test_another_setting_than_the_running_one_is_refused(platform: Any) -> None:
+def test_a_setting_that_differs_from_the_running_platforms_is_refused(platform: Any) -> None:
     platform.run("up")
     changed = type(platform)(platform.variables | {"MLFLOW_PORT": "5999"})
     assert "MLFLOW_PORT" in changed.run("up", exit_code=1)
 
 
-def test_a_taken_port_is_named_with_its_holder_and_nothing_is_started(another: Any) -> None:
+def test_a_taken_port_is_reported_with_its_holder_and_nothing_is_started(another: Any) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", another.settings.localstack_port))
         holder.listen()
@@ -182,7 +182,7 @@ def test_a_taken_port_is_named_with_its_holder_and_nothing_is_started(another: A
     assert another.processes() == []
 
 
-def test_a_server_that_does_not_start_is_shown_with_the_end_of_its_log(another: Any) -> None:
+def test_a_server_that_does_not_start_is_reported_with_the_end_of_its_log(another: Any) -> None:
     another.settings.create_directories()
     another.settings.postgres_data.mkdir(mode=0o700)
     said = another.run("up", exit_code=1)
@@ -191,7 +191,7 @@ def test_a_server_that_does_not_start_is_shown_with_the_end_of_its_log(another: 
     assert "Traceback" not in said
 
 
-def test_an_external_database_that_does_not_answer_is_named(another: Any) -> None:
+def test_an_external_database_that_does_not_answer_is_reported(another: Any) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = str(nobody.getsockname()[1])
@@ -209,7 +209,7 @@ def test_clean_refuses_a_folder_that_is_not_a_platform(tmp_path: Path, another: 
     assert precious.exists()
 
 
-def test_an_invalid_setting_is_a_sentence_not_a_traceback(tmp_path: Path, another: Any) -> None:
+def test_an_invalid_setting_gives_a_readable_error(tmp_path: Path, another: Any) -> None:
     said = type(another)(another.variables | {"MLFLOW_PORT": "high"}).run("status", exit_code=1)
     assert said.strip() == "MLFLOW_PORT must be a port from 1 to 65535, not 'high'."
     assert settings.load(another.variables).directory == tmp_path / ".local"

@@ -22,14 +22,14 @@ def with_external(platform: Any, user: str, password: str) -> settings.Settings:
     return settings.load(platform.variables | login)
 
 
-def test_an_external_server_that_has_the_databases_is_used_as_it_is(platform: Any) -> None:
+def test_an_external_server_with_the_databases_is_used_unchanged(platform: Any) -> None:
     platform.run("up")
     external = with_external(platform, "readmission", postgres.database(platform.settings).password)
     assert postgres.create_databases(external) == []
     assert postgres.accepts_queries(external)
 
 
-def test_a_wrong_password_of_an_external_server_is_told_without_showing_it(platform: Any) -> None:
+def test_a_wrong_password_for_an_external_server_is_reported_but_not_shown(platform: Any) -> None:
     platform.run("up")
     external = with_external(platform, "readmission", "guessed")
     for ask in (postgres.create_databases, postgres.accepts_queries):
@@ -39,18 +39,18 @@ def test_a_wrong_password_of_an_external_server_is_told_without_showing_it(platf
         assert "guessed" not in str(refused.value)
 
 
-def test_a_missing_database_that_its_user_may_not_make_is_told(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_the_user_may_not_create_is_reported(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.run("up")
     external = with_external(platform, "readmission", postgres.database(platform.settings).password)
     monkeypatch.setattr(postgres, "DATABASES", ("raw", "elsewhere"))
-    with pytest.raises(LocalError, match="cannot make the databases raw, elsewhere"):
+    with pytest.raises(LocalError, match="cannot create the databases raw, elsewhere"):
         postgres.create_databases(external)
 
 
 def test_postgres_runs_from_a_checkout_below_a_folder_closed_to_its_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Started by root, that is; for others the folder is their own."""
+    """Relevant only if root runs the tests. Other users own the folder."""
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     packages = postgres.binaries().parents[2]
@@ -63,7 +63,7 @@ def test_postgres_runs_from_a_checkout_below_a_folder_closed_to_its_user(
     assert postgres.create_cluster(loaded)
     assert not postgres.create_cluster(loaded)
 
-    # Single-user mode finds its own files as the server does, and needs no port.
+    # Single-user mode finds its files like the server, but needs no port.
     single_user = [*postgres.server_command(loaded), "postgres"]
     single_user.insert(single_user.index("-D"), "--single")
     done = subprocess.run(

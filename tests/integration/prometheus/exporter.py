@@ -1,4 +1,4 @@
-"""An exporter that counts every metric of the table, and AWS's own, up at each scrape."""
+"""An exporter of every application metric and AWS's metrics, whose counters rise with each scrape."""
 
 import itertools
 import re
@@ -52,7 +52,7 @@ def _series(metric: Metric, count: int) -> Iterator[str]:
 
 @contextmanager
 def serving() -> Iterator[int]:
-    """Its port. 401 without the token."""
+    """Yields its port. It answers 401 without the token."""
     counts = itertools.count(0, 10)
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +66,7 @@ def serving() -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing: a scrape a second."""
+            """Logs nothing, because there is a scrape every second."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""A real Prometheus with this project's rules scrapes an exporter, and the dashboard finds something in each panel."""
+"""A real Prometheus with this project's rules scrapes an exporter, and every panel of the dashboard has data."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.platforms import free_ports
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) -> Iterator[Settings]:
-    """Configured and started as the platform does it; only the exporter speaks HTTP, not HTTPS."""
+    """Configured and started like the platform's, except that the exporter uses HTTP instead of HTTPS."""
     variables = {
         "LOCAL_DIR": str(tmp_path_factory.mktemp("observed") / ".local"),
         "PROMETHEUS": prometheus_program,
@@ -33,7 +33,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) 
     prometheus.configure(loaded)
     prometheus.point(loaded, None)
     (loaded.secrets / prometheus.TOKEN).write_text(TOKEN)
-    _speak_http(loaded.prometheus_files / "prometheus.yml")
+    _use_http(loaded.prometheus_files / "prometheus.yml")
     command, environment = prometheus.command(loaded)
     with (loaded.logs / "prometheus.log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
@@ -45,7 +45,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) 
             process.terminate()
 
 
-def _speak_http(configuration: Path) -> None:
+def _use_http(configuration: Path) -> None:
     content = yaml.safe_load(configuration.read_text())
     content["scrape_configs"][0]["scheme"] = "http"
     configuration.write_text(yaml.safe_dump(content))
@@ -57,7 +57,7 @@ def _targets(loaded: Settings) -> list[dict[str, Any]]:
         return targets
 
 
-def test_it_follows_the_api_without_a_restart_and_every_panel_and_rule_shows_something(observed: Settings) -> None:
+def test_it_follows_the_api_without_a_restart_and_every_panel_and_rule_has_data(observed: Settings) -> None:
     assert _targets(observed) == []
     with serving() as port:
         prometheus.point(observed, f"http://127.0.0.1:{port}/v1")
