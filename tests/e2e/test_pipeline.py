@@ -142,7 +142,7 @@ def _eventually(condition: Any) -> None:
 
 
 BROKEN = {
-    "a zip that is cut off": (b"PK\x03\x04" + b"\x00" * 200, "plan: SourceMalformed", "broken archive"),
+    "a zip that is cut off": (b"PK\x03\x04" + b"\x00" * 200, "plan: SourceMalformed", "corrupt archive"),
     "an empty file": (b"", "plan: SourceMalformed", "is empty"),
     "a missing column": (table([row[:-1] for row in some_rows()], NAMES[:-1]), "plan: ColumnsMismatch", "'readmitted'"),
     "an extra column": (
@@ -153,7 +153,7 @@ BROKEN = {
     "a row with too few fields": (
         table([*some_rows()[:6], some_rows()[6][:40], *some_rows()[7:]]),
         "plan: RowMalformed",
-        "row 7: 40 fields, not 50",
+        "row 7 has 40 fields, not 50",
     ),
     "a value out of range": (
         with_field("time_in_hospital", "-4"),

@@ -1,4 +1,4 @@
-"""The state machine agrees with the errors, the payloads and the template that it refers to."""
+"""The state machine matches the errors, the payloads and the template that it refers to."""
 
 import json
 import re
@@ -11,13 +11,15 @@ import yaml
 from readmission import errors
 from readmission.domain import payloads
 
+from statemachines import generate
+
 ROOT = Path(__file__).parents[3]
-TEXT = (ROOT / "statemachines" / "pipeline.asl.json").read_text()
+TEXT = generate.TARGET.read_text()
 MACHINE = json.loads(TEXT)
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (`!Ref`, `!Sub`, …) as what they are applied to."""
+    """Replaces CloudFormation's short forms (`!Ref`, `!Sub`, …) by their arguments."""
 
 
 def _short_form(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
@@ -33,7 +35,7 @@ RESOURCES = yaml.load((ROOT / "template.yaml").read_text(), _Template)["Resource
 
 
 def _states(machine: Any, outer: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every state with its name and that of the map it is in, if any."""
+    """Every state with its name and the name of the map that contains it, if any."""
     for name, state in machine["States"].items():
         yield name, state, outer
         if "ItemProcessor" in state:
@@ -46,11 +48,11 @@ TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
 MAPS = [name for name, state in STATES.items() if state["Type"] == "Map"]
 FAILS = [name for name, state in STATES.items() if state["Type"] == "Fail"]
 RETRIES = [
-    pytest.param(retry, id=f"{name}-{place}") for name in TASKS for place, retry in enumerate(STATES[name]["Retry"])
+    pytest.param(retry, id=f"{name}-{index}") for name in TASKS for index, retry in enumerate(STATES[name]["Retry"])
 ]
 TRANSIENT = {error.__name__ for error in errors.Transient.__subclasses__()}
 
-# What each task takes and answers.
+# The input and the result of each task.
 PAYLOADS = {
     "Plan": (payloads.PlanEvent, payloads.Plan),
     "Ingest": (payloads.BatchEvent, payloads.IngestResult),
@@ -62,7 +64,7 @@ PAYLOADS = {
     "Model card": (payloads.CardEvent, payloads.ReportResult),
 }
 REPORTS = ("Report", "Model card")
-# Tasks that are no step of their own, with their function: a run can neither start at them nor stop after them.
+# Tasks that are not stages, with their function's folder: an execution can neither start at them nor stop after them.
 FOLDERS = {"Check data": "check", **dict.fromkeys(REPORTS, "report")}
 
 
@@ -81,7 +83,11 @@ def _successors(state: Any) -> set[str]:
     return {rule[key] for rule in rules for key in ("Next", "Default") if key in rule}
 
 
-def test_the_tasks_are_the_steps_and_their_plan() -> None:
+def test_the_deployed_definition_is_generated_from_the_yaml() -> None:
+    assert generate.definition() == TEXT
+
+
+def test_the_tasks_are_plan_and_the_stages() -> None:
     assert [name.lower() for name in TASKS if name not in FOLDERS] == ["plan", *payloads.STAGES]
 
 
@@ -90,24 +96,24 @@ def test_every_training_and_every_promotion_is_reported() -> None:
     assert [state["Next"] for state in (train, STATES["Promote"])] == list(REPORTS)
 
 
-def test_what_was_cleaned_is_checked_before_the_run_stops_or_trains() -> None:
+def test_clean_data_is_checked_before_the_run_stops_or_trains() -> None:
     assert [STATES[name]["Next"] for name in ("Clean batches", "Check data")] == ["Check data", "After clean"]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_report_or_check_passes_on_what_it_got(name: str) -> None:
+def test_a_report_or_check_passes_its_input_on(name: str) -> None:
     assert STATES[name]["ResultPath"] is None
 
 
 @pytest.mark.parametrize("retry", RETRIES)
-def test_only_errors_that_may_pass_are_retried(retry: Any) -> None:
+def test_only_transient_errors_are_retried(retry: Any) -> None:
     unknown = [name for name in retry["ErrorEquals"] if not name.startswith(("Lambda.", "States."))]
     assert set(unknown) <= TRANSIENT
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("error", sorted(TRANSIENT))
-def test_every_error_that_may_pass_is_retried_in_every_task(task: str, error: str) -> None:
+def test_every_transient_error_is_retried_in_every_task(task: str, error: str) -> None:
     assert any(error in retry["ErrorEquals"] for retry in STATES[task]["Retry"])
 
 
@@ -122,29 +128,29 @@ def test_every_error_that_may_pass_is_retried_in_every_task(task: str, error: st
         "Lambda.TooManyRequestsException",
     ],
 )
-def test_lambdas_own_passing_errors_are_retried_in_every_task(task: str, error: str) -> None:
+def test_lambdas_own_transient_errors_are_retried_in_every_task(task: str, error: str) -> None:
     assert any(error in retry["ErrorEquals"] for retry in STATES[task]["Retry"])
 
 
 @pytest.mark.parametrize("retry", RETRIES)
-def test_a_retry_waits_longer_each_time_up_to_a_limit_and_not_all_at_once(retry: Any) -> None:
+def test_a_retry_backs_off_up_to_a_limit_with_jitter(retry: Any) -> None:
     assert retry["JitterStrategy"] == "FULL"
     assert retry["BackoffRate"] > 1
     assert 0 < retry["IntervalSeconds"] <= retry["MaxDelaySeconds"]
     assert 1 <= retry["MaxAttempts"] <= 10
 
 
-def test_the_base_of_the_passing_errors_is_never_raised_and_so_never_named() -> None:
+def test_the_base_class_of_the_transient_errors_is_not_named() -> None:
     assert "Transient" not in TEXT
 
 
-def test_errors_that_may_pass_have_no_subclasses_that_retry_would_not_know() -> None:
-    """Step Functions compares the name of the class itself."""
+def test_transient_errors_have_no_subclasses_that_would_not_be_retried() -> None:
+    """Step Functions compares the name of the exception's class only."""
     assert [error for error in errors.Transient.__subclasses__() if error.__subclasses__()] == []
 
 
 @pytest.mark.parametrize("name", [*TASKS, *MAPS])
-def test_whatever_fails_ends_in_a_state_that_names_the_step(name: str) -> None:
+def test_every_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
     catcher = OUTER.get(name, name)
     (catch,) = STATES[catcher]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
@@ -169,12 +175,12 @@ def test_a_map_limits_how_much_runs_at_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_does_not_wait_for_ever(name: str) -> None:
+def test_a_task_has_a_timeout(name: str) -> None:
     assert 0 < STATES[name]["TimeoutSeconds"] <= 900
 
 
 def _function(task: str) -> str:
-    """The logical name of the function that a task calls."""
+    """The logical id of the function that a task calls."""
     (substitution,) = re.findall(r"^\$\{(\w+)\}$", STATES[task]["Parameters"]["FunctionName"])
     arn: str = RESOURCES["Pipeline"]["Properties"]["DefinitionSubstitutions"][substitution]
     name, _, attribute = arn.partition(".")
@@ -188,90 +194,89 @@ def test_a_task_calls_the_function_of_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_waits_no_shorter_than_its_function_may_run(name: str) -> None:
+def test_a_task_waits_at_least_as_long_as_its_function_may_run(name: str) -> None:
     assert STATES[name]["TimeoutSeconds"] >= RESOURCES[_function(name)]["Properties"]["Timeout"]
 
 
-def test_the_template_gives_every_substitution_and_no_others() -> None:
+def test_the_template_provides_exactly_the_substitutions_of_the_definition() -> None:
     assert (
         set(re.findall(r"\$\{(\w+)\}", TEXT)) == RESOURCES["Pipeline"]["Properties"]["DefinitionSubstitutions"].keys()
     )
 
 
-def test_the_machine_may_call_every_function_it_calls() -> None:
+def test_the_state_machine_may_invoke_exactly_the_functions_that_it_calls() -> None:
     policies = RESOURCES["Pipeline"]["Properties"]["Policies"]
     allowed = {policy["LambdaInvokePolicy"]["FunctionName"] for policy in policies if "LambdaInvokePolicy" in policy}
     assert allowed == {_function(name) for name in TASKS}
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_hands_over_the_fields_that_its_function_takes(name: str) -> None:
+def test_a_task_passes_the_fields_that_its_function_expects(name: str) -> None:
     event, _ = PAYLOADS[name]
     assert {key.removesuffix(".$") for key in STATES[name]["Parameters"]["Payload"]} == event.__annotations__.keys()
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_selects_only_fields_that_its_function_answers(name: str) -> None:
+def test_a_task_selects_only_fields_that_its_function_returns(name: str) -> None:
     _, result = PAYLOADS[name]
     selected = [path.removeprefix("$.Payload.") for path in _paths(STATES[name].get("ResultSelector", {}))]
     assert set(selected) <= result.__annotations__.keys()
 
 
 @pytest.mark.parametrize("name", list(MACHINE["States"]))
-def test_a_state_reads_only_what_the_plan_or_a_step_before_it_left(name: str) -> None:
-    left = {path.removeprefix("$.Payload.") for path in _paths(STATES["Plan"]["ResultSelector"])}
-    left |= {"candidates", "failure", "promotion"}
-    assert left - {"candidates", "failure", "promotion"} <= payloads.Plan.__annotations__.keys()
+def test_a_state_reads_only_results_of_the_plan_or_of_earlier_states(name: str) -> None:
+    planned = {path.removeprefix("$.Payload.") for path in _paths(STATES["Plan"]["ResultSelector"])}
+    assert planned <= payloads.Plan.__annotations__.keys()
     state = {key: value for key, value in STATES[name].items() if key not in ("ItemProcessor", "ResultSelector")}
     read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
     read |= {rule["Variable"].removeprefix("$.") for rule in state.get("Choices", [])}
-    assert read <= left
+    assert read <= planned | {"candidates", "failure", "promotion"}
 
 
 def _read(task: Any) -> set[str]:
-    """The fields of the state's input that a task hands to its function."""
+    """The fields of the state's input that a task passes to its function."""
     return {path.removeprefix("$.") for path in _paths(task["Parameters"]["Payload"]) if path.startswith("$.")}
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_tells_the_executions_name_by_which_its_lines_are_found_in_the_log(name: str) -> None:
+def test_a_task_passes_the_executions_name_which_is_logged_as_correlation_id(name: str) -> None:
     assert STATES[name]["Parameters"]["Payload"]["execution.$"] == "$$.Execution.Name"
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_a_map_hands_its_task_what_that_selects(name: str) -> None:
-    handed = {key.removesuffix(".$") for key in STATES[name]["ItemSelector"]}
+def test_a_map_passes_exactly_the_fields_that_its_task_reads(name: str) -> None:
+    passed = {key.removesuffix(".$") for key in STATES[name]["ItemSelector"]}
     processor = STATES[name]["ItemProcessor"]
     task = processor["States"][processor["StartAt"]]
-    assert _read(task) == handed
+    assert _read(task) == passed
 
 
-def test_a_report_reads_what_its_training_answers() -> None:
+def test_a_report_reads_the_result_of_its_training() -> None:
     assert STATES["Train"]["OutputPath"] == "$.Payload"
     assert _read(STATES["Report"]) == payloads.TrainResult.__annotations__.keys()
 
 
-@pytest.mark.parametrize("step", payloads.STAGES[1:])
-def test_a_run_can_start_at_every_step(step: str) -> None:
-    (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice["StringEquals"] == step]
-    assert choice["Next"].lower().startswith(step)
+@pytest.mark.parametrize("stage", payloads.STAGES[1:])
+def test_a_run_can_start_at_every_stage(stage: str) -> None:
+    (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice["StringEquals"] == stage]
+    assert choice["Next"].lower().startswith(stage)
 
 
-def test_a_run_starts_at_ingest_otherwise() -> None:
+def test_a_run_starts_at_ingest_by_default() -> None:
     assert STATES["Start at"]["Default"] == "Ingest batches"
 
 
-@pytest.mark.parametrize("step", payloads.STAGES[:-1])
-def test_a_run_can_stop_after_every_step(step: str) -> None:
-    (choice,) = STATES[f"After {step}"]["Choices"]
-    assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", step, "Done")
+@pytest.mark.parametrize("stage", payloads.STAGES[:-1])
+def test_a_run_can_stop_after_every_stage(stage: str) -> None:
+    (choice,) = STATES[f"After {stage}"]["Choices"]
+    assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", stage, "Done")
 
 
-def test_every_state_is_reached_and_every_one_named_is_there() -> None:
+def test_every_state_is_reachable_and_every_named_state_exists() -> None:
     named = {MACHINE["StartAt"]}.union(*(_successors(state) for name, state in STATES.items() if name not in OUTER))
     assert named == MACHINE["States"].keys()
 
 
-def test_the_events_of_the_most_batches_fit_into_an_execution() -> None:
-    """Step Functions ends an execution at 25,000 events; an iteration of a map makes about 7."""
+def test_the_events_of_the_largest_run_fit_into_an_execution() -> None:
+    """Step Functions stops an execution after 25,000 events; an iteration of a map causes about 7."""
     assert payloads.MAX_BATCHES * 2 * 7 < 25_000

@@ -1,101 +1,101 @@
-"""Every error the system raises on purpose.
+"""All errors that the system raises on purpose.
 
-Step Functions sees an exception's class name as the error name, so these names are the contract of `Retry` and
-`Catch` in `statemachines/pipeline.asl.json`: errors under `Transient` may pass and are retried, all others are not.
+Step Functions reports an exception's class name as the error name, and `Retry` in `statemachines/pipeline.asl.yaml`
+lists these names: subclasses of `Transient` are retried, other errors are not.
 """
 
 
 class ReadmissionError(Exception):
-    """Base of all; its message says what happened and what to do about it."""
+    """Base class of all errors. The message says what happened and, where possible, what to do about it."""
 
 
 class Transient(ReadmissionError):
-    """Base of errors that may be gone a moment later. Never raised itself: `Retry` names its subclasses."""
+    """Base class of errors that a retry may resolve. Not raised itself, because `Retry` lists the subclasses."""
 
 
 class SourceUnavailable(Transient):
-    """The data source did not answer, or broke off."""
+    """The data source did not respond, or the transfer was interrupted."""
 
 
 class DatabaseUnavailable(Transient):
-    """Postgres refused or dropped the connection, or rolled back for a deadlock."""
+    """Postgres refused or dropped the connection, or rolled back because of a deadlock."""
 
 
 class TrackingUnavailable(Transient):
-    """The MLflow server did not answer."""
+    """The MLflow server did not respond."""
 
 
 class InvalidRequest(ReadmissionError):
-    """The execution's input has a field that cannot be used; the message names it."""
+    """The execution's input has an invalid field; the message names it."""
 
 
 class SourceNotFound(ReadmissionError):
-    """The data source says that there is nothing under that address."""
+    """The data source does not exist or may not be read."""
 
 
 class SourceMalformed(ReadmissionError):
-    """The data source was read, but holds no readable table: a broken zip, no CSV, an undecodable byte."""
+    """The data source does not contain a readable table: a corrupt archive, no CSV file, text that is not UTF-8."""
 
 
 class ColumnsMismatch(ReadmissionError):
-    """The table's columns are not the contract's; the message names the missing and the extra ones."""
+    """The table's columns are not those of the contract; the message names the missing and the extra ones."""
 
 
 class RowMalformed(ReadmissionError):
-    """A row has another number of fields than the table has columns, or a NUL character; the message names the row."""
+    """A row has too few or too many fields, or contains a NUL character; the message names the row."""
 
 
 class ValueOutOfRange(ReadmissionError):
-    """A numeric field is no whole number or outside its range; the message names row, column and value."""
+    """A numeric field is not a whole number in its range; the message names row, column and value."""
 
 
 class CleanRowInvalid(ReadmissionError):
-    """A row that was made for the clean table breaks the clean rows' schema: a bug, not bad data."""
+    """A row derived for the clean table is invalid: a bug, not bad data."""
 
 
 class TooManyInvalidRows(ReadmissionError):
-    """More of a run's rows are in quarantine than may be; the message tells the share and the most frequent rules."""
+    """Too many of a run's rows are in quarantine; the message has their share and the rules broken most often."""
 
 
 class BatchMissing(ReadmissionError):
-    """A manifest or batch that this run should have written is not in S3, or the report of one not in Postgres."""
+    """A manifest or batch of the run is missing in S3, or the report on a batch is missing in Postgres."""
 
 
 class SplitsOverlap(ReadmissionError):
-    """A patient is in two splits: the figures of a model would be too good."""
+    """A patient is in two splits, which would make a model look better than it is."""
 
 
 class NoTrainingData(ReadmissionError):
-    """The clean table lacks rows, or a class, in a split that training needs."""
+    """A split that training needs has no rows in the clean table, or lacks a class."""
 
 
 class NoCandidates(ReadmissionError):
-    """No finished training run is there to promote."""
+    """There is no finished training run to promote."""
 
 
 class EvaluationMissing(ReadmissionError):
-    """A training run has no evaluation to report: it was made by an earlier release."""
+    """A training run has no evaluation, because an earlier release made it."""
 
 
 class ConfigurationError(ReadmissionError):
-    """An environment variable is missing or cannot be read; the message names it."""
+    """An environment variable is missing or invalid; the message names it."""
 
 
 class ModelUnavailable(ReadmissionError):
-    """No model can be served now; the message says why."""
+    """No model can be served at the moment; the message says why."""
 
 
 class ScorerInvalid(ReadmissionError):
-    """A scorer document is not one this version can evaluate, or its hash is not the registered one."""
+    """This release cannot evaluate the scorer document, or its hash differs from the registered one."""
 
 
 class ExplanationUnavailable(ReadmissionError):
-    """The model that serves cannot be explained: an earlier release has trained it."""
+    """The served model cannot be explained, because an earlier release trained it."""
 
 
 class MetricsUnavailable(ReadmissionError):
-    """CloudWatch refused, did not answer, or answered in part; the message says which of its operations and why."""
+    """A CloudWatch call failed or returned partial data; the message names the operation and the reason."""
 
 
 class TokenUnavailable(ReadmissionError):
-    """The bearer token that guards the metrics cannot be read from Secrets Manager."""
+    """The bearer token of the metrics endpoint cannot be read from Secrets Manager."""

@@ -4,23 +4,23 @@ from readmission.errors import BatchMissing, TooManyInvalidRows
 from tests.integration.readmission.conftest import Stores, changed
 
 
-def _with_invalid(rows: list[list[str]], *places: int) -> list[list[str]]:
-    return [changed(row, age="?") if place in places else row for place, row in enumerate(rows)]
+def _with_invalid(rows: list[list[str]], *indices: int) -> list[list[str]]:
+    return [changed(row, age="?") if index in indices else row for index, row in enumerate(rows)]
 
 
-def test_a_run_up_to_the_share_goes_on_with_the_counts_of_its_batches(stores: Stores, rows: list[list[str]]) -> None:
+def test_a_run_within_the_limit_continues_with_the_counts_of_its_batches(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(_with_invalid(rows, 3, 30), batch_size=15)
     stores.ingest(planned)
     stores.tidy(planned)
     assert stores.check(planned, 0.05) == {"rows": 40, "cleaned": 38, "quarantined": 2}
 
 
-def test_a_run_above_the_share_stops_and_says_which_rules_and_where_the_rows_are(
+def test_a_run_above_the_limit_stops_and_says_which_rules_are_broken_and_where_the_rows_are(
     stores: Stores, rows: list[list[str]]
 ) -> None:
     rows = _with_invalid(rows, 3, 30)
-    for place, column in enumerate(("race", "insulin", "change", "gender"), start=5):
-        for row in range(10, 10 + place):
+    for count, column in enumerate(("race", "insulin", "change", "gender"), start=5):
+        for row in range(10, 10 + count):
             rows[row] = changed(rows[row], **{column: ""})
     planned = stores.deliver(rows, batch_size=15)
     stores.ingest(planned)
@@ -32,7 +32,7 @@ def test_a_run_above_the_share_stops_and_says_which_rules_and_where_the_rows_are
     assert "more than the share of 0.2 that MaxInvalidShare allows" in said
     assert "gender: not one of Female, Male, Unknown/Invalid (8); change: not one of Ch, No (7); insulin: " in said
     assert "race" not in said and "age:" not in said
-    assert "the table quarantine of the database clean" in said
+    assert "The table quarantine in the database clean" in said
 
 
 def test_only_the_runs_own_batches_count(stores: Stores, rows: list[list[str]]) -> None:
@@ -43,11 +43,11 @@ def test_only_the_runs_own_batches_count(stores: Stores, rows: list[list[str]]) 
     assert stores.check(planned, 0) == {"rows": 30, "cleaned": 30, "quarantined": 0}
 
 
-def test_a_run_without_rows_goes_on(stores: Stores) -> None:
+def test_a_run_without_rows_continues(stores: Stores) -> None:
     assert stores.check(stores.plan(start_at="clean"), 0) == {"rows": 0, "cleaned": 0, "quarantined": 0}
 
 
-def test_checking_again_answers_the_same(stores: Stores, rows: list[list[str]]) -> None:
+def test_checking_again_gives_the_same_result(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(_with_invalid(rows, 3))
     stores.ingest(planned)
     for _ in range(2):
@@ -58,5 +58,5 @@ def test_checking_again_answers_the_same(stores: Stores, rows: list[list[str]]) 
 def test_a_batch_that_was_not_cleaned_is_named(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(rows)
     stores.ingest(planned)
-    with pytest.raises(BatchMissing, match=r"no report on batch [0-9a-f]{24}; run the pipeline from 'clean'"):
+    with pytest.raises(BatchMissing, match=r"batch [0-9a-f]{24} has no report; run the pipeline from 'clean'"):
         stores.check(planned, 1)

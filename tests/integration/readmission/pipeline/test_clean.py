@@ -55,7 +55,7 @@ def test_cleaning_again_changes_nothing(stores: Stores, rows: list[list[str]]) -
     assert _content(stores.clean) == before
 
 
-def test_cleaning_beside_itself_gives_the_same_data(stores: Stores, rows: list[list[str]]) -> None:
+def test_concurrent_cleaning_gives_the_same_data(stores: Stores, rows: list[list[str]]) -> None:
     rows[3] = changed(rows[3], age="[200-210)")
     planned = stores.deliver([*rows, _corrected(rows[0])], batch_size=15)
     stores.ingest(planned)
@@ -83,8 +83,8 @@ def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores:
 
 
 def test_no_row_is_lost_between_raw_clean_and_quarantine(stores: Stores, rows: list[list[str]]) -> None:
-    for place in (3, 9, 27):
-        rows[place] = changed(rows[place], insulin="Perhaps")
+    for index in (3, 9, 27):
+        rows[index] = changed(rows[index], insulin="Perhaps")
     stores.load(rows, batch_size=11)
     ((raw,),) = stores.raw.run("SELECT count(*) FROM diabetes_raw")
     ((kept,),) = stores.clean.run("SELECT count(*) FROM diabetes_clean")
@@ -92,7 +92,7 @@ def test_no_row_is_lost_between_raw_clean_and_quarantine(stores: Stores, rows: l
     assert (raw, kept, held) == (40, 37, 3)
 
 
-def test_a_later_delivery_of_an_encounter_replaces_the_earlier(stores: Stores, rows: list[list[str]]) -> None:
+def test_a_later_delivery_of_an_encounter_replaces_the_earlier_one(stores: Stores, rows: list[list[str]]) -> None:
     corrected = changed(rows[0], readmitted="<30" if rows[0][-1] != "<30" else "NO")
     stores.load([rows[0]])
     stores.load([corrected])
@@ -109,15 +109,13 @@ def test_the_later_delivery_stays_whichever_is_cleaned_last(stores: Stores, rows
     assert stores.clean.run("SELECT readmitted FROM diabetes_clean") == [[corrected[-1]]]
 
 
-def test_of_two_versions_in_one_file_the_last_stays(stores: Stores, rows: list[list[str]]) -> None:
+def test_the_last_of_two_versions_in_a_file_is_kept(stores: Stores, rows: list[list[str]]) -> None:
     corrected = changed(rows[0], readmitted="<30" if rows[0][-1] != "<30" else "NO")
     stores.load([rows[0], corrected], batch_size=1)
     assert stores.clean.run("SELECT readmitted FROM diabetes_clean") == [[corrected[-1]]]
 
 
-def test_a_row_that_was_cleaned_under_another_rule_stands_in_one_table_only(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_a_row_that_was_cleaned_by_another_rule_is_in_one_table_only(stores: Stores, rows: list[list[str]]) -> None:
     stores.load(rows[:1])
     ((row_hash,),) = stores.clean.run("SELECT row_hash FROM diabetes_clean")
     stores.clean.run(
@@ -129,7 +127,7 @@ def test_a_row_that_was_cleaned_under_another_rule_stands_in_one_table_only(
     assert stores.clean.run("SELECT count(*) FROM quarantine") == [[0]]
 
 
-def test_a_run_that_starts_at_clean_cleans_what_raw_holds(stores: Stores, rows: list[list[str]]) -> None:
+def test_a_run_that_starts_at_clean_cleans_all_raw_rows(stores: Stores, rows: list[list[str]]) -> None:
     stores.ingest(stores.deliver(rows, batch_size=15))
     planned = stores.plan(start_at="clean")
     assert (planned["rows"], planned["data_kind"]) == (40, "real")
@@ -145,7 +143,7 @@ def test_real_and_synthetic_encounters_of_the_same_number_do_not_mix(stores: Sto
     assert found == [["real", 40], ["synthetic", 40]]
 
 
-def test_of_two_versions_in_one_batch_the_earlier_goes_to_quarantine(stores: Stores, rows: list[list[str]]) -> None:
+def test_the_earlier_of_two_versions_in_a_batch_goes_to_quarantine(stores: Stores, rows: list[list[str]]) -> None:
     corrected = [_corrected(row) for row in rows]
     _, (result,) = stores.load([*rows, *corrected])
     assert (result["cleaned"], result["quarantined"]) == (40, 40)
@@ -153,14 +151,14 @@ def test_of_two_versions_in_one_batch_the_earlier_goes_to_quarantine(stores: Sto
     assert found == [[int(row[0]), row[-1]] for row in corrected]
     assert stores.clean.run("SELECT row_number, reason FROM quarantine ORDER BY row_number") == [
         [
-            place,
-            f"encounter_id: {row[0]} occurs again in row {place + 40} of the same batch, which is the one that counts",
+            number,
+            f"encounter_id: {row[0]} occurs again in row {number + 40} of the same batch, which is the one that counts",
         ]
-        for place, row in enumerate(rows, start=1)
+        for number, row in enumerate(rows, start=1)
     ]
 
 
-def test_a_version_that_comes_again_alone_leaves_the_quarantine_and_does_not_win(
+def test_a_superseded_row_that_is_delivered_again_leaves_quarantine_but_does_not_replace_the_newer_one(
     stores: Stores, rows: list[list[str]]
 ) -> None:
     stores.load([rows[0], _corrected(rows[0])])
@@ -169,15 +167,13 @@ def test_a_version_that_comes_again_alone_leaves_the_quarantine_and_does_not_win
     assert stores.clean.run("SELECT count(*) FROM quarantine") == [[0]]
 
 
-def test_an_invalid_later_version_leaves_the_valid_one_in_place(stores: Stores, rows: list[list[str]]) -> None:
+def test_an_invalid_later_version_does_not_replace_a_valid_one(stores: Stores, rows: list[list[str]]) -> None:
     stores.load([rows[0], changed(_corrected(rows[0]), gender="?")])
     assert stores.clean.run("SELECT readmitted FROM diabetes_clean") == [[rows[0][-1]]]
     assert stores.clean.run("SELECT row_number FROM quarantine") == [[2]]
 
 
-def test_texts_with_commas_quotes_and_line_breaks_are_cleaned_as_they_are(
-    stores: Stores, rows: list[list[str]]
-) -> None:
+def test_texts_with_commas_quotes_and_line_breaks_are_unchanged(stores: Stores, rows: list[list[str]]) -> None:
     races = ['a,"b"', "c\r\nd", "NaN", "NULL", " e ", "\\N", "é"]
     stores.load([changed(row, race=race) for row, race in zip(rows, races, strict=False)])
     found = stores.clean.run("SELECT race FROM diabetes_clean ORDER BY encounter_id")
@@ -196,7 +192,7 @@ def test_every_batch_has_a_report(stores: Stores, rows: list[list[str]]) -> None
     assert [sum(reports[one]["splits"].values()) for one in ids] == [14, 15, 10]
 
 
-def test_batches_that_are_cleaned_together_have_a_report_each(
+def test_batches_that_are_cleaned_together_have_separate_reports(
     stores: Stores, rows: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores.ingest(stores.deliver(rows, batch_size=15))
@@ -207,7 +203,7 @@ def test_batches_that_are_cleaned_together_have_a_report_each(
     assert sorted(report["rows"] for (report,) in found) == [10, 15, 15]
 
 
-def test_a_batch_whose_rows_another_took_over_is_reported_without_them(stores: Stores, rows: list[list[str]]) -> None:
+def test_rows_that_moved_to_another_batch_are_not_in_the_report(stores: Stores, rows: list[list[str]]) -> None:
     first = stores.deliver(rows[:20])
     stores.ingest(first)
     stores.tidy(first)
@@ -218,7 +214,7 @@ def test_a_batch_whose_rows_another_took_over_is_reported_without_them(stores: S
     assert data_report.read(stores.clean, batch["batch_ids"])[batch["batch_ids"][0]]["rows"] == 0
 
 
-def test_the_reports_of_a_kind_are_those_of_the_batches_its_clean_rows_are_from(
+def test_the_reports_of_a_data_kind_are_those_of_the_batches_of_its_clean_rows(
     stores: Stores, rows: list[list[str]]
 ) -> None:
     stores.load(rows[:10])
@@ -232,7 +228,7 @@ def test_the_reports_of_a_kind_are_those_of_the_batches_its_clean_rows_are_from(
     assert [report["rows"] for report in data_report.of_clean_rows(stores.clean, "synthetic").values()] == [40]
 
 
-def test_a_clean_row_that_breaks_its_schema_fails_the_batch_and_nothing_of_it_is_written(
+def test_an_invalid_clean_row_fails_the_batch_before_anything_is_written(
     stores: Stores, rows: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows[3] = changed(rows[3], age="?")

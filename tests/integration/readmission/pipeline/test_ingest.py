@@ -23,7 +23,7 @@ def test_every_row_of_every_batch_is_loaded(stores: Stores, rows: list[list[str]
     assert count(stores) == 40
 
 
-def test_a_row_is_stored_as_delivered_with_its_hash_batch_split_and_place(
+def test_a_row_is_stored_as_delivered_with_its_hash_batch_split_and_number(
     stores: Stores, rows: list[list[str]]
 ) -> None:
     stores.ingest(stores.deliver(rows, batch_size=15))
@@ -51,12 +51,12 @@ def test_loading_the_same_rows_in_other_batches_adds_none_and_moves_them(stores:
     assert (count(stores), batches) == (40, [[6]])
 
 
-def test_a_row_that_stands_twice_in_a_batch_is_loaded_once(stores: Stores, rows: list[list[str]]) -> None:
+def test_a_duplicate_row_in_a_batch_is_loaded_once(stores: Stores, rows: list[list[str]]) -> None:
     (result,) = stores.ingest(stores.deliver([*rows, rows[0]]))
     assert (result["rows"], result["added"], count(stores)) == (41, 40, 40)
 
 
-def test_a_value_out_of_range_is_named_and_nothing_of_its_batch_is_loaded(
+def test_a_value_out_of_range_is_reported_and_none_of_its_batch_is_loaded(
     stores: Stores, rows: list[list[str]]
 ) -> None:
     rows[17] = changed(rows[17], time_in_hospital="-3")
@@ -66,7 +66,7 @@ def test_a_value_out_of_range_is_named_and_nothing_of_its_batch_is_loaded(
     assert count(stores) == 15
 
 
-def test_a_failure_in_the_database_leaves_nothing_of_the_batch(stores: Stores, rows: list[list[str]]) -> None:
+def test_a_database_failure_leaves_nothing_of_the_batch(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(rows)
     stores.raw.run("ALTER TABLE diabetes_raw ADD CONSTRAINT refuse CHECK (encounter_id <> 1014) NOT VALID")
     try:
@@ -77,7 +77,7 @@ def test_a_failure_in_the_database_leaves_nothing_of_the_batch(stores: Stores, r
     assert count(stores) == 0
 
 
-def test_loads_beside_each_other_come_out_as_one(stores: Stores, rows: list[list[str]]) -> None:
+def test_concurrent_loads_have_the_result_of_one(stores: Stores, rows: list[list[str]]) -> None:
     plans = [stores.deliver(rows, batch_size=size) for size in (40, 13, 7, 40)]
 
     def load(planned: dict[str, object]) -> None:
@@ -92,7 +92,7 @@ def test_loads_beside_each_other_come_out_as_one(stores: Stores, rows: list[list
     assert count(stores) == 40
 
 
-def test_quotes_commas_and_unicode_survive(stores: Stores, rows: list[list[str]]) -> None:
+def test_quotes_commas_and_unicode_are_unchanged(stores: Stores, rows: list[list[str]]) -> None:
     odd = changed(rows[0], medical_specialty='Chirurgie, "Zürich"', payer_code="")
     stores.ingest(stores.deliver([odd]))
     assert stores.raw.run("SELECT medical_specialty, payer_code FROM diabetes_raw") == [['Chirurgie, "Zürich"', ""]]
@@ -100,11 +100,11 @@ def test_quotes_commas_and_unicode_survive(stores: Stores, rows: list[list[str]]
 
 def test_a_batch_that_is_not_in_the_manifest_is_named(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(rows)
-    with pytest.raises(BatchMissing, match="lists no batch 9"):
+    with pytest.raises(BatchMissing, match="batch 9 is not in the manifest"):
         ingest({"manifest": planned["manifest"], "batch": 9}, BUCKETS[0], stores.s3, stores.raw)
 
 
-def test_a_database_that_is_away_is_an_error_that_may_pass(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_a_transient_error(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     from readmission.storage import database
 
     port_of_nobody = {"username": "u", "password": "p", "host": "127.0.0.1", "port": 1}

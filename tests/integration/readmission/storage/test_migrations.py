@@ -18,7 +18,7 @@ def test_every_migration_is_recorded(stores: Stores) -> None:
     assert stores.raw.run("SELECT name FROM schema_migrations ORDER BY name") == [["0001_encounters.sql"]]
 
 
-def test_runs_beside_each_other_apply_each_migration_once(stores: Stores) -> None:
+def test_concurrent_runs_apply_each_migration_once(stores: Stores) -> None:
     stores.raw.run("DROP TABLE diabetes_raw, schema_migrations")
 
     def once(_: int) -> list[str]:
@@ -30,7 +30,7 @@ def test_runs_beside_each_other_apply_each_migration_once(stores: Stores) -> Non
     assert applied == ["0001_encounters.sql"]
 
 
-def test_one_that_fails_leaves_nothing_of_itself(
+def test_a_failed_migration_leaves_no_changes(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     folder = tmp_path / "raw"  # type: ignore[operator]

@@ -17,13 +17,13 @@ def test_the_contract_has_the_50_columns_of_the_uci_table() -> None:
     assert len(NAMES) == 50
 
 
-def test_the_contracts_own_order_is_the_identity() -> None:
+def test_columns_in_the_contracts_order_keep_their_indices() -> None:
     assert column_order(NAMES, "some.csv") == list(range(50))
 
 
 def test_any_order_of_the_columns_is_accepted() -> None:
     header = list(reversed(NAMES))
-    assert [header[place] for place in column_order(header, "some.csv")] == list(NAMES)
+    assert [header[index] for index in column_order(header, "some.csv")] == list(NAMES)
 
 
 def test_every_missing_column_is_named() -> None:
@@ -41,12 +41,12 @@ def test_every_repeated_column_is_named() -> None:
     assert "repeated: 'age', 'gender'" in message
 
 
-def test_missing_extra_and_repeated_columns_are_told_together() -> None:
+def test_missing_extra_and_repeated_columns_are_reported_together() -> None:
     message = _mismatch(["Age" if name == "age" else name for name in NAMES] + ["race"])
     assert "missing: 'age'; extra: 'Age'; repeated: 'race'" in message
 
 
-def test_a_column_mismatch_says_of_which_file() -> None:
+def test_a_column_mismatch_names_the_file() -> None:
     assert _mismatch([]).startswith("some.csv: ")
 
 
@@ -59,7 +59,7 @@ def test_both_ends_of_a_numbers_range_are_accepted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_number_past_its_range_is_refused(name: str) -> None:
+def test_a_number_above_its_range_is_rejected(name: str) -> None:
     rule = COLUMNS[name]
     assert isinstance(rule, IntegerRange)
     with pytest.raises(ValueOutOfRange):
@@ -84,13 +84,13 @@ def test_a_number_past_its_range_is_refused(name: str) -> None:
         pytest.param("9" * 30, id="far-too-large"),
     ],
 )
-def test_what_is_no_whole_number_in_range_is_refused_with_row_column_and_value(value: str) -> None:
+def test_an_invalid_number_is_rejected_with_row_column_and_value(value: str) -> None:
     with pytest.raises(ValueOutOfRange) as refused:
         check_numbers(fields(time_in_hospital=value), 17, "some.csv")
     assert f"some.csv, row 17, column 'time_in_hospital': {value!r}" in str(refused.value)
 
 
-def test_a_refused_value_is_cut_to_a_readable_length() -> None:
+def test_a_long_value_is_truncated_in_the_message() -> None:
     with pytest.raises(ValueOutOfRange) as refused:
         check_numbers(fields(encounter_id="9" * 100_000), 1, "some.csv")
     assert len(str(refused.value)) < 200
@@ -113,7 +113,7 @@ def test_no_two_columns_share_a_name_in_sql() -> None:
     assert len({sql_name(name) for name in NAMES}) == 50
 
 
-def test_many_rows_are_checked_as_each_is_and_the_first_wrong_one_is_named() -> None:
+def test_checking_many_rows_finds_the_first_invalid_one() -> None:
     rows = [fields() for _ in range(5)]
     check_rows(rows, 1, "some.csv")
     rows[3], rows[2] = fields(time_in_hospital="x"), fields(num_medications="-1")

@@ -34,7 +34,7 @@ def test_the_features_are_the_14_of_the_original_project_in_its_order() -> None:
     ]
 
 
-def test_an_encounters_features_come_in_that_order() -> None:
+def test_an_encounters_features_are_in_that_order() -> None:
     assert list(features_of(encounter())) == list(FEATURES)
 
 
@@ -91,25 +91,25 @@ def test_a_category_becomes_the_original_projects_code(column: str, value: str, 
         "number_diagnoses",
     ],
 )
-def test_a_count_is_taken_as_it_is(name: str) -> None:
+def test_a_count_is_used_unchanged(name: str) -> None:
     assert features_of(encounter(**{name: "37"}))[name] == 37
 
 
 @pytest.mark.parametrize("drug", DRUGS)
 @pytest.mark.parametrize("dose", ["Steady", "Up", "Down"])
-def test_a_drug_counts_whatever_its_dose(drug: str, dose: str) -> None:
+def test_a_drug_counts_at_any_dose(drug: str, dose: str) -> None:
     assert features_of(encounter(**{drug: dose}))["num_diabetes_meds"] == 1
 
 
 @pytest.mark.parametrize(("given", "count"), [((), 0), (DRUGS[:2], 2), (DRUGS, 23)], ids=["none", "two", "all"])
-def test_the_drugs_that_are_given_are_counted(given: tuple[str, ...], count: int) -> None:
+def test_the_given_drugs_are_counted(given: tuple[str, ...], count: int) -> None:
     assert features_of(encounter(**dict.fromkeys(given, "Steady")))["num_diabetes_meds"] == count
 
 
 PATIENT = {**features_of(encounter()), "discharge_disposition_id": 3, "diag_1": "428.1", "insulin": "Up"}
 
 
-def test_the_14_features_alone_make_all_inputs_the_rest_unknown() -> None:
+def test_with_the_14_features_only_all_other_inputs_are_unknown() -> None:
     inputs = inputs_of(features_of(encounter()))
     assert tuple(inputs) == INPUTS
     assert {name: inputs[name] for name in FEATURES} == features_of(encounter())
@@ -118,12 +118,12 @@ def test_the_14_features_alone_make_all_inputs_the_rest_unknown() -> None:
 
 
 @pytest.mark.parametrize("unknown", [None, "?"])
-def test_an_unknown_field_is_like_one_left_out(unknown: str | None) -> None:
+def test_an_unknown_field_is_treated_like_a_missing_one(unknown: str | None) -> None:
     left_out = inputs_of(features_of(encounter()))
     assert inputs_of(features_of(encounter()) | dict.fromkeys([*OPTIONAL, *PATIENT_HISTORY], unknown)) == left_out
 
 
-def test_a_row_gives_every_optional_field_but_those_that_it_does_not_know() -> None:
+def test_a_row_has_all_optional_fields_and_unknown_ones_are_none() -> None:
     fields = fields_of(encounter(payer_code="MC", glipizide="Down", insulin="Up", acarbose="Up"))
     assert set(fields) == {*FEATURES, *OPTIONAL}
     assert (fields["payer_code"], fields["medical_specialty"]) == ("MC", "Pediatrics-Endocrinology")
@@ -149,7 +149,7 @@ def test_without_any_diagnosis_comorbidities_are_unknown_and_not_absent() -> Non
 
 
 @pytest.mark.parametrize(("last", "same"), [("428.9", 1), ("427", 0), (None, None)])
-def test_the_same_main_diagnosis_as_in_the_last_stay_is_an_input(last: str | None, same: int | None) -> None:
+def test_whether_the_main_diagnosis_is_that_of_the_last_stay_is_an_input(last: str | None, same: int | None) -> None:
     inputs = inputs_of({**PATIENT, "last_diag_1": last})
     assert inputs["same_diag_1_category"] == same
     assert inputs["last_diag_1_group"] == ("circulatory" if last else "?")
@@ -159,7 +159,7 @@ def test_identifiers_become_texts() -> None:
     assert inputs_of(PATIENT)["discharge_disposition_id"] == "3"
 
 
-def test_no_input_is_an_identifier_of_encounter_or_patient_or_a_group_that_fairness_is_told_for() -> None:
+def test_neither_identifiers_nor_race_and_gender_are_inputs() -> None:
     assert not {"encounter_id", "patient_nbr", "row_number", "delivered_at", "race", "gender"} & set(INPUTS)
 
 

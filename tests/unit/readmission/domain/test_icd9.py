@@ -14,7 +14,7 @@ from readmission.pipeline import synthetic
     ("code", "category"),
     [("428", "428"), ("250.83", "250"), ("8", "8"), ("V57.8", "V57"), ("E885", "E885"), ("E885.9", "E885")],
 )
-def test_a_code_without_what_follows_its_point_is_its_category(code: str, category: str) -> None:
+def test_a_category_is_the_code_before_its_decimal_point(code: str, category: str) -> None:
     assert icd9.category(code) == category
 
 
@@ -58,7 +58,7 @@ def test_a_code_without_what_follows_its_point_is_its_category(code: str, catego
         ("", "other"),
     ],
 )
-def test_a_code_is_in_the_group_of_strack_et_al(code: str, group: str) -> None:
+def test_a_code_belongs_to_the_group_of_strack_et_al(code: str, group: str) -> None:
     assert icd9.group(code) == group and group in icd9.GROUPS
 
 
@@ -78,12 +78,12 @@ def test_a_code_is_in_the_group_of_strack_et_al(code: str, group: str) -> None:
         ("has_fluid_disorder", ["276", "276.9"], ["275", "277"]),
     ],
 )
-def test_a_comorbidity_is_its_range_of_codes(comorbidity: str, codes: list[str], others: list[str]) -> None:
+def test_a_comorbidity_is_a_range_of_codes(comorbidity: str, codes: list[str], others: list[str]) -> None:
     assert [icd9.comorbidities([code])[comorbidity] for code in codes] == [1] * len(codes)
     assert [icd9.comorbidities([code])[comorbidity] for code in others] == [0] * len(others)
 
 
-def test_any_of_the_codes_makes_a_comorbidity() -> None:
+def test_any_of_the_codes_is_enough_for_a_comorbidity() -> None:
     found = icd9.comorbidities(["V57", "428", "not a code"])
     assert found["has_heart_failure"] == 1 and sum(found.values()) == 1
     assert tuple(found) == icd9.COMORBIDITIES

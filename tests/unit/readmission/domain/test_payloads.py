@@ -5,7 +5,7 @@ from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STAGES, Pipeli
 from readmission.errors import InvalidRequest
 
 
-def test_an_empty_input_asks_for_everything() -> None:
+def test_an_empty_input_requests_all_stages_and_models() -> None:
     assert parse_request({}) == PipelineRequest(None, 15_000, FAMILIES, "ingest", "promote")
 
 
@@ -57,12 +57,12 @@ def _refused(document: Any) -> str:
         pytest.param("", 1, id="nameless-field"),
     ],
 )
-def test_a_wrong_field_is_named(name: str, value: Any) -> None:
+def test_an_invalid_field_is_named(name: str, value: Any) -> None:
     assert f"input field {name!r}" in _refused({name: value})
 
 
 @pytest.mark.parametrize("document", [[], ["source"], "source", 5, None, True], ids=repr)
-def test_an_input_that_is_no_object_is_refused(document: Any) -> None:
+def test_an_input_that_is_not_an_object_is_rejected(document: Any) -> None:
     assert "must be a JSON object" in _refused(document)
 
 
@@ -71,11 +71,11 @@ def test_both_ends_of_the_batch_size_are_accepted(size: int) -> None:
     assert parse_request({"batch_size": size}).batch_size == size
 
 
-def test_a_source_of_null_is_the_default_source() -> None:
+def test_a_null_source_is_the_default_source() -> None:
     assert parse_request({"source": None}).source is None
 
 
-def test_models_come_once_each_in_the_projects_order() -> None:
+def test_models_are_deduplicated_and_sorted() -> None:
     models = ["random_forest", "logistic_regression", "random_forest"]
     assert parse_request({"models": models}).models == ("logistic_regression", "random_forest")
 

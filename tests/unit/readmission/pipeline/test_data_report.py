@@ -26,16 +26,16 @@ def test_reports_add_up() -> None:
     assert found["splits"] == {"train": 35, "validation": 0, "test": 0}
 
 
-def test_the_rule_that_is_broken_most_often_comes_first() -> None:
+def test_the_rule_broken_most_often_comes_first() -> None:
     assert list(total(REPORTS.values())["rules"].items()) == [("gender", 3), ("age", 2)]
 
 
-def test_adding_up_leaves_the_reports_as_they_are() -> None:
+def test_adding_up_does_not_change_the_reports() -> None:
     total(REPORTS.values())
     assert REPORTS["a"] == _report(10, 2, gender=2)
 
 
-def test_the_document_holds_all_batches_and_their_total_with_shares() -> None:
+def test_the_document_has_all_batches_and_their_total_with_shares() -> None:
     found = document(REPORTS)
     assert list(found["batches"]) == ["a", "b"]
     assert found["batches"]["a"]["quarantined_share"] == 0.2
@@ -44,7 +44,7 @@ def test_the_document_holds_all_batches_and_their_total_with_shares() -> None:
     assert found["total"]["class_share"] == {"NO": 1.0, ">30": 0.0, "<30": 0.0}
 
 
-def test_the_metrics_are_of_all_batches_together() -> None:
+def test_the_metrics_cover_all_batches() -> None:
     assert metrics(REPORTS) == {
         "data_batches": 2,
         "data_rows": 40,
@@ -54,6 +54,6 @@ def test_the_metrics_are_of_all_batches_together() -> None:
 
 
 @pytest.mark.parametrize("reports", [{}, {"a": _report(0)}], ids=["no batch", "no rows"])
-def test_of_no_rows_no_share_is_quarantined(reports: dict[str, Report]) -> None:
+def test_the_quarantined_share_of_zero_rows_is_zero(reports: dict[str, Report]) -> None:
     assert metrics(reports)["data_quarantined_share"] == 0
     assert document(reports)["total"]["quarantined_share"] == 0

@@ -20,7 +20,7 @@ EVENTS = [
 ]
 
 
-def test_states_tell_their_time_their_batches_and_their_counts() -> None:
+def test_states_have_their_duration_batches_and_counts() -> None:
     plan, ingest = executions.states_of(EVENTS)
     now = NOW + timedelta(seconds=5)
     assert (plan.name, plan.seconds(now), plan.of, plan.facts["rows"]) == ("Plan", 1, None, 6000)
@@ -28,21 +28,21 @@ def test_states_tell_their_time_their_batches_and_their_counts() -> None:
     assert (ingest.done, ingest.of, ingest.facts["added"]) == (1, 2, 3000)
 
 
-def test_the_rows_of_an_execution_are_those_that_were_planned() -> None:
+def test_the_rows_of_an_execution_are_the_planned_ones() -> None:
     client = StepFunctions()
     client.add(EXECUTION, "RUNNING", EVENTS)
     client.add("failed", "FAILED", EVENTS[:2])
     assert (executions.rows(client, EXECUTION), executions.rows(client, "failed")) == (6000, None)
 
 
-def test_an_execution_that_succeeded_tells_the_decision() -> None:
+def test_a_successful_execution_has_a_decision() -> None:
     client = StepFunctions()
     client.add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps({"promotion": {"decision": "refused"}}))
     found = executions.describe(client, EXECUTION)
     assert (found.decision, found.error, found.seconds(), found.name) == ("refused", None, 75, "first")
 
 
-def test_an_execution_that_failed_tells_the_step_the_error_and_its_message() -> None:
+def test_a_failed_execution_has_the_step_the_error_and_its_message() -> None:
     client = StepFunctions()
     cause = 'clean failed: {"errorMessage": "row 3 is broken", "errorType": "RowMalformed"}'
     client.add(EXECUTION, "FAILED", [], error="RowMalformed", cause=cause)
@@ -50,7 +50,7 @@ def test_an_execution_that_failed_tells_the_step_the_error_and_its_message() -> 
     assert (found.step, found.error, found.message) == ("clean", "RowMalformed", "row 3 is broken")
 
 
-def test_a_cause_that_no_step_wrote_is_told_as_it_is() -> None:
+def test_a_cause_in_another_format_is_the_message() -> None:
     client = StepFunctions()
     client.add("a", "FAILED", [], error="States.Runtime", cause="the input is too large")
     client.add("b", "ABORTED", [])

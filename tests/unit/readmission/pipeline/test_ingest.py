@@ -62,14 +62,14 @@ def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "") -> tuple
     return ingest(EVENT, BUCKET, _s3(rows, first_row), raw), raw  # type: ignore[arg-type]
 
 
-def test_rows_that_are_all_new_go_straight_to_the_table() -> None:
+def test_new_rows_are_copied_straight_into_the_table() -> None:
     answer, raw = _ingest(numbered(5))
     assert answer == {"batch": 1, "rows": 5, "added": 5}
     assert raw.statements == ["BEGIN", "SAVEPOINT part", "COPY diabetes_raw", "COMMIT"]
 
 
 @pytest.mark.parametrize("code", ["23505", "40P01"], ids=["unique violation", "deadlock"])
-def test_rows_of_which_some_are_known_or_on_their_way_are_merged(code: str) -> None:
+def test_rows_are_merged_if_some_exist_or_are_being_loaded(code: str) -> None:
     answer, raw = _ingest(numbered(5), known=code)
     assert answer == {"batch": 1, "rows": 5, "added": 4}
     assert raw.statements[3] == "ROLLBACK TO SAVEPOINT part"
@@ -78,12 +78,12 @@ def test_rows_of_which_some_are_known_or_on_their_way_are_merged(code: str) -> N
     assert first == second
 
 
-def test_another_error_is_none_to_go_on_from() -> None:
+def test_other_errors_are_raised() -> None:
     with pytest.raises(DatabaseError):
         _ingest(numbered(5), known="22P02")
 
 
-def test_each_row_goes_with_its_hash_its_patients_split_its_number_and_its_delivery() -> None:
+def test_each_row_is_sent_with_its_hash_split_number_and_delivery() -> None:
     rows = numbered(5)
     _, raw = _ingest(rows, first_row=11)
     assert raw.rows == [
@@ -93,7 +93,7 @@ def test_each_row_goes_with_its_hash_its_patients_split_its_number_and_its_deliv
 
 
 @pytest.mark.parametrize("odd", ["a,b", 'a "b"', "a\tb", "a\\b", "a\rb", "a\nb", "a\x1fb", "a\x85b", "ü", ""])
-def test_a_row_arrives_whole_whatever_it_or_another_one_of_its_batch_holds(odd: str) -> None:
+def test_a_row_is_sent_unchanged_whatever_characters_its_batch_contains(odd: str) -> None:
     rows = [fields(encounter_id="1"), fields(encounter_id="2", medical_specialty=odd), fields(encounter_id="3")]
     _, raw = _ingest(rows)
     expected = [
@@ -103,7 +103,7 @@ def test_a_row_arrives_whole_whatever_it_or_another_one_of_its_batch_holds(odd: 
     assert raw.copied.decode().split("\n") == [*expected, ""]
 
 
-def test_of_a_row_that_stands_twice_the_first_goes() -> None:
+def test_the_first_of_duplicate_rows_is_sent() -> None:
     first, second = numbered(2)
     answer, raw = _ingest([first, second, first])
     assert answer == {"batch": 1, "rows": 3, "added": 2}
@@ -115,7 +115,7 @@ def test_an_empty_field_is_sent_as_empty_and_not_as_null() -> None:
     assert raw.copied.count(b"\t\t") == 1 and b"\\N" not in raw.copied
 
 
-def test_all_is_one_transaction() -> None:
+def test_a_load_is_one_transaction() -> None:
     _, raw = _ingest(numbered(2))
     assert (raw.statements[0], raw.statements[-1]) == ("BEGIN", "COMMIT")
     assert raw.statements.count("BEGIN") == 1
@@ -129,7 +129,7 @@ def test_a_number_out_of_range_is_named_with_its_row_in_the_source_before_anythi
     assert raw.statements == []
 
 
-def test_a_batch_that_is_not_there_is_missing_before_anything_is_written() -> None:
+def test_a_missing_batch_is_an_error_before_anything_is_written() -> None:
     s3, raw = _s3(numbered(1)), FakeRaw()
     del s3.objects["batch"]
     with pytest.raises(BatchMissing):

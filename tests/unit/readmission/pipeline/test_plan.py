@@ -52,13 +52,13 @@ def _parse(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
-def test_the_source_is_cut_into_batches_numbered_from_1() -> None:
+def test_the_source_is_split_into_batches_numbered_from_1() -> None:
     planned = _plan(_s3(), batch_size=3)
     assert planned["batches"] == [1, 2, 3]
     assert planned["rows"] == 7
 
 
-def test_the_manifest_lists_each_batch_with_its_first_row_and_its_rows() -> None:
+def test_the_manifest_lists_each_batch_with_its_first_row_and_row_count() -> None:
     s3 = _s3()
     batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
     assert [(batch["number"], batch["first_row"], batch["rows"]) for batch in batches] == [
@@ -68,19 +68,19 @@ def test_the_manifest_lists_each_batch_with_its_first_row_and_its_rows() -> None
     ]
 
 
-def test_the_batches_hold_the_rows_in_their_order() -> None:
+def test_the_batches_contain_the_rows_in_order() -> None:
     s3 = _s3()
     batches = _manifest(s3, _plan(s3, batch_size=3))["batches"]
     assert [row for batch in batches for row in _rows(s3, batch)] == ROWS
 
 
-def test_a_batch_is_a_gzip_of_csv_that_other_tools_read() -> None:
+def test_a_batch_is_a_gzipped_csv_that_other_tools_can_read() -> None:
     s3 = _s3()
     (batch,) = _manifest(s3, _plan(s3))["batches"]
     assert _parse(gzip.decompress(s3.objects[batch["keys"][0]]).decode()) == ROWS
 
 
-def test_the_manifest_tells_the_source_its_kind_and_when_it_was_delivered() -> None:
+def test_the_manifest_has_the_source_its_data_kind_and_the_time_of_delivery() -> None:
     s3 = _s3()
     manifest = _manifest(s3, _plan(s3, execution="run-1"))
     assert {name: manifest[name] for name in ("source", "data_kind", "delivered_at")} == {
@@ -103,20 +103,20 @@ def test_the_same_source_twice_writes_the_same_objects() -> None:
     assert first.objects == second.objects
 
 
-def test_a_batchs_bytes_hold_no_time() -> None:
+def test_a_batchs_bytes_do_not_depend_on_the_time() -> None:
     s3 = _s3()
     (batch,) = _manifest(s3, _plan(s3))["batches"]
     assert s3.objects[batch["keys"][0]][4:8] == bytes(4)
 
 
-def test_a_batch_keeps_its_key_when_rows_are_added_behind_it() -> None:
+def test_a_batch_keeps_its_key_when_rows_are_appended_to_the_source() -> None:
     first, second = _s3(), _s3([*ROWS, fields(encounter_id="99")])
     before = _manifest(first, _plan(first, batch_size=7))["batches"]
     after = _manifest(second, _plan(second, batch_size=7))["batches"]
     assert before[0] == after[0]
 
 
-def test_batches_that_differ_have_different_keys() -> None:
+def test_different_batches_have_different_keys() -> None:
     s3 = _s3()
     keys = [batch["keys"][0] for batch in _manifest(s3, _plan(s3, batch_size=1))["batches"]]
     assert len(set(keys)) == 7
@@ -128,7 +128,7 @@ def test_the_batches_are_in_s3_before_the_manifest_that_lists_them() -> None:
     assert s3.writes[-1] == planned["manifest"]
 
 
-def test_a_source_that_breaks_leaves_no_manifest() -> None:
+def test_a_source_that_fails_leaves_no_manifest() -> None:
     s3 = _s3([*ROWS, ["x"]])
     with pytest.raises(RowMalformed):
         _plan(s3, batch_size=3)
@@ -140,7 +140,7 @@ def test_a_source_without_rows_has_no_batches() -> None:
     assert (planned["rows"], planned["batches"]) == (0, [])
 
 
-def test_the_answer_repeats_what_was_asked_for() -> None:
+def test_the_plan_repeats_the_request() -> None:
     planned = _plan(_s3(), models=["random_forest"], start_at="ingest", stop_after="clean")
     assert (planned["models"], planned["start_at"], planned["stop_after"]) == (
         ["random_forest"],
@@ -149,7 +149,7 @@ def test_the_answer_repeats_what_was_asked_for() -> None:
     )
 
 
-def test_a_synthetic_source_is_labelled_so_in_answer_and_manifest() -> None:
+def test_a_synthetic_source_is_labelled_in_plan_and_manifest() -> None:
     s3 = FakeS3()
     planned = _plan(s3, source="synthetic:rows=10")
     assert planned["data_kind"] == _manifest(s3, planned)["data_kind"] == "synthetic"
@@ -159,17 +159,15 @@ def test_a_synthetic_source_is_labelled_so_in_answer_and_manifest() -> None:
     ("rows", "size", "least"),
     [(1_001, 1, 2), (2_001, 2, 3), (4_001, 2, 5), (4_000, 3, 4), (3_001, 3, 4), (9_999, 5, 10)],
 )
-def test_more_than_the_most_batches_are_refused_with_the_least_size_that_would_do(
-    rows: int, size: int, least: int
-) -> None:
+def test_too_many_batches_are_rejected_with_the_smallest_possible_batch_size(rows: int, size: int, least: int) -> None:
     with pytest.raises(InvalidRequest) as refused:
         _plan(FakeS3(), source=f"synthetic:rows={rows}", batch_size=size)
     assert str(refused.value).startswith(f"input field 'batch_size': {size} ")
-    assert str(refused.value).endswith(f"at least {least} is needed")
+    assert str(refused.value).endswith(f"it must be at least {least}")
     assert -(-rows // least) <= MAX_BATCHES < -(-rows // (least - 1))
 
 
-def test_the_most_batches_are_accepted_and_fit_into_a_payload_of_step_functions() -> None:
+def test_the_largest_number_of_batches_is_accepted_and_fits_into_a_payload_of_step_functions() -> None:
     planned = _plan(FakeS3(), source="synthetic:rows=1000", batch_size=1)
     assert len(planned["batches"]) == MAX_BATCHES
     assert len(json.dumps(planned)) < 256 * 1024 / 10
@@ -178,7 +176,7 @@ def test_the_most_batches_are_accepted_and_fit_into_a_payload_of_step_functions(
 LOADED = {"real": [["a", 15], ["b", 10]], "synthetic": [["s", 99]]}
 
 
-def test_a_start_at_clean_lists_the_batches_that_are_loaded() -> None:
+def test_a_start_at_clean_lists_the_loaded_batches() -> None:
     s3 = FakeS3()
     planned = _plan(s3, FakeRaw(**LOADED), start_at="clean")
     assert _manifest(s3, planned)["batches"] == [
@@ -212,13 +210,13 @@ def test_a_later_start_reads_no_source(start_at: str) -> None:
     ],
 )
 @pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
-def test_a_later_start_takes_the_kind_asked_for_or_what_is_loaded(
+def test_a_later_start_uses_the_requested_or_the_loaded_data_kind(
     loaded: dict[str, list[list[Any]]], request_: dict[str, str], kind: str, start_at: str
 ) -> None:
     assert _plan(FakeS3(), FakeRaw(**loaded), start_at=start_at, **request_)["data_kind"] == kind
 
 
-def test_a_start_at_clean_joins_loaded_batches_when_they_are_too_many() -> None:
+def test_a_start_at_clean_joins_loaded_batches_if_there_are_too_many() -> None:
     s3 = FakeS3()
     loaded = [[f"{number:05}", 2] for number in range(2 * MAX_BATCHES + 1)]
     planned = _plan(s3, FakeRaw(real=loaded), start_at="clean")
@@ -239,21 +237,21 @@ def test_a_batch_is_found_by_its_number() -> None:
 def test_a_batch_that_the_manifest_does_not_list_is_missing(number: int) -> None:
     s3 = _s3()
     planned = _plan(s3, batch_size=3)
-    with pytest.raises(BatchMissing, match=f"lists no batch {number}"):
+    with pytest.raises(BatchMissing, match=f"batch {number} is not in the manifest"):
         read_batch(BUCKET, planned["manifest"], number, s3)  # type: ignore[arg-type]
 
 
-def test_a_manifest_that_is_not_in_s3_is_missing() -> None:
-    with pytest.raises(BatchMissing, match=f"s3://{BUCKET}/pipeline/runs/x/manifest.json is not there"):
+def test_a_manifest_that_does_not_exist_is_missing() -> None:
+    with pytest.raises(BatchMissing, match=f"s3://{BUCKET}/pipeline/runs/x/manifest.json does not exist"):
         read_batch(BUCKET, "pipeline/runs/x/manifest.json", 1, FakeS3())  # type: ignore[arg-type]
 
 
-def test_a_batch_object_that_is_not_in_s3_is_missing() -> None:
+def test_a_batch_object_that_does_not_exist_is_missing() -> None:
     with pytest.raises(BatchMissing):
         read_text(BUCKET, "pipeline/batches/x.csv.gz", FakeS3())  # type: ignore[arg-type]
 
 
-def test_another_failure_of_s3_is_no_missing_batch() -> None:
+def test_other_s3_failures_are_not_reported_as_a_missing_batch() -> None:
     class Denied:
         def get_object(self, **_: str) -> Any:
             raise client_error("AccessDenied")

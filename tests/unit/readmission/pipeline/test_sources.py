@@ -68,7 +68,7 @@ def test_the_table_is_found_and_read(content: bytes) -> None:
     assert _read(content) == ROWS
 
 
-def test_columns_in_another_order_are_put_into_the_contracts() -> None:
+def test_columns_in_another_order_are_reordered() -> None:
     header = [*reversed(NAMES)]
     assert _read(table([[*reversed(row)] for row in ROWS], header)) == ROWS
 
@@ -82,7 +82,7 @@ def test_a_header_without_rows_is_an_empty_table() -> None:
     assert _read(table([])) == []
 
 
-def test_a_missing_and_an_extra_column_are_named_with_the_source() -> None:
+def test_missing_and_extra_columns_are_named_with_the_source() -> None:
     header = ["ward" if name == "race" else name for name in NAMES]
     message = _refused(ColumnsMismatch, table(ROWS, header))
     assert message.startswith(SOURCE)
@@ -102,30 +102,30 @@ def test_a_zips_column_mismatch_names_the_likeliest_member() -> None:
         pytest.param([*fields(), "x"], 51, id="too-many"),
     ],
 )
-def test_a_row_with_another_number_of_fields_is_named_by_its_number(row: list[str], count: int) -> None:
+def test_a_row_with_too_few_or_too_many_fields_is_named_by_its_number(row: list[str], count: int) -> None:
     message = _refused(RowMalformed, table([*ROWS, row, *ROWS]))
-    assert message == f"{SOURCE}, row 4: {count} fields, not 50"
+    assert message == f"{SOURCE}, row 4 has {count} fields, not 50"
 
 
-def test_a_blank_line_is_no_row() -> None:
+def test_blank_lines_are_skipped() -> None:
     with open_rows(SOURCE, FakeS3(source=table([*ROWS, []]) + b"\n")) as rows:  # type: ignore[arg-type]
         assert list(rows) == ROWS
 
 
-def test_a_nul_character_is_named_with_its_row() -> None:
+def test_a_nul_character_is_reported_with_its_row() -> None:
     message = _refused(RowMalformed, table([*ROWS, fields(race="a\0b")]))
-    assert message == f"{SOURCE}, row 4: a NUL character, which Postgres cannot store"
+    assert message == f"{SOURCE}, row 4 contains a NUL character, which Postgres cannot store"
 
 
 @pytest.mark.parametrize("pack", [table, lambda rows: gzip.compress(table(rows))], ids=["csv", "gzip"])
-def test_the_rows_before_a_malformed_one_are_given(pack: Callable[[Any], bytes]) -> None:
+def test_the_rows_before_a_malformed_row_are_read(pack: Callable[[Any], bytes]) -> None:
     with open_rows(SOURCE, FakeS3(source=pack([*ROWS, ["x"]]))) as rows:  # type: ignore[arg-type]
         assert [next(rows) for _ in ROWS] == ROWS
 
 
 def test_a_malformed_row_in_a_zip_is_named_with_the_member() -> None:
     message = _refused(RowMalformed, archive({"x/data.csv": table([["1"]])}))
-    assert message.startswith(f"{SOURCE} (x/data.csv), row 1: ")
+    assert message.startswith(f"{SOURCE} (x/data.csv), row 1 has ")
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_a_malformed_row_in_a_zip_is_named_with_the_member() -> None:
     [
         pytest.param(b"", "is empty", id="empty-file"),
         pytest.param(gzip.compress(b""), "is empty", id="empty-gzip"),
-        pytest.param(archive({}), "holds no CSV file", id="empty-zip"),
-        pytest.param(archive({"a.txt": b"x"}), "holds no CSV file, only a.txt", id="zip-without-csv"),
-        pytest.param(archive({"data.csv": table(ROWS)})[:-40], "broken archive", id="truncated-zip"),
-        pytest.param(b"PK\x03\x04", "broken archive", id="only-a-zips-signature"),
-        pytest.param(gzip.compress(table(ROWS))[:-20], "the archive is broken", id="truncated-gzip"),
-        pytest.param(b"\x1f\x8bnonsense", "the archive is broken", id="only-a-gzips-signature"),
+        pytest.param(archive({}), "does not contain a CSV file", id="empty-zip"),
+        pytest.param(archive({"a.txt": b"x"}), "does not contain a CSV file, only a.txt", id="zip-without-csv"),
+        pytest.param(archive({"data.csv": table(ROWS)})[:-40], "corrupt archive", id="truncated-zip"),
+        pytest.param(b"PK\x03\x04", "corrupt archive", id="only-a-zips-signature"),
+        pytest.param(gzip.compress(table(ROWS))[:-20], "the archive is corrupt", id="truncated-gzip"),
+        pytest.param(b"\x1f\x8bnonsense", "the archive is corrupt", id="only-a-gzips-signature"),
         pytest.param(table([fields(race="Zo\xeb")]).decode().encode("latin-1"), "not UTF-8", id="latin-1"),
         pytest.param(
             gzip.compress(table([fields(race="Zo\xeb")]).decode().encode("latin-1")), "UTF-8", id="gz-latin-1"
@@ -149,7 +149,7 @@ def test_a_malformed_row_in_a_zip_is_named_with_the_member() -> None:
         pytest.param(ENDLESS_LINE, "field larger", id="one-endless-line"),
     ],
 )
-def test_a_source_that_holds_no_readable_table_is_malformed(content: bytes, says: str) -> None:
+def test_a_source_without_a_readable_table_is_malformed(content: bytes, says: str) -> None:
     message = _refused(SourceMalformed, content)
     assert message.startswith(SOURCE)
     assert says in message
@@ -160,18 +160,18 @@ def test_a_source_that_holds_no_readable_table_is_malformed(content: bytes, says
     [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
     ids=["stored", "deflated", "bzip2", "lzma"],
 )
-@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
-def test_damaged_bytes_inside_a_zip_are_found_out(compression: int, place: float) -> None:
+@pytest.mark.parametrize("position", [0.2, 0.5, 0.9])
+def test_corrupt_bytes_inside_a_zip_are_detected(compression: int, position: float) -> None:
     shuffled = numbered(2_000)
     random.Random(1).shuffle(shuffled)
     content = bytearray(archive({"data.csv": table(shuffled)}, compression))
-    middle = int(len(content) * place)
+    middle = int(len(content) * position)
     content[middle : middle + 40] = b"1" * 40
     with pytest.raises((SourceMalformed, RowMalformed)):
         _read(bytes(content))
 
 
-def test_damaged_bytes_inside_a_gzip_are_found_out() -> None:
+def test_corrupt_bytes_inside_a_gzip_are_detected() -> None:
     content = bytearray(gzip.compress(table(numbered(2_000))))
     content[len(content) // 2] ^= 0xFF
     with pytest.raises((SourceMalformed, RowMalformed)):
@@ -186,7 +186,7 @@ def test_an_encrypted_zip_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("compress", [bz2.compress, lzma.compress], ids=["bz2", "xz"])
-def test_another_compression_is_refused(compress: Callable[[bytes], bytes]) -> None:
+def test_unsupported_compression_is_rejected(compress: Callable[[bytes], bytes]) -> None:
     with pytest.raises((SourceMalformed, ColumnsMismatch)):
         _read(compress(table(ROWS)))
 
@@ -205,7 +205,7 @@ def test_another_compression_is_refused(compress: Callable[[bytes], bytes]) -> N
         "synthetics",
     ],
 )
-def test_a_source_of_another_kind_is_an_invalid_request_that_names_the_field(source: str) -> None:
+def test_an_unsupported_source_is_an_invalid_request_that_names_the_field(source: str) -> None:
     with pytest.raises(InvalidRequest, match="'source'"), open_rows(source, FakeS3()):  # type: ignore[arg-type]
         raise AssertionError
 
@@ -220,7 +220,7 @@ def test_a_bucket_name_that_s3_does_not_allow_is_an_invalid_request() -> None:
 
 
 @pytest.mark.parametrize("source", [f"s3://{BUCKET}/nothing", "s3://nowhere/source"], ids=["key", "bucket"])
-def test_an_object_or_bucket_that_is_not_there_is_not_found(source: str) -> None:
+def test_a_missing_object_or_bucket_is_not_found(source: str) -> None:
     with pytest.raises(SourceNotFound, match=source), open_rows(source, FakeS3()):  # type: ignore[arg-type]
         raise AssertionError
 
@@ -253,7 +253,7 @@ class _Failing:
         pytest.param(IncompleteReadError(actual_bytes=1, expected_bytes=2), SourceUnavailable, id="broken-off"),
     ],
 )
-def test_a_failure_of_s3_is_told_with_the_source(error: Exception, kind: type[Exception], in_body: bool) -> None:
+def test_a_failure_of_s3_is_reported_with_the_source(error: Exception, kind: type[Exception], in_body: bool) -> None:
     with pytest.raises(kind, match=SOURCE) as failed, open_rows(SOURCE, _Failing(error, in_body)):  # type: ignore[arg-type]
         raise AssertionError
     assert failed.value.__cause__ is error
@@ -272,7 +272,7 @@ def test_a_failure_of_s3_is_told_with_the_source(error: Exception, kind: type[Ex
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("source", [SOURCE, "synthetic:rows=5"], ids=["file", "synthetic"])
-def test_an_error_of_whoever_reads_the_rows_passes_unchanged(source: str, error: BaseException) -> None:
+def test_an_error_of_the_caller_is_passed_on_unchanged(source: str, error: BaseException) -> None:
     with pytest.raises(type(error)) as passed, open_rows(source, FakeS3(source=table(ROWS))) as rows:  # type: ignore[arg-type]
         next(rows)
         raise error
@@ -290,7 +290,7 @@ def test_an_error_of_whoever_reads_the_rows_passes_unchanged(source: str, error:
         ("synthetic:seed=9,rows=100000000", Synthetic(100_000_000, 9)),
     ],
 )
-def test_a_synthetic_source_may_tell_its_rows_and_seed(source: str, parsed: Synthetic) -> None:
+def test_a_synthetic_source_may_have_rows_and_seed(source: str, parsed: Synthetic) -> None:
     assert parse_synthetic(source) == parsed
 
 
@@ -313,19 +313,19 @@ def test_a_synthetic_source_may_tell_its_rows_and_seed(source: str, parsed: Synt
         pytest.param("5", id="bare-number"),
     ],
 )
-def test_a_wrong_part_of_a_synthetic_source_is_named(option: str) -> None:
+def test_an_invalid_option_of_a_synthetic_source_is_named(option: str) -> None:
     with pytest.raises(InvalidRequest, match="input field 'source'") as refused:
         parse_synthetic(f"synthetic:seed=1,{option}")
     assert repr(option)[:40] in str(refused.value)
 
 
 @pytest.mark.parametrize("source", ["synthetics", "s3://synthetic/x", "https://synthetic:80/", "Synthetic"])
-def test_what_only_looks_synthetic_is_another_source(source: str) -> None:
+def test_a_source_that_only_looks_synthetic_is_not(source: str) -> None:
     assert parse_synthetic(source) is None
 
 
 @pytest.mark.parametrize(("source", "kind"), [("synthetic:rows=5", "synthetic"), (SOURCE, "real")])
-def test_only_a_synthetic_source_is_of_synthetic_data(source: str, kind: str) -> None:
+def test_only_a_synthetic_source_has_synthetic_data(source: str, kind: str) -> None:
     assert data_kind(source) == kind
 
 

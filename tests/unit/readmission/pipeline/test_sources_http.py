@@ -66,11 +66,11 @@ def _http_error(code: int) -> HTTPError:
 
 
 @pytest.mark.parametrize("length", [str(len(CONTENT)), None], ids=["length-announced", "no-length"])
-def test_a_whole_answer_is_read(answer: Answer, length: str | None) -> None:
+def test_a_complete_response_is_read(answer: Answer, length: str | None) -> None:
     assert answer(Response(CONTENT, length))[-1] == ROWS
 
 
-def test_the_source_itself_is_asked_once_and_not_for_ever(answer: Answer) -> None:
+def test_the_source_is_requested_once_and_with_a_timeout(answer: Answer) -> None:
     ((url, timeout), _) = answer(Response(CONTENT))
     assert url == SOURCE
     assert 0 < timeout <= 60
@@ -83,19 +83,19 @@ def test_the_connection_is_closed(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410, 451])
-def test_an_answer_that_blames_the_request_is_not_found(answer: Answer, code: int) -> None:
-    with pytest.raises(SourceNotFound, match=f"{SOURCE} answered {code} Reason"):
+def test_a_client_error_is_not_found(answer: Answer, code: int) -> None:
+    with pytest.raises(SourceNotFound, match=f"{SOURCE} responded with {code} Reason"):
         answer(_http_error(code))
 
 
 @pytest.mark.parametrize("code", [408, 429, 500, 502, 503, 504])
-def test_an_answer_that_may_be_better_later_is_unavailable(answer: Answer, code: int) -> None:
-    with pytest.raises(SourceUnavailable, match=f"{SOURCE} answered {code} Reason"):
+def test_a_transient_http_error_is_unavailable(answer: Answer, code: int) -> None:
+    with pytest.raises(SourceUnavailable, match=f"{SOURCE} responded with {code} Reason"):
         answer(_http_error(code))
 
 
-def test_an_answer_shorter_than_announced_is_unavailable(answer: Answer) -> None:
-    with pytest.raises(SourceUnavailable, match=f"broke off after 100 of {len(CONTENT)} bytes"):
+def test_a_response_shorter_than_its_content_length_is_unavailable(answer: Answer) -> None:
+    with pytest.raises(SourceUnavailable, match=f"ended after 100 of {len(CONTENT)} bytes"):
         answer(Response(CONTENT[:100], str(len(CONTENT))))
 
 
@@ -109,7 +109,7 @@ def test_an_answer_shorter_than_announced_is_unavailable(answer: Answer) -> None
         pytest.param(InvalidURL("port"), id="invalid-url"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_unavailable(answer: Answer, error: Exception) -> None:
+def test_an_unreachable_server_is_unavailable(answer: Answer, error: Exception) -> None:
     with pytest.raises(SourceUnavailable, match=f"{SOURCE} cannot be read: .") as failed:
         answer(error)
     assert failed.value.__cause__ is error
@@ -120,18 +120,18 @@ def test_a_server_that_cannot_be_reached_is_unavailable(answer: Answer, error: E
     [IncompleteRead(b"x", 10), ConnectionResetError(104, "reset"), TimeoutError("timed out")],
     ids=lambda error: type(error).__name__,
 )
-def test_a_body_that_breaks_off_is_unavailable(answer: Answer, error: Exception) -> None:
+def test_an_interrupted_response_is_unavailable(answer: Answer, error: Exception) -> None:
     response = Response(CONTENT[:100], error=error)
     with pytest.raises(SourceUnavailable, match=f"{SOURCE} cannot be read: ."):
         answer(response)
     assert response.closed
 
 
-def test_an_error_page_instead_of_the_data_is_no_table(answer: Answer) -> None:
+def test_an_error_page_instead_of_the_data_is_rejected(answer: Answer) -> None:
     with pytest.raises((SourceMalformed, sources.ColumnsMismatch), match=SOURCE):
         answer(Response(b"<!doctype html>\n<title>Sign in</title>"))
 
 
-def test_an_empty_answer_is_malformed(answer: Answer) -> None:
+def test_an_empty_response_is_malformed(answer: Answer) -> None:
     with pytest.raises(SourceMalformed, match="is empty"):
         answer(Response(b"", "0"))

@@ -87,7 +87,7 @@ def _failed(code: str) -> DatabaseError:
     return DatabaseError({"S": "ERROR", "C": code, "M": "what happened"})
 
 
-def test_a_connection_is_made_to_the_secrets_server_and_closed(server: Server) -> None:
+def test_a_connection_uses_the_secret_and_is_closed(server: Server) -> None:
     with connect("raw", SETTINGS) as connection:
         assert connection is server.connections[0]  # type: ignore[comparison-overlap]
         assert not server.connections[0].closed
@@ -96,7 +96,7 @@ def test_a_connection_is_made_to_the_secrets_server_and_closed(server: Server) -
     assert server.connections[0].options["database"] == "raw"
 
 
-def test_the_secret_is_read_once_for_all_connections(server: Server) -> None:
+def test_the_secret_is_read_only_once(server: Server) -> None:
     for name in ("raw", "clean"):
         with connect(name, SETTINGS):  # type: ignore[arg-type]
             pass
@@ -115,7 +115,7 @@ def test_the_tls_mode_decides_whether_the_certificate_is_checked(server: Server,
     [ConnectionRefusedError(111, "refused"), TimeoutError("timed out"), socket.gaierror("no such host")],
     ids=lambda problem: type(problem).__name__,
 )
-def test_a_server_that_cannot_be_reached_is_unavailable(server: Server, problem: Exception) -> None:
+def test_an_unreachable_server_is_unavailable(server: Server, problem: Exception) -> None:
     server.problem = problem
     with pytest.raises(DatabaseUnavailable, match="database 'raw': "), connect("raw", SETTINGS):
         raise AssertionError
@@ -128,7 +128,7 @@ def test_a_server_that_refuses_the_connection_is_unavailable(server: Server, ref
         raise AssertionError
 
 
-def test_the_secret_is_read_anew_after_a_refusal_as_the_password_may_have_been_rotated(server: Server) -> None:
+def test_the_secret_is_read_again_after_a_refused_connection(server: Server) -> None:
     server.refusal = _failed("28P01")
     with pytest.raises(DatabaseUnavailable), connect("raw", SETTINGS):
         raise AssertionError
@@ -138,14 +138,14 @@ def test_the_secret_is_read_anew_after_a_refusal_as_the_password_may_have_been_r
 
 
 @pytest.mark.parametrize("code", ["08006", "53300", "53100", "57P01", "57014", "40001", "40P01"])
-def test_a_failure_that_may_pass_is_unavailable(server: Server, code: str) -> None:
+def test_a_transient_failure_is_unavailable(server: Server, code: str) -> None:
     with pytest.raises(DatabaseUnavailable, match="database 'raw': what happened"), connect("raw", SETTINGS):
         raise _failed(code)
     assert server.connections[0].closed
 
 
 @pytest.mark.parametrize("code", ["23505", "42P01", "22021", "40002", ""])
-def test_another_failure_passes_unchanged(server: Server, code: str) -> None:
+def test_other_failures_are_passed_on_unchanged(server: Server, code: str) -> None:
     error = _failed(code)
     with pytest.raises(DatabaseError) as passed, connect("raw", SETTINGS):
         raise error
@@ -153,7 +153,7 @@ def test_another_failure_passes_unchanged(server: Server, code: str) -> None:
     assert server.connections[0].closed
 
 
-def test_a_connection_that_breaks_off_is_unavailable(server: Server) -> None:
+def test_a_lost_connection_is_unavailable(server: Server) -> None:
     with pytest.raises(DatabaseUnavailable, match="network error"), connect("raw", SETTINGS):
         raise InterfaceError("network error")
 
@@ -163,19 +163,19 @@ def test_a_connection_that_breaks_off_is_unavailable(server: Server) -> None:
     [ValueError("mine"), OSError(28, "No space left on device"), requests.HTTPError("404"), KeyboardInterrupt()],
     ids=lambda error: type(error).__name__,
 )
-def test_an_error_that_is_none_of_the_databases_passes_unchanged(server: Server, error: BaseException) -> None:
+def test_an_error_outside_the_database_is_passed_on_unchanged(server: Server, error: BaseException) -> None:
     with pytest.raises(type(error)) as passed, connect("raw", SETTINGS):
         raise error
     assert passed.value is error
     assert server.connections[0].closed
 
 
-def test_a_connection_that_cannot_be_closed_any_more_is_left(server: Server) -> None:
+def test_a_lost_connection_that_cannot_be_closed_is_ignored(server: Server) -> None:
     with connect("raw", SETTINGS):
         server.connections[0].failures["close"] = InterfaceError("connection is closed")
 
 
-def test_a_transaction_commits_at_its_end() -> None:
+def test_a_transaction_is_committed_on_exit() -> None:
     connection = FakeConnection()
     with transaction(connection):  # type: ignore[arg-type]
         connection.run("INSERT")
@@ -191,14 +191,14 @@ def test_a_transaction_is_rolled_back_whatever_is_raised(error: BaseException) -
 
 
 @pytest.mark.parametrize("failure", [InterfaceError("network error"), OSError("closed"), _failed("57P01")], ids=str)
-def test_a_roll_back_that_fails_too_does_not_hide_the_first_error(failure: Exception) -> None:
+def test_a_failed_rollback_does_not_hide_the_original_error(failure: Exception) -> None:
     connection = FakeConnection()
     connection.failures["ROLLBACK"] = failure
     with pytest.raises(ValueError, match="first"), transaction(connection):  # type: ignore[arg-type]
         raise ValueError("first")
 
 
-def test_what_fails_after_a_savepoint_is_undone_and_the_transaction_goes_on() -> None:
+def test_a_failure_after_a_savepoint_is_undone_and_the_transaction_continues() -> None:
     connection = FakeConnection()
     connection.failures["INSERT"] = _failed("23505")
     with transaction(connection):  # type: ignore[arg-type]
@@ -212,7 +212,7 @@ def test_what_fails_after_a_savepoint_is_undone_and_the_transaction_goes_on() ->
 
 
 @pytest.mark.parametrize(("code", "conflict"), [("23505", True), ("40P01", True), ("22P02", False), ("57P01", False)])
-def test_a_known_row_and_a_deadlock_are_conflicts(code: str, conflict: bool) -> None:
+def test_a_duplicate_key_and_a_deadlock_are_conflicts(code: str, conflict: bool) -> None:
     assert is_conflict(_failed(code)) is conflict
 
 
@@ -245,7 +245,7 @@ def test_an_empty_field_is_sent_as_an_empty_text_and_not_as_null() -> None:
     assert _copied(_rows(("", "x"))).blocks == [b'"","x"\n']
 
 
-def test_fields_with_quotes_commas_and_line_breaks_are_sent_whole() -> None:
+def test_fields_with_quotes_commas_and_line_breaks_are_sent_unchanged() -> None:
     row = ['say "no"', "a,b\nc\r\nd"]
     sent = b"".join(_copied(_rows(tuple(row))).blocks).decode()
     assert list(csv.reader(io.StringIO(sent, newline=""))) == [row]
@@ -269,11 +269,11 @@ def test_a_copy_sends_blocks_and_not_single_rows() -> None:
         ('ü,"', 'ü,"'),
     ],
 )
-def test_a_text_line_holds_any_text(field: str, sent: str) -> None:
+def test_a_text_line_can_contain_any_text(field: str, sent: str) -> None:
     assert text_line(["first", field, "last"]) == f"first\t{sent}\tlast"
 
 
-def test_lines_are_sent_in_order_and_whole() -> None:
+def test_lines_are_sent_in_order_and_unchanged() -> None:
     connection = FakeConnection()
     lines = [text_line([str(number), "ü"]) + "\n" for number in range(1000)]
     assert copy_lines(connection, "staged", ("a", "b"), lines) == connection.row_count  # type: ignore[arg-type]

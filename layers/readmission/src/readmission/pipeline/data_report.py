@@ -1,6 +1,6 @@
-"""Reports on how batches kept to the data contract: kept in database `clean`, one a batch, and added up.
+"""Data quality reports: one per batch, stored in the database `clean`.
 
-A report is counts alone, so that reports add up; `document` adds the shares.
+A report consists of counts, so that reports can be added up; `document` adds shares.
 """
 
 import json
@@ -24,35 +24,36 @@ _OF_CLEAN_ROWS: Final = """
 
 
 class Report(TypedDict):
-    """Counts of rows. A row that breaks two rules counts in both, but once in `quarantined`."""
+    """Counts of rows. A row that breaks two rules counts for both, but only once in `quarantined`."""
 
     rows: int
     cleaned: int
     quarantined: int
-    rules: dict[str, int]  # rows that break it
-    missing: dict[str, int]  # rows that hold no value of the column
-    classes: dict[str, int]  # clean rows
-    splits: dict[str, int]  # clean rows
+    rules: dict[str, int]  # rows that break the rule
+    missing: dict[str, int]  # rows without a value in the column
+    classes: dict[str, int]  # clean rows of the class
+    splits: dict[str, int]  # clean rows in the split
 
 
 def save(clean: Connection, reports: Mapping[str, Report]) -> None:
-    """Put the batches' reports in place, or in place of earlier ones; the order keeps two from locking crosswise."""
+    """Insert or replace the reports of the batches, by batch id."""
+    # The order prevents deadlocks between concurrent executions.
     for batch_id in sorted(reports):
         clean.run(_SAVE, batch_id=batch_id, report=json.dumps(reports[batch_id]))
 
 
 def read(clean: Connection, batch_ids: Iterable[str]) -> dict[str, Report]:
-    """The reports of those of the batches that have one."""
+    """The reports on the batches, by batch id; batches without a report are left out."""
     return _by_batch(clean.run(_READ, batch_ids=list(batch_ids)))
 
 
 def of_clean_rows(clean: Connection, kind: DataKind) -> dict[str, Report]:
-    """The reports of the batches that the clean rows of that kind are from."""
+    """The reports on the batches that the clean rows of a data kind came from, by batch id."""
     return _by_batch(clean.run(_OF_CLEAN_ROWS, kind=kind))
 
 
 def total(reports: Iterable[Report]) -> Report:
-    """All of them together. A row that two batches held counts in both."""
+    """The sum of the reports, with the rule broken most often first. A row that was in two batches counts twice."""
     rows = cleaned = quarantined = 0
     rules, missing, classes, splits = (Counter[str]() for _ in range(4))
     for report in reports:
@@ -75,7 +76,7 @@ def total(reports: Iterable[Report]) -> Report:
 
 
 def document(reports: Mapping[str, Report]) -> dict[str, Any]:
-    """What a training run logs: `total` and `batches` (by batch id), with shares beside the counts."""
+    """The document that a training run logs: `total` and `batches` (by batch id), with shares added."""
     return {
         "total": _with_shares(total(reports.values())),
         "batches": {batch_id: _with_shares(reports[batch_id]) for batch_id in sorted(reports)},
@@ -83,18 +84,18 @@ def document(reports: Mapping[str, Report]) -> dict[str, Any]:
 
 
 def metrics(reports: Mapping[str, Report]) -> dict[str, float]:
-    """The figures of all batches together that MLflow shows beside a model's."""
-    found = total(reports.values())
+    """Metrics of all batches together, which a training run logs to MLflow."""
+    everything = total(reports.values())
     return {
         "data_batches": len(reports),
-        "data_rows": found["rows"],
-        "data_quarantined": found["quarantined"],
-        "data_quarantined_share": share(found["quarantined"], found["rows"]),
+        "data_rows": everything["rows"],
+        "data_quarantined": everything["quarantined"],
+        "data_quarantined_share": share(everything["quarantined"], everything["rows"]),
     }
 
 
 def share(part: int, whole: int) -> float:
-    """`part` of `whole`; of nothing, nothing."""
+    """`part` divided by `whole`, or 0 if `whole` is 0."""
     return part / whole if whole else 0.0
 
 

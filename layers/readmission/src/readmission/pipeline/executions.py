@@ -1,4 +1,4 @@
-"""Executions of the pipeline, as Step Functions tells of them."""
+"""Starts executions of the pipeline and reads their state from Step Functions."""
 
 import json
 from collections import Counter
@@ -16,13 +16,13 @@ STATES: Final = (
     "Model card",
 )
 RUNNING: Final = "RUNNING"
-_FIRST_EVENTS: Final = 30  # Plan answers within them, however often it was tried again
+_FIRST_EVENTS: Final = 30  # contain the result of Plan, even after all retries
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 
 
 @dataclass(slots=True)
 class State:
-    """A working state; `of` and `done` are iterations of a map, batches or models."""
+    """A state that does work. `of` and `done` count the iterations of a map (batches or models)."""
 
     name: str
     entered: datetime
@@ -37,7 +37,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution; `rows`, `step`, `error` and `message` are None where there are none."""
+    """One execution. `rows` is None if unknown; `step`, `error` and `message` are None if it has not failed."""
 
     arn: str
     status: str
@@ -56,7 +56,7 @@ class Execution:
 
     @property
     def decision(self) -> str | None:
-        """Of the promotion; None where the execution did not come as far."""
+        """The promotion's decision; None if the execution did not reach it."""
         return (self.output.get("promotion") or {}).get("decision")
 
     def seconds(self, now: datetime | None = None) -> float:
@@ -64,7 +64,7 @@ class Execution:
 
 
 def start(client: Any, pipeline_arn: str, request: dict[str, Any]) -> str:
-    """The ARN of the execution that began."""
+    """Start an execution and return its ARN."""
     arn: str = client.start_execution(stateMachineArn=pipeline_arn, input=json.dumps(request))["executionArn"]
     return arn
 
@@ -72,12 +72,12 @@ def start(client: Any, pipeline_arn: str, request: dict[str, Any]) -> str:
 def newest(client: Any, pipeline_arn: str, limit: int) -> list[str]:
     """The ARNs of the newest executions, newest first."""
     found = client.list_executions(stateMachineArn=pipeline_arn, maxResults=limit)["executions"]
-    newest_first = sorted(found, key=lambda one: one["startDate"], reverse=True)
-    return [one["executionArn"] for one in newest_first[:limit]]
+    newest_first = sorted(found, key=lambda execution: execution["startDate"], reverse=True)
+    return [execution["executionArn"] for execution in newest_first[:limit]]
 
 
 def describe(client: Any, arn: str) -> Execution:
-    """What is known of an execution, and what its error says where it failed."""
+    """The state of an execution, with its error if it failed. `rows` is not filled in: see `rows`."""
     found = client.describe_execution(executionArn=arn)
     step, error, message = _failure(found)
     return Execution(
@@ -94,19 +94,19 @@ def describe(client: Any, arn: str) -> Execution:
 
 
 def states(client: Any, arn: str) -> list[State]:
-    """The working states so far, in the order in which they were entered."""
+    """The states that the execution has entered so far, in order."""
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     return states_of([event for page in pages for event in page["events"]])
 
 
 def rows(client: Any, arn: str) -> int | None:
-    """How many rows the execution was of; None where it failed before they were counted."""
+    """The number of rows in the execution; None if they have not been counted."""
     events = client.get_execution_history(executionArn=arn, maxResults=_FIRST_EVENTS)["events"]
     return next((state.facts["rows"] for state in states_of(events) if "rows" in state.facts), None)
 
 
 def states_of(events: list[dict[str, Any]]) -> list[State]:
-    """The same, of an execution's events."""
+    """The entered states, from the events of an execution's history."""
     found: dict[str, State] = {}
     current: State | None = None
     for event in events:
@@ -128,19 +128,19 @@ def states_of(events: list[dict[str, Any]]) -> list[State]:
 
 
 def _facts(event: dict[str, Any]) -> dict[str, int]:
-    """The counts in a function's answer."""
+    """The row counts in a function's result."""
     payload = json.loads(event["taskSucceededEventDetails"]["output"]).get("Payload", {})
     return {name: payload[name] for name in _COUNTED if isinstance(payload.get(name), int)}
 
 
 def _failure(found: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-    """The step, the error's name and its message: the state machine writes `<step> failed: <cause>`."""
+    """The step, the error's name and its message. The state machine writes the cause as `<step> failed: <cause>`."""
     if found["status"] in (RUNNING, "SUCCEEDED"):
         return None, None, None
     cause = found.get("cause") or ""
-    step, told, rest = cause.partition(" failed: ")
+    step, separator, rest = cause.partition(" failed: ")
     try:
         message = json.loads(rest)["errorMessage"]
     except (ValueError, KeyError, TypeError):
         message = rest or cause
-    return (step if told else None), found.get("error") or found["status"], message
+    return (step if separator else None), found.get("error") or found["status"], message

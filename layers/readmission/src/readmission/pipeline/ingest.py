@@ -1,4 +1,4 @@
-"""Loading a batch into `raw.diabetes_raw`: all or nothing, and the same row never twice."""
+"""Loads a batch into `raw.diabetes_raw` in one transaction, without duplicating rows."""
 
 import csv
 import io
@@ -19,19 +19,19 @@ from readmission.storage.database import copy_lines, is_conflict, savepoint, tex
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# A patient's number, the row as `text_line` makes it, and joined as its hash takes it.
+# A patient's number, the row as a line of COPY's text format, and the row joined as its hash is computed.
 type _Row = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
 _SEPARATOR: Final = "\x1f"
-_NOT_PLAIN: Final = '"\\\t\r'
+_SPECIAL_CHARACTERS: Final = '"\\\t\r'
 _PATIENT: Final = NAMES.index("patient_nbr")
 _LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
 _NAMES: Final = (*_LINEAGE, *map(sql_name, NAMES))
 _COLUMNS: Final = ", ".join(_NAMES)
 _STAGE: Final = f"CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT {_COLUMNS} FROM diabetes_raw WITH NO DATA"
-# A row that an earlier batch brought only learns that this batch holds it too: *clean* finds its rows by batch.
-# The order by hash keeps two loads beside each other from locking rows crosswise.
+# A row that an earlier batch loaded is only moved to this batch, because *clean* finds rows by batch.
+# The order by hash prevents deadlocks between concurrent loads.
 _MERGE: Final = f"""
     WITH merged AS (
         INSERT INTO diabetes_raw ({_COLUMNS}) SELECT {_COLUMNS} FROM staged ORDER BY row_hash
@@ -44,7 +44,7 @@ _MERGE: Final = f"""
 
 
 def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> IngestResult:
-    """Load the batch; answers how many of its rows were new.
+    """Load the batch and count its new rows.
 
     Raises `ValueOutOfRange` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
@@ -58,10 +58,10 @@ def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> I
 
 
 def _load(raw: Connection, lines: Callable[[], Iterable[str]]) -> int:
-    """How many were new.
+    """Load the lines and return how many rows were new.
 
-    Most batches are new as a whole, and go straight to the table, in a third of the time. Two of them beside each other
-    that share rows may end each other's COPY; what is tried then, cannot.
+    Most batches are entirely new, and copying them straight into the table takes a third of the time of a merge. If a
+    row exists already, or a concurrent load with the same rows causes a deadlock, the lines are merged instead.
     """
     try:
         with savepoint(raw):
@@ -76,35 +76,35 @@ def _load(raw: Connection, lines: Callable[[], Iterable[str]]) -> int:
 
 
 def _checked(text: str, first_row: int, source: str) -> list[_Row]:
-    """All rows of the CSV text. Raises `ValueOutOfRange`."""
+    """All rows of the CSV text. Raises `ValueOutOfRange`; `first_row` and `source` locate a row in its message."""
     rows: list[_Row] = []
-    for some in batched(_rows(text), _CHECKED_ROWS, strict=False):
-        checked = [fields.split("\t", CHECKED_FIELDS) for fields, _ in some]
+    for chunk in batched(_rows(text), _CHECKED_ROWS, strict=False):
+        checked = [line.split("\t", CHECKED_FIELDS) for line, _ in chunk]
         check_rows(checked, first_row + len(rows), source)
-        rows += [(row[_PATIENT], *pair) for row, pair in zip(checked, some, strict=True)]
+        rows += [(row[_PATIENT], *pair) for row, pair in zip(checked, chunk, strict=True)]
     return rows
 
 
 def _lines(rows: Iterable[_Row], first_row: int, delivery: str) -> Iterator[str]:
-    """The different rows as lines of `_NAMES`, of two that are one the first.
+    """The rows as lines of `_NAMES`. Keeps the first of duplicate rows.
 
-    Made while they are sent: Postgres works on the ones before, beside this.
+    A generator, so that Postgres loads lines while later ones are still being made.
     """
     hashes = set()
-    for number, (patient, fields, together) in enumerate(rows, start=first_row):
-        key = _hash(together)
+    for number, (patient, line, joined) in enumerate(rows, start=first_row):
+        key = _hash(joined)
         if key not in hashes:
             hashes.add(key)
-            yield f"{key}\t{split_of(patient)}\t{number}\t{delivery}\t{fields}\n"
+            yield f"{key}\t{split_of(patient)}\t{number}\t{delivery}\t{line}\n"
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:
-    """Each row of the CSV text twice: as `text_line` makes it, and joined as its hash takes it.
+    """Each row of the CSV text in two forms: as a line of COPY's text format, and joined as its hash is computed.
 
-    Of a text that quotes and escapes nothing, as most are, both are the text with other commas: taking it apart, to
-    put it together again, would be half of a load's time.
+    Most texts contain no special characters. Both forms are then the text with its commas replaced; parsing it would
+    take half of the load's time.
     """
-    if any(character in text for character in _NOT_PLAIN):
+    if any(character in text for character in _SPECIAL_CHARACTERS):
         for row in csv.reader(io.StringIO(text, newline="")):
             yield text_line(row), _SEPARATOR.join(row)
     else:
@@ -113,9 +113,9 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
 
 
 def row_hash(row: Iterable[str]) -> str:
-    """The row's identity: SHA-256 of its 50 fields, hexadecimal."""
+    """The row's identity: the SHA-256 of its 50 fields in hexadecimal."""
     return _hash(_SEPARATOR.join(row))
 
 
-def _hash(together: str) -> str:
-    return sha256(together.encode()).hexdigest()
+def _hash(joined: str) -> str:
+    return sha256(joined.encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Planning a run: the source, cut into gzip batches in S3, and a manifest that lists them.
+"""Plans a run: splits the source into gzip batches in S3 and writes a manifest that lists them.
 
-A batch is named by its content, so that planning the same source again writes the same objects, and a run that
-stopped half-way leaves nothing that another could mistake for its own.
+Batches are named by their content: planning the same source again writes the same objects, and a run that was
+interrupted leaves nothing that another run could mistake for its own.
 """
 
 import csv
@@ -27,7 +27,7 @@ _PREFIX: Final = "pipeline"
 
 
 class Batch(TypedDict):
-    """One item of the manifest. `keys` is empty where a run starts at *clean*: its rows are in Postgres already."""
+    """A batch in the manifest. `keys` is empty if the run starts at *clean*: the rows are in Postgres already."""
 
     number: int
     batch_ids: list[str]
@@ -44,10 +44,11 @@ class Manifest(TypedDict):
 
 
 def plan(event: PlanEvent, request: PipelineRequest, source: str, bucket: str, s3: "S3Client", raw: Connection) -> Plan:
-    """Write the run's batches and manifest to S3, as far as the run has use for them.
+    """Write the run's manifest to S3, and its batches if it starts at *ingest*.
 
-    A run that starts at *ingest* reads `source`; one that starts at *clean* lists what `raw` holds; a later one
-    needs no batches. Raises what `sources.open_rows` raises, and `InvalidRequest` for more than `MAX_BATCHES`.
+    A run that starts at *ingest* reads `source`. One that starts at *clean* lists the batches in `raw`. A run that
+    starts later has no batches. Raises the errors of `sources.open_rows`, and `InvalidRequest` if there would be more
+    than `MAX_BATCHES` batches.
     """
     kind = sources.data_kind(source) if request.source or request.start_at == "ingest" else _kind_in(raw)
     batches: list[Batch] = []
@@ -77,21 +78,21 @@ def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
 
 
 def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> tuple[Manifest, Batch]:
-    """The run's manifest and its batch of that number. Raises `BatchMissing`."""
+    """The run's manifest, and the batch with the given number. Raises `BatchMissing`."""
     manifest = read_manifest(bucket, manifest_key, s3)
     for batch in manifest["batches"]:
         if batch["number"] == number:
             return manifest, batch
-    raise BatchMissing(f"s3://{bucket}/{manifest_key} lists no batch {number}")
+    raise BatchMissing(f"batch {number} is not in the manifest s3://{bucket}/{manifest_key}")
 
 
 def read_text(bucket: str, key: str, s3: "S3Client") -> str:
-    """One batch object, as `to_csv` made it: 50 fields a row, in the contract's order. Raises `BatchMissing`."""
+    """The CSV text of a batch: 50 fields per row, in the contract's order. Raises `BatchMissing`."""
     return gzip.decompress(_get(bucket, key, s3)).decode()
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:
-    """Rows as CSV lines that end with a line feed, without a header."""
+    """Rows as CSV without a header; lines end with a line feed."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -102,9 +103,10 @@ def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Cli
     for number, chunk in enumerate(batched(rows, size, strict=False), start=1):
         if number > MAX_BATCHES:
             total = first_row - 1 + len(chunk) + sum(1 for _ in rows)
-            least = -(-total // MAX_BATCHES)
+            smallest = -(-total // MAX_BATCHES)
             raise InvalidRequest(
-                f"input field 'batch_size': {size} makes more than {MAX_BATCHES} batches; at least {least} is needed"
+                f"input field 'batch_size': {size} would make more than {MAX_BATCHES} batches; it must be at least"
+                f" {smallest}"
             )
         text = to_csv(chunk).encode()
         batch_id = sha256(text).hexdigest()[:24]
@@ -125,12 +127,12 @@ def _list_loaded(raw: Connection, kind: DataKind) -> list[Batch]:
         "SELECT batch_id, count(*) FROM diabetes_raw WHERE data_kind = :kind GROUP BY batch_id ORDER BY batch_id",
         kind=kind,
     )
-    together = max(1, -(-len(loaded) // MAX_BATCHES))
+    joined = max(1, -(-len(loaded) // MAX_BATCHES))
     return [
         Batch(
             number=number, batch_ids=[row[0] for row in group], keys=[], first_row=0, rows=sum(row[1] for row in group)
         )
-        for number, group in enumerate(batched(loaded, together, strict=False), start=1)
+        for number, group in enumerate(batched(loaded, joined, strict=False), start=1)
     ]
 
 
@@ -139,5 +141,5 @@ def _get(bucket: str, key: str, s3: "S3Client") -> bytes:
         return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
-            raise BatchMissing(f"s3://{bucket}/{key} is not there") from error
+            raise BatchMissing(f"s3://{bucket}/{key} does not exist") from error
         raise

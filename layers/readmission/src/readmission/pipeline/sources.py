@@ -1,4 +1,4 @@
-"""Reading a data source row by row, in memory that does not grow with it: a URL or S3 key, of a zip, gzip or CSV."""
+"""Reads a data source row by row in constant memory: a zip, gzip or CSV file at a URL or S3 key."""
 
 import csv
 import gzip
@@ -36,9 +36,9 @@ _TIMEOUT_SECONDS: Final = 30
 _CHUNK: Final = 1 << 20
 _DEFAULT_SYNTHETIC: Final = {"rows": 20_000, "seed": 1}
 _MAX_SYNTHETIC_ROWS: Final = 100_000_000
-_MOST_DIGITS: Final = 18
-# What zipfile and gzip raise for damaged, encrypted or unknown compression; bz2 has no error of its own.
-_BROKEN: Final = (
+_MAX_DIGITS: Final = 18
+# Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
+_ARCHIVE_ERRORS: Final = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -51,16 +51,16 @@ _BROKEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """A synthetic source: how many rows, from which seed."""
+    """A synthetic source: the number of rows and the seed."""
 
     rows: int
     seed: int
 
 
 def parse_synthetic(source: str) -> Synthetic | None:
-    """The parts of `synthetic[:rows=N][,seed=N]`, or None when `source` is another kind.
+    """Parse `synthetic[:rows=N][,seed=N]`; None if `source` is not synthetic.
 
-    Raises `InvalidRequest` for a part that is none of these.
+    Raises `InvalidRequest` for an unknown or invalid option.
     """
     name, _, options = source.partition(":")
     if name != "synthetic":
@@ -68,31 +68,30 @@ def parse_synthetic(source: str) -> Synthetic | None:
     values = dict(_DEFAULT_SYNTHETIC)
     for option in filter(None, options.split(",")):
         key, _, text = option.partition("=")
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else -1
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else -1
         if key not in values or number < 0 or (key == "rows" and not 1 <= number <= _MAX_SYNTHETIC_ROWS):
             raise InvalidRequest(
-                f"input field 'source': {option!r} in {source!r}; a synthetic source is synthetic[:rows=N][,seed=N]"
-                f" with 1 to {_MAX_SYNTHETIC_ROWS} rows"
+                f"input field 'source': invalid option {option!r} in {source!r}; a synthetic source is"
+                f" synthetic[:rows=N][,seed=N] with 1 to {_MAX_SYNTHETIC_ROWS} rows"
             )
         values[key] = number
     return Synthetic(**values)
 
 
 def data_kind(source: str) -> DataKind:
-    """Whether a source holds real or synthetic encounters."""
+    """Whether a source contains real or synthetic encounters."""
     return "synthetic" if parse_synthetic(source) else "real"
 
 
 @contextmanager
 def open_rows(source: str, s3: "S3Client") -> Iterator[Iterator[list[str]]]:
-    """Open `source` and give its rows: 50 fields each, in the contract's order, whatever the file's.
+    """Open `source` and iterate over its rows of 50 fields, always in the contract's order.
 
-    The file is spooled to disk first (a zip's directory is at its end), so that a source that breaks off is found
-    out before its first row is used.
+    The file is downloaded to disk first, because a zip's directory is at its end. This also detects an interrupted
+    transfer before the first row is used.
 
-    Raises `InvalidRequest`, `SourceNotFound`, `SourceUnavailable`, `SourceMalformed`, `ColumnsMismatch`,
-    `RowMalformed`; each names the source, and the row where there is one. Rows are counted from 1, the header left
-    out.
+    Raises `InvalidRequest`, `SourceNotFound`, `SourceUnavailable`, `SourceMalformed`, `ColumnsMismatch` and
+    `RowMalformed`. Messages name the source and, if there is one, the row. Row 1 is the first row after the header.
     """
     if generated := parse_synthetic(source):
         yield synthetic.rows(generated.rows, generated.seed)
@@ -113,7 +112,7 @@ def _fetch(source: str, s3: "S3Client", spool: IO[bytes]) -> None:
         _fetch_object(source, bucket, key, s3, spool)
     else:
         raise InvalidRequest(
-            f"input field 'source': {source!r} is none of https://…, http://…, s3://bucket/key, synthetic"
+            f"input field 'source': {source!r} must be one of https://…, http://…, s3://bucket/key, synthetic"
         )
     spool.seek(0)
 
@@ -122,17 +121,17 @@ def _fetch_url(source: str, spool: IO[bytes]) -> None:
     request = urllib.request.Request(source, headers={"User-Agent": "readmission"})
     try:
         with closing(urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)) as response:
-            announced = response.headers.get("Content-Length")
+            expected = response.headers.get("Content-Length")
             size = 0
             while chunk := response.read(_CHUNK):
                 size += spool.write(chunk)
     except urllib.error.HTTPError as error:
         kind = SourceUnavailable if error.code >= 500 or error.code in (408, 429) else SourceNotFound
-        raise kind(f"{source} answered {error.code} {error.reason}") from error
+        raise kind(f"{source} responded with {error.code} {error.reason}") from error
     except (OSError, HTTPException, ValueError) as error:
         raise SourceUnavailable(f"{source} cannot be read: {getattr(error, 'reason', None) or error}") from error
-    if announced is not None and size != int(announced):
-        raise SourceUnavailable(f"{source} broke off after {size} of {announced} bytes")
+    if expected is not None and size != int(expected):
+        raise SourceUnavailable(f"{source}: the transfer ended after {size} of {expected} bytes")
 
 
 def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[bytes]) -> None:
@@ -147,31 +146,31 @@ def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[
         )
         raise kind(f"{source} cannot be read: {code}") from error
     except ParamValidationError as error:
-        raise InvalidRequest(f"input field 'source': {source!r} is no S3 address: {error}") from error
+        raise InvalidRequest(f"input field 'source': {source!r} is not an S3 address: {error}") from error
     except BotoCoreError as error:
         raise SourceUnavailable(f"{source} cannot be read: {error}") from error
 
 
 def _open_table(spool: IO[bytes], source: str) -> tuple[IO[str], str]:
-    """The one table in the spooled file as text, and what to call it in an error."""
+    """The table in the downloaded file as text, and its name for error messages."""
     magic = spool.read(4)
     spool.seek(0)
     raw: IO[bytes] = spool
     where = source
     try:
-        if magic in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive's
+        if magic in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
             archive = zipfile.ZipFile(spool)
             member = _table_in(archive, source)
             raw, where = archive.open(member), f"{source} ({member})"
         elif magic[:2] == b"\x1f\x8b":
             raw = cast(IO[bytes], gzip.GzipFile(fileobj=spool))
-    except _BROKEN as error:
-        raise SourceMalformed(f"{source} is a broken archive: {error}") from error
+    except _ARCHIVE_ERRORS as error:
+        raise SourceMalformed(f"{source} is a corrupt archive: {error}") from error
     return io.TextIOWrapper(raw, "utf-8-sig", newline=""), where
 
 
 def _table_in(archive: zipfile.ZipFile, source: str) -> str:
-    """The archive's member whose header is the contract's (UCI's zip also holds the tables of the ids)."""
+    """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
     tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
     mismatch: ColumnsMismatch | None = None
     for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
@@ -179,7 +178,7 @@ def _table_in(archive: zipfile.ZipFile, source: str) -> str:
             try:
                 header = next(csv.reader(io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")), [])
             except csv.Error:
-                header = []  # a first line that is longer than any header
+                header = []  # the first line exceeds the csv module's limit, so it is not a header
         try:
             column_order(header, f"{source} ({name})")
         except ColumnsMismatch as error:
@@ -187,7 +186,7 @@ def _table_in(archive: zipfile.ZipFile, source: str) -> str:
         else:
             return name
     raise mismatch or SourceMalformed(
-        f"{source} holds no CSV file, only {', '.join(archive.namelist()[:10]) or 'nothing'}"
+        f"{source} does not contain a CSV file, only {', '.join(archive.namelist()[:10]) or 'nothing'}"
     )
 
 
@@ -200,16 +199,16 @@ def _read(text: IO[str], where: str) -> Iterator[list[str]]:
             raise SourceMalformed(f"{where} is empty")
         order = column_order(header, where)
         as_is = order == list(range(len(order)))
-        # A blank line is no row: many programs end their files with one.
+        # Blank lines are skipped: many programs write one at the end of a file.
         for number, row in enumerate(filter(None, reader), start=1):
             if len(row) != len(header):
-                raise RowMalformed(f"{where}, row {number}: {len(row)} fields, not {len(header)}")
+                raise RowMalformed(f"{where}, row {number} has {len(row)} fields, not {len(header)}")
             if "\0" in "".join(row):
-                raise RowMalformed(f"{where}, row {number}: a NUL character, which Postgres cannot store")
-            yield row if as_is else [row[place] for place in order]
+                raise RowMalformed(f"{where}, row {number} contains a NUL character, which Postgres cannot store")
+            yield row if as_is else [row[index] for index in order]
     except csv.Error as error:
         raise SourceMalformed(f"{where}, after row {number}: {error}") from error
     except UnicodeDecodeError as error:
         raise SourceMalformed(f"{where}, after row {number}: not UTF-8 ({error.reason})") from error
-    except _BROKEN as error:
-        raise SourceMalformed(f"{where}, after row {number}: the archive is broken: {error}") from error
+    except _ARCHIVE_ERRORS as error:
+        raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt: {error}") from error

@@ -1,7 +1,7 @@
-"""Synthetic encounters in the UCI schema, for when no real data can be had. Never to be taken for real data.
+"""Synthetic encounters in the UCI schema, for trying the system without real data. Not a substitute for real data.
 
-The marginal shares follow the real table roughly, and readmission depends on a few fields in the known
-direction (earlier inpatient stays above all), so that every part of the pipeline has something to find.
+The marginal distributions roughly follow the real table. Readmission depends on a few fields in the known direction,
+above all on earlier inpatient stays, so that models have something to learn.
 """
 
 import math
@@ -20,7 +20,7 @@ _DOSES: Final = ("Steady", "Up", "Down")
 
 
 def rows(count: int, seed: int) -> Iterator[list[str]]:
-    """Yield `count` rows of the contract's 50 fields, in order; the same ones for the same `count` and `seed`."""
+    """Yield `count` rows of 50 fields in the contract's order. The same `count` and `seed` give the same rows."""
     random_ = random.Random(f"{seed}:{count}")
     patients = max(1, round(count * 0.7))
     for number in range(count):
@@ -38,7 +38,7 @@ def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
     any_score = -1.0 + 0.45 * inpatient + 0.08 * diagnoses - 0.2 + 0.12 * frailty + 0.2 * bool(doses)
     early_score = -1.7 + 0.3 * min(inpatient, 4) + 0.04 * stay
     readmitted = "NO"
-    # 11 and 13: died, to a hospice.
+    # 11: died, 13: discharged to a hospice.
     discharge = r.choices((1, 3, 6, 18, 11, 13), (64, 15, 14, 5, 1.5, 0.5))[0]
     if r.random() < _logistic(any_score) and discharge not in (11, 13):
         readmitted = "<30" if r.random() < _logistic(early_score) else ">30"
@@ -79,7 +79,7 @@ def _logistic(score: float) -> float:
 
 
 def _count(r: random.Random, mean: float) -> int:
-    """A Poisson draw (Knuth), cut at 40 events for means as small as these are."""
+    """A sample from a Poisson distribution: Knuth's algorithm, or a normal approximation for means above 30."""
     if mean > 30:
         return max(0, round(r.gauss(mean, math.sqrt(mean))))
     limit, product, events = math.exp(-mean), r.random(), 0

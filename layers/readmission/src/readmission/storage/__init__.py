@@ -1,0 +1,1 @@
+"""Postgres: connections, transactions, bulk transfer and schema migrations."""

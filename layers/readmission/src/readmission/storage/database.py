@@ -1,7 +1,6 @@
-"""Connections to Postgres by pg8000, with credentials from Secrets Manager, and the two forms of bulk transfer.
+"""Connections to Postgres with credentials from Secrets Manager, transactions, and bulk transfer by COPY.
 
-Bulk data moves by COPY. Where a COPY needs a parameter, it reads a transaction-local setting: COPY takes none, and
-SQL is never built from values.
+COPY takes no parameters and SQL is never built from values, so a COPY that needs one reads a transaction-local setting.
 """
 
 import csv
@@ -24,7 +23,7 @@ from readmission.settings import DatabaseSettings
 
 type Database = Literal["raw", "clean"]
 
-# SQLSTATE classes and codes that may pass: connections, resources, operator intervention, deadlock, serialization.
+# Transient SQLSTATE classes and codes: connection, resources, operator intervention, serialization, deadlock.
 _TRANSIENT: Final = ("08", "53", "57", "40001", "40P01")
 _CONNECT_SECONDS: Final = 10
 _ANSWER_SECONDS: Final = 300
@@ -36,7 +35,7 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"
 
 @contextmanager
 def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connection]:
-    """A connection to `database`, closed at the end; what fails for a passing reason raises `DatabaseUnavailable`."""
+    """A connection to `database`, closed on exit. Transient failures raise `DatabaseUnavailable`."""
     credentials = _credentials(settings.secret)
     try:
         sock = socket.create_connection((credentials["host"], int(credentials["port"])), _CONNECT_SECONDS)
@@ -51,12 +50,12 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
             application_name="readmission",
         )
     except (InterfaceError, OSError, DatabaseError) as error:
-        # A rotated password is a new secret: do not hold on to the old one.
+        # The password may have been rotated, so the secret must be read again.
         _credentials.cache_clear()
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
     try:
         yield connection
-    # pg8000 makes an InterfaceError of every OSError of its own; another one (a full disk, an HTTP answer) is not ours.
+    # pg8000 turns its own OSErrors into InterfaceErrors. Any other OSError (a full disk, HTTP) is not the database's.
     except InterfaceError as error:
         raise DatabaseUnavailable(f"database {database!r}: {error}") from error
     except DatabaseError as error:
@@ -69,7 +68,7 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """All or nothing: commits at the end, rolls back when anything is raised."""
+    """A transaction: committed on exit, rolled back if anything is raised."""
     connection.run("BEGIN")
     try:
         yield
@@ -81,7 +80,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """A part of a transaction that can fail alone: whatever is raised, the transaction goes on from here."""
+    """A part of a transaction that can fail on its own: after a `DatabaseError` the transaction can go on from here."""
     connection.run("SAVEPOINT part")
     try:
         yield
@@ -91,32 +90,32 @@ def savepoint(connection: Connection) -> Iterator[None]:
 
 
 def is_conflict(error: DatabaseError) -> bool:
-    """Whether a row is there already, or two transactions waited for each other."""
+    """Whether the error is a duplicate key or a deadlock."""
     return _code(error) in _CONFLICTS
 
 
 def text_line(fields: Sequence[str]) -> str:
-    """Texts, none of them NULL, as a line of COPY's text format without its end, much faster than by csv."""
+    """Fields, none of them NULL, as a line of COPY's text format without a line end. Much faster than csv."""
     line = "\t".join(fields)
-    # Three searches for a character are faster than one for a pattern.
+    # Three searches for a character are faster than one for a regular expression.
     if "\\" in line or "\n" in line or "\r" in line or line.count("\t") != len(fields) - 1:
         return "\t".join(field.translate(_ESCAPES) for field in fields)
     return line
 
 
 def copy_lines(connection: Connection, table: str, columns: Iterable[str], lines: Iterable[str]) -> int:
-    """Send lines of `text_line`, each with its end, to `table`; answers how many it took.
+    """Copy lines of COPY's text format, with line ends, to `table` and return their number.
 
-    The names of table and columns are the caller's own, never a value.
+    The names of the table and its columns must be constants.
     """
-    blocks = ("".join(some).encode() for some in batched(lines, _COPY_LINES, strict=False))
+    blocks = ("".join(chunk).encode() for chunk in batched(lines, _COPY_LINES, strict=False))
     connection.run(f"COPY {table} ({', '.join(columns)}) FROM STDIN", stream=blocks)
     count: int = connection.row_count
     return count
 
 
 class Rows:
-    """Rows on their way into a COPY, as CSV bytes. None becomes NULL, an empty text stays one."""
+    """Rows collected as CSV for a COPY. None becomes NULL; an empty text stays an empty text."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -129,7 +128,7 @@ class Rows:
         self.count += 1
 
     def copy_into(self, connection: Connection, table: str, columns: Iterable[str]) -> None:
-        """Send all rows to `table`; the names of table and columns are the caller's own, never a value."""
+        """Copy all rows to `table`. The names of the table and its columns must be constants."""
         statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv)"
         connection.run(statement, stream=self._blocks())
 
@@ -149,7 +148,7 @@ def _credentials(secret: str) -> dict[str, Any]:
 
 def _tls(settings: DatabaseSettings) -> ssl.SSLContext | Literal[False]:
     if settings.tls == "disable":
-        return False  # None would try, and read all certificates of the system for that
+        return False  # with None, pg8000 would try TLS and load all certificates of the system
     context = ssl.create_default_context()
     if settings.tls == "require":
         context.check_hostname = False
@@ -171,12 +170,11 @@ def _rollback(connection: Connection) -> None:
     try:
         connection.run("ROLLBACK")
     except (InterfaceError, OSError, DatabaseError):
-        # The connection is gone, and with it the transaction; the error that brought us here is the one to tell.
-        return
+        return  # the connection is lost, and the transaction with it; the original error matters more
 
 
 def _close(connection: Connection) -> None:
     try:
         connection.close()
     except (InterfaceError, OSError):
-        return  # it had been lost before, and whoever used it has been told
+        return  # the connection was lost earlier, and the caller has had that error

@@ -1,6 +1,6 @@
-"""Ordered, recorded schema changes: `<database>/NNNN_name.sql`, each run once, in one transaction, in order.
+"""Schema migrations: the files `<database>/NNNN_name.sql`, each of which runs once, in order.
 
-A file that has been released is never edited; what changes is a new file.
+A released migration is never edited; a change of the schema is a new file.
 """
 
 from importlib.resources import files
@@ -9,11 +9,11 @@ from pg8000.native import Connection
 
 from readmission.storage.database import transaction
 
-_LOCK = 7_401_299  # any number that no other advisory lock of these databases uses
+_LOCK = 7_401_299  # any number that is not used for another advisory lock in these databases
 
 
 def migrate(connection: Connection, database: str) -> list[str]:
-    """Bring `database` up to date and return the names of the migrations that ran now; safe to run beside itself."""
+    """Run the pending migrations of `database` in one transaction and return their names. Safe to run concurrently."""
     folder = files(__name__) / database
     with transaction(connection):
         connection.run("SELECT pg_advisory_xact_lock(:lock)", lock=_LOCK)
