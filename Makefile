@@ -85,7 +85,7 @@ history: setup ## show promotions, refusals and rollbacks with their reasons
 rollback: setup ## put an earlier model version back into production  [VERSION=n REASON='…']
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)')
 
-evaluate: setup ## cross-validate the recipe over patient-grouped splits, compared with 14 fields alone  [DATASET= MODEL=family]
+evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
 # ---------------------------------------------------------------- develop

@@ -7,12 +7,12 @@ from infra.local.errors import LocalError
 from tests.e2e.conftest import SYNTHETIC, Application, Trained
 
 
-def test_the_recipe_is_evaluated_on_the_clean_rows_beside_that_of_14_features(
+def test_the_recipe_is_compared_with_that_of_14_features_on_the_clean_rows(
     application: Application, trained: Trained
 ) -> None:
-    # Where there are no real data, these are the rows that are clean already.
+    # Without real data, these rows are already clean.
     said = application.platform.run("evaluate", "--dataset", SYNTHETIC, "--model", "logistic_regression")
-    assert re.findall(r"split (\d) of 5", said) == ["1", "2", "3", "4", "5"]
+    assert re.findall(r"fold (\d) of 5", said) == ["1", "2", "3", "4", "5"]
     assert "SYNTHETIC data" in said
     kept = application.count("clean", "diabetes_clean WHERE data_kind = 'synthetic' AND discharge_disposition_id NOT IN"
                              " (11, 13, 14, 19, 20, 21)")  # fmt: skip
@@ -24,7 +24,7 @@ def test_the_recipe_is_evaluated_on_the_clean_rows_beside_that_of_14_features(
     assert re.search(r"\(a\) AUC [+-]0\.\d{4} \[[+-]0\.\d{4}, [+-]0\.\d{4}\]", said)
 
 
-def test_without_a_data_set_the_rows_that_are_clean_already_are_evaluated_real_ones_first(
+def test_without_a_data_set_the_existing_clean_rows_are_evaluated_preferring_real_ones(
     application: Application, trained: Trained
 ) -> None:
     before = application.count("clean", "diabetes_clean")
@@ -33,5 +33,5 @@ def test_without_a_data_set_the_rows_that_are_clean_already_are_evaluated_real_o
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(application: Application) -> None:
-    with pytest.raises(LocalError, match="MODEL: 'oracle' is none of logistic_regression, random_forest"):
+    with pytest.raises(LocalError, match="MODEL: 'oracle' must be one of logistic_regression, random_forest"):
         evaluate.evaluate(application.settings, None, "oracle")

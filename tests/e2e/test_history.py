@@ -27,7 +27,7 @@ def test_a_promotion_can_be_rolled_back_and_does_not_come_back_by_itself(
     assert (second["decision"], _served(application)) == ("promoted", second["version"])
 
     said = application.platform.run("rollback", "--reason", "a test")
-    assert said == f"Version {first} is in Production; it was version {second['version']}.\n"
+    assert f"Version {first} is in production again. It replaces version {second['version']}." in said
     assert _served(application) == first
     assert "rolled back" in _history(application) and "a test" in _history(application)
 

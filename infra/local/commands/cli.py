@@ -151,7 +151,7 @@ COMMANDS = (
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
     Command(
         "evaluate",
-        "cross-validate the recipe over five patient-grouped splits and compare it with the 14 required fields alone",
+        "cross-validate the recipe over five patient-grouped folds and compare it with the 14 required fields alone",
         _evaluate,
         _evaluate_options,
     ),

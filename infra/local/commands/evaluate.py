@@ -1,4 +1,4 @@
-"""`make evaluate`: cross-validates the recipe over patient-grouped splits of the clean rows."""
+"""`make evaluate`: cross-validates the recipe over patient-grouped folds of the clean rows."""
 
 import os
 import time
@@ -83,7 +83,7 @@ def _heading(found: Any, kind: str) -> str:
     warning = "SYNTHETIC data: these figures say nothing about patients.\n" if kind == "synthetic" else ""
     return (
         f"{warning}{found.family} on {found.rows:,} encounters of {found.patients:,} patients, test metrics over"
-        f" {len(next(iter(found.metrics.values())))} patient-grouped splits: mean ± standard deviation"
+        f" {len(next(iter(found.metrics.values())))} patient-grouped folds: mean ± standard deviation"
     )
 
 

@@ -10,4 +10,4 @@ def test_metrics_of_synthetic_data_come_with_a_warning(kind: str, warned: bool) 
     found = SimpleNamespace(family="random_forest", rows=1000, patients=700, metrics={"served": [{}, {}]})
     said = evaluate._heading(found, kind)
     assert said.startswith("SYNTHETIC data") == ("SYNTHETIC" in said) == warned
-    assert "random_forest on 1,000 encounters of 700 patients, test metrics over 2 patient-grouped splits" in said
+    assert "random_forest on 1,000 encounters of 700 patients, test metrics over 2 patient-grouped folds" in said
