@@ -1,4 +1,4 @@
-"""template.yaml, read."""
+"""The parsed template.yaml."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation; a function becomes its arguments, a mapping by its name."""
+    """Reads CloudFormation's short forms: `!Ref X` becomes {"Ref": "X"}."""
 
 
 def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:
