@@ -4,6 +4,7 @@ All queries are PromQL. The colours are Okabe and Ito's palette, which colour-bl
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
@@ -60,6 +61,20 @@ COST_DESCRIPTION = (
     "reports no duration, the time in the handler is used. Excludes data transfer, logs and CloudWatch."
 )
 
+
+@dataclass(frozen=True)
+class Style:
+    draw: GraphDrawStyle
+    stacking: StackingMode
+    opacity: int
+
+
+LINES = Style(GraphDrawStyle.LINE, StackingMode.NONE, 0)
+STACKED_LINES = Style(GraphDrawStyle.LINE, StackingMode.NORMAL, 70)
+SHARES = Style(GraphDrawStyle.LINE, StackingMode.PERCENT, 70)
+BARS = Style(GraphDrawStyle.BARS, StackingMode.NONE, 70)
+STACKED_BARS = Style(GraphDrawStyle.BARS, StackingMode.NORMAL, 70)
+
 type Query = tuple[str, str]
 """A PromQL expression and the legend of its series."""
 
@@ -105,8 +120,7 @@ def graph(
     unit: str,
     description: str,
     colours: Sequence[tuple[str, str]] = (),
-    stacked: StackingMode = StackingMode.NONE,
-    bars: bool = False,
+    style: Style = LINES,
 ) -> timeseries.Panel:
     """Lines over time, with a table of last and maximum values. `colours` maps regular expressions for legends."""
     panel = (
@@ -115,10 +129,10 @@ def graph(
         .description(description)
         .unit(unit)
         .min(0)
-        .draw_style(GraphDrawStyle.BARS if bars else GraphDrawStyle.LINE)
-        .fill_opacity(70 if bars or stacked != StackingMode.NONE else 0)
+        .draw_style(style.draw)
+        .fill_opacity(style.opacity)
         .line_width(2)
-        .stacking(common.StackingConfig().mode(stacked).group("A"))
+        .stacking(common.StackingConfig().mode(style.stacking).group("A"))
         .legend(
             common.VizLegendOptions()
             .display_mode(LegendDisplayMode.TABLE)
@@ -233,7 +247,7 @@ def traffic() -> list[Panel]:
             "reqps",
             "Blue: success. Orange: client error. Vermilion: server error.",
             STATUS_COLOURS,
-            StackingMode.NORMAL,
+            STACKED_LINES,
         ),
         graph(
             "Time in the handler",
@@ -262,7 +276,7 @@ def predictions() -> list[Panel]:
             "ops",
             "Predictions per second by the most probable class. Each row of a batch counts.",
             CLASS_COLOURS,
-            StackingMode.NORMAL,
+            STACKED_LINES,
         ),
         graph(
             "Share of each class",
@@ -270,7 +284,7 @@ def predictions() -> list[Panel]:
             "ops",
             "If the shares shift without a promotion, the patients or the fields that a client sends have changed.",
             CLASS_COLOURS,
-            StackingMode.PERCENT,
+            SHARES,
         ),
         figure(
             "Predicted readmissions",
@@ -290,7 +304,7 @@ def predictions() -> list[Panel]:
             "short",
             "Requests and batch rows with an invalid field.",
             _palette(ROUTES),
-            bars=True,
+            style=BARS,
         ),
     ]
 
@@ -305,8 +319,7 @@ def pipeline() -> list[Panel]:
             "short",
             "By outcome, as counted by Step Functions.",
             ends,
-            StackingMode.NORMAL,
-            bars=True,
+            STACKED_BARS,
         ),
         graph(
             "Step runs",
@@ -314,8 +327,7 @@ def pipeline() -> list[Panel]:
             "short",
             "Each attempt counts. Ingest and clean run once per batch.",
             OUTCOME_COLOURS,
-            StackingMode.NORMAL,
-            bars=True,
+            STACKED_BARS,
         ),
         ranking(
             "Mean duration of a step",
@@ -329,7 +341,7 @@ def pipeline() -> list[Panel]:
             "short",
             "Added: new in the raw table. Quarantined: violate the data contract.",
             list(zip(rows, (SKY, BLUE, GREEN, VERMILION), strict=True)),
-            bars=True,
+            style=BARS,
         ),
         figure(
             "Rows in quarantine",
@@ -372,8 +384,7 @@ def model() -> list[Panel]:
             "short",
             "make history shows the reasons.",
             (("promoted", BLUE), ("refused", ORANGE), ("rolled_back", VERMILION)),
-            StackingMode.NORMAL,
-            bars=True,
+            STACKED_BARS,
         ),
         ranking(
             "Mean training time",
@@ -418,8 +429,7 @@ def cost() -> list[Panel]:
             "short",
             "New execution environments.",
             _palette(("predict", "history", "metrics", "train", "clean", "ingest", "plan")),
-            StackingMode.NORMAL,
-            bars=True,
+            STACKED_BARS,
         ),
         graph(
             "Cost per 1,000 predictions over time",
