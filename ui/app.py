@@ -1,4 +1,4 @@
-"""The pages, their navigation and their language: `make ui`, or `python -m streamlit run ui/app.py`."""
+"""The application's pages, navigation and language: `make ui`, or `python -m streamlit run ui/app.py`."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ _PAGES = {
 
 
 def main() -> None:
-    # The address chooses the language that a session begins with; from then on the switch does.
+    # The URL sets a session's first language; after that the switch does.
     first = st.session_state.setdefault("first_lang", Texts(st.query_params.get("lang", "en")).language)
     t = page.texts()
     st.query_params["lang"] = t.language
     st.set_page_config(page_title=t("app.title"), page_icon=_ICON, layout="wide")
     st.logo(_ICON, size="large")
     st.html(STYLE)
-    # Screen readers choose their voice by it; Streamlit itself always says English.
+    # Streamlit always declares English; screen readers choose their voice by this attribute.
     st.html(f'<script>document.documentElement.lang = "{t.language}"</script>', unsafe_allow_javascript=True)
     pages = [
         st.Page(show, title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")

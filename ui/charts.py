@@ -1,4 +1,4 @@
-"""The charts: Okabe and Ito's colours, which colour-blind people tell apart, and never without a text beside them."""
+"""The charts, in Okabe and Ito's palette for colour-blind readers; every chart also has a text alternative."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,28 @@ GREY: Final = "#8A97A1"
 BANDS: Final = {"low": BLUE, "moderate": SKY, "high": ORANGE, "very high": VERMILION}
 CLASSES: Final = {"<30": VERMILION, ">30": ORANGE, "NO": BLUE}
 _SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
-_LABEL: Final = {"fontSize": 13, "color": "#1D2A35"}
-_BAR: Final = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}
-
-
+_LABEL: Final[dict[str, Any]] = {"fontSize": 13, "color": "#1D2A35"}
+_BAR: Final[dict[str, Any]] = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}
 _ZERO: Final = alt.Axis(values=[0], labels=False, ticks=False, domain=False, grid=True, gridColor=GREY)
+# Vega writes numbers as in US English by default.
+_NUMBERS: Final[Mapping[str, dict[str, Any]]] = {
+    "es": {"decimal": ",", "thousands": "\N{NARROW NO-BREAK SPACE}", "grouping": [3], "currency": ["", "\u00a0€"]},
+}
+
+type Chart = alt.Chart | alt.LayerChart
+
+
+def localized(chart: Chart, language: str) -> Chart:
+    """The chart with numbers on its axes as the language writes them."""
+    numbers = _NUMBERS.get(language)
+    if numbers is None:
+        return chart
+    configured: Chart = chart.configure(locale=alt.Locale(number=alt.NumberLocale(**numbers)))
+    return configured
 
 
 def _names(width: int) -> alt.Axis:
-    """Names beside their bars; a `|` begins another line."""
+    """An axis of names next to their bars; `|` breaks the line."""
     return alt.Axis(
         labelExpr="split(datum.label, '|')",
         labelLimit=width,
@@ -39,35 +52,37 @@ def _names(width: int) -> alt.Axis:
 
 
 def bars(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
-    """Shares as bars: each row has a `name`, a `share` from 0 to 1, its `text` and a `color`."""
+    """Bars of shares: each row has a `name`, a `share` from 0 to 1, its `text` and a `color`."""
     reach = 1.3 * max(row["share"] for row in rows)
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=_names(150)),
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domain=[0, reach])),
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     bar = base.mark_bar(**_BAR).encode(color=alt.Color("color:N", scale=None))
     text = base.mark_text(align="left", dx=6, fontWeight=600, **_LABEL).encode(text="text:N")
-    return (bar + text).properties(height=34 * len(rows))
+    chart: alt.LayerChart = (bar + text).properties(height=34 * len(rows))
+    return chart
 
 
 def contributions(rows: Sequence[Mapping[str, Any]]) -> alt.LayerChart:
-    """What raises to the right, what lowers to the left: rows of `name` (two lines), `value`, `text` and `color`."""
+    """Contributions, positive to the right: rows of `name` (two lines), `value`, `text` and `color`."""
     reach = 1.7 * max((abs(row["value"]) for row in rows), default=1.0) or 1.0
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(
-        y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(200)),
         x=alt.X("value:Q", title=None, axis=_ZERO, scale=alt.Scale(domain=[-reach, reach])),
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     bar = base.mark_bar(**_BAR).encode(color=alt.Color("color:N", scale=None))
     right = base.transform_filter("datum.value >= 0").mark_text(align="left", dx=5, **_LABEL).encode(text="text:N")
     left = base.transform_filter("datum.value < 0").mark_text(align="right", dx=-5, **_LABEL).encode(text="text:N")
-    return (bar + right + left).properties(height=44 * len(rows))
+    chart: alt.LayerChart = (bar + right + left).properties(height=44 * len(rows))
+    return chart
 
 
 def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
-    """Counts of patients by risk: rows of `low`, `high` (shares) and `count`."""
-    return (
+    """Patients by risk: rows of `low`, `high` (shares), `count` and `text`."""
+    chart: alt.Chart = (
         alt.Chart(alt.InlineData(values=list(counts)))
         .transform_calculate(none="0")
         .mark_rect(color=BLUE, stroke="white", strokeWidth=0.5)
@@ -80,14 +95,16 @@ def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
         )
         .properties(height=220)
     )
+    return chart
 
 
 def over_time(
     rows: Sequence[Mapping[str, Any]], y: str, *, start: datetime, end: datetime, step: timedelta, stacked: bool
-) -> alt.Chart | alt.LayerChart:
-    """Series over time, told apart by colour and by shape or place: rows of `time`, `label`, `value` and `text`.
+) -> Chart:
+    """Series over time, distinguished by colour and by shape or position: rows of `time`, `label`, `value`, `text`.
 
-    `time` is in milliseconds; what is stacked is a count of the `step` that begins there. A row may have its `color`.
+    `time` is in milliseconds. Stacked values count events in the `step` that starts at `time`. A row may have a
+    `color`.
     """
     labels = list(dict.fromkeys(row["label"] for row in rows))
     color = alt.Color(
@@ -98,7 +115,7 @@ def over_time(
         legend=alt.Legend(orient="top", columns=2, labelFontSize=13, symbolType="square" if stacked else "circle"),
     )
     span = alt.Scale(domain=[_utc(start), _utc(end)], type="utc")
-    # Half a day and more is told by the day, too.
+    # Labels need the day once the range can cross midnight twice.
     form = "%H:%M" if end - start <= timedelta(hours=12) else "%d/%m %H:%M"
     axis = alt.Axis(format=form, tickCount=5, grid=False, labelFlush=True)
     numbers = alt.Axis(tickCount=4, format="~s" if stacked else "~r")
@@ -109,21 +126,20 @@ def over_time(
         tooltip=[alt.Tooltip("label:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     if stacked:
-        shown = base.mark_rect(stroke="white", strokeWidth=0.5).encode(
-            x2="end:T", y=alt.Y("low:Q", title=y, axis=numbers), y2="high:Q"
-        )
-    else:
-        line = base.encode(y=alt.Y("value:Q", title=y, axis=numbers))
-        shown = line.mark_line(strokeWidth=2) + line.mark_point(size=30, filled=True).encode(
-            shape=alt.Shape("label:N", sort=labels, legend=None)
-        )
-    return shown.properties(height=250)
+        rectangles = base.mark_rect(stroke="white", strokeWidth=0.5)
+        counts = rectangles.encode(x2="end:T", y=alt.Y("low:Q", title=y, axis=numbers), y2="high:Q")
+        chart: Chart = counts.properties(height=250)
+        return chart
+    line = base.encode(y=alt.Y("value:Q", title=y, axis=numbers))
+    points = line.mark_point(size=30, filled=True).encode(shape=alt.Shape("label:N", sort=labels, legend=None))
+    lines: Chart = (line.mark_line(strokeWidth=2) + points).properties(height=250)
+    return lines
 
 
 def _colors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Of each label, in the order in which they come: its own, or the next."""
+    """A colour per label, in order of appearance: its own, or the next of the palette."""
     own = {row["label"]: row.get("color") for row in rows}
-    return [color or _SERIES[place % len(_SERIES)] for place, color in enumerate(own.values())]
+    return [color or _SERIES[index % len(_SERIES)] for index, color in enumerate(own.values())]
 
 
 def _utc(time: datetime) -> alt.DateTime:
@@ -131,11 +147,11 @@ def _utc(time: datetime) -> alt.DateTime:
 
 
 def _stacked(rows: Sequence[Mapping[str, Any]], width: float) -> list[dict[str, Any]]:
-    """Each row on those before it of the same time."""
+    """Each row stacked on the earlier rows of the same time."""
     heights: defaultdict[float, float] = defaultdict(float)
-    found = []
+    stacked = []
     for row in rows:
         low = heights[row["time"]]
         heights[row["time"]] = low + row["value"]
-        found.append({**row, "end": row["time"] + width, "low": low, "high": low + row["value"]})
-    return found
+        stacked.append({**row, "end": row["time"] + width, "low": low, "high": low + row["value"]})
+    return stacked

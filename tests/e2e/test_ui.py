@@ -1,6 +1,6 @@
 """The pages in a browser, Debian's chromium, against the deployed application.
 
-SCREENSHOTS names a folder for the pictures; without it they go where pytest keeps its temporary files.
+The pictures go into the folder SCREENSHOTS, or into pytest's temporary files.
 """
 
 import csv
@@ -63,13 +63,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def ui(application: Application, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The pages' URL, with the settings that `make ui` gives them."""
+    """The pages' URL, with the settings of `make ui`."""
     settings = application.settings
     (port,) = free_ports(1)
     variables = aws.environment(settings) | {
         "API_URL": application.stack.api_url,
         "API_KEY": application.stack.api_key,
         "API_CA": str(settings.certificate),
+        "MLFLOW_TRACKING_URI": settings.mlflow_url,
     }
     log = tmp_path_factory.mktemp("ui") / "streamlit.log"
     command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
@@ -108,7 +109,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
-    """Takes a picture of a page that has come to rest, as high as the page is."""
+    """Takes a picture of the full height of a page that has finished rendering."""
     folder = Path(os.environ.get("SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -120,7 +121,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
         page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(height, 1800))})
         page.wait_for_timeout(300)
         picture = Image.open(io.BytesIO(page.screenshot()))
-        # Of fewer colours, a third of the size: chosen so that the rare ones of a chart are among them.
+        # 256 colours, a third of the size; this method keeps the rare colours of charts.
         picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE).save(
             folder / f"{name}.png", optimize=True
         )
@@ -130,7 +131,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Picture:
 
 
 def _rest(page: Page) -> None:
-    """Wait until the script has run and the charts are drawn."""
+    """Waits until the script has finished and the charts are drawn."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     page.wait_for_timeout(400)
 
@@ -165,7 +166,7 @@ def test_the_first_paint_and_a_forecast_in_the_browser(
     for turn in range(REPEATS + 1):
         before = figure.inner_text()
         name = ("Low risk", "High risk")[turn % 2]
-        # On the page's own clock: that of this process has Playwright's way in it.
+        # Measured in the page, without Playwright's overhead.
         trips.append(page.evaluate(TRIP, [name, before]) / 1000)
         _rest(page)
     _no_problem(page)
@@ -179,7 +180,7 @@ def test_the_first_paint_and_a_forecast_in_the_browser(
         print(f"{name}: {value:.3f}")
 
 
-# From the click to the figure that it changes.
+# From the click until the figure changes.
 TRIP = """async ([name, before]) => {
   const button = [...document.querySelectorAll('button')].find(one => one.innerText.trim() === name);
   const began = performance.now();
@@ -194,14 +195,14 @@ def test_what_if_changes_the_forecast_at_once(ui: str, page: Page) -> None:
     page.get_by_role("button", name="High risk").click()
     expect(page.locator(".risk-figure")).to_be_visible()
     page.get_by_role("slider", name="Inpatient stays").press("ArrowLeft")
-    expect(page.locator(".risk-change")).to_contain_text("As described")
+    expect(page.locator(".risk-change")).to_contain_text("Entered")
     _no_problem(page)
 
 
 @pytest.mark.parametrize("chosen", ["493 · Asthma", "Add: asthma"])
-def test_a_diagnosis_is_found_by_its_name_chosen_or_only_typed(ui: str, page: Page, chosen: str) -> None:
+def test_a_diagnosis_is_found_by_its_name_chosen_or_typed(ui: str, page: Page, chosen: str) -> None:
     _open(page, ui, "")
-    field = page.get_by_role("combobox", name="Main diagnosis")
+    field = page.get_by_role("combobox", name="Primary diagnosis")
     field.click()
     field.press_sequentially("asthma")
     page.get_by_role("option", name=chosen).click()
@@ -224,7 +225,7 @@ def test_a_file_is_scored_and_can_be_downloaded(ui: str, page: Page, picture: Pi
     lines = list(csv.DictReader(Path(downloaded.value.path()).read_text().splitlines()))
     risks = [float(line["early_risk"]) for line in lines if line["early_risk"]]
     assert len(lines) == ROWS and risks == sorted(risks, reverse=True)
-    # Stays that ended in death or hospice, which no forecast is made of.
+    # Stays that ended in death or hospice care are not forecast.
     refused = [line["error"] for line in lines if line["error"]]
     assert len(risks) + len(refused) == ROWS
     assert all("nothing is forecast for such a stay" in error for error in refused)
@@ -234,7 +235,7 @@ def test_a_file_is_scored_and_can_be_downloaded(ui: str, page: Page, picture: Pi
 
 def test_the_model_page_shows_the_card_with_its_plots(ui: str, page: Page, picture: Picture) -> None:
     _open(page, ui, "model")
-    page.get_by_text("Two versions beside each other").wait_for()
+    page.get_by_text("Compare versions").wait_for()
     picture(page, "model")
     page.get_by_text("Model card", exact=True).click()
     plots = page.locator("[data-testid=stImage] img")
@@ -243,10 +244,10 @@ def test_the_model_page_shows_the_card_with_its_plots(ui: str, page: Page, pictu
     _no_problem(page)
 
 
-def test_an_execution_is_begun_and_seen_to_end(ui: str, page: Page, picture: Picture) -> None:
+def test_an_execution_is_started_and_followed_to_its_end(ui: str, page: Page, picture: Picture) -> None:
     _open(page, ui, "pipeline")
     page.get_by_role("radio", name="Synthetic").click()
-    count = str(201 + int(time.time()) % 797)  # of no execution before
+    count = str(201 + int(time.time()) % 797)  # a source that no earlier execution had
     rows = page.get_by_role("spinbutton", name="Rows", exact=True)
     rows.fill(count)
     rows.press("Enter")
@@ -255,9 +256,9 @@ def test_an_execution_is_begun_and_seen_to_end(ui: str, page: Page, picture: Pic
     page.get_by_role("option", name="Ingest").click()
     _rest(page)
     page.get_by_role("button", name="Start", exact=False).last.click()
-    told = page.locator("[data-testid=stMarkdown]")
-    expect(told.filter(has_text=re.compile(rf"Ingest batches · 1 of 1 .* {count} rows"))).to_be_visible()
-    expect(told.filter(has_text="Succeeded")).to_be_visible()
+    lines = page.locator("[data-testid=stMarkdown]")
+    expect(lines.filter(has_text=re.compile(rf"Ingest batches · 1 of 1 .* {count} rows"))).to_be_visible()
+    expect(lines.filter(has_text="Succeeded")).to_be_visible()
     picture(page, "pipeline")
     _no_problem(page)
 
@@ -290,12 +291,12 @@ def test_the_language_is_switched_on_the_page_and_stays(ui: str, page: Page) -> 
     page.get_by_role("radio", name="Español").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Un paciente")
     page.get_by_role("link", name="Modelo").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("El modelo")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Modelo")
     assert page.url.endswith("lang=es")
     assert page.evaluate("document.documentElement.lang") == "es"
 
 
-def test_a_gateway_that_is_away_is_explained_in_the_browser(browser: Browser, tmp_path: Path) -> None:
+def test_an_unreachable_gateway_is_explained_in_the_browser(browser: Browser, tmp_path: Path) -> None:
     (port, nobody) = free_ports(2)
     variables = os.environ | {"API_URL": f"http://127.0.0.1:{nobody}", "API_KEY": "k", "API_CA": ""}
     command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]

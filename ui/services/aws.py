@@ -1,4 +1,4 @@
-"""Clients of AWS, and the application's stack there."""
+"""AWS clients, and the application's deployed stack."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,23 +11,22 @@ _CONFIG = Config(connect_timeout=3, read_timeout=60, retries={"total_max_attempt
 
 
 class NotDeployed(Exception):
-    """There is no such stack, or it is half made."""
+    """The stack does not exist, or its deployment has not finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
     pipeline_arn: str
-    artifact_bucket: str
 
 
 @cache
 def client(service: str) -> Any:
-    """One for each service: boto3's clients, unlike its sessions, may be used by several threads."""
-    return boto3.session.Session().client(service, config=_CONFIG)
+    """One client per service. Unlike boto3's sessions, its clients can be shared between threads."""
+    return boto3.session.Session().client(service, config=_CONFIG)  # type: ignore[call-overload]
 
 
 def stack(name: str) -> Stack:
-    """The deployed application. Raises NotDeployed, or what botocore raises when AWS is away."""
+    """The deployed application. Raises NotDeployed, or botocore's errors if AWS does not respond."""
     cloudformation = client("cloudformation")
     try:
         (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
@@ -37,6 +36,6 @@ def stack(name: str) -> Stack:
         raise
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     try:
-        return Stack(outputs["PipelineArn"], outputs["ArtifactBucketName"])
+        return Stack(outputs["PipelineArn"])
     except KeyError as error:
         raise NotDeployed(name) from error

@@ -1,4 +1,4 @@
-"""ICD-9-CM codes by name: the most frequent of the data by their own, every other one by its chapter's."""
+"""Names of ICD-9-CM codes: frequent codes have their own name, all others that of their chapter."""
 
 import csv
 import re
@@ -16,20 +16,20 @@ _PATTERN: Final = re.compile(Diagnosis().pattern)
 
 @cache
 def names(language: str) -> dict[str, str]:
-    """The names of the codes that have one, the most frequent first."""
+    """Codes with their names, most frequent first."""
     with _TABLE.open(encoding="utf-8", newline="") as file:
         return {line["code"]: line[language] for line in csv.DictReader(file)}
 
 
 def name(code: str, language: str) -> str | None:
-    """The code's name, or its category's; None where neither has one: `domain.icd9.group` has its chapter."""
+    """The name of the code or of its category, or None if neither has one."""
     return names(language).get(code) or names(language).get(category(code))
 
 
 def find(text: str, language: str) -> str | None:
-    """The most frequent code whose name holds the text, without regard to case and accents."""
-    wanted = _plain(text)
-    return next((code for code, name in names(language).items() if wanted in _plain(name)), None)
+    """The most frequent code whose name contains the text, ignoring case and accents."""
+    plain = _plain(text)
+    return next((code for code, name in names(language).items() if plain in _plain(name)), None)
 
 
 def _plain(text: str) -> str:
@@ -41,5 +41,5 @@ def chapter(code: str) -> str:
 
 
 def is_code(text: str) -> bool:
-    """Whether it is written as an ICD-9 code of the data: 428, 250.83, V57, E885."""
+    """Whether the text is an ICD-9 code in the data's notation: 428, 250.83, V57, E885."""
     return text != "?" and _PATTERN.fullmatch(text) is not None

@@ -1,6 +1,6 @@
-"""What the deployed application measures over time: out of Prometheus, or out of CloudWatch.
+"""The deployed application's metrics over time, from Prometheus or CloudWatch.
 
-Both answer the same table: for every moment, in steps, the counts and sums of that step.
+Both sources return the same points: the increase of a counter in each time step.
 """
 
 import json
@@ -16,18 +16,18 @@ from typing import Any, Final, Protocol
 
 from readmission.telemetry import metrics
 
-_QUERIES_OF_A_REQUEST: Final = 500
+_QUERIES_PER_REQUEST: Final = 500
 _TIMEOUT_SECONDS: Final = 10
 _API: Final = "predict"
 
 
 class MeasurementsUnavailable(Exception):
-    """Prometheus does not answer, or not as Prometheus does."""
+    """Prometheus does not respond, or the answer is not a Prometheus result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when to when, in steps; both ends lie on whole steps, so that CloudWatch keeps to them."""
+    """A time range in steps. Both ends are multiples of the step, as CloudWatch aligns its periods."""
 
     start: datetime
     end: datetime
@@ -41,7 +41,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one label value counted in the step that begins at `time`."""
+    """The count of one label value in the step that starts at `time`."""
 
     time: datetime
     label: str
@@ -49,14 +49,14 @@ class Point:
 
 
 class Source(Protocol):
-    """`increase` is a counter's growth in every step, by the values of one of its dimensions, or all together."""
-
-    def increase(self, name: str, by: str | None, where: Mapping[str, str], window: Window) -> list[Point]: ...
+    def increase(self, name: str, by: str | None, where: Mapping[str, str], window: Window) -> list[Point]:
+        """A counter's increase in each step, by the values of the dimension `by`, or in total."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All that the page shows."""
+    """Everything that the page shows."""
 
     requests: list[Point]
     latency: list[Point]
@@ -71,7 +71,7 @@ class Measurements:
 
 
 def measure(source: Source, window: Window) -> Measurements:
-    """Asks the source. Raises MeasurementsUnavailable, or what botocore raises."""
+    """Query the source. Raises MeasurementsUnavailable, or botocore's errors."""
     api = {metrics.SERVICE: _API}
     buckets = source.increase(f"{metrics.REQUEST_DURATION}Bucket", metrics.LE, api, window)
     rows = [
@@ -94,7 +94,7 @@ def total(points: Iterable[Point]) -> float:
 
 
 def latencies(buckets: Iterable[Point]) -> list[Point]:
-    """The 50th and 95th percentile in seconds, of observations counted by the `le` that they lie below."""
+    """The 50th and 95th percentile in seconds of observations counted by bucket (upper bound `le`)."""
     by_time: defaultdict[datetime, dict[float, float]] = defaultdict(dict)
     for point in buckets:
         by_time[point.time][float(point.label)] = point.value
@@ -107,22 +107,22 @@ def latencies(buckets: Iterable[Point]) -> list[Point]:
 
 
 def quantile(share: float, counts: Mapping[float, float]) -> float:
-    """Interpolated within its bucket, as Prometheus does; `counts` are of the single buckets, by upper bound.
+    """A quantile, interpolated within its bucket as Prometheus does; `counts` are per bucket, by upper bound.
 
-    Of the bucket without an end it is the bound below.
+    In the bucket without an upper bound it is the lower bound.
     """
-    wanted = share * sum(counts.values())
+    target = share * sum(counts.values())
     below, bound = 0.0, 0.0
     for upper in sorted({*counts, *metrics.REQUEST_BUCKETS}):
         inside = counts.get(upper, 0.0)
-        if inside and below + inside >= wanted:
-            return bound if upper == float("inf") else bound + (upper - bound) * (wanted - below) / inside
+        if inside and below + inside >= target:
+            return bound if upper == float("inf") else bound + (upper - bound) * (target - below) / inside
         below, bound = below + inside, upper
     return bound
 
 
 class CloudWatch:
-    """The metrics that the functions write, by GetMetricData. Raises what botocore raises."""
+    """The functions' metrics by GetMetricData. Raises botocore's errors."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -140,7 +140,7 @@ class CloudWatch:
             and (by is None or by in dimensions)
         ]
         sums: defaultdict[tuple[datetime, str], float] = defaultdict(float)
-        for some in batched(found, _QUERIES_OF_A_REQUEST, strict=False):
+        for some in batched(found, _QUERIES_PER_REQUEST, strict=False):
             self._add(sums, name, by, some, window)
         return [Point(time, label, value) for (time, label), value in sorted(sums.items())]
 
@@ -152,7 +152,7 @@ class CloudWatch:
         found: Sequence[Mapping[str, str]],
         window: Window,
     ) -> None:
-        queries = [_query(place, name, dimensions, window) for place, dimensions in enumerate(found)]
+        queries = [_query(index, name, dimensions, window) for index, dimensions in enumerate(found)]
         pages = self._client.get_paginator("get_metric_data").paginate(
             MetricDataQueries=queries, StartTime=window.start, EndTime=window.end, ScanBy="TimestampAscending"
         )
@@ -163,9 +163,9 @@ class CloudWatch:
                     sums[time.astimezone(UTC), label] += value
 
 
-def _query(place: int, name: str, dimensions: Mapping[str, str], window: Window) -> dict[str, Any]:
+def _query(index: int, name: str, dimensions: Mapping[str, str], window: Window) -> dict[str, Any]:
     return {
-        "Id": f"m{place}",
+        "Id": f"m{index}",
         "MetricStat": {
             "Metric": {
                 "Namespace": metrics.NAMESPACE,
@@ -179,7 +179,7 @@ def _query(place: int, name: str, dimensions: Mapping[str, str], window: Window)
 
 
 class Prometheus:
-    """The same out of a Prometheus server that scrapes the exporter. Raises MeasurementsUnavailable."""
+    """The same metrics from a Prometheus server that scrapes the exporter. Raises MeasurementsUnavailable."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -188,7 +188,7 @@ class Prometheus:
         step = int(window.step.total_seconds())
         selector = ",".join(f'{key}="{value}"' for key, value in where.items())
         query = f"sum {f'by ({by}) ' if by else ''}(increase({_prometheus(name)}{{{selector}}}[{step}s]))"
-        # A value of Prometheus tells of the step that ends at its time.
+        # Prometheus dates a step by its end.
         start, end = window.start.timestamp() + step, window.end.timestamp()
         points = [
             Point(datetime.fromtimestamp(float(time) - step, UTC), one["metric"].get(by or "", name), float(value))
@@ -198,9 +198,10 @@ class Prometheus:
         return _single(points) if name.endswith("Bucket") else [point for point in points if point.value > 0]
 
     def _range(self, query: str, start: float, end: float, step: int) -> list[dict[str, Any]]:
-        asked = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+        parameters = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
+        url = f"{self._url}/api/v1/query_range?{parameters}"
         try:
-            with urllib.request.urlopen(f"{self._url}/api/v1/query_range?{asked}", timeout=_TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
                 result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise MeasurementsUnavailable(f"Prometheus at {self._url}: {error}") from error
@@ -208,7 +209,7 @@ class Prometheus:
 
 
 def _single(points: Iterable[Point]) -> list[Point]:
-    """Of a histogram's counts up to each bound, those above the bound before."""
+    """Per-bucket counts from a histogram's cumulative counts."""
     by_time: defaultdict[datetime, dict[float, float]] = defaultdict(dict)
     for point in points:
         by_time[point.time][float(point.label)] = point.value
@@ -216,7 +217,7 @@ def _single(points: Iterable[Point]) -> list[Point]:
     for time, counts in sorted(by_time.items()):
         before = 0.0
         for bound in sorted(counts):
-            # Extrapolated, so that a bound may seem to have fewer than the one below it.
+            # `increase` extrapolates, so a bound may seem to have fewer than the bound below it.
             if counts[bound] > before:
                 found.append(Point(time, str(bound), counts[bound] - before))
                 before = counts[bound]
@@ -224,7 +225,7 @@ def _single(points: Iterable[Point]) -> list[Point]:
 
 
 def _prometheus(name: str) -> str:
-    """Prometheus' name of a counter, or of a histogram's buckets."""
+    """The Prometheus name of a counter or of a histogram's buckets."""
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     if snake.endswith("_bucket"):
         return f"readmission{snake.removesuffix('_bucket')}_seconds_bucket"

@@ -1,4 +1,4 @@
-"""The form's values as the fields of an encounter, and three patients to begin with."""
+"""The form's values as the fields of an encounter, and three example patients."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,10 +8,10 @@ from readmission.domain.features import DOSED
 
 NOT_GIVEN: Final = "No"
 DOSES: Final = (NOT_GIVEN, "Steady", "Up", "Down")
-AGES: Final = tuple(range(5, 100, 10))  # the middles of UCI's bands
+AGES: Final = tuple(range(5, 100, 10))  # midpoints of UCI's age bands
 OTHER_DRUGS: Final = len(DRUGS) - len(DOSED)
 
-# The codes that a stay which is forecast can have; None is unknown.
+# The codes of stays that can be forecast; None means unknown.
 ADMISSION_TYPES: Final = (None, 1, 2, 3, 7)
 ADMISSION_SOURCES: Final = (None, 7, 1, 2, 3, 4, 5, 6, 8, 10, 18, 19, 22, 25)
 DISCHARGES: Final = (None, 1, 6, 3, 22, 4, 5, 2, 23, 15, 24, 28, 27, 29, 30, 8, 7, 12, 16, 17)
@@ -44,7 +44,7 @@ SPECIALTIES: Final = (
 DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
 HISTORY: Final = ("prior_encounters", "prior_early_readmissions", "prior_days_in_hospital")
 
-DEFAULTS: Final[Mapping[str, Any]] = {
+DEFAULTS: Final[dict[str, Any]] = {
     "age_numeric": 65,
     "time_in_hospital": 4,
     "num_lab_procedures": 44,
@@ -69,7 +69,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "medication_changed": False,
     **dict.fromkeys(HISTORY, None),
 }
-EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
     "low": DEFAULTS
     | {
         "age_numeric": 45,
@@ -127,15 +127,15 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the API is asked: the 14 fields, and of the optional ones what is known."""
+    """The API's request: the 14 required fields and the known optional ones."""
     doses = [values[drug] for drug in DOSED]
     given = sum(dose != NOT_GIVEN for dose in doses) + values["other_drugs"]
-    made = {
+    derived = {
         "change_encoded": int(values["medication_changed"]),
         "diabetesmed_encoded": int(given > 0),
         "num_diabetes_meds": given,
         "num_doses_up": doses.count("Up"),
         "num_doses_down": doses.count("Down"),
     }
-    told = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
-    return {name: value for name, value in (told | made).items() if value is not None}
+    entered = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
+    return {name: value for name, value in (entered | derived).items() if value is not None}

@@ -1,19 +1,15 @@
-"""Decisions on what serves: figures of the versions out of the ledger, the plots of a training, and going back."""
+"""Promotion decisions: the versions in the ledger, how they compare, and rollback."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from readmission.client import Decision, Figure
-from readmission.telemetry.metrics import SCORES
-
-PLOTS: Final = ("roc", "precision_recall", "reliability", "feature_effect")
-_DEPTH: Final = 2  # folders above a run's: MLflow's root and the experiment
+from readmission.client import Decision
 
 
 class RollbackRefused(Exception):
-    """The function said no; `error` is the error's name and `message` what it says."""
+    """The function rejected the rollback; `error` is its error name, `message` its error message."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(f"{error}: {message}")
@@ -23,28 +19,28 @@ class RollbackRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The newer version less the older, on the same test rows, with its 95 % interval."""
+    """One version minus another on the same test rows, with the 95 % interval."""
 
     value: float
     low: float
     high: float
 
 
-def trainings(decisions: Sequence[Decision]) -> dict[str, str]:
-    """By version, newest first, the training run that it is from."""
-    found: dict[str, str] = {}
+def training_runs(decisions: Sequence[Decision]) -> dict[str, str]:
+    """Versions, newest first, with the ids of their training runs."""
+    runs: dict[str, str] = {}
     for decision in decisions:
-        found.setdefault(decision["version"], decision["mlflow_run_id"])
-    return dict(sorted(found.items(), key=lambda one: -int(one[0])))
+        runs.setdefault(decision["version"], decision["mlflow_run_id"])
+    return dict(sorted(runs.items(), key=lambda run: -int(run[0])))
 
 
-def serving(decisions: Sequence[Decision]) -> str | None:
-    """The version that the newest promotion or rollback put into Production."""
-    return next((one["version"] for one in decisions if one["decision"] != "refused"), None)
+def in_production(decisions: Sequence[Decision]) -> Decision | None:
+    """The newest promotion or rollback, whose version is in production. `decisions` are newest first."""
+    return next((decision for decision in decisions if decision["decision"] != "refused"), None)
 
 
 def differences(decisions: Sequence[Decision], version: str, other: str) -> dict[str, Difference]:
-    """What a promotion measured between the two, as `version` less `other`; empty when they never met."""
+    """What a promotion measured as `version` minus `other`, by metric; empty if they were never compared."""
     for decision in decisions:
         pair = (decision["version"], decision["previous_version"])
         measured = decision["metrics"].get("difference") or {}
@@ -59,7 +55,7 @@ def differences(decisions: Sequence[Decision], version: str, other: str) -> dict
 
 
 def roll_back(client: Any, function: str, version: str, reason: str) -> dict[str, Any]:
-    """What serves now. Raises RollbackRefused with what the function says, and what botocore raises."""
+    """The function's answer. Raises RollbackRefused, and botocore's errors."""
     event = {"rollback": {"version": version, "reason": reason or None}}
     response = client.invoke(FunctionName=function, Payload=json.dumps(event))
     answer = json.loads(response["Payload"].read())
@@ -67,40 +63,3 @@ def roll_back(client: Any, function: str, version: str, reason: str) -> dict[str
         raise RollbackRefused(answer.get("errorType", "Error"), answer.get("errorMessage", ""))
     result: dict[str, Any] = answer
     return result
-
-
-def run_folder(client: Any, bucket: str, run_id: str) -> str | None:
-    """Where the bucket holds the artifacts of a training run; None when it holds none."""
-    for parent in _folders(client, bucket, "", _DEPTH):
-        prefix = f"{parent}{run_id}/artifacts/"
-        if client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"):
-            return prefix
-    return None
-
-
-def plots(client: Any, bucket: str, folder: str) -> dict[str, bytes]:
-    """The PNG files of a training run, by name."""
-    there = client.list_objects_v2(Bucket=bucket, Prefix=f"{folder}plots/").get("Contents", [])
-    keys = {one["Key"].rpartition("/")[2].removesuffix(".png"): one["Key"] for one in there}
-    return {name: client.get_object(Bucket=bucket, Key=keys[name])["Body"].read() for name in PLOTS if name in keys}
-
-
-def evaluation(client: Any, bucket: str, folder: str) -> dict[str, Figure]:
-    """What the run's model scored on its own test rows."""
-    test = json.loads(client.get_object(Bucket=bucket, Key=f"{folder}evaluation.json")["Body"].read())["test"]
-    found: dict[str, Figure] = {}
-    for name in SCORES:
-        if (value := test["metrics"].get(name)) is not None:
-            low, high = test["intervals"].get(name) or (None, None)
-            found[name] = Figure(value=value, low=low, high=high)
-    return found
-
-
-def _folders(client: Any, bucket: str, parent: str, depth: int) -> Iterator[str]:
-    """The folder and those below it, the nearest first."""
-    yield parent
-    if depth:
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=parent, Delimiter="/")
-        for page in pages:
-            for one in page.get("CommonPrefixes", []):
-                yield from _folders(client, bucket, one["Prefix"], depth - 1)

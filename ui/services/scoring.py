@@ -1,4 +1,4 @@
-"""A file of patients through the gateway: in pieces that it takes, several at once, and back in the file's order."""
+"""Scores a file of patients through the gateway: split into requests, several in parallel, results in file order."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Final, Literal
 
-from readmission.client import Client
+from readmission.client import BatchPrediction, Client, RowProblem
 
-ROWS: Final = 1000  # of a request: the API's limit
-_BYTES: Final = 2_500_000  # of a request: below the API's 3 MiB, header included
+ROWS: Final = 1000  # per request: the API's limit
+_BYTES: Final = 2_500_000  # per request, header included: below the API's 3 MiB
 IN_FLIGHT: Final = 4
 _IDENTIFIERS: Final = ("encounter_id", "patient_nbr")
 
@@ -22,7 +22,7 @@ type Complaint = Literal["empty", "encoding", "header", "rows"]
 
 
 class FileRefused(Exception):
-    """The file cannot be sent; `complaint` says why, in a word that the page has a text for."""
+    """The file cannot be sent; `complaint` is the key of the page's text."""
 
     def __init__(self, complaint: Complaint) -> None:
         super().__init__(complaint)
@@ -31,7 +31,7 @@ class FileRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that can be sent: its header, and its rows, of as many cells as they have."""
+    """A readable file: its header and its rows, which may differ in length."""
 
     header: list[str]
     rows: list[list[str]]
@@ -39,8 +39,9 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The answer by columns; what is None was refused, for the reason in `error`."""
+    """Results by column, one entry per row of the file; rejected rows have None and a text in `error`."""
 
+    explain: Callable[[RowProblem], str]
     row: list[int] = field(default_factory=list)
     readmitted: list[str] = field(default_factory=list)
     risk: list[float | None] = field(default_factory=list)
@@ -50,21 +51,23 @@ class Scores:
     later: list[float | None] = field(default_factory=list)
     never: list[float | None] = field(default_factory=list)
 
-    def add(self, text: str) -> None:
-        """The API's CSV of the next piece."""
-        for line in csv.DictReader(io.StringIO(text)):
+    def add(self, answer: BatchPrediction) -> None:
+        """Append the API's answer to the next rows."""
+        for one in answer["predictions"]:
             self.row.append(len(self.row) + 1)
-            self.readmitted.append(line["readmitted"])
-            self.risk.append(_number(line["early_risk"]))
-            self.later.append(_number(line["probability_>30"]))
-            self.never.append(_number(line["probability_NO"]))
-            self.band.append(line["band"])
-            self.percentile.append(_number(line["percentile"]))
-            self.error.append(line["error"])
+            forecast, problem = one.get("prediction"), one.get("problem")
+            self.error.append(self.explain(problem) if problem else "")
+            self.readmitted.append(forecast["readmitted"] if forecast else "")
+            risk = forecast["early_risk"] if forecast else None
+            self.risk.append(risk["probability"] if risk else None)
+            self.band.append((risk["band"] if risk else None) or "")
+            self.percentile.append(risk["percentile"] if risk else None)
+            self.later.append(forecast["probabilities"][">30"] if forecast else None)
+            self.never.append(forecast["probabilities"]["NO"] if forecast else None)
 
 
 def read(content: bytes) -> Upload:
-    """Raises FileRefused for what is no CSV with a header and rows; what the fields hold is the API's to judge."""
+    """Parse a CSV file. Raises FileRefused if it has no header or no rows; the API validates the values."""
     if not content.strip():
         raise FileRefused("empty")
     try:
@@ -84,38 +87,43 @@ def read(content: bytes) -> Upload:
 
 
 def identifiers(upload: Upload) -> dict[str, list[str]]:
-    """The columns by which a reader finds a patient again, where the file has them."""
-    found = {}
+    """The columns that identify a patient or an encounter, if the file has them."""
+    columns: dict[str, list[str]] = {}
     for name in _IDENTIFIERS:
         if name in upload.header:
-            place = upload.header.index(name)
-            found[name] = [row[place] if place < len(row) else "" for row in upload.rows]
-    return found
+            index = upload.header.index(name)
+            columns[name] = [row[index] if index < len(row) else "" for row in upload.rows]
+    return columns
 
 
-def score(upload: Upload, connect: Callable[[], Client], progress: Callable[[int], None]) -> Scores:
-    """The forecasts of all rows; `progress` is told how many are done.
+def score(
+    upload: Upload,
+    connect: Callable[[], Client],
+    progress: Callable[[int], None],
+    explain: Callable[[RowProblem], str],
+) -> Scores:
+    """The forecasts of all rows. `progress` gets the number of finished rows, `explain` words a row's problem.
 
-    Raises ApiProblem or ApiUnreachable of the first request that fails, after which no other is begun.
+    Raises ApiProblem or ApiUnreachable of the first request that fails; no further request is started.
     """
-    scores = Scores()
+    scores = Scores(explain)
     clients: SimpleQueue[Client] = SimpleQueue()
     with ExitStack() as stack:
         for _ in range(IN_FLIGHT):
             clients.put(stack.enter_context(connect()))
         pool = stack.enter_context(ThreadPoolExecutor(IN_FLIGHT))
 
-        def ask(text: str) -> str:
+        def send(text: str) -> BatchPrediction:
             client = clients.get()
             try:
-                return client.predict_csv(text)
+                return client.predict_csv_rows(text)
             finally:
                 clients.put(client)
 
-        waiting: deque[Future[str]] = deque()
+        waiting: deque[Future[BatchPrediction]] = deque()
         try:
             for piece in pieces(upload):
-                waiting.append(pool.submit(ask, piece))
+                waiting.append(pool.submit(send, piece))
                 if len(waiting) > IN_FLIGHT:
                     scores.add(waiting.popleft().result())
                     progress(len(scores.row))
@@ -130,7 +138,7 @@ def score(upload: Upload, connect: Callable[[], Client], progress: Callable[[int
 
 
 def pieces(upload: Upload) -> Iterator[str]:
-    """The file as CSVs that the API takes, each with the header."""
+    """The file as CSV texts within the API's limits, each with the header."""
     text = io.StringIO()
     write = csv.writer(text, lineterminator="\n").writerow
     write(upload.header)
@@ -144,7 +152,3 @@ def pieces(upload: Upload) -> Iterator[str]:
             rows = count(1)
         write(row)
     yield text.getvalue()
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None

@@ -1,4 +1,4 @@
-"""How the deployed application does: traffic, latency, errors, forecasts, and the quality of the data."""
+"""Health and usage of the deployed application: traffic, latency, errors, forecasts, and data quality."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from ui.services.measurements import Measurements, Point, Window
 from ui.texts import DASH, Texts
 from ui.views import page
 
-# How far back, in which steps; CloudWatch keeps whole minutes.
+# Time range and step; CloudWatch's shortest period is a minute.
 _SPANS: Final = {
     "hour": (timedelta(hours=1), timedelta(minutes=1)),
     "six_hours": (timedelta(hours=6), timedelta(minutes=5)),
@@ -50,7 +50,7 @@ def show() -> None:
 
 
 def _source() -> tuple[measurements.Source, str]:
-    """Prometheus where it is named, else CloudWatch, which is always there."""
+    """Prometheus if its URL is set, otherwise CloudWatch, which every deployment has."""
     url = configuration.load().prometheus_url
     if url:
         return measurements.Prometheus(url), "Prometheus"
@@ -112,16 +112,16 @@ def _chart(
     ]
     unit = t(f"monitoring.unit_{name}")
     chart = charts.over_time(rows, unit, start=window.start, end=window.end, step=window.step, stacked=stacked)
-    st.altair_chart(chart, alt=f"{t(f'monitoring.{name}')}. {_spoken(t, points, label, stacked)}", width="stretch")
+    page.chart(t, chart, f"{t(f'monitoring.{name}')}. {_summary(t, points, label, stacked)}")
     table = [
-        {t("column.when"): t.moment(point.time), t("column.series"): label(point.label), unit: round(point.value, 1)}
+        {t("column.when"): t.moment(point.time), t("column.series"): label(point.label), unit: point.value}
         for point in points
     ]
-    page.as_table(t, table, t(f"monitoring.{name}"))
+    page.as_table(t, table, t(f"monitoring.{name}"), {unit: lambda value: t.number(value, digits)})
 
 
-def _spoken(t: Texts, points: Sequence[Point], label: Callable[[str], str], stacked: bool) -> str:
-    """What a chart shows in a sentence: totals of counts, the newest of what is no count."""
+def _summary(t: Texts, points: Sequence[Point], label: Callable[[str], str], stacked: bool) -> str:
+    """The chart as text: totals of stacked counts, otherwise the latest values."""
     shown: dict[str, float] = {}
     for point in points:
         shown[point.label] = point.value + (shown.get(point.label, 0.0) if stacked else 0.0)

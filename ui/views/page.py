@@ -1,22 +1,34 @@
-"""What every page uses: its language, the gateway, and how it tells that something is wrong."""
+"""Shared by all pages: language, gateway client, error messages, tables and charts."""
 
 import logging
 import traceback
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
+import pandas as pd
 import streamlit as st
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.client import ApiProblem, ApiUnreachable, Client, Wrong
 
+from ui import charts
 from ui.services import aws, configuration
 from ui.services.configuration import Configuration, NotConfigured
 from ui.services.measurements import MeasurementsUnavailable
 from ui.texts import DASH, Texts
 
+type Formats = Mapping[str, Callable[[float], str]]
+
 _LOGGER = logging.getLogger("ui")
+_PROBLEMS: Final = {
+    401: "wrong_key",
+    403: "wrong_key",
+    429: "too_many",
+    502: "failed",
+    503: "no_model",
+    504: "failed",
+}
 
 
 def texts() -> Texts:
@@ -24,33 +36,33 @@ def texts() -> Texts:
 
 
 def heading(t: Texts, name: str) -> None:
-    """A page's title, and what it is for."""
+    """The page's title and purpose."""
     st.title(t(f"{name}.title"), anchor=False)
     st.markdown(t(f"{name}.lead"))
 
 
-def connect(found: Configuration, **options: Any) -> Client:
-    return Client(found.api_url, found.api_key, ca_file=found.api_ca, retries=1, **options)
+def connect(settings: Configuration, **options: Any) -> Client:
+    return Client(settings.api_url, settings.api_key, ca_file=settings.api_ca, retries=1, **options)
 
 
 def gateway() -> Client:
-    """This session's client, which keeps its connection. Raises NotConfigured."""
+    """The session's client, which keeps its connection open. Raises NotConfigured."""
     return _client(configuration.load())
 
 
 @st.cache_resource(scope="session", on_release=Client.close, show_spinner=False)
-def _client(found: Configuration) -> Client:
-    return connect(found)
+def _client(settings: Configuration) -> Client:
+    return connect(settings)
 
 
 def stack() -> aws.Stack:
-    """Raises NotConfigured, NotDeployed, or what botocore raises."""
+    """Raises NotConfigured, NotDeployed, or botocore's errors."""
     return aws.stack(configuration.load().stack_name)
 
 
 @contextmanager
 def explained(t: Texts) -> Iterator[None]:
-    """What goes wrong inside is told on the page, with the way out; what follows it goes on."""
+    """Show errors raised inside on the page, with a way out; the rest of the page still renders."""
     try:
         yield
     except ApiProblem as error:
@@ -66,51 +78,69 @@ def explained(t: Texts) -> Iterator[None]:
     except (BotoCoreError, ClientError) as error:
         problem(t, "aws", reason=error)
     except Exception as error:
-        # Without the message, which may hold what was typed into the form.
+        # Without the message, which may contain form input.
         lines = "".join(traceback.format_tb(error.__traceback__))
         _LOGGER.error("%s on a page\n%s", type(error).__name__, lines)
         problem(t, "unexpected", kind=type(error).__name__)
 
 
-def problem(t: Texts, name: str, /, **values: Any) -> None:
-    """One of the problems that the texts tell of: what it is, and the way out."""
+def problem(t: Texts, name: str, /, detail: str = "", **values: Any) -> None:
+    """Show one of the problems in the texts: what is wrong, the way out, and the API's own words if given."""
     what, way_out = t(f"problem.{name}.what", **values), t(f"problem.{name}.way_out", **values)
-    st.error(f"**{what}**\n\n{way_out}", icon=":material/error:")
+    said = f"\n\n{t('problem.said', detail=detail)}" if detail else ""
+    st.error(f"**{what}**\n\n{way_out}{said}", icon=":material/error:")
 
 
 def _api(t: Texts, error: ApiProblem) -> None:
-    names = {401: "wrong_key", 403: "wrong_key", 429: "too_many", 503: "no_model", 502: "failed", 504: "failed"}
     if error.status == 422 and error.errors:
         problem(t, "refused", errors=_errors(t, error.errors))
-    elif name := names.get(error.status):
-        problem(t, name, detail=error.detail)
+        return
+    # The API's details are in English; in other languages the status has to do.
+    detail = "" if t.translates else error.detail
+    if name := _PROBLEMS.get(error.status):
+        problem(t, name, detail=detail)
     else:
-        problem(t, "other", status=error.status, detail=error.detail, request_id=error.request_id or DASH)
+        problem(t, "other", detail=detail, status=error.status, request_id=error.request_id or DASH)
 
 
 def _errors(t: Texts, errors: Sequence[Wrong]) -> str:
-    """A line for each message, with the fields that it is about: a file may lack forty columns."""
+    """One line per message with all its fields: a file may lack forty columns."""
     fields: defaultdict[str, list[str]] = defaultdict(list)
-    for one in errors:
-        fields[one["message"]].append(_field(t, one["field"]))
+    for error in errors:
+        fields[t.message(error)].append(_field(t, error["field"]))
     return "\n".join(f"- {', '.join(names)}: {message}" for message, names in fields.items())
 
 
 def _field(t: Texts, name: str) -> str:
-    """As the page calls it, and as the API and a file's header do."""
-    try:
-        return f"**{t(f'field.{name}')}** (`{name}`)"
-    except KeyError:
-        return f"`{name}`"
+    """The field's name on the page, and in the API and file headers."""
+    label = t.get(f"field.{name}", "")
+    return f"**{label}** (`{name}`)" if label else f"`{name}`"
 
 
 def synthetic(t: Texts, data_kind: str) -> None:
-    """The label of everything that comes of invented patients."""
+    """Warn that results are based on synthetic patients, if they are."""
     if data_kind != "real":
         st.warning(t("common.synthetic"), icon=":material/science:")
 
 
-def as_table(t: Texts, rows: Sequence[Mapping[str, Any]], alt: str) -> None:
-    """What a chart shows, for who reads rather than looks."""
+def chart(t: Texts, drawn: charts.Chart, alt: str) -> None:
+    st.altair_chart(charts.localized(drawn, t.language), alt=alt, width="stretch")
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    alt: str,
+    *,
+    formats: Formats | None = None,
+    **options: Any,
+) -> None:
+    """A table; `formats` write the numbers of a column, which still sort as numbers."""
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    shown = frame.style.format(dict[Any, Any](formats), na_rep="") if formats else frame
+    st.dataframe(shown, hide_index=True, alt=alt, **options)
+
+
+def as_table(t: Texts, rows: Sequence[Mapping[str, Any]], alt: str, formats: Formats | None = None) -> None:
+    """A chart's data as an accessible table."""
     with st.expander(t("common.as_table")):
-        st.dataframe(rows, hide_index=True, alt=alt)
+        table(rows, alt, formats=formats)

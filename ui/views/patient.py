@@ -1,5 +1,6 @@
-"""One patient: the form, the forecast and what made it, and what would change it."""
+"""One patient: the form, the forecast with its explanation, and what-if controls."""
 
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -13,8 +14,8 @@ from ui.texts import Texts
 from ui.views import page
 
 _PREFIX = "patient_"
-_SHOWN = 8  # of the contributions; the others are in the table
-_NUMBERS = {  # the largest that the form takes: more is possible, but not in a hospital
+_SHOWN = 8  # contributions in the chart; the table has all
+_NUMBERS = {  # largest values that the form accepts: above any real stay
     "time_in_hospital": 60,
     "num_lab_procedures": 200,
     "num_procedures": 30,
@@ -37,7 +38,7 @@ def show() -> None:
         for name in patients.EXAMPLES:
             st.button(t(f"patient.example.{name}"), key=f"example_{name}", on_click=_take_example, args=(name,))
     form, answer = st.columns([11, 10], gap="large")
-    # The answer first, which is what somebody waits for.
+    # The answer renders first, so that it does not wait for the form.
     with answer, page.explained(t):
         _answer(t)
     with form:
@@ -54,10 +55,10 @@ def _take_form() -> None:
     for name in patients.DIAGNOSES:
         key = _PREFIX + name
         if (text := st.session_state[key]) and not diagnoses.is_code(text):
-            # A name that was typed and not chosen from the list.
+            # A name was typed, not chosen from the list.
             st.session_state[key] = diagnoses.find(text, page.texts().language) or text
     st.session_state["asked"] = {name: st.session_state[_PREFIX + name] for name in patients.DEFAULTS}
-    # The controls of "what if" begin anew with every patient.
+    # The what-if controls are reset for every patient.
     st.session_state["asked_number"] = st.session_state.get("asked_number", 0) + 1
 
 
@@ -81,7 +82,7 @@ def _form(t: Texts) -> None:
             st.segmented_control(
                 t(f"field.{name}"),
                 range(4),
-                format_func=lambda value, name=name: t.choice(name, value),
+                format_func=partial(t.choice, name),
                 key=_PREFIX + name,
                 required=True,
                 persist_state="session",
@@ -109,8 +110,8 @@ def _more(t: Texts) -> None:
             _number(t, "num_medications")
     with st.expander(t("patient.drugs")):
         left, right = st.columns(2)
-        for place, name in enumerate(DOSED):
-            with right if place % 2 else left:
+        for index, name in enumerate(DOSED):
+            with right if index % 2 else left:
                 _choice(t, name, patients.DOSES, "dose")
         with left:
             st.number_input(
@@ -176,25 +177,25 @@ def _answer(t: Texts) -> None:
         page.problem(t, "diagnosis", fields=", ".join(t(f"field.{name}") for name in wrong))
         return
     with page.explained(t):
-        place = st.container()
+        top = st.container()
         changed = _what_if(t, asked)
         as_asked = _forecast(asked)
         forecast = _forecast(asked | changed) if changed else as_asked
-        with place:
+        with top:
             _risk(t, forecast, as_asked if changed else None)
         _details(t, forecast, asked | changed)
 
 
 def _what_if(t: Texts, asked: dict[str, Any]) -> dict[str, Any]:
-    """The fields that are not as they were asked."""
+    """The fields changed by the what-if controls."""
     number = st.session_state["asked_number"]
     found: dict[str, Any] = {}
     with st.container(border=True):
         st.header(t("patient.what_if"), anchor=False, help=t("patient.help.what_if"))
         left, right = st.columns(2)
         sliders = {"number_inpatient": 10, "time_in_hospital": 14, "num_medications": 40}
-        for place, (name, largest) in enumerate(sliders.items()):
-            with right if place % 2 else left:
+        for index, (name, largest) in enumerate(sliders.items()):
+            with right if index % 2 else left:
                 most = max(largest, asked[name])
                 found[name] = st.slider(t(f"field.{name}"), 0, most, asked[name], key=f"whatif_{number}_{name}")
         with right:
@@ -216,7 +217,7 @@ def _what_if(t: Texts, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _forecast(values: dict[str, Any]) -> Prediction:
-    """With what explains it, where the model can be explained. Raises ApiProblem or ApiUnreachable."""
+    """The forecast, with its explanation if the model supports it. Raises ApiProblem or ApiUnreachable."""
     fields = patients.encounter(values)
     try:
         return page.gateway().predict(fields, explain=True)
@@ -227,7 +228,7 @@ def _forecast(values: dict[str, Any]) -> Prediction:
 
 
 def _risk(t: Texts, forecast: Prediction, as_asked: Prediction | None) -> None:
-    """The large figure, its band, and where it stands among the patients whom the model learned from."""
+    """The risk, its band, and its rank among the training patients."""
     page.synthetic(t, forecast["data_kind"])
     risk = forecast["early_risk"]
     band, percentile = risk["band"], risk["percentile"]
@@ -256,7 +257,7 @@ def _risk(t: Texts, forecast: Prediction, as_asked: Prediction | None) -> None:
 
 
 def _scale(t: Texts, percentile: float, band: str) -> str:
-    """The hundred patients as a line in four bands, with a mark at this one."""
+    """A bar of 100 training patients in four bands, with a mark at this patient's rank."""
     widths = {"low": 50, "moderate": 30, "high": 10, "very high": 10}
     colors = "".join(
         f'<span style="width:{width}%;background:{charts.BANDS[name]};opacity:{1 if name == band else 0.35}"></span>'
@@ -277,8 +278,8 @@ def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
         for name in charts.CLASSES
         if (share := forecast["probabilities"][name]) is not None
     ]
-    spoken = "; ".join(f"{row['name']}: {row['text']}" for row in rows)
-    st.altair_chart(charts.bars(rows), alt=f"{t('patient.probabilities')}. {spoken}", width="stretch")
+    summary = "; ".join(f"{row['name']}: {row['text']}" for row in rows)
+    page.chart(t, charts.bars(rows), f"{t('patient.probabilities')}. {summary}")
     if explanation := forecast.get("explanation"):
         _explanation(t, explanation["contributions"], patients.encounter(values))
     else:
@@ -289,7 +290,7 @@ def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
 def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, Any]) -> None:
     st.header(t("patient.why"), anchor=False, help=t("patient.help.why"))
     found = [one for one in contributions if one["direction"] != "none"]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": t(f"field.{one['field']}"),
             "given": t.value(one["field"], fields[one["field"]]),
@@ -312,21 +313,21 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
         for row in rows[:_SHOWN]
     ]
     st.caption(t("patient.sides"))
-    spoken = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
-    st.altair_chart(charts.contributions(shown), alt=f"{t('patient.why')}. {spoken}", width="stretch")
+    summary = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
+    page.chart(t, charts.contributions(shown), f"{t('patient.why')}. {summary}")
     table = [
         {
             t("column.field"): row["name"],
             t("column.value"): row["given"],
             t("column.direction"): row["direction"],
-            t("column.log_odds"): round(row["value"], 3),
+            t("column.log_odds"): row["value"],
         }
         for row in rows
     ]
-    page.as_table(t, table, t("patient.why"))
+    page.as_table(t, table, t("patient.why"), {t("column.log_odds"): lambda value: t.signed(value, 3)})
 
 
 def _short(text: str) -> str:
-    """On a line beside a bar."""
+    """Shortened to fit next to a bar."""
     text = text.replace("|", "/")
     return text if len(text) <= 30 else text[:29].rstrip() + "…"

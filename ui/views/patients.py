@@ -1,22 +1,24 @@
-"""Many patients: a file through the gateway, its table by risk, what was refused and why, and the whole to keep."""
+"""Scores a file of patients: the patients by risk, the rejected rows with reasons, and a download of all rows."""
 
 import math
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
+from readmission.client import RowProblem
 
 from ui import charts
 from ui.services import configuration, scoring
 from ui.texts import DASH, Texts
 from ui.views import page
 
-_SHOWN: Final = 1000  # rows of a table: the whole is in the download
+_SHOWN: Final = 1000  # rows of a table; the download has all
 _BINS: Final = 40
 _TIMEOUT_SECONDS: Final = 60
-_SCORED: Final = "scored"  # this session's; nothing of it outlives the session
+_SCORED: Final = "scored"  # key of the session state, so results end with the session
 
 
 def show() -> None:
@@ -44,7 +46,7 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
     except scoring.FileRefused as error:
         page.problem(t, f"file_{error.complaint}")
         return
-    found = configuration.load()
+    settings = configuration.load()
     model = page.gateway().model()
     rows = len(upload.rows)
     bar = st.progress(0.0, t("patients.progress", done=t.number(0), rows=t.number(rows)))
@@ -54,7 +56,8 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
 
     began = time.monotonic()
     try:
-        scores = scoring.score(upload, lambda: page.connect(found, timeout=_TIMEOUT_SECONDS), progress)
+        connect = partial(page.connect, settings, timeout=_TIMEOUT_SECONDS)
+        scores = scoring.score(upload, connect, progress, partial(_problem, t))
     finally:
         bar.empty()
     st.session_state[_SCORED] = {
@@ -66,8 +69,15 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
     }
 
 
+def _problem(t: Texts, problem: RowProblem) -> str:
+    """What is wrong with a row, in the page's language."""
+    if problem["errors"]:
+        return "; ".join(f"{error['field']}: {t.message(error)}" for error in problem["errors"])
+    return t.translation("row.no_forecast") if t.translates else problem["detail"]
+
+
 def _table(scores: scoring.Scores, identifiers: dict[str, list[str]]) -> pd.DataFrame:
-    """A row for each of the file's, the highest risk first and those that were refused last."""
+    """The file's rows with their results, highest risk first and rejected rows last."""
     table = pd.DataFrame(
         {
             "row": scores.row,
@@ -99,10 +109,10 @@ def _results(t: Texts, known: dict[str, Any]) -> None:
         _scored(t, scored)
     if len(refused):
         _refused(t, refused)
-    left = table.rename(columns={"later": "probability_later", "never": "probability_none"})
+    download = table.rename(columns={"later": "probability_later", "never": "probability_none"})
     st.download_button(
         t("patients.download"),
-        lambda: left.to_csv(index=False).encode(),
+        lambda: download.to_csv(index=False).encode(),
         "readmission_risk.csv",
         "text/csv",
         icon=":material/download:",
@@ -117,28 +127,28 @@ def _scored(t: Texts, scored: pd.DataFrame) -> None:
     counts = _histogram(t, scored["early_risk"].astype(float).tolist())
     median = t.percent(float(scored["early_risk"].median()))
     summary = t("patients.histogram_alt", count=t.number(len(scored)), median=median)
-    st.altair_chart(charts.histogram(counts, t("patient.risk"), t("patients.patients")), alt=summary, width="stretch")
+    page.chart(t, charts.histogram(counts, t("patient.risk"), t("patients.patients")), summary)
     st.caption(summary)
     st.header(t("patients.table"), anchor=False)
     shown = scored.head(_SHOWN).drop(columns="error")
-    for name in ("early_risk", "later", "never"):
-        shown[name] *= 100
     shown["band"] = [t(f"band.{band}") if band else "" for band in shown["band"]]
-    share = st.column_config.NumberColumn
-    st.dataframe(
+    page.table(
         shown,
-        hide_index=True,
+        t("patients.table"),
+        formats={
+            **dict.fromkeys(("early_risk", "later", "never"), t.percent),
+            "percentile": lambda percentile: t.number(percentile, 1),
+        },
         height=420,
-        alt=t("patients.table"),
         column_config={
             "row": t("column.row"),
             "encounter_id": t("column.encounter_id"),
             "patient_nbr": t("column.patient_nbr"),
-            "early_risk": share(t("column.early_risk"), format="%.1f %%"),
+            "early_risk": t("column.early_risk"),
             "band": t("column.band"),
-            "percentile": share(t("column.percentile"), format="%.1f"),
-            "later": share(t("class.>30"), format="%.1f %%"),
-            "never": share(t("class.NO"), format="%.1f %%"),
+            "percentile": t("column.percentile"),
+            "later": t("class.>30"),
+            "never": t("class.NO"),
         },
     )
     if len(scored) > _SHOWN:
@@ -146,17 +156,17 @@ def _scored(t: Texts, scored: pd.DataFrame) -> None:
 
 
 def _histogram(t: Texts, risks: list[float]) -> list[dict[str, Any]]:
-    """Counts in equal steps of a whole percentage, from 0 to the largest."""
+    """Counts in bins of equal width, a whole percentage, from 0 to the highest risk."""
     width = max(1, math.ceil(100 * max(risks) / _BINS)) / 100
     counts = Counter(int(risk / width) for risk in risks)
     return [
         {
-            "low": place * width,
-            "high": (place + 1) * width,
-            "count": counts[place],
-            "text": f"{_span(t, place * width, (place + 1) * width)}: {t.number(counts[place])}",
+            "low": index * width,
+            "high": (index + 1) * width,
+            "count": counts[index],
+            "text": f"{_span(t, index * width, (index + 1) * width)}: {t.number(counts[index])}",
         }
-        for place in range(max(counts) + 1)
+        for index in range(max(counts) + 1)
     ]
 
 
@@ -168,17 +178,13 @@ def _refused(t: Texts, refused: pd.DataFrame) -> None:
     st.header(t("patients.failed"), anchor=False)
     st.caption(t("patients.failed_text"))
     reasons = Counter(refused["error"])
-    st.dataframe(
-        [{t("column.reason"): reason, t("column.rows"): count} for reason, count in reasons.most_common(20)],
-        hide_index=True,
-        alt=t("patients.failed"),
-    )
+    rows = [{t("column.reason"): reason, t("column.rows"): count} for reason, count in reasons.most_common(20)]
+    page.table(rows, t("patients.failed"), formats={t("column.rows"): t.number})
     identifiers = [name for name in ("encounter_id", "patient_nbr") if name in refused]
     with st.expander(t("patients.failed_rows")):
-        st.dataframe(
+        page.table(
             refused.sort_values("row").head(_SHOWN)[["row", *identifiers, "error"]],
-            hide_index=True,
-            alt=t("patients.failed_rows"),
+            t("patients.failed_rows"),
             column_config={
                 "row": t("column.row"),
                 "encounter_id": t("column.encounter_id"),

@@ -1,12 +1,11 @@
-"""The pipeline: beginning an execution, watching its states, and what became of the last ones."""
+"""Starts pipeline executions, follows the running one, and lists recent ones."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
-from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STAGES, parse_request
-from readmission.errors import InvalidRequest
+from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STAGES
 from readmission.pipeline import executions
 from readmission.pipeline.executions import Execution, State
 
@@ -39,7 +38,7 @@ def show() -> None:
         _last(t)
 
 
-# ---------------------------------------------------------------- beginning
+# ---------------------------------------------------------------- new execution
 def _form(t: Texts) -> None:
     st.header(t("pipeline.new"), anchor=False)
     kind = st.segmented_control(
@@ -95,21 +94,30 @@ def _source(t: Texts, kind: str) -> str | None:
 
 
 def _start(t: Texts, request: dict[str, Any]) -> None:
-    """Raises what botocore raises."""
-    try:
-        parse_request(request)
-    except InvalidRequest as error:
-        page.problem(t, "invalid_request", message=error)
+    """Raises botocore's errors."""
+    if problem := _problem(request):
+        page.problem(t, problem)
         return
     arn = executions.start(aws.client("stepfunctions"), page.stack().pipeline_arn, request)
     st.session_state["watched"] = arn
 
 
-# ---------------------------------------------------------------- watching
+def _problem(request: dict[str, Any]) -> str | None:
+    """The problem with a request that the form allows but the pipeline rejects; everything else the form rules out."""
+    if "source" in request and not request["source"].strip():
+        return "request_source"
+    if not request["models"]:
+        return "request_models"
+    if STAGES.index(request["stop_after"]) < STAGES.index(request["start_at"]):
+        return "request_steps"
+    return None
+
+
+# ---------------------------------------------------------------- current execution
 def _watch(t: Texts) -> None:
     arn = st.session_state.get("watched")
     if arn is None:
-        # Without a choice it is the newest, whoever began it.
+        # By default the newest, whoever started it.
         newest = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, 1)
         if not newest:
             st.header(t("pipeline.watch"), anchor=False)
@@ -124,7 +132,7 @@ def _watch(t: Texts) -> None:
             execution = executions.describe(aws.client("stepfunctions"), arn)
             _execution(t, execution, executions.states(aws.client("stepfunctions"), arn))
             if running and execution.status != executions.RUNNING:
-                st.rerun()  # which lists it among the last ones, and asks no more
+                st.rerun()  # updates the recent executions and stops polling
 
     live()
 
@@ -166,7 +174,7 @@ def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
         st.progress(state.done / state.of)
 
 
-# ---------------------------------------------------------------- what was
+# ---------------------------------------------------------------- recent executions
 def _last(t: Texts) -> None:
     st.header(t("pipeline.last"), anchor=False)
     arns = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, _LISTED)
@@ -186,7 +194,7 @@ def _last(t: Texts) -> None:
         for one in last
     ]
     wide = {t("column.outcome"): st.column_config.TextColumn(width="medium")}
-    st.dataframe(rows, hide_index=True, alt=t("pipeline.last"), column_config=wide)
+    page.table(rows, t("pipeline.last"), column_config=wide)
     for one in last:
         if one.error:
             with st.expander(t("pipeline.failed", started=t.moment(one.started), error=one.error)):
@@ -195,7 +203,7 @@ def _last(t: Texts) -> None:
 
 
 def _ended(arn: str) -> Execution:
-    """Asked once of an execution that has ended, as it does not change."""
+    """The execution; an ended one is read once, as it no longer changes."""
     known: dict[str, Execution] = st.session_state.setdefault("executions", {})
     if arn not in known:
         client = aws.client("stepfunctions")

@@ -1,4 +1,4 @@
-"""What Streamlit's theme cannot say: the card of a risk, and widths on a phone."""
+"""CSS beyond Streamlit's theme: the risk card, and phone widths."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A gateway on the loopback interface, and AWS's clients as far as the pages ask them."""
+"""A gateway and an MLflow on the loopback interface, and the parts of AWS clients that the pages use."""
 
 import csv
 import io
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from botocore.exceptions import ClientError
-from readmission.domain.contract import CLASSES
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PIPELINE = "arn:aws:states:eu-west-1:1:stateMachine:readmission-pipeline"
@@ -26,6 +26,13 @@ MODEL = {
     "mlflow_run_id": "run2",
     "test_metrics": {"auc_early": {"value": 0.68, "low": 0.66, "high": 0.7}},
     "model_card": {},
+}
+RUN = {
+    "info": {"artifact_uri": "mlflow-artifacts:/1/run2/artifacts"},
+    "data": {
+        "tags": [{"key": "family", "value": "gradient_boosting"}, {"key": "data_kind", "value": "real"}],
+        "params": [{"key": "max_iter", "value": "400"}],
+    },
 }
 CARD = "# Model card: readmission, version 2\n\n## Metrics\n\n![ROC curves](plots/roc.png)\n\nThe end.\n"
 
@@ -50,7 +57,7 @@ def decision(version: str, before: str | None, kind: str = "promoted", **metrics
 
 
 def prediction(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A risk that grows with the inpatient stays, so that a test sees which patient was asked."""
+    """The risk grows with the inpatient stays, so that a test can tell patients apart."""
     risk = 0.1 + 0.05 * fields["number_inpatient"]
     return {
         "readmitted": "NO",
@@ -72,26 +79,31 @@ def prediction(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-_RISK = ("early_risk", "band", "percentile")
+def scored(text: str) -> dict[str, Any]:
+    """The batch endpoint's answer to a CSV: the risk is the column `risk`, and a row without one is invalid."""
+    rows = [_scored(index, row["risk"]) for index, row in enumerate(csv.DictReader(io.StringIO(text)))]
+    refused = sum("problem" in row for row in rows)
+    return {"answered": len(rows) - refused, "refused": refused, "predictions": rows}
 
 
-def scored(text: str) -> str:
-    """The batch endpoint's CSV: the risk is the column `risk`; of an empty one the row is wrong."""
-    answer = io.StringIO()
-    write = csv.writer(answer, lineterminator="\n").writerow
-    write(["row", "readmitted", *(f"probability_{name}" for name in CLASSES), *_RISK, "error"])
-    for number, row in enumerate(csv.DictReader(io.StringIO(text)), 1):
-        risk = row["risk"]
-        write([number, "NO", 0.5, 0.2, risk, risk, "low", 10, ""] if risk else [number, *[""] * 7, "risk: is required"])
-    return answer.getvalue()
+def _scored(index: int, risk: str) -> dict[str, Any]:
+    if not risk:
+        error = {"field": "risk", "message": "is required", "code": "required"}
+        return {"index": index, "problem": {"detail": "the encounter cannot be used: risk", "errors": [error]}}
+    forecast = {
+        "readmitted": "NO",
+        "probabilities": {"<30": float(risk), ">30": 0.2, "NO": 0.5},
+        "early_risk": {"probability": float(risk), "band": "low", "percentile": 10.0},
+    }
+    return {"index": index, "prediction": forecast}
 
 
 class Gateway:
-    """Answers as the API does; where `problem` is set, with that status and detail instead."""
+    """Answers like the API, or with the status and detail of `problem` if that is set."""
 
     def __init__(self) -> None:
         self.problem: tuple[int, str] | None = None
-        self.errors: list[dict[str, str]] = []
+        self.errors: list[dict[str, Any]] = []
         self.explains = True
         self.model = MODEL
         self.decisions = [decision("2", "1"), decision("1", None)]
@@ -108,7 +120,7 @@ class Gateway:
                 return self._predict(json.loads(body), query)
             case "/predict/batch", _, _:
                 self.batches.append(body.count("\n") - 1)
-                return 200, scored(body)
+                return 200, json.dumps(scored(body))
             case "/model", _, "card=markdown":
                 return 200, CARD
             case "/model", _, _:
@@ -129,7 +141,7 @@ class Gateway:
 
 @contextmanager
 def serving(answer: Any) -> Iterator[str]:
-    """`answer(method, path, body)` behind HTTP; its URL."""
+    """Serves `answer(method, path, body)` over HTTP and yields the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -137,7 +149,7 @@ def serving(answer: Any) -> Iterator[str]:
         def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             status, text = answer(self.command, self.path, body)
-            content = text.encode()
+            content = text if isinstance(text, bytes) else text.encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -149,7 +161,7 @@ def serving(answer: Any) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        # Not joined: a client may keep its connection, and with it the handler's thread, for long.
+        # Not joined: a client may keep its connection, and so the handler's thread, open.
         server.block_on_close = False
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
@@ -179,7 +191,7 @@ class CloudFormation:
         if not self._deployed:
             message = f"Stack with id {StackName} does not exist"
             raise ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "DescribeStacks")
-        outputs = {"PipelineArn": PIPELINE, "ArtifactBucketName": "artifacts"}
+        outputs = {"PipelineArn": PIPELINE}
         return {"Stacks": [{"Outputs": [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]}]}
 
 
@@ -200,7 +212,7 @@ def succeeded(seconds: float, **payload: Any) -> dict[str, Any]:
 
 
 class StepFunctions:
-    """Executions by their ARN, each with its description and its events."""
+    """Executions by ARN, each with its description and events."""
 
     def __init__(self) -> None:
         self.started: list[dict[str, Any]] = []
@@ -236,28 +248,33 @@ class StepFunctions:
         return Events()
 
 
-class S3:
-    """Objects by their key."""
+class Mlflow:
+    """MLflow's REST API for runs with artifacts, by run id and path, and one registered version per run (`run2`)."""
 
-    def __init__(self, objects: Mapping[str, bytes]) -> None:
-        self._objects = objects
+    def __init__(self, artifacts: Mapping[str, Mapping[str, bytes]]) -> None:
+        self._artifacts = artifacts
+        self.down = False
 
-    def list_objects_v2(self, Bucket: str, Prefix: str, **arguments: Any) -> dict[str, Any]:
-        found = [{"Key": key} for key in self._objects if key.startswith(Prefix)]
-        return {"Contents": found} if found else {}
+    def answer(self, method: str, path: str, body: str) -> tuple[int, str | bytes]:
+        if self.down:
+            return 503, ""
+        parts = urlsplit(path)
+        query = dict(parse_qsl(parts.query))
+        match parts.path:
+            case "/api/2.0/mlflow/artifacts/list":
+                return 200, json.dumps({"files": self._files(query["run_id"], query.get("path", ""))})
+            case "/get-artifact":
+                return 200, self._artifacts[query["run_uuid"]][query["path"]]
+            case "/api/2.0/mlflow/runs/get":
+                return 200, json.dumps({"run": RUN})
+            case "/api/2.0/mlflow/model-versions/get":
+                version = {"name": query["name"], "version": query["version"], "run_id": f"run{query['version']}"}
+                return 200, json.dumps({"model_version": version | {"creation_timestamp": 1_700_000_000_000}})
+        raise AssertionError(f"{method} {path}")
 
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self._objects[Key])}
-
-    def get_paginator(self, name: str) -> Any:
-        objects = self._objects
-
-        class Folders:
-            def paginate(self, Bucket: str, Prefix: str, Delimiter: str) -> list[dict[str, Any]]:
-                below = {key[len(Prefix) :].partition("/") for key in objects if key.startswith(Prefix)}
-                return [{"CommonPrefixes": [{"Prefix": f"{Prefix}{name}/"} for name, slash, _ in below if slash]}]
-
-        return Folders()
+    def _files(self, run_id: str, folder: str) -> list[dict[str, str]]:
+        paths = self._artifacts.get(run_id, {})
+        return [{"path": path} for path in paths if path.rpartition("/")[0] == folder]
 
 
 class Lambda:

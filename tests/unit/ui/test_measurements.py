@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +21,7 @@ def api(name: str, **dimensions: str) -> tuple[str, tuple[tuple[str, str], ...]]
     return name, (("service", "predict"), *dimensions.items())
 
 
-def test_a_window_lies_on_whole_steps_and_holds_the_one_that_runs() -> None:
+def test_a_window_consists_of_whole_steps_and_includes_the_current_one() -> None:
     now = datetime(2026, 11, 24, 12, 7, 31, tzinfo=UTC)
     window = Window.last(timedelta(hours=6), timedelta(minutes=5), now)
     assert (window.start, window.end) == (datetime(2026, 11, 24, 6, 10, tzinfo=UTC), now.replace(minute=10, second=0))
@@ -29,17 +30,17 @@ def test_a_window_lies_on_whole_steps_and_holds_the_one_that_runs() -> None:
 @pytest.mark.parametrize(
     ("share", "counts", "seconds"),
     [
-        (0.5, {0.005: 10}, 0.00375),  # in the middle of its bucket, which begins at the bound below
+        (0.5, {0.005: 10}, 0.00375),  # the middle of its bucket, which starts at the bound below
         (0.95, {0.001: 90, 0.01: 10}, 0.0075),
         (0.5, {0.001: 50, 0.01: 50}, 0.001),
-        (0.95, {0.001: 10, float("inf"): 10}, 10),  # as much as the last bound tells
+        (0.95, {0.001: 10, float("inf"): 10}, 10),  # no better estimate than the last bound
     ],
 )
 def test_a_percentile_is_interpolated_in_its_bucket(share: float, counts: dict[float, float], seconds: float) -> None:
     assert measurements.quantile(share, counts) == pytest.approx(seconds)
 
 
-def test_cloudwatch_sums_what_the_dimensions_leave_open() -> None:
+def test_cloudwatch_sums_over_all_other_dimensions() -> None:
     client = CloudWatch(
         {
             api("Requests", route="/predict", status="200"): {0: 5, 1: 7},
@@ -53,7 +54,7 @@ def test_cloudwatch_sums_what_the_dimensions_leave_open() -> None:
     assert client.periods == {60}
 
 
-def test_all_that_the_page_shows_comes_out_of_cloudwatch() -> None:
+def test_everything_on_the_page_can_be_read_from_cloudwatch() -> None:
     client = CloudWatch(
         {
             api("Requests", route="/predict", status="200"): {0: 10},
@@ -76,7 +77,9 @@ def test_without_measurements_there_is_nothing_to_show() -> None:
     assert measurements.measure(measurements.CloudWatch(CloudWatch({})), WINDOW).empty
 
 
-def prometheus(asked: list[dict[str, str]], *series: tuple[dict[str, str], dict[int, float]]):
+def prometheus(
+    asked: list[dict[str, str]], *series: tuple[dict[str, str], dict[int, float]]
+) -> Callable[[str, str, str], tuple[int, str]]:
     def answer(method: str, path: str, body: str) -> tuple[int, str]:
         asked.append({name: value for name, (value,) in parse_qs(urlsplit(path).query).items()})
         result = [
@@ -88,17 +91,17 @@ def prometheus(asked: list[dict[str, str]], *series: tuple[dict[str, str], dict[
     return answer
 
 
-def test_prometheus_is_asked_by_its_names_for_the_growth_in_every_step() -> None:
+def test_prometheus_is_queried_for_the_increase_per_step() -> None:
     asked: list[dict[str, str]] = []
     with serving(prometheus(asked, ({"status": "200"}, {1: 4, 2: 0}))) as url:
         found = Prometheus(url).increase("Requests", "status", {"service": "predict"}, WINDOW)
-    assert found == [Point(at(0), "200", 4)]  # a value tells of the step that it ends
+    assert found == [Point(at(0), "200", 4)]  # Prometheus dates a step by its end
     (query,) = asked
     assert query["query"] == 'sum by (status) (increase(readmission_requests_total{service="predict"}[60s]))'
     assert (float(query["start"]), float(query["end"])) == (at(1).timestamp(), at(60).timestamp())
 
 
-def test_prometheus_buckets_count_from_below_and_here_each_for_itself() -> None:
+def test_prometheus_cumulative_buckets_become_counts_per_bucket() -> None:
     asked: list[dict[str, str]] = []
     cumulated = [({"le": "0.001"}, {1: 6}), ({"le": "0.01"}, {1: 8}), ({"le": "+Inf"}, {1: 8})]
     with serving(prometheus(asked, *cumulated)) as url:
@@ -108,12 +111,12 @@ def test_prometheus_buckets_count_from_below_and_here_each_for_itself() -> None:
 
 
 @pytest.mark.parametrize("answer", [(200, "<html>"), (200, "{}"), (503, "{}")])
-def test_a_prometheus_that_is_none_is_told(answer: tuple[int, str]) -> None:
+def test_a_server_that_is_not_prometheus_is_reported(answer: tuple[int, str]) -> None:
     with serving(lambda *_: answer) as url, pytest.raises(MeasurementsUnavailable, match=url):
         Prometheus(url).increase("Requests", None, {}, WINDOW)
 
 
-def test_a_prometheus_that_is_away_is_told() -> None:
+def test_an_unreachable_prometheus_is_reported() -> None:
     with serving(lambda *_: (200, "{}")) as url:
         pass
     with pytest.raises(MeasurementsUnavailable):

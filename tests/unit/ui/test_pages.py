@@ -1,33 +1,39 @@
-"""The pages as a session sees them, without a browser: a gateway on the loopback interface, AWS's clients faked."""
+"""The pages in a session without a browser, with fakes for the gateway, MLflow and AWS."""
 
+import io
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import streamlit as st
 from botocore.exceptions import EndpointConnectionError
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from tests.unit.readmission.reporting.documents import document
 from tests.unit.ui.fakes import (
     EXECUTION,
-    S3,
     CloudFormation,
     CloudWatch,
     Gateway,
     Lambda,
+    Mlflow,
     StepFunctions,
+    decision,
     entered,
     event,
     serving,
     succeeded,
 )
 from ui.services import aws
+from ui.texts import Texts
 
 LANGUAGES = ("en", "es")
 
 
 class Fakes(dict[str, Any]):
-    """AWS's clients by the service's name; one that is no client but an error is raised."""
+    """AWS clients by service name; an error in place of a client is raised."""
 
     def client(self, service: str) -> Any:
         found = self[service]
@@ -40,7 +46,7 @@ class Fakes(dict[str, Any]):
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     gateway = Gateway()
     with serving(gateway.answer) as url:
-        for name in ("STACK_NAME", "PROMETHEUS_URL", "API_CA"):
+        for name in ("STACK_NAME", "PROMETHEUS_URL", "API_CA", "MLFLOW_TRACKING_URI"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("API_URL", url)
         monkeypatch.setenv("API_KEY", "key")
@@ -50,11 +56,27 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
 
 
 @pytest.fixture
+def mlflow(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mlflow]:
+    content = json.dumps(document()).encode()
+    mlflow = Mlflow(
+        {"run1": {"evaluation.json": content}, "run2": {"evaluation.json": content, "plots/roc.png": pixel()}}
+    )
+    with serving(mlflow.answer) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        yield mlflow
+
+
+def pixel() -> bytes:
+    picture = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(picture, "PNG")
+    return picture.getvalue()
+
+
+@pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     fakes = Fakes(
         cloudformation=CloudFormation(),
         stepfunctions=StepFunctions(),
-        s3=S3({"artifacts/1/run2/artifacts/evaluation.json": b'{"test": {"metrics": {}, "intervals": {}}}'}),
         cloudwatch=CloudWatch({}),
     )
     fakes["lambda"] = Lambda({"version": "1", "previous_version": "2", "reason": "because"})
@@ -82,7 +104,7 @@ def said(app: AppTest) -> str:
 
 
 def risk(app: AppTest) -> str:
-    """The card of the risk, which is HTML."""
+    """The risk card's HTML."""
     (card,) = [one.proto.body for one in app.get("html") if "risk-figure" in one.proto.body]
     return card
 
@@ -122,7 +144,7 @@ def test_an_example_is_forecast_at_once(gateway: Gateway) -> None:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_the_form_is_what_is_asked(gateway: Gateway) -> None:
+def test_the_request_holds_the_forms_values(gateway: Gateway) -> None:
     app = page_of("patient")
     app.number_input(key="patient_number_inpatient").set_value(2)
     app.selectbox(key="patient_insulin").set_value("Up")
@@ -134,23 +156,23 @@ def test_the_form_is_what_is_asked(gateway: Gateway) -> None:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_what_if_changes_the_forecast_and_tells_what_it_was(gateway: Gateway) -> None:
+def test_what_if_changes_the_forecast_and_shows_the_change(gateway: Gateway) -> None:
     app = page_of("patient")
     app.button(key="example_high").click().run()
     slider = next(one for one in app.slider if one.label == "Inpatient stays")
     slider.set_value(0).run()
-    assert "10.0%" in risk(app) and "As described 30.0%" in risk(app) and "20.0 points" in risk(app)
+    assert "10.0%" in risk(app) and "Entered: 30.0%" in risk(app) and "20.0 points" in risk(app)
     assert app.number_input(key="patient_number_inpatient").value == 4
 
 
 @pytest.mark.usefixtures("fakes")
-def test_the_explanation_is_told_in_the_forms_words(gateway: Gateway) -> None:
+def test_the_explanation_uses_the_forms_words(gateway: Gateway) -> None:
     app = page_of("patient")
     app.button(key="example_high").click().run()
     table = app.dataframe[0].value
     assert table.values.tolist() == [
         ["Inpatient stays", "4", "raises", 0.4],
-        ["Main diagnosis", "428 · Heart failure", "lowers", -0.1],
+        ["Primary diagnosis", "428 · Heart failure", "lowers", -0.1],
     ]
 
 
@@ -159,7 +181,7 @@ def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> N
     gateway.explains = False
     app = page_of("patient")
     app.button(key="example_low").click().run()
-    assert "10.0%" in risk(app) and "cannot be explained" in said(app)
+    assert "10.0%" in risk(app) and "does not support explanations" in said(app)
 
 
 @pytest.mark.usefixtures("fakes")
@@ -172,14 +194,14 @@ def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
 
 
 @pytest.mark.usefixtures("fakes")
-def test_a_diagnosis_that_is_none_is_not_asked(gateway: Gateway) -> None:
+def test_an_invalid_diagnosis_is_not_sent(gateway: Gateway) -> None:
     app = page_of("patient")
     app.session_state["asked"] = {"diag_1": "abc", "diag_2": None, "diag_3": None}
     app.run()
-    assert "Main diagnosis" in app.error[0].value and gateway.predicted == []
+    assert "Primary diagnosis" in app.error[0].value and gateway.predicted == []
 
 
-# ---------------------------------------------------------------- what may be wrong
+# ---------------------------------------------------------------- errors
 @pytest.mark.parametrize(
     ("problem", "way_out"),
     [
@@ -190,7 +212,7 @@ def test_a_diagnosis_that_is_none_is_not_asked(gateway: Gateway) -> None:
     ],
 )
 @pytest.mark.usefixtures("fakes")
-def test_what_the_gateway_refuses_is_explained(gateway: Gateway, problem: tuple[int, str], way_out: str) -> None:
+def test_errors_of_the_gateway_are_explained(gateway: Gateway, problem: tuple[int, str], way_out: str) -> None:
     gateway.problem = problem
     app = page_of("model")
     assert way_out in app.error[0].value and problem[1] in app.error[0].value
@@ -198,18 +220,34 @@ def test_what_the_gateway_refuses_is_explained(gateway: Gateway, problem: tuple[
 
 
 @pytest.mark.usefixtures("fakes")
-def test_fields_that_are_wrong_in_the_same_way_are_told_together(gateway: Gateway) -> None:
+def test_fields_with_the_same_message_share_a_line(gateway: Gateway) -> None:
     gateway.problem = (422, "the header cannot be used")
     missing = [{"field": name, "message": "is a column that is missing"} for name in ("diag_1", "A1Cresult")]
     gateway.errors = [{"field": "color", "message": "is no column of this form"}, *missing]
     told = page_of("model").error[0].value
     assert "- `color`: is no column of this form" in told
-    assert "- **Main diagnosis** (`diag_1`), `A1Cresult`: is a column that is missing" in told
+    assert "- **Primary diagnosis** (`diag_1`), `A1Cresult`: is a column that is missing" in told
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_apis_messages_are_translated(gateway: Gateway) -> None:
+    gateway.problem = (422, "the encounter cannot be used: time_in_hospital")
+    params = {"low": 0, "high": 365}
+    gateway.errors = [{"field": "time_in_hospital", "message": "must be …", "code": "integer_range", "params": params}]
+    shown = page_of("model", "es").error[0].value
+    assert "- **Días de ingreso** (`time_in_hospital`): debe ser un número entero de 0 a 365" in shown
+
+
+@pytest.mark.usefixtures("fakes")
+def test_in_spanish_the_status_explains_an_error_without_the_apis_english_detail(gateway: Gateway) -> None:
+    gateway.problem = (503, "no version is in Production yet")
+    shown = page_of("model", "es").error[0].value
+    assert "make pipeline" in shown and "no version" not in shown
 
 
 @pytest.mark.parametrize("name", ["patient", "model"])
 @pytest.mark.usefixtures("fakes")
-def test_a_gateway_that_is_away_is_explained(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_unreachable_gateway_is_explained(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with serving(gateway.answer) as url:
         pass
     monkeypatch.setenv("API_URL", url)
@@ -220,14 +258,14 @@ def test_a_gateway_that_is_away_is_explained(gateway: Gateway, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("gateway", "fakes")
-def test_without_settings_the_page_says_how_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_settings_the_page_says_how_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("API_URL")
     assert "make deploy" in page_of("model").error[0].value
 
 
 @pytest.mark.parametrize("name", ["pipeline", "monitoring"])
 @pytest.mark.usefixtures("gateway")
-def test_an_aws_that_is_away_is_explained(fakes: Fakes, name: str) -> None:
+def test_an_unreachable_aws_is_explained(fakes: Fakes, name: str) -> None:
     away = EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
     fakes |= dict.fromkeys(fakes, away)
     app = page_of(name)
@@ -241,7 +279,7 @@ def test_a_stack_that_is_not_deployed_is_explained(fakes: Fakes) -> None:
 
 
 @pytest.mark.usefixtures("gateway")
-def test_what_nobody_expected_is_told_without_a_traceback(fakes: Fakes) -> None:
+def test_an_unexpected_error_is_shown_without_its_message_or_traceback(fakes: Fakes) -> None:
     fakes["cloudwatch"] = ValueError("with a patient in it")
     app = page_of("monitoring")
     assert "ValueError" in app.error[0].value and "patient" not in app.error[0].value and not app.exception
@@ -264,6 +302,12 @@ def test_a_file_is_scored_and_shown_by_risk() -> None:
     assert not app.exception and not app.error
 
 
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_the_reasons_of_rejected_rows_are_translated() -> None:
+    app = upload(page_of("patients", "es"), b"risk,patient_nbr\n0.1,a\n,c\n")
+    assert app.dataframe[1].value.values.tolist() == [["risk: es obligatorio", 1]]
+
+
 @pytest.mark.parametrize(
     ("content", "way_out"),
     [
@@ -281,36 +325,74 @@ def test_a_file_that_cannot_be_read_is_explained(content: bytes, way_out: str) -
 
 # ---------------------------------------------------------------- the model
 @pytest.mark.usefixtures("gateway", "fakes")
-def test_the_model_page_tells_the_figures_the_card_and_the_decisions() -> None:
+def test_the_model_page_shows_the_figures_the_card_and_the_decisions() -> None:
     app = page_of("model")
     assert (app.metric[0].label, app.metric[0].value) == ("AUC, within 30 days", "0.680")
     assert "0.660 to 0.700" in said(app)
-    assert "### Model card" in said(app) and "ROC curves" in said(app)  # the plot is not to be had here
+    assert "### Model card" in said(app)
     assert app.dataframe[0].value["Version"].tolist() == ["2", "1"]
 
 
-@pytest.mark.usefixtures("gateway")
-def test_a_rollback_is_asked_for_and_confirmed(fakes: Fakes) -> None:
+@pytest.mark.usefixtures("gateway", "fakes", "mlflow")
+def test_plots_and_evaluations_come_from_mlflow() -> None:
     app = page_of("model")
-    button(app, "Roll back …").click().run()
+    assert len(app.get("image")) == 1 and not app.exception and not app.error and not app.info
+    assert "0.684 (0.674\N{EN DASH}0.694)" in app.dataframe[1].value["Version 2"].tolist()
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_without_mlflow_the_page_says_why_there_are_no_plots() -> None:
+    app = page_of("model")
+    assert "MLFLOW_TRACKING_URI" in app.info[0].value and "“ROC curves” is not available" in said(app)
+    assert not app.exception and not app.error
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_an_mlflow_that_does_not_respond_is_explained(mlflow: Mlflow) -> None:
+    mlflow.down = True
+    app = page_of("model", "es")
+    assert {one.value for one in app.info} == {Texts("es")("model.mlflow_away")} and not app.error
+    assert "en inglés" in said(app) and "### Model card" in said(app)
+
+
+@pytest.mark.usefixtures("fakes", "mlflow")
+def test_the_spanish_page_has_a_spanish_card_and_spanish_reasons(gateway: Gateway) -> None:
+    figures = {"log_loss": 0.9, "early_calibration_slope": 1.0, "early_ece": 0.01}
+    better = {"log_loss": {"value": -0.02, "low": -0.03, "high": -0.01}}
+    gateway.decisions = [decision("2", "1", challenger=figures, difference=better), decision("1", None)]
+    app = page_of("model", "es")
+    assert "### Ficha del modelo: readmission, versión 2" in said(app)
+    assert "0,684 (de 0,674 a 0,694)" in said(app) and "Gradient boosting" in said(app)
+    assert "Motivo: Mejor que la versión 1" in said(app)
+    reason = app.dataframe[0].value["Motivo"].tolist()[0].replace("\N{MINUS SIGN}", "-")
+    assert reason.startswith(
+        "Mejor que la versión 1: pérdida logarítmica -0,0200 (intervalo del 95 %: de -0,0300 a -0,0100)"
+    )
+    assert "it is better" not in said(app) and "The end" not in said(app)
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_rollback_needs_a_confirmation(fakes: Fakes) -> None:
+    app = page_of("model")
+    button(app, "Roll back…").click().run()
     assert fakes["lambda"].asked == []
     app.button(key="confirm_yes").click().run()
-    assert "Version 1 is in Production" in said(app)
+    assert "Rolled back from version 2 to version 1" in said(app)
     assert fakes["lambda"].asked == [{"function": "readmission-promote", "rollback": {"version": "1", "reason": None}}]
 
 
 @pytest.mark.usefixtures("gateway")
-def test_a_rollback_that_is_refused_is_explained(fakes: Fakes) -> None:
+def test_a_refused_rollback_is_explained(fakes: Fakes) -> None:
     fakes["lambda"] = Lambda({"errorType": "InvalidRequest", "errorMessage": "there is no version 1"}, "Unhandled")
     app = page_of("model")
-    button(app, "Roll back …").click().run()
+    button(app, "Roll back…").click().run()
     app.button(key="confirm_yes").click().run()
     assert "InvalidRequest" in app.error[0].value and "there is no version 1" in app.error[0].value
 
 
 # ---------------------------------------------------------------- the pipeline
 @pytest.mark.usefixtures("gateway")
-def test_an_execution_is_started_with_what_the_form_says(fakes: Fakes) -> None:
+def test_an_execution_is_started_with_the_forms_values(fakes: Fakes) -> None:
     app = page_of("pipeline")
     app.segmented_control(key="pipeline_source").set_value("synthetic").run()
     next(one for one in app.selectbox if one.label == "Stop after").set_value("ingest")
@@ -324,6 +406,7 @@ def test_an_execution_is_started_with_what_the_form_says(fakes: Fakes) -> None:
     "wrong",
     [
         lambda app: app.segmented_control(key="pipeline_source").set_value("address").run(),
+        lambda app: app.get("pills")[0].set_value([]),
         lambda app: (
             next(one for one in app.selectbox if one.label == "Start at").set_value("promote")
             and next(one for one in app.selectbox if one.label == "Stop after").set_value("clean")
@@ -331,9 +414,7 @@ def test_an_execution_is_started_with_what_the_form_says(fakes: Fakes) -> None:
     ],
 )
 @pytest.mark.usefixtures("gateway")
-def test_what_cannot_be_started_is_refused_by_the_pipelines_own_name(
-    fakes: Fakes, wrong: Callable[[AppTest], Any]
-) -> None:
+def test_an_invalid_request_is_not_started(fakes: Fakes, wrong: Callable[[AppTest], Any]) -> None:
     app = page_of("pipeline")
     wrong(app)
     button(app, "Start").click().run()
@@ -341,7 +422,7 @@ def test_what_cannot_be_started_is_refused_by_the_pipelines_own_name(
 
 
 @pytest.mark.usefixtures("gateway")
-def test_an_execution_is_watched_with_the_batches_done_of_all(fakes: Fakes) -> None:
+def test_a_running_execution_shows_its_finished_batches(fakes: Fakes) -> None:
     events = [
         entered("Plan", 0),
         succeeded(1, rows=6000),
@@ -355,7 +436,7 @@ def test_an_execution_is_watched_with_the_batches_done_of_all(fakes: Fakes) -> N
 
 
 @pytest.mark.usefixtures("gateway")
-def test_an_execution_that_failed_tells_why(fakes: Fakes) -> None:
+def test_a_failed_execution_shows_the_error(fakes: Fakes) -> None:
     cause = 'clean failed: {"errorMessage": "row 3 is broken"}'
     fakes["stepfunctions"].add(EXECUTION, "FAILED", [entered("Plan", 0)], error="RowMalformed", cause=cause)
     app = page_of("pipeline")
@@ -365,7 +446,7 @@ def test_an_execution_that_failed_tells_why(fakes: Fakes) -> None:
 
 # ---------------------------------------------------------------- monitoring
 @pytest.mark.usefixtures("gateway")
-def test_what_was_measured_is_shown_with_a_table_of_each_chart(fakes: Fakes) -> None:
+def test_metrics_are_shown_with_a_table_for_each_chart(fakes: Fakes) -> None:
     predict = (("service", "predict"), ("route", "/predict"))
     fakes["cloudwatch"] = CloudWatch(
         {
@@ -378,12 +459,12 @@ def test_what_was_measured_is_shown_with_a_table_of_each_chart(fakes: Fakes) -> 
     )
     app = page_of("monitoring")
     assert [one.value for one in app.metric] == ["100", "5.00%", "0.00%", "0.8 ms", "1.00%"]
-    assert len(app.dataframe) == 3 and "Nothing in this time" in said(app)
+    assert len(app.dataframe) == 3 and "No data in this time range" in said(app)
 
 
 @pytest.mark.usefixtures("gateway", "fakes")
-def test_prometheus_is_asked_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prometheus_is_the_source_if_it_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(lambda *_: (200, '{"data": {"result": []}}')) as url:
         monkeypatch.setenv("PROMETHEUS_URL", url)
-        assert "From Prometheus" in said(page_of("monitoring"))
+        assert "Source: Prometheus" in said(page_of("monitoring"))
     assert "PROMETHEUS_URL" in page_of("monitoring").error[0].value

@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from readmission.client import ApiProblem, Client
+from readmission.client import ApiProblem, Client, RowProblem
 
 from tests.unit.ui.fakes import Gateway, serving
 from ui.services import scoring
@@ -17,6 +17,10 @@ def gateway() -> Gateway:
 def url(gateway: Gateway) -> Iterator[str]:
     with serving(gateway.answer) as url:
         yield url
+
+
+def explain(problem: RowProblem) -> str:
+    return "; ".join(f"{error['field']}: {error['message']}" for error in problem["errors"])
 
 
 def upload(rows: int) -> Upload:
@@ -35,24 +39,24 @@ def upload(rows: int) -> Upload:
         (b"risk,note\n", "rows"),
     ],
 )
-def test_what_is_no_file_of_patients_is_refused_with_the_reason(content: bytes, complaint: str) -> None:
+def test_an_unreadable_file_is_refused_with_the_reason(content: bytes, complaint: str) -> None:
     with pytest.raises(FileRefused) as raised:
         scoring.read(content)
     assert raised.value.complaint == complaint
 
 
-def test_a_file_is_read_whatever_program_wrote_it() -> None:
+def test_byte_order_marks_quotes_and_empty_lines_are_read() -> None:
     read = scoring.read(b'\xef\xbb\xbfrisk, note\r\n0.1,"two\nlines"\r\n\r\n0.2,x\r\n')
     assert (read.header, read.rows) == (["risk", "note"], [["0.1", "two\nlines"], ["0.2", "x"]])
 
 
-def test_identifiers_are_kept_beside_the_rows_where_the_file_has_them() -> None:
+def test_identifiers_are_kept_if_the_file_has_them() -> None:
     read = Upload(["patient_nbr", "risk"], [["7", "0.1"], []])
     assert scoring.identifiers(read) == {"patient_nbr": ["7", ""]}
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (1000, [1000]), (1001, [1000, 1]), (2500, [1000, 1000, 500])])
-def test_a_file_is_sent_in_pieces_with_a_header_each(rows: int, sizes: list[int]) -> None:
+def test_a_file_is_split_into_requests_with_a_header_each(rows: int, sizes: list[int]) -> None:
     pieces = list(scoring.pieces(upload(rows)))
     assert [piece.count("\n") - 1 for piece in pieces] == sizes
     assert all(piece.startswith("risk,note\n") for piece in pieces)
@@ -61,27 +65,28 @@ def test_a_file_is_sent_in_pieces_with_a_header_each(rows: int, sizes: list[int]
     )
 
 
-def test_a_piece_stays_below_the_apis_bytes() -> None:
+def test_a_request_stays_below_the_apis_size_limit() -> None:
     long = Upload(["risk", "note"], [["0.1", "x" * 10_000]] * 1000)
     pieces = list(scoring.pieces(long))
     assert len(pieces) > 3 and max(map(len, pieces)) < 3 * 1024 * 1024
     assert sum(piece.count("\n") - 1 for piece in pieces) == 1000
 
 
-def test_every_row_comes_back_in_the_files_order(gateway: Gateway, url: str) -> None:
+def test_results_are_in_the_files_order(gateway: Gateway, url: str) -> None:
     done: list[int] = []
-    scores = scoring.score(upload(9500), lambda: Client(url), done.append)
+    scores = scoring.score(upload(9500), lambda: Client(url), done.append, explain)
     assert scores.row == list(range(1, 9501))
     assert scores.risk == [number / 10_000 for number in range(9500)]
     assert (done[-1], sorted(gateway.batches)) == (9500, [500, *[1000] * 9])
 
 
-def test_a_row_that_is_wrong_has_its_reason_and_costs_no_other(url: str) -> None:
-    scores = scoring.score(Upload(["risk", "a"], [["0.2", "x"], ["", "x"], ["0.3", "x"]]), lambda: Client(url), print)
+def test_an_invalid_row_has_its_reason_and_does_not_affect_the_others(url: str) -> None:
+    rows = [["0.2", "x"], ["", "x"], ["0.3", "x"]]
+    scores = scoring.score(Upload(["risk", "a"], rows), lambda: Client(url), print, explain)
     assert scores.risk == [0.2, None, 0.3] and scores.error == ["", "risk: is required", ""]
 
 
-def test_a_request_that_fails_ends_it(gateway: Gateway, url: str) -> None:
+def test_a_failed_request_ends_the_scoring(gateway: Gateway, url: str) -> None:
     gateway.problem = (422, "the header cannot be used")
     with pytest.raises(ApiProblem, match="header"):
-        scoring.score(upload(20_000), lambda: Client(url), print)
+        scoring.score(upload(20_000), lambda: Client(url), print, explain)

@@ -9,7 +9,7 @@ from ui.services.configuration import NotConfigured
 
 
 @pytest.mark.parametrize("values", [patients.DEFAULTS, *patients.EXAMPLES.values()])
-def test_the_api_takes_the_form_as_it_begins_and_the_examples(values: dict) -> None:
+def test_the_api_accepts_the_forms_defaults_and_the_examples(values: dict) -> None:
     fields = patients.encounter(values)
     assert {name: value for name, value in fields_of_encounter(fields).items() if value is not None} == fields
 
@@ -26,7 +26,7 @@ def test_the_api_takes_the_form_as_it_begins_and_the_examples(values: dict) -> N
         ("diag_1", list(diagnoses.names("en"))),
     ],
 )
-def test_the_api_takes_every_choice(field: str, values: list) -> None:
+def test_the_api_accepts_every_choice(field: str, values: list) -> None:
     for value in values:
         fields_of_encounter(patients.encounter({**patients.DEFAULTS, field: value}))
 
@@ -40,18 +40,18 @@ def test_drugs_are_counted() -> None:
     assert (none["num_diabetes_meds"], none["diabetesmed_encoded"]) == (0, 0)
 
 
-def test_what_is_unknown_is_left_out() -> None:
+def test_unknown_values_are_left_out() -> None:
     fields = patients.encounter({**patients.DEFAULTS, "diag_2": None, "admission_type_id": None})
     assert not {"diag_2", "admission_type_id", "prior_encounters", "other_drugs"} & fields.keys()
 
 
-def test_both_languages_name_the_same_codes_and_the_api_takes_each() -> None:
+def test_both_languages_name_the_same_codes_and_the_api_accepts_each() -> None:
     english, spanish = diagnoses.names("en"), diagnoses.names("es")
     assert english.keys() == spanish.keys() and len(english) > 250
     assert all(map(diagnoses.is_code, english)) and all(english.values()) and all(spanish.values())
 
 
-def test_a_code_without_a_name_has_its_categorys_or_its_chapter() -> None:
+def test_a_code_without_a_name_gets_that_of_its_category_or_chapter() -> None:
     assert diagnoses.name("428.21", "en") == "Heart failure"
     assert diagnoses.name("250.83", "en") == "Diabetes type 1 with other complication, uncontrolled"
     assert diagnoses.name("630", "en") is None and diagnoses.chapter("630") == "pregnancy"
@@ -61,24 +61,25 @@ def test_a_code_without_a_name_has_its_categorys_or_its_chapter() -> None:
     ("text", "language", "code"),
     [("asthma", "en", "493"), (" Heart Fail", "en", "428"), ("CARDIACA", "es", "428"), ("nothing like it", "en", None)],
 )
-def test_a_name_that_is_typed_finds_the_most_frequent_code(text: str, language: str, code: str | None) -> None:
+def test_a_typed_name_finds_the_most_frequent_code(text: str, language: str, code: str | None) -> None:
     assert diagnoses.find(text, language) == code
 
 
 @pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "v57", "428.123"])
-def test_what_is_no_code_is_none_for_the_api_either(text: str) -> None:
+def test_the_page_and_the_api_reject_the_same_codes(text: str) -> None:
     assert not diagnoses.is_code(text)
-    if text != "?":  # which is the API's way of saying unknown
+    if text != "?":  # which means unknown in the API
         with pytest.raises(Refused):
             fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": text}))
 
 
 def test_settings_come_from_the_environment() -> None:
     found = configuration.load({"API_URL": "https://api", "API_KEY": "", "PROMETHEUS_URL": "http://p:9090/"})
+    assert found.mlflow_url is None
     assert (found.api_key, found.stack_name, found.prometheus_url) == (None, "readmission", "http://p:9090")
 
 
-def test_without_an_address_the_variable_is_named() -> None:
+def test_a_missing_url_is_reported_by_its_variable() -> None:
     with pytest.raises(NotConfigured) as raised:
         configuration.load({})
     assert raised.value.name == "API_URL"

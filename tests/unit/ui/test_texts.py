@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
 from readmission.domain.contract import CLASSES
@@ -8,13 +9,15 @@ from readmission.domain.features import FEATURES, OPTIONAL
 from readmission.domain.icd9 import GROUPS
 from readmission.domain.payloads import FAMILIES
 from readmission.pipeline import executions
+from readmission.reporting.wording import TEXTS
+from readmission.serving.problems import Code
 
-from ui.services import patients
+from ui.services import patients, reasons
 from ui.texts import LANGUAGES, Texts, table
 
 UI = Path(__file__).parents[3] / "ui"
 SOURCES = [path.read_text() for path in UI.rglob("*.py")]
-# Keys as they are written in the code, and the beginnings of those that are put together there.
+# Keys that are written out in the code, and prefixes of those composed there.
 WRITTEN = {key for text in SOURCES for key in re.findall(r"""\bt\(\s*f?["']([a-z_.]+[^"'{}]*)["']""", text)}
 BEGUN = {key for text in SOURCES for key in re.findall(r"""\b(?:t|self)\(\s*f["']([a-z_]+\.[^"'{]*)\{""", text)}
 PAGES = {"patient", "patients", "model", "pipeline", "monitoring"}
@@ -30,20 +33,19 @@ def test_a_text_takes_the_same_values_in_both_languages(key: str) -> None:
     assert taken[0] == taken[1]
 
 
-def test_every_text_that_the_pages_ask_for_exists() -> None:
+def test_every_text_used_by_the_pages_exists() -> None:
     assert len(WRITTEN) > 100
     assert {key for key in WRITTEN if "." in key} <= set(table("en"))
 
 
-def test_no_text_is_without_use() -> None:
-    problems = {key for text in SOURCES for key in re.findall(r"""(?:page\.)?problem\(\s*t,\s*f?["']([a-z_]+)""", text)}
-    begun = (*BEGUN, *(f"problem.{name}" for name in problems), "problem.", "choice.")
+def test_every_text_is_used() -> None:
+    begun = (*BEGUN, "problem.", "choice.")
     titles = {f"{name}.{part}" for name in PAGES for part in ("nav", "title", "lead")}
     assert [key for key in table("en") if key not in WRITTEN | titles and not key.startswith(begun)] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_that_has_a_name_in_the_data_has_one_here(language: str) -> None:
+def test_everything_named_in_the_data_has_a_name_on_the_pages(language: str) -> None:
     t = Texts(language)
     for name in (*FEATURES, *OPTIONAL, *patients.HISTORY, "other_drugs"):
         assert t(f"field.{name}")
@@ -64,15 +66,47 @@ def test_all_that_has_a_name_in_the_data_has_one_here(language: str) -> None:
         assert len(set(named)) == len(named), field
 
 
+@pytest.mark.parametrize("code", get_args(Code.__value__))
+def test_every_message_of_the_api_has_a_translation(code: str) -> None:
+    assert table("api.es")[f"message.{code}"]
+
+
+def test_the_apis_messages_are_translated_with_their_numbers() -> None:
+    error = {"message": "must be …", "code": "integer_range", "params": {"low": 0, "high": 12345}}
+    assert Texts("en").message(error) == "must be …"
+    assert Texts("es").message(error) == "debe ser un número entero de 0 a 12\N{NARROW NO-BREAK SPACE}345"
+    values = {"message": "…", "code": "one_of", "params": {"values": ["No", "Up"]}}
+    assert Texts("es").message(values).endswith(": No, Up")
+
+
+@pytest.mark.parametrize("error", [{"message": "is odd"}, {"message": "is odd", "code": "of_a_newer_release"}])
+def test_a_message_with_an_unknown_code_stays_as_it_is(error: dict[str, str]) -> None:
+    assert Texts("es").message(error) == "is odd"
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_every_text_of_the_model_card_has_a_translation_with_the_same_values(key: str) -> None:
+    values = {name for _, name, _, _ in Formatter().parse(TEXTS[key]) if name}
+    translated = {name for _, name, _, _ in Formatter().parse(table("api.es")[f"card.{key}"]) if name}
+    # A broken rule is an English sentence; its column has a name in every language.
+    assert translated == (values - {"rule"} | {"column"} if key == "rule" else values)
+
+
+@pytest.mark.parametrize("reason", get_args(reasons.Code.__value__))
+def test_every_reason_of_a_decision_has_a_translation(reason: str) -> None:
+    assert reason == "by_hand" or table("api.es")[f"reason.{reason}"]
+
+
 def test_numbers_are_written_as_the_language_does() -> None:
     english, spanish = Texts("en"), Texts("es")
     assert (english.number(12345.678, 1), english.percent(0.1234)) == ("12,345.7", "12.3%")
     assert spanish.number(12345.678, 1) == "12\N{NARROW NO-BREAK SPACE}345,7"
+    assert (spanish.number(1234.5, 1), spanish.number(9999.7)) == ("1234,5", "10\N{NARROW NO-BREAK SPACE}000")
     assert spanish.percent(0.1234) == "12,3\N{NO-BREAK SPACE}%"
     assert [english.signed(value, 1) for value in (1.25, -3, 0)] == ["+1.2", "\N{MINUS SIGN}3.0", "+0.0"]
 
 
-def test_times_are_told_in_seconds_and_in_minutes() -> None:
+def test_durations_are_written_in_seconds_or_minutes() -> None:
     assert [Texts("en").seconds(value) for value in (0.25, 59.4, 60, 119.7, 173)] == [
         "0.2 s",
         "59.4 s",
@@ -82,15 +116,15 @@ def test_times_are_told_in_seconds_and_in_minutes() -> None:
     ]
 
 
-def test_values_are_told_in_words() -> None:
+def test_values_are_written_in_words() -> None:
     t = Texts("es")
     assert t.value("diag_1", "428") == "428 · Insuficiencia cardíaca"
     assert t.value("diag_2", "999.9") == "999.9 · Complicación de la atención médica"
-    assert t.value("diag_3", "V99") == "V99 · otro motivo de contacto"
-    assert t.value("insulin", "Up") == "se da, dosis aumentada"
+    assert t.value("diag_3", "V99") == "V99 · otro motivo de asistencia"
+    assert t.value("insulin", "Up") == "pautado, dosis aumentada"
     assert t.value("change_encoded", 1) == "sí"
     assert t.value("num_medications", 12) == "12"
 
 
-def test_a_language_that_is_unknown_is_english() -> None:
+def test_an_unknown_language_falls_back_to_english() -> None:
     assert Texts("xx").language == "en"

@@ -2,9 +2,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from readmission.reporting import card
+from readmission.reporting.wording import English
 
 from tests.unit.readmission.reporting.documents import document
 
@@ -40,7 +42,7 @@ type Form = Callable[..., str]
         "death or hospice: 242 rows",
         "0.684 (0.674 to 0.694)",
         "calibration slope",
-        "Flag the highest 10 %",
+        "Flagging the highest 10%",
         "too few",
         "0.650 (0.640 to 0.660)",
         "Limits",
@@ -81,7 +83,24 @@ def test_the_card_of_a_run_without_a_data_report_says_nothing_of_it(form: Form) 
 def test_data_without_invalid_rows_has_no_rules_to_tell(form: Form) -> None:
     total = REPORT["total"] | {"quarantined": 0, "rules": {}}
     text = form(replace(FACTS, data_report=REPORT | {"total": total}), document(), DECISION)
-    assert "0 of them" in text and "Most often broken" not in text
+    assert "0 of them" in text and "Rules broken most often" not in text
+
+
+class CapitalLetters(English):
+    """A language whose texts are in capital letters, with a decimal comma."""
+
+    def text(self, key: str, /, **values: Any) -> str:
+        return super().text(key, **values).upper()
+
+    def number(self, value: float, digits: int = 0) -> str:
+        return super().number(value, digits).replace(".", ",")
+
+
+@both
+def test_the_card_can_be_written_in_another_language(form: Form) -> None:
+    text = form(FACTS, document(), DECISION, CapitalLetters())
+    assert "INTENDED USE" in text and "0,684 (0,674 TO 0,694)" in text
+    assert "Intended use" not in text
 
 
 @each

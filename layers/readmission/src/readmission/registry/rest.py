@@ -81,9 +81,11 @@ class RestClient:
         return self._request("GET", "get-artifact", {"path": path, "run_uuid": run_id})
 
     def find_artifact(self, run_id: str, path: str) -> bytes | None:
-        """The content of a top-level artifact, or None if the run has none of that path."""
+        """The content of an artifact, or None if the run has none of that path."""
         # MLflow answers a request for a missing artifact with 500, like a failing store: list the artifacts first.
-        answer = self._request("GET", f"{_API}/artifacts/list", {"run_id": run_id})
+        folder = path.rpartition("/")[0]
+        query = {"run_id": run_id} | ({"path": folder} if folder else {})
+        answer = self._request("GET", f"{_API}/artifacts/list", query)
         if path not in self._read(answer, "a list of artifacts", _paths):
             return None
         return self.artifact(run_id, path)

@@ -1,36 +1,29 @@
-"""The model card of a version (Mitchell et al. 2019), as Markdown, as a page, and short for the registry.
+"""The model card of a version (Mitchell et al. 2019): as Markdown, as HTML, and as a short registry description.
 
-The text is put together once, as sections of blocks without markup; each form escapes what it writes.
+The card is composed once, as sections of blocks without markup, in the language of a `Wording`; each form escapes its
+own output.
 """
 
 import html as escaping
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from readmission.registry import names
+from readmission.reporting.wording import ENGLISH, Wording
 
 DESCRIPTION_LIMIT: Final = 5000  # characters: the column of MLflow's registry
-SYNTHETIC: Final = "SYNTHETIC DATA. This model learned from invented patients. Its figures say nothing about real ones."
 
-_ROWS: Final = (
-    ("Readmitted within 30 days", "early"),
-    ("Readmitted at any time", "any"),
-)
-_OF_A_QUESTION: Final = (
-    ("auc", "AUC"),
-    ("average_precision", "average precision"),
-    ("brier", "Brier score"),
-    ("log_loss", "log loss"),
-)
-_OF_CALIBRATION: Final = (
-    ("calibration_slope", "calibration slope (best 1)"),
-    ("calibration_intercept", "calibration intercept (best 0)"),
-    ("ece", "expected calibration error"),
-)
-_RULES_TOLD: Final = 3
+_QUESTIONS: Final = ("early", "any")
+_SCORES: Final = ("auc", "average_precision", "brier", "log_loss")
+_THREE_CLASSES: Final = ("log_loss", "accuracy", "f1_macro", "auc_macro_ovr")
+_CALIBRATION: Final = ("calibration_slope", "calibration_intercept", "ece")
+_MOST_BROKEN_RULES: Final = 3
+_LARGEST_EFFECTS: Final = 10
+# Left out of the registry's description.
+_DETAILS: Final = frozenset({"subgroups", "effects", "training"})
 _STYLE: Final = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "table{border-collapse:collapse;display:block;overflow-x:auto}"
@@ -41,7 +34,7 @@ _STYLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the registry and the run say of a version."""
+    """What MLflow's registry and the training run say about a version."""
 
     name: str
     number: str
@@ -56,7 +49,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the promotion made of the version."""
+    """What the promotion decided about the version."""
 
     decision: str
     reason: str
@@ -91,235 +84,247 @@ class Plot:
 
 
 type Block = Alarm | Text | Items | Table | Plot
-type Section = tuple[str, list[Block]]
 
 
-def markdown(facts: Facts, evaluation: Mapping[str, Any], decision: Decision) -> str:
-    """The whole card, its plots by their path in the run's artifacts."""
-    return _markdown(_sections(facts, evaluation, decision))
+@dataclass(frozen=True, slots=True)
+class Section:
+    key: str
+    title: str
+    blocks: list[Block]
 
 
-def html(facts: Facts, evaluation: Mapping[str, Any], decision: Decision) -> str:
-    """The whole card as a page that needs nothing but its plots."""
-    sections = _sections(facts, evaluation, decision)
-    parts = [_html_section(place, title, blocks) for place, (title, blocks) in enumerate(sections)]
-    title = escaping.escape(sections[0][0])
+def markdown(facts: Facts, evaluation: Mapping[str, Any], decision: Decision, wording: Wording = ENGLISH) -> str:
+    """The whole card; its plots are named by their path in the run's artifacts."""
+    return _markdown(_sections(facts, evaluation, decision, wording))
+
+
+def html(facts: Facts, evaluation: Mapping[str, Any], decision: Decision, wording: Wording = ENGLISH) -> str:
+    """The whole card as a page that needs only its plots."""
+    sections = _sections(facts, evaluation, decision, wording)
+    parts = [_html_section(index, section) for index, section in enumerate(sections)]
+    title = escaping.escape(sections[0].title)
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{"".join(parts)}</body></html>\n'
+    body = "".join(parts)
+    return f'<!doctype html>\n<html lang="{wording.language}"><head>{head}</head><body>\n{body}</body></html>\n'
 
 
 def description(facts: Facts, evaluation: Mapping[str, Any], decision: Decision) -> str:
-    """The card without subgroups, plots and training details, short enough for the registry."""
-    kept: list[Section] = [
-        (title, [block for block in blocks if not isinstance(block, Plot)])
-        for title, blocks in _sections(facts, evaluation, decision)
-        if title not in ("Subgroups", "Training", "Feature effect")
+    """The English card without subgroups, plots and training details, short enough for the registry."""
+    kept = [
+        Section(section.key, section.title, [block for block in section.blocks if not isinstance(block, Plot)])
+        for section in _sections(facts, evaluation, decision, ENGLISH)
+        if section.key not in _DETAILS
     ]
-    end = f"\nThe whole card: {names.MODEL_CARD_MARKDOWN} and {names.MODEL_CARD_HTML} of run {facts.run_id}.\n"
+    forms = {"markdown": names.MODEL_CARD_MARKDOWN, "html": names.MODEL_CARD_HTML}
+    end = f"\n{ENGLISH.text('whole_card', run=facts.run_id, **forms)}\n"
     return _markdown(kept)[: DESCRIPTION_LIMIT - len(end)] + end
 
 
-def _sections(facts: Facts, evaluation: Mapping[str, Any], decision: Decision) -> list[Section]:
-    return [
-        (f"Model card: {facts.name}, version {facts.number}", _head(facts, decision)),
-        ("Intended use", _use()),
-        ("Data", _data(facts, evaluation)),
-        ("Metrics", _metrics(evaluation)),
-        ("Calibration and operating point", _calibration(evaluation)),
-        ("Subgroups", _subgroups(evaluation)),
-        ("Feature effect", _effects(evaluation)),
-        ("Limits", _limits(facts)),
-        ("Training", _training(facts)),
-    ]
+def _sections(facts: Facts, evaluation: Mapping[str, Any], decision: Decision, wording: Wording) -> list[Section]:
+    title = wording.text("title", name=facts.name, version=facts.number)
+    blocks: dict[str, list[Block]] = {
+        "use": _use(wording),
+        "data": _data(facts, evaluation, wording),
+        "metrics": _metrics(evaluation, wording),
+        "calibration": _calibration(evaluation, wording),
+        "subgroups": _subgroups(evaluation, wording),
+        "effects": _effects(evaluation, wording),
+        "limits": _limits(facts, wording),
+        "training": _training(facts, wording),
+    }
+    head = Section("title", title, _head(facts, decision, wording))
+    return [head, *(Section(key, wording.text(key), found) for key, found in blocks.items())]
 
 
-def _head(facts: Facts, decision: Decision) -> list[Block]:
-    alarm: list[Block] = [Alarm(SYNTHETIC)] if facts.data_kind != "real" else []
+def _head(facts: Facts, decision: Decision, wording: Wording) -> list[Block]:
+    alarm: list[Block] = [Alarm(wording.text("synthetic"))] if facts.data_kind != "real" else []
+    family = wording.known(f"family_{facts.family}", facts.family.replace("_", " ").capitalize())
+    taken = wording.known(f"decision_{decision.decision}", decision.decision)
     return [
         *alarm,
-        Text(
-            f"{facts.family.replace('_', ' ').capitalize()}, registered {facts.created:%Y-%m-%d %H:%M} UTC."
-            " Forecasts at discharge whether a diabetic patient is readmitted: within 30 days, later, or not at all."
-        ),
-        Text(f"Decision: {decision.decision}. {decision.reason}."),
-        Text(f"In Production after this decision: version {decision.production_version}."),
+        Text(wording.text("head", family=family, created=f"{facts.created:%Y-%m-%d %H:%M}")),
+        Text(wording.text("decision", decision=taken, reason=decision.reason)),
+        Text(wording.text("production", version=decision.production_version)),
     ]
 
 
-def _use() -> list[Block]:
-    return [
-        Text("Intended: to help a hospital's team choose whom to follow up after discharge, beside its own judgement."),
-        Items(
-            (
-                "Not for decisions on treatment, discharge, insurance or payment.",
-                "Not for patients without diabetes, for children, or for stays that end in death or hospice.",
-                "Not for another hospital without an evaluation on its own patients.",
-                "No statement of cause: a feature that matters here is no lever.",
-            )
-        ),
-    ]
+def _use(wording: Wording) -> list[Block]:
+    excluded = ("use_not_decisions", "use_not_patients", "use_not_elsewhere", "use_not_cause")
+    return [Text(wording.text("use_intended")), Items(tuple(map(wording.text, excluded)))]
 
 
-def _data(facts: Facts, evaluation: Mapping[str, Any]) -> list[Block]:
+def _data(facts: Facts, evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
     classes = evaluation["classes"]
+    head = ("split", "stays", "patients", *(f"class_{name}" for name in classes))
     rows = tuple(
-        (split, f"{size['rows']:,}", f"{size['patients']:,}", *(_counted(size, name) for name in classes))
+        (
+            wording.text(split),
+            wording.number(size["rows"]),
+            wording.number(size["patients"]),
+            *(_counted(size, name, wording) for name in classes),
+        )
         for split, size in evaluation["splits"].items()
     )
-    names = {"<30": "within 30 days", ">30": "later", "NO": "not readmitted"}
-    excluded = [f"{reason}: {count:,} rows" for reason, count in evaluation["excluded"].items()]
-    source = (
-        "Real encounters in the schema of Diabetes 130-US Hospitals 1999-2008 (UCI, CC BY 4.0; Strack et al. 2014)."
-        if facts.data_kind == "real"
-        else SYNTHETIC
+    excluded = tuple(
+        wording.text("excluded_rows", reason=wording.known(f"excluded_{reason}", reason), count=wording.number(count))
+        for reason, count in evaluation["excluded"].items()
     )
     blocks: list[Block] = [
-        Text(source),
-        Table(("Split", "Stays", "Patients", *(names.get(name, name) for name in classes)), rows),
-        Text("Splits are by patient, by a hash of the patient's number: no patient is in two."),
-        *_quality(facts.data_report),
+        Text(wording.text("data_real" if facts.data_kind == "real" else "synthetic")),
+        Table(tuple(map(wording.text, head)), rows),
+        Text(wording.text("by_patient")),
+        *_quality(facts.data_report, wording),
     ]
-    return [*blocks, Text("Excluded:"), Items(tuple(excluded))] if excluded else blocks
+    return [*blocks, Text(wording.text("excluded")), Items(excluded)] if excluded else blocks
 
 
-def _quality(report: Mapping[str, Any] | None) -> list[Block]:
-    """How the batches kept to the data contract; nothing of a run of an earlier release."""
+def _quality(report: Mapping[str, Any] | None, wording: Wording) -> list[Block]:
+    """How many rows broke the data contract; nothing for a run of an earlier release."""
     if report is None:
         return []
     total = report["total"]
-    text = (
-        f"Checked against the data contract: {total['rows']:,} rows in {len(report['batches']):,} batches,"
-        f" {total['quarantined']:,} of them ({_percent(total['quarantined_share'])}) in quarantine."
+    text = wording.text(
+        "contract",
+        rows=wording.number(total["rows"]),
+        batches=wording.number(len(report["batches"])),
+        quarantined=wording.number(total["quarantined"]),
+        share=_percent(total["quarantined_share"], wording),
     )
     most_first = sorted(total["rules"].items(), key=lambda one: -one[1])
-    rules = tuple(f"{rule}: {count:,} rows" for rule, count in most_first[:_RULES_TOLD])
-    blocks: list[Block] = [Text(text)]
-    return [*blocks, Text("Most often broken:"), Items(rules)] if rules else blocks
-
-
-def _counted(size: Mapping[str, Any], name: str) -> str:
-    count = size["classes"][name]
-    return f"{count:,} ({_percent(count / size['rows'])})"
-
-
-def _metrics(evaluation: Mapping[str, Any]) -> list[Block]:
-    names = (
-        *((f"{title}: {label}", f"{metric}_{key}") for title, key in _ROWS for metric, label in _OF_A_QUESTION),
-        ("Three classes: log loss", "log_loss"),
-        ("Three classes: accuracy", "accuracy"),
-        ("Three classes: macro F1", "f1_macro"),
-        ("Three classes: AUC, each against the rest", "auc_macro_ovr"),
+    rules = tuple(
+        wording.text("rule", rule=rule, column=rule.partition(":")[0], count=wording.number(count))
+        for rule, count in most_first[:_MOST_BROKEN_RULES]
     )
+    return [Text(text), Text(wording.text("most_broken")), Items(rules)] if rules else [Text(text)]
+
+
+def _counted(size: Mapping[str, Any], name: str, wording: Wording) -> str:
+    count = size["classes"][name]
+    return f"{wording.number(count)} ({_percent(count / size['rows'], wording)})"
+
+
+def _metrics(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
+    titles = {
+        **{
+            f"{metric}_{question}": _question(question, metric, wording)
+            for question in _QUESTIONS
+            for metric in _SCORES
+        },
+        **{metric: wording.text(f"three_{metric}") for metric in _THREE_CLASSES},
+    }
     return [
-        _figures(evaluation, names),
-        Text(
-            f"In brackets 95 % intervals from a bootstrap over patients ({evaluation['resamples']} resamples)."
-            " The validation split also chose the model, so the test split is the one to quote."
-        ),
-        Plot("plots/roc.png", "ROC curves"),
-        Plot("plots/precision_recall.png", "Precision-recall curves"),
+        _figures(evaluation, titles, wording),
+        Text(wording.text("intervals", resamples=evaluation["resamples"])),
+        _plot("roc", wording),
+        _plot("precision_recall", wording),
     ]
 
 
-def _calibration(evaluation: Mapping[str, Any]) -> list[Block]:
-    names = (
-        *((f"{title}: {what}", f"{key}_{metric}") for title, key in _ROWS for metric, what in _OF_CALIBRATION),
-        ("Flag the highest 10 %: share of the flagged that return within 30 days (PPV)", "top10_ppv"),
-        ("Flag the highest 10 %: share of those who return within 30 days that is flagged (recall)", "top10_recall"),
-    )
-    return [_figures(evaluation, names), Plot("plots/reliability.png", "Reliability of the probabilities")]
+def _calibration(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
+    titles = {
+        **{
+            f"{question}_{metric}": _question(question, metric, wording)
+            for question in _QUESTIONS
+            for metric in _CALIBRATION
+        },
+        "top10_ppv": wording.text("top10_ppv"),
+        "top10_recall": wording.text("top10_recall"),
+    }
+    return [_figures(evaluation, titles, wording), _plot("reliability", wording)]
 
 
-def _figures(evaluation: Mapping[str, Any], names: Sequence[tuple[str, str]]) -> Table:
+def _question(question: str, metric: str, wording: Wording) -> str:
+    return wording.text("question", question=wording.text(question), metric=wording.text(metric))
+
+
+def _plot(name: str, wording: Wording) -> Plot:
+    return Plot(names.plot(name), wording.text(f"plot_{name}"))
+
+
+def _figures(evaluation: Mapping[str, Any], titles: Mapping[str, str], wording: Wording) -> Table:
     splits = ("validation", "test")
-    rows = tuple((title, *(_with_interval(evaluation[split], name) for split in splits)) for title, name in names)
-    return Table(("", *splits), rows)
-
-
-def _subgroups(evaluation: Mapping[str, Any]) -> list[Block]:
-    head = ("", "Group", "Stays", "Early", "AUC early", "Brier early", "Predicted less observed", "Flagged", "PPV")
     rows = tuple(
-        (one["attribute"].replace("_", " "), one["group"], f"{one['rows']:,}", f"{one['early']:,}", *_of_group(one))
+        (title, *(_with_interval(evaluation[split], name, wording) for split in splits))
+        for name, title in titles.items()
+    )
+    return Table(("", *map(wording.text, splits)), rows)
+
+
+def _subgroups(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
+    columns = ("group", "stays", "early_count", "auc_early", "brier_early", "in_the_large", "flagged", "ppv")
+    rows = tuple(
+        (
+            wording.known(f"attribute_{one['attribute']}", one["attribute"].replace("_", " ")),
+            wording.known(f"group_{one['group']}", one["group"]),
+            wording.number(one["rows"]),
+            wording.number(one["early"]),
+            *_of_group(one, wording),
+        )
         for one in evaluation["test"]["subgroups"]
     )
-    return [
-        Text(
-            "Test split, question: within 30 days. Flagged and PPV are of the one threshold that flags 10 % of all."
-            " Fewer than 50 stays or 5 early readmissions are too few for figures."
-        ),
-        Table(head, rows),
-    ]
+    return [Text(wording.text("subgroups_text")), Table(("", *map(wording.text, columns)), rows)]
 
 
-def _of_group(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _of_group(one: Mapping[str, Any], wording: Wording) -> tuple[str, ...]:
     if one["too_few"]:
-        return ("too few", "", "", "", "")
+        return (wording.text("too_few"), "", "", "", "")
     return (
-        _with_interval(one, "auc_early"),
-        _with_interval(one, "brier_early"),
-        f"{one['calibration_in_the_large']:+.3f}",
-        _percent(one["flagged_share"]),
-        _percent(one["flagged_ppv"]),
+        _with_interval(one, "auc_early", wording),
+        _with_interval(one, "brier_early", wording),
+        wording.signed(one["calibration_in_the_large"], 3),
+        _percent(one["flagged_share"], wording),
+        _percent(one["flagged_ppv"], wording),
     )
 
 
-def _effects(evaluation: Mapping[str, Any]) -> list[Block]:
-    largest = [one["feature"] for one in evaluation["feature_effects"][:10]]
+def _effects(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
+    largest = [one["feature"] for one in evaluation["feature_effects"][:_LARGEST_EFFECTS]]
     if not largest:
-        return [Text("Not measured.")]
-    return [
-        Text(f"The ten that matter most, each shuffled alone: {', '.join(largest)}. Correlated ones share."),
-        Plot("plots/feature_effect.png", "Effect of each feature"),
-    ]
+        return [Text(wording.text("effects_none"))]
+    return [Text(wording.text("effects_largest", features=", ".join(largest))), _plot("feature_effect", wording)]
 
 
-def _limits(facts: Facts) -> list[Block]:
-    items = (
-        "The published data is from 130 US hospitals, 1999 to 2008; care, coding and patients have changed since.",
-        "Readmissions to hospitals outside the data are not seen and count as none.",
-        "Separating early readmissions is hard: honest published AUCs on this data lie between .61 and .69.",
-        "Race, gender and age are as recorded; small groups have wide intervals, and a difference there may be chance.",
-        "An optional field that is not given counts as unknown, and the forecast is less sharp.",
-    )
-    return [Items(items if facts.data_kind == "real" else (SYNTHETIC, *items))]
+def _limits(facts: Facts, wording: Wording) -> list[Block]:
+    synthetic = ("synthetic",) if facts.data_kind != "real" else ()
+    limits = ("limit_period", "limit_elsewhere", "limit_separation", "limit_groups", "limit_optional")
+    return [Items(tuple(map(wording.text, (*synthetic, *limits))))]
 
 
-def _training(facts: Facts) -> list[Block]:
-    # MLflow's own tags hold paths and users of the machine.
-    tags = {name: value for name, value in facts.tags.items() if not name.startswith("mlflow.") and name != "decision"}
+def _training(facts: Facts, wording: Wording) -> list[Block]:
+    # MLflow's own tags hold paths and user names of the machine that ran the training.
+    tags = {
+        name: value for name, value in facts.tags.items() if not name.startswith("mlflow.") and name != names.DECISION
+    }
     rows = tuple(sorted((tags | dict(facts.params)).items()))
     return [
-        Text(f"MLflow run {facts.run_id}; its artifact scorer.json is what is served."),
-        Table(("Parameter or tag", "Value"), rows),
-        Text("To reproduce: the same release on the same clean rows, make pipeline START_AT=train; seeds are fixed."),
+        Text(wording.text("run", run=facts.run_id, scorer=names.SCORER)),
+        Table((wording.text("parameter"), wording.text("value")), rows),
+        Text(wording.text("reproduce")),
     ]
 
 
-def _with_interval(found: Mapping[str, Any], name: str) -> str:
+def _with_interval(found: Mapping[str, Any], name: str, wording: Wording) -> str:
     value, (low, high) = found["metrics"][name], found["intervals"][name]
     if value is None:
-        return "not defined"
+        return wording.text("undefined")
     digits = 4 if name.startswith("brier") or name.endswith("ece") else 3
+    text = wording.number(value, digits)
     if low is None or high is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+        return text
+    return wording.text("figure", value=text, low=wording.number(low, digits), high=wording.number(high, digits))
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.1%}"
-
-
-def moment(milliseconds: int) -> datetime:
-    """MLflow's time as a date."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def _percent(share: float | None, wording: Wording) -> str:
+    return "" if share is None else wording.percent(share)
 
 
 # ---------------------------------------------------------------- Markdown
 def _markdown(sections: Sequence[Section]) -> str:
-    return "\n".join(
-        "\n\n".join([f"{'#' if not place else '##'} {_marked(title)}", *map(_markdown_block, blocks)]) + "\n"
-        for place, (title, blocks) in enumerate(sections)
-    )
+    parts = []
+    for index, section in enumerate(sections):
+        heading = f"{'##' if index else '#'} {_marked(section.title)}"
+        parts.append("\n\n".join([heading, *map(_markdown_block, section.blocks)]) + "\n")
+    return "\n".join(parts)
 
 
 def _markdown_block(block: Block) -> str:
@@ -338,14 +343,15 @@ def _markdown_block(block: Block) -> str:
 
 
 def _marked(text: str) -> str:
-    """The text on one line, with nothing in it that Markdown, or HTML in it, would take for its own."""
+    """The text on one line, with Markdown and HTML characters escaped."""
     return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", " ".join(text.split()))
 
 
 # ---------------------------------------------------------------- HTML
-def _html_section(place: int, title: str, blocks: Sequence[Block]) -> str:
-    level = "h1" if not place else "h2"
-    return f"<{level}>{escaping.escape(title)}</{level}>\n" + "".join(f"{_html_block(block)}\n" for block in blocks)
+def _html_section(index: int, section: Section) -> str:
+    level = "h2" if index else "h1"
+    blocks = "".join(f"{_html_block(block)}\n" for block in section.blocks)
+    return f"<{level}>{escaping.escape(section.title)}</{level}>\n{blocks}"
 
 
 def _html_block(block: Block) -> str:

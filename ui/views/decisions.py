@@ -1,0 +1,57 @@
+"""The reasons of the promotion ledger: as recorded in English, else worded from the recorded figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from readmission.client import Decision
+
+from ui.services import reasons
+from ui.texts import DASH, Texts
+
+_SUBGROUPS: Final = 3  # at most these are named
+
+
+def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
+    """The reason in the page's language. What a person entered for a rollback stays as entered."""
+    if not t.translates:
+        return decision["reason"]
+    found = reasons.reason(decision, known)
+    if found.code == "by_hand":
+        return t.translation("reason.rollback", reason=decision["reason"])
+    metrics = decision["metrics"]
+    loss = (metrics.get("difference") or {}).get("log_loss") or {}
+    subgroups = ", ".join(_subgroup(t, name) for name in found.subgroups[:_SUBGROUPS])
+    text = t.translation(
+        f"reason.{found.code}",
+        previous=decision["previous_version"] or DASH,
+        difference=_difference(t, loss),
+        figures=_figures(t, metrics.get("challenger") or {}),
+        subgroups=subgroups,
+    )
+    if found.code == "not_better" and subgroups:
+        text += t.translation("reason.and_worse_in_subgroups", subgroups=subgroups)
+    return text
+
+
+def _subgroup(t: Texts, name: str) -> str:
+    """A subgroup in words; the ledger records its attribute and value, as in `age_band 60 to 79`."""
+    attribute, _, group = name.partition(" ")
+    attribute, group = t.translation_or(f"attribute.{attribute}", attribute), t.translation_or(f"group.{group}", group)
+    return t.translation("reason.subgroup", attribute=attribute, group=group)
+
+
+def _difference(t: Texts, difference: Mapping[str, Any]) -> str:
+    written = {name: _signed(t, difference.get(name)) for name in ("value", "low", "high")}
+    return t.translation("reason.difference", **written)
+
+
+def _signed(t: Texts, value: float | None) -> str:
+    return DASH if value is None else t.signed(value, 4)
+
+
+def _figures(t: Texts, figures: Mapping[str, Any]) -> str:
+    digits = {"log_loss": 4, "early_calibration_slope": 2, "early_ece": 3}
+    written = {
+        name: DASH if figures.get(name) is None else t.number(figures[name], places) for name, places in digits.items()
+    }
+    return t.translation("reason.figures", **written)
