@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _RUNTIME = ROOT / "infra/localstack/.runtimes/python3.13/bin/python"
-_BOOTSTRAP = ROOT / "infra/localstack/src/process_executor/bootstrap.py"
+_BOOTSTRAP = ROOT / "infra/localstack/src/localstack_plugin/executor/bootstrap.py"
 _LAYER = ROOT / ".aws-sam/build/ServingLayer/python"  # built by `make deploy`
 DOMAIN = ROOT / "layers/readmission/src"
 _PACKAGES = Path(sysconfig.get_path("purelib"))

@@ -1,0 +1,1 @@
+"""A LocalStack plug-in: Lambda functions as child processes, redeployable stacks, exact metrics, loopback only."""

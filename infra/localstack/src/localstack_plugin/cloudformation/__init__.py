@@ -1,0 +1,10 @@
+"""What LocalStack's CloudFormation lacks to deploy a stack again and again, as AWS can."""
+
+from localstack_plugin.cloudformation import api_ids, references, updates
+
+
+def install() -> None:
+    """Must run before CloudFormation is first used."""
+    references.install()
+    updates.install()
+    api_ids.install()

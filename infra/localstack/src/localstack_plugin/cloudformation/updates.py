@@ -1,0 +1,81 @@
+"""Updates of resources that LocalStack's CloudFormation can only create."""
+
+import json
+from typing import Any
+
+from localstack.services.apigateway.resource_providers.aws_apigateway_restapi import ApiGatewayRestApiProvider
+from localstack.services.apigateway.resource_providers.aws_apigateway_stage import ApiGatewayStageProvider
+from localstack.services.cloudformation import provider_utils
+from localstack.services.cloudformation.resource_provider import (
+    OperationStatus,
+    ProgressEvent,
+    ResourceRequest,
+)
+from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
+from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
+from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
+
+_ALIAS_PROPERTIES = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
+
+
+def update_alias(self: LambdaAliasProvider, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
+    """Points the alias to another version; LocalStack tries to create it and fails because it exists."""
+    parameters = provider_utils.select_attributes(request.desired_state, _ALIAS_PROPERTIES)
+    result = request.aws_client_factory.lambda_.update_alias(**parameters)
+    model = {**request.desired_state, "Id": result["AliasArn"]}
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_rest_api(
+    self: ApiGatewayRestApiProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Imports the API's new definition over the old one; LocalStack reports success and changes nothing."""
+    known = request.previous_state or {}
+    model = {**request.desired_state, **{name: known[name] for name in ("RestApiId", "RootResourceId")}}
+    if body := model.get("Body"):
+        request.aws_client_factory.apigateway.put_rest_api(
+            restApiId=model["RestApiId"],
+            mode="overwrite",
+            parameters={"basepath": "ignore", **model.get("Parameters", {})},
+            body=(body if isinstance(body, str) else json.dumps(body)).encode(),
+        )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_stage(
+    self: ApiGatewayStageProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Points the stage to the new deployment; otherwise deleting the old deployment would delete the stage too."""
+    model = request.desired_state
+    change = {"op": "replace", "path": "/deploymentId", "value": model["DeploymentId"]}
+    request.aws_client_factory.apigateway.update_stage(
+        restApiId=model["RestApiId"], stageName=model["StageName"], patchOperations=[change]
+    )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_alarm(
+    self: CloudWatchAlarmProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Overwrites the alarm's definition: PutMetricAlarm both creates and updates, LocalStack only creates."""
+    request.desired_state["AlarmName"] = (request.previous_state or {})["AlarmName"]
+    return self.create(request)
+
+
+def update_secret(
+    self: SecretsManagerSecretProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Stores the secret's new value and description; LocalStack can only create a secret and fails."""
+    known = request.previous_state or {}
+    model = {**request.desired_state, **{name: known[name] for name in ("Id", "Name")}}
+    changed = provider_utils.select_attributes(model, ["Description", "KmsKeyId", "SecretString"])
+    request.aws_client_factory.secretsmanager.update_secret(SecretId=model["Id"], **changed)
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def install() -> None:
+    LambdaAliasProvider.update = update_alias
+    ApiGatewayRestApiProvider.update = update_rest_api
+    ApiGatewayStageProvider.update = update_stage
+    CloudWatchAlarmProvider.update = update_alarm
+    SecretsManagerSecretProvider.update = update_secret

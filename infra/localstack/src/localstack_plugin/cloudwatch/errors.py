@@ -1,0 +1,2 @@
+class InvalidMetric(Exception):
+    """CloudWatch would reject the request; the message says why."""

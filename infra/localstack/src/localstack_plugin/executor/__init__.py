@@ -1,0 +1,1 @@
+"""Runs Lambda functions as child processes: execution environments, their code, processes and logs."""

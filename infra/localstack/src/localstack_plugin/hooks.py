@@ -1,0 +1,83 @@
+"""The entry points through which LocalStack loads this plug-in; pyproject.toml names them.
+
+Each imports its module only when it runs, as LocalStack's own hooks do.
+"""
+
+from localstack.runtime import hooks
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+
+
+class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
+    """The executor that `LAMBDA_RUNTIME_EXECUTOR=process` selects."""
+
+    name = "process"
+
+    def load(self, *args: object, **kwargs: object) -> type:
+        from localstack_plugin.executor.runtime_executor import ProcessRuntimeExecutor
+
+        return ProcessRuntimeExecutor
+
+
+# These two run before the other hooks, while LocalStack has a single thread and has loaded no service.
+@hooks.on_infra_start(priority=100)
+def create_shared_objects() -> None:
+    from localstack_plugin.cloudwatch.shared import publisher
+    from localstack_plugin.executor.code import code_store
+    from localstack_plugin.storage.working_folder import working_folder
+
+    working_folder()
+    code_store()
+    publisher()
+
+
+@hooks.on_infra_start(priority=100)
+def replace_metric_database() -> None:
+    from localstack_plugin.cloudwatch import database
+
+    database.install()
+
+
+@hooks.on_infra_start()
+def patch_server() -> None:
+    from localstack_plugin import listening
+
+    listening.install()
+
+
+@hooks.on_infra_start()
+def patch_s3() -> None:
+    from localstack_plugin.storage import s3
+
+    s3.install()
+
+
+@hooks.on_infra_start()
+def patch_cloudformation() -> None:
+    from localstack_plugin import cloudformation
+
+    cloudformation.install()
+
+
+@hooks.on_infra_start()
+def publish_service_metrics() -> None:
+    from localstack_plugin.cloudwatch import service_metrics
+
+    service_metrics.install()
+
+
+# Runs after LocalStack has stopped its services (priority -10): functions may be invoked until then.
+@hooks.on_infra_shutdown(priority=-90)
+def publish_remaining_metrics() -> None:
+    from localstack_plugin.cloudwatch.shared import publisher
+
+    if publisher.cache_info().currsize:
+        publisher().close()
+
+
+# Runs last: by now all execution environments have stopped.
+@hooks.on_infra_shutdown(priority=-100)
+def remove_working_folder() -> None:
+    from localstack_plugin.storage.working_folder import working_folder
+
+    if working_folder.cache_info().currsize:
+        working_folder().close()

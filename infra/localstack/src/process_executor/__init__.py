@@ -1,1 +1,0 @@
-"""Runs Lambda functions of LocalStack as child processes, without Docker."""
