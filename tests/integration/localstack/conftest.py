@@ -1,4 +1,4 @@
-"""A LocalStack for all tests of the folder, and functions in it."""
+"""One LocalStack for all tests of the folder, and functions in it."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.localstack.server import Function, Server, create_function, zip_of
+from tests.integration.localstack.server import Function, Server, create_function, wait_until_active, zip_of
 
 _numbers = itertools.count()
 
@@ -21,16 +21,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def deploy(server: Server) -> Iterator[Callable[..., Function]]:
-    """`deploy(source, **configuration)`: a function whose module `app` is `source`, for the test's time."""
+    """`deploy(source, **configuration)`: a function whose module `app` is `source`, deleted after the test."""
     names: list[str] = []
 
     def deploy_function(source: str, **configuration: Any) -> Function:
         name = f"function-{next(_numbers)}"
         names.append(name)
         create_function(server, name, source, **configuration)
-        server.client("lambda").get_waiter("function_active_v2").wait(
-            FunctionName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
-        )
+        wait_until_active(server, name)
         return Function(server, name)
 
     yield deploy_function
@@ -42,7 +40,7 @@ def deploy(server: Server) -> Iterator[Callable[..., Function]]:
 
 @pytest.fixture
 def layer(server: Server) -> Callable[..., str]:
-    """`layer(files)`: ARN of a new layer version with these files; options as of `zip_of`."""
+    """`layer(files)`: ARN of a new layer version with these files; the options are those of `zip_of`."""
 
     def publish(files: dict[str, str | bytes], **options: Any) -> str:
         response = server.client("lambda").publish_layer_version(

@@ -1,4 +1,4 @@
-"""A LocalStack process with the process executor, for tests."""
+"""A LocalStack process with our plug-in, for tests."""
 
 import base64
 import io
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from botocore.config import Config
 
@@ -26,7 +27,7 @@ HOST_SECRET = "HOST_SECRET_OF_THE_TEST"
 
 @dataclass
 class Server:
-    """A started LocalStack; `folder` holds everything it writes, `temporary` is its temporary directory."""
+    """A running LocalStack; `folder` holds everything it writes, `temporary` is its temporary directory."""
 
     process: subprocess.Popen[bytes]
     endpoint: str
@@ -35,7 +36,7 @@ class Server:
 
     @classmethod
     def start(cls, folder: Path, **variables: str) -> "Server":
-        """Start one with further environment variables, and wait until it is ready."""
+        """Start LocalStack with further environment variables and wait until it is ready."""
         python = PROJECT / ".venv" / "bin" / "python"
         if not python.exists():
             pytest.fail(f"{python} does not exist: run `make -C infra/localstack setup`")
@@ -89,10 +90,9 @@ class Server:
         return self.clients[service]
 
     def stop(self) -> None:
-        """Ask LocalStack to end, and wait for it.
+        """Terminate LocalStack and wait until it has exited.
 
-        First all services that an invocation uses must have started: LocalStack never ends when one starts
-        while it stops.
+        First starts all services that an invocation uses: LocalStack never exits if one starts while it stops.
         """
         self.client("logs").describe_log_groups()
         self.client("cloudwatch").list_metrics()
@@ -111,14 +111,14 @@ class Server:
     def _wait_until_ready(self) -> None:
         def ready() -> bool:
             if self.process.poll() is not None:
-                pytest.fail(f"LocalStack ended at its start:\n{self.log}")
+                pytest.fail(f"LocalStack exited while it started:\n{self.log}")
             return "\nReady." in self.log
 
         wait_for(ready, "LocalStack to be ready", seconds=60)
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    """The first true value of `condition`, asked again and again; fails the test after `seconds`."""
+    """Poll `condition` and return its first true value; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -128,7 +128,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> An
 
 
 def zip_of(files: dict[str, str | bytes], *, date: tuple[int, ...] = (2024, 1, 1, 0, 0, 0), mode: int = 0o644) -> bytes:
-    """A zip archive of files, all of one date and permission mode."""
+    """A zip archive of files, all with the same date and permission mode."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():
@@ -141,23 +141,18 @@ def zip_of(files: dict[str, str | bytes], *, date: tuple[int, ...] = (2024, 1, 1
 def processes_below(folder: Path) -> list[int]:
     """Pids of all processes whose command line, environment or working directory names `folder`."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            try:
-                texts = [(entry / "cmdline").read_bytes(), (entry / "environ").read_bytes()]
-                texts.append(os.fsencode((entry / "cwd").readlink()))
-            except OSError:
-                continue
-            if any(os.fsencode(folder) in text for text in texts):
-                found.append(int(entry.name))
+    for process in psutil.process_iter(["cmdline", "environ", "cwd"], ad_value=""):
+        texts = [*process.info["cmdline"], *dict(process.info["environ"] or {}).values(), process.info["cwd"]]
+        if process.pid != os.getpid() and any(str(folder) in text for text in texts):
+            found.append(process.pid)
     return found
 
 
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is not a zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -168,7 +163,7 @@ def _free_port() -> int:
 
 @dataclass(frozen=True)
 class Result:
-    """An invocation's response: `payload` parsed, `error` True for a FunctionError, `logs` the last 4 KB."""
+    """An invocation's response: `payload` is parsed, `error` True for a FunctionError, `logs` the last 4 KB."""
 
     payload: Any
     error: bool
@@ -194,7 +189,7 @@ class Function:
         )
 
     def log_events(self) -> list[str]:
-        """Messages of the function's log group, as far as they have arrived, without their line ends."""
+        """Messages that have arrived in the function's log group, without their line ends."""
         logs = self.server.client("logs")
         group = f"/aws/lambda/{self.name}"
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
@@ -213,7 +208,7 @@ class Function:
 
 
 def create_function(server: Server, name: str, source: str, **configuration: Any) -> None:
-    """Create a function whose module `app` is `source`; `files` are further files of its archive."""
+    """Create a function whose module `app` is `source`; `files` are further files in its archive."""
     files = configuration.pop("files", {})
     server.client("lambda").create_function(
         FunctionName=name,
@@ -222,4 +217,16 @@ def create_function(server: Server, name: str, source: str, **configuration: Any
         Handler=configuration.pop("Handler", "app.handler"),
         Code={"ZipFile": zip_of({"app.py": source, **files})},
         **configuration,
+    )
+
+
+def wait_until_active(server: Server, name: str) -> None:
+    server.client("lambda").get_waiter("function_active_v2").wait(
+        FunctionName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
+    )
+
+
+def wait_until_updated(server: Server, name: str) -> None:
+    server.client("lambda").get_waiter("function_updated_v2").wait(
+        FunctionName=name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 300}
     )

@@ -1,4 +1,4 @@
-"""Many invocations at once."""
+"""Concurrent invocations."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from tests.integration.localstack.server import ROLE, wait_for
 
-# Ends when as many invocations as the event says run at once: each leaves a file and waits for the others.
+# Returns when event["count"] invocations run at once: each creates a file and waits for those of the others.
 MEET = """
 import os, time
 from pathlib import Path
@@ -21,7 +21,7 @@ def handler(event, context):
 """
 
 
-def test_concurrent_invocations_get_environments_of_their_own(deploy, tmp_path):
+def test_concurrent_invocations_get_their_own_environments(deploy, tmp_path):
     function = deploy(MEET, Timeout=30)
     event = {"folder": str(tmp_path), "count": 8}
 
@@ -32,7 +32,7 @@ def test_concurrent_invocations_get_environments_of_their_own(deploy, tmp_path):
     assert len({result.payload for result in results}) == 8
 
 
-def test_invocations_over_the_reserved_concurrency_are_throttled(deploy, tmp_path):
+def test_invocations_beyond_the_reserved_concurrency_are_throttled(deploy, tmp_path):
     function = deploy(MEET, Timeout=30)
     function.server.client("lambda").put_function_concurrency(
         FunctionName=function.name, ReservedConcurrentExecutions=2
@@ -51,7 +51,7 @@ def test_invocations_over_the_reserved_concurrency_are_throttled(deploy, tmp_pat
     assert len({result.payload for result in results}) == 2
 
 
-def test_a_map_of_a_state_machine_runs_invocations_at_once(deploy, server, tmp_path):
+def test_a_state_machine_s_map_runs_invocations_concurrently(deploy, server, tmp_path):
     function = deploy(MEET, Timeout=30)
     states = server.client("stepfunctions")
     machine = states.create_state_machine(

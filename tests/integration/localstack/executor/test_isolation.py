@@ -9,7 +9,7 @@ from py_compile import PycInvalidationMode
 
 import pytest
 
-from tests.integration.localstack.server import HOST_SECRET, wait_for
+from tests.integration.localstack.server import HOST_SECRET, wait_for, wait_until_updated
 
 REPORT = """
 import os, sys
@@ -43,16 +43,16 @@ AWS_VARIABLES = {
     "_HANDLER",
     "_X_AMZN_TRACE_ID",
 }
-# Python itself sets LC_CTYPE where the machine lacks the locale that LANG names.
-BESIDE_AWS = {"AWS_ENDPOINT_URL", "TMPDIR", "LC_CTYPE"}
+# Python sets LC_CTYPE itself if the machine lacks the locale that LANG names.
+IN_ADDITION = {"AWS_ENDPOINT_URL", "TMPDIR", "LC_CTYPE"}
 
 
-def test_a_function_sees_the_variables_that_aws_sets_and_its_own_and_nothing_of_the_host(deploy):
+def test_a_function_sees_the_variables_of_aws_and_its_own_but_none_of_the_host(deploy):
     function = deploy(REPORT, Environment={"Variables": {"MINE": "yes", "TZ": "UTC"}}, MemorySize=256)
 
     variables = function.invoke().payload["variables"]
 
-    assert set(variables) - BESIDE_AWS == AWS_VARIABLES | {"MINE"}
+    assert set(variables) - IN_ADDITION == AWS_VARIABLES | {"MINE"}
     assert HOST_SECRET not in variables
     assert variables["AWS_ENDPOINT_URL"] == function.server.endpoint
     assert variables["AWS_LAMBDA_FUNCTION_NAME"] == function.name
@@ -70,7 +70,7 @@ def test_a_function_reaches_localstack_with_the_sdk_of_the_runtime(deploy):
     assert function.invoke().payload == "000000000000"
 
 
-def test_code_and_layers_are_in_front_of_the_runtime_in_the_order_of_aws(deploy, layer):
+def test_code_and_layers_precede_the_runtime_in_the_order_of_aws(deploy, layer):
     function = deploy(REPORT, Layers=[layer({"python/a.py": ""})])
 
     result = function.invoke().payload
@@ -121,7 +121,7 @@ def handler(event, context):
 
 @pytest.mark.parametrize("mode", [PycInvalidationMode.TIMESTAMP, PycInvalidationMode.UNCHECKED_HASH])
 def test_compiled_files_of_a_layer_are_used_and_none_are_written(deploy, layer, tmp_path, mode):
-    # The compiled file differs from its source: the result tells which one was loaded.
+    # The compiled file differs from its source, so the result shows which one was loaded.
     date = (2024, 5, 17, 10, 20, 30)
     compiled = _compile(tmp_path / "module.py", "X = 'pyc'", date, mode)
     files = {"python/module.py": "X = 'src'", f"python/__pycache__/{compiled.name}": compiled.read_bytes()}
@@ -137,7 +137,7 @@ def test_compiled_files_of_a_layer_are_used_and_none_are_written(deploy, layer, 
     assert [path.name for path in (Path(module).parent / "__pycache__").iterdir()] == [compiled.name]
 
 
-def test_functions_with_the_same_layers_and_all_their_environments_share_one_folder(deploy, layer):
+def test_functions_with_the_same_layers_share_one_folder_for_all_their_environments(deploy, layer):
     layers = [layer({"python/shared.py": ""}), layer({"python/other.py": ""})]
     source = "import shared\ndef handler(event, context):\n    return shared.__file__\n"
 
@@ -159,7 +159,7 @@ def test_code_and_layers_are_removed_with_the_last_function_that_uses_them(deplo
     wait_for(lambda: not any(path.exists() for path in files), "the files to be removed")
 
 
-def test_each_environment_has_a_temporary_folder_of_its_own(deploy):
+def test_each_environment_has_its_own_temporary_folder(deploy):
     function = deploy(
         """
 import os, tempfile
@@ -174,9 +174,7 @@ def handler(event, context):
     assert (folder, found, found_again) == (again, [], ["one"])
 
     function.server.client("lambda").update_function_configuration(FunctionName=function.name, Timeout=5)
-    function.server.client("lambda").get_waiter("function_updated_v2").wait(
-        FunctionName=function.name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
-    )
+    wait_until_updated(function.server, function.name)
 
     other, found = function.invoke("three").payload
     assert other != folder
@@ -185,7 +183,7 @@ def handler(event, context):
 
 
 def _compile(source: Path, text: str, date: tuple[int, ...], mode: PycInvalidationMode) -> Path:
-    """The compiled file of `source` with this text and time (UTC)."""
+    """Write `text` to `source` with this time (UTC); returns its compiled file."""
     source.write_text(text)
     os.utime(source, (calendar.timegm(date),) * 2)
     target = Path(importlib.util.cache_from_source(str(source))).with_name("module.cpython-313.pyc")

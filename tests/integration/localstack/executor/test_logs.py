@@ -1,4 +1,4 @@
-"""What arrives in CloudWatch: logs, and the metrics in them."""
+"""Functions' output in CloudWatch: logs, and the metrics in them."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def handler(event, context):
     assert len(events) == 9
 
 
-def test_output_that_is_very_long_or_binary_is_complete_and_breaks_nothing(deploy):
+def test_very_long_or_binary_output_is_complete(deploy):
     function = deploy(
         """
 import os, sys
@@ -62,7 +62,7 @@ def handler(event, context):
     assert lines == [f"line {number}" for number in range(5000)] * 2
 
 
-def test_each_invocation_has_its_own_output_even_of_a_busy_thread(deploy):
+def test_an_invocation_returns_even_if_a_thread_writes_without_pause(deploy):
     function = deploy(
         """
 import threading
@@ -126,7 +126,7 @@ def handler(event, context):
 
 
 def _statistics(server, namespace: str, name: str, dimensions: dict[str, str]) -> tuple[float, float]:
-    """Sample count and sum of the last hour, once there are any."""
+    """Sample count and sum of the last hour, once there is data."""
 
     def points() -> list[dict]:
         return server.client("cloudwatch").get_metric_statistics(

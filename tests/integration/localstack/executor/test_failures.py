@@ -1,10 +1,21 @@
-"""Timeouts, memory, crashes, and what cannot run at all."""
+"""Timeouts, memory, crashes, and functions that cannot run."""
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.localstack.server import ROLE, Result, Server, create_function, is_alive, wait_for
+from tests.integration.localstack.server import (
+    ROLE,
+    Function,
+    Result,
+    Server,
+    create_function,
+    is_alive,
+    wait_for,
+    wait_until_active,
+)
 
 MISBEHAVE = """
 import ctypes, os, sys, time
@@ -27,7 +38,7 @@ def handler(event, context):
 """
 
 
-def test_an_invocation_over_its_timeout_is_killed_and_the_next_gets_a_fresh_process(deploy):
+def test_an_invocation_that_exceeds_its_timeout_is_killed_and_the_next_gets_a_new_process(deploy):
     function = deploy(MISBEHAVE, Timeout=1)
     pid = function.invoke("pid").payload
 
@@ -42,7 +53,7 @@ def test_an_invocation_over_its_timeout_is_killed_and_the_next_gets_a_fresh_proc
     assert function.invoke("pid").payload != pid
 
 
-def test_a_process_over_its_memory_size_is_killed(deploy):
+def test_a_process_that_exceeds_its_memory_size_is_killed(deploy):
     function = deploy(MISBEHAVE, Timeout=30, MemorySize=128)
 
     _assert_killed(function.invoke("memory"))
@@ -94,7 +105,7 @@ def handler(event, context):
         ("crash", "Runtime exited with error: signal: segmentation fault"),
     ],
 )
-def test_a_process_that_ends_is_an_error_and_the_next_invocation_gets_a_fresh_one(deploy, event, reason):
+def test_a_process_that_exits_is_an_error_and_the_next_invocation_gets_a_new_one(deploy, event, reason):
     function = deploy(MISBEHAVE)
     pid = function.invoke("pid").payload
 
@@ -108,7 +119,7 @@ def test_a_process_that_ends_is_an_error_and_the_next_invocation_gets_a_fresh_on
     assert function.invoke("pid").payload != pid
 
 
-def test_a_warm_process_that_ended_between_invocations_is_replaced(deploy):
+def test_a_warm_process_that_exited_between_invocations_is_replaced(deploy):
     function = deploy(
         """
 import os, threading
@@ -118,7 +129,7 @@ def handler(event, context):
 """
     )
     pid = function.invoke().payload
-    wait_for(lambda: not is_alive(pid), "the process to end")
+    wait_for(lambda: not is_alive(pid), "the process to exit")
 
     result = function.invoke()
 
@@ -136,7 +147,7 @@ def handler(event, context):
         ("import sys\nsys.exit(4)\n", "Runtime.ExitError", "exit status 4"),
     ],
 )
-def test_a_crash_in_init_is_the_result_of_the_invocation_and_in_its_log(deploy, source, error_type, message):
+def test_an_error_in_init_is_the_result_of_the_invocation_and_in_its_log(deploy, source, error_type, message):
     function = deploy(f"print('init output')\n{source}")
 
     for _ in range(2):
@@ -152,15 +163,21 @@ def test_a_crash_in_init_is_the_result_of_the_invocation_and_in_its_log(deploy, 
         assert "init output" in result.logs
 
 
-def test_an_init_that_hangs_times_out_and_does_not_hang_the_caller(deploy):
-    function = deploy("import time\ntime.sleep(60)\n", Timeout=1)
+@pytest.fixture(scope="module", autouse=True)
+def hanging_init(server: Server) -> Iterator[Future[Result]]:
+    """An invocation whose init never ends. It takes 11 s, so it starts before the module's first test."""
+    create_function(server, "hanging-init", "import time\ntime.sleep(60)\n", Timeout=1)
+    wait_until_active(server, "hanging-init")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(Function(server, "hanging-init").invoke)
+    server.client("lambda").delete_function(FunctionName="hanging-init")
 
-    result = function.invoke()
 
-    assert result.payload["errorType"] == "Sandbox.Timedout"
+def test_an_init_that_hangs_times_out_and_does_not_block_the_caller(hanging_init):
+    assert hanging_init.result(timeout=60).payload["errorType"] == "Sandbox.Timedout"
 
 
-def test_all_processes_of_a_function_end_with_its_environment(deploy):
+def test_all_processes_of_a_function_are_killed_with_its_environment(deploy):
     function = deploy(
         """
 import subprocess, sys, time
@@ -188,17 +205,17 @@ def handler(event, context):
     assert [pid for pid in pids if is_alive(pid)] == []
 
 
-def test_a_runtime_that_is_not_installed_is_a_clear_failure(server):
+def test_a_runtime_that_is_not_installed_fails_with_a_clear_reason(server):
     create_function(server, "missing-runtime", "", Runtime="python3.9")
 
     reason = _wait_for_failure(server, "missing-runtime")
 
     assert "python3.9 is not installed" in reason
-    assert "Installed are: python3.13" in reason
+    assert "Installed runtimes: python3.13" in reason
     assert ".runtimes/python3.9/bin/python" in reason
 
 
-def test_a_container_image_is_a_clear_failure(server):
+def test_a_container_image_fails_with_a_clear_reason(server):
     server.client("lambda").create_function(
         FunctionName="image",
         Role=ROLE,

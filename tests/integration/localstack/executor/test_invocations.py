@@ -1,10 +1,10 @@
-"""What callers of a function get."""
+"""Invocations return the function's response, however they are made."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.integration.localstack.server import Function, is_alive, wait_for, zip_of
+from tests.integration.localstack.server import Function, is_alive, wait_for, wait_until_updated, zip_of
 
 WHO = """
 import os
@@ -53,7 +53,7 @@ def handler(event, context):
     return broken()
 
 def broken():
-    raise ValueError("no such thing")
+    raise ValueError("not found")
 """
     )
     pid = function.invoke("pid").payload
@@ -62,11 +62,11 @@ def broken():
 
     assert result.error
     assert result.payload["errorType"] == "ValueError"
-    assert result.payload["errorMessage"] == "no such thing"
+    assert result.payload["errorMessage"] == "not found"
     first, second = result.payload["stackTrace"]
     assert re.fullmatch(r'  File "/.+/app\.py", line 6, in handler\n    return broken\(\)\n', first)
     assert "in broken" in second
-    assert "[ERROR] ValueError: no such thing" in result.logs
+    assert "[ERROR] ValueError: not found" in result.logs
     assert function.invoke("pid").payload == pid
 
 
@@ -108,15 +108,13 @@ def test_an_update_switches_to_the_new_code_and_ends_the_old_process(deploy):
         FunctionName=function.name,
         ZipFile=zip_of({"app.py": "def handler(event, context):\n    return 'new'\n"}),
     )
-    lambda_client.get_waiter("function_updated_v2").wait(
-        FunctionName=function.name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
-    )
+    wait_until_updated(function.server, function.name)
 
     assert function.invoke().payload == "new"
     wait_for(lambda: not is_alive(pid), "the old process to end")
 
 
-def test_an_invocation_that_runs_during_an_update_completes_with_the_old_code(deploy, tmp_path):
+def test_an_invocation_running_during_an_update_completes_with_the_old_code(deploy, tmp_path):
     source = """
 import time
 from pathlib import Path
@@ -135,9 +133,7 @@ def handler(event, context):
         lambda_client.update_function_code(
             FunctionName=function.name, ZipFile=zip_of({"app.py": source.replace("old", "new")})
         )
-        lambda_client.get_waiter("function_updated_v2").wait(
-            FunctionName=function.name, WaiterConfig={"Delay": 0.1, "MaxAttempts": 100}
-        )
+        wait_until_updated(function.server, function.name)
         (tmp_path / "go on").touch()
 
         assert running.result().payload == "old"
@@ -145,13 +141,13 @@ def handler(event, context):
 
 
 def test_an_invocation_leaves_nothing_in_the_emulators_memory_map(deploy):
-    """A thread that is kept keeps its stack: two entries, of which a process has 65,530."""
+    """A thread that is never released keeps its stack: two entries, of which a process may have 65,530."""
     function = deploy("def handler(event, context):\n    return event\n")
 
     def entries() -> int:
         return len(Path(f"/proc/{function.server.process.pid}/maps").read_text().splitlines())
 
-    for number in range(50):  # what is made at first use and kept, once
+    for number in range(50):  # entries that are added once, on first use
         assert function.invoke(number).payload == number
     before = entries()
     for number in range(100):
@@ -159,7 +155,7 @@ def test_an_invocation_leaves_nothing_in_the_emulators_memory_map(deploy):
     assert entries() - before < 50
 
 
-def test_an_alias_with_provisioned_concurrency_runs_in_an_environment_made_before(deploy):
+def test_an_alias_with_provisioned_concurrency_runs_in_an_environment_started_before(deploy):
     function = deploy(
         "import os\ndef handler(event, context):\n"
         "    return os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'], context.function_version\n"
@@ -174,7 +170,7 @@ def test_an_alias_with_provisioned_concurrency_runs_in_an_environment_made_befor
     assert function.invoke().payload == ["on-demand", "$LATEST"]
 
 
-def test_provisioned_concurrency_fails_when_the_init_of_the_function_fails(deploy):
+def test_provisioned_concurrency_fails_if_the_function_s_init_fails(deploy):
     function = deploy("raise RuntimeError('no')\n")
     lambda_client = function.server.client("lambda")
     version = lambda_client.publish_version(FunctionName=function.name)["Version"]
@@ -183,7 +179,7 @@ def test_provisioned_concurrency_fails_when_the_init_of_the_function_fails(deplo
 
 
 def _provision(function: Function, qualifier: str) -> str:
-    """Provision one environment; the final status."""
+    """Provision one environment and return the final status."""
     lambda_client = function.server.client("lambda")
     which = {"FunctionName": function.name, "Qualifier": qualifier}
     lambda_client.put_provisioned_concurrency_config(**which, ProvisionedConcurrentExecutions=1)
