@@ -3,6 +3,8 @@
 Each imports its module only when it runs, as LocalStack's own hooks do.
 """
 
+import gc
+
 from localstack.runtime import hooks
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 
@@ -18,7 +20,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
         return ProcessRuntimeExecutor
 
 
-# These two run before the other hooks, while LocalStack has a single thread and has loaded no service.
+# These three run before the other hooks, while LocalStack has a single thread and has loaded no service.
 @hooks.on_infra_start(priority=100)
 def create_shared_objects() -> None:
     from localstack_plugin.cloudwatch.shared import publisher
@@ -35,6 +37,13 @@ def replace_metric_database() -> None:
     from localstack_plugin.cloudwatch import database
 
     database.install()
+
+
+@hooks.on_infra_start(priority=100)
+def provide_service_catalog() -> None:
+    from localstack_plugin import service_catalog
+
+    service_catalog.install()
 
 
 @hooks.on_infra_start()
@@ -74,10 +83,16 @@ def publish_remaining_metrics() -> None:
         publisher().close()
 
 
-# Runs last: by now all execution environments have stopped.
+# By now all execution environments have stopped.
 @hooks.on_infra_shutdown(priority=-100)
 def remove_working_folder() -> None:
     from localstack_plugin.storage.working_folder import working_folder
 
     if working_folder.cache_info().currsize:
         working_folder().close()
+
+
+# Python's collection at exit takes a second, only to free memory that the exit frees anyway.
+@hooks.on_infra_shutdown(priority=-110)
+def skip_final_garbage_collection() -> None:
+    gc.freeze()
