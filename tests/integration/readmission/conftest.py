@@ -1,4 +1,4 @@
-"""The domain against the real servers: Postgres, MLflow, and LocalStack for S3 and Secrets Manager."""
+"""The package on real servers: Postgres, MLflow, and LocalStack for S3 and Secrets Manager."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ _deliveries = count(1)
 
 @dataclass
 class Stores:
-    """The databases and buckets, and the steps on them, as the functions put them together."""
+    """The databases and buckets, and the pipeline's steps on them, called as the functions call them."""
 
     raw: Connection
     clean: Connection
@@ -89,7 +89,7 @@ def stores(system: Platform) -> Iterator[Stores]:
 
 @pytest.fixture(scope="session")
 def trainings() -> dict[Any, Any]:
-    """`Trainings` of the module `models`: those that tests on the same rows share."""
+    """`Trainings` of the module `models` that tests on the same rows share."""
     return {}
 
 
@@ -100,7 +100,7 @@ def rows() -> list[list[str]]:
 
 
 def changed(row: Sequence[str], **fields: str) -> list[str]:
-    """The row with some fields changed."""
+    """The row with some changes."""
     return [fields.get(name, value) for name, value in zip(NAMES, row, strict=True)]
 
 

@@ -18,7 +18,7 @@ EVERYTHING = "SELECT row_to_json(c)::jsonb - 'cleaned_at' FROM diabetes_clean c 
 
 
 def _content(connection: Connection) -> list[Any]:
-    """All that *clean* writes, but the times."""
+    """Everything that *clean* writes, except times."""
     return [
         connection.run(EVERYTHING),
         connection.run("SELECT row_hash, batch_id, reason FROM quarantine ORDER BY row_hash"),

@@ -117,7 +117,7 @@ def test_an_unreachable_database_is_a_transient_error(stores: Stores, monkeypatc
 
 
 class _Cached:
-    """Stands for the cached credentials, and forgets them when told to."""
+    """A fake for the cached credentials."""
 
     def __init__(self, credentials: dict[str, object]) -> None:
         self.credentials = credentials

@@ -96,7 +96,7 @@ def test_every_code_of_the_data_is_an_icd_9_code(diabetes_data: Path | None) -> 
 
 
 def encounters(archive: Path | None) -> Iterator[dict[str, str]]:
-    """The real encounters, or synthetic ones where there is no archive."""
+    """The real encounters, or synthetic ones if there is no archive."""
     if archive is None:
         yield from (dict(zip(NAMES, row, strict=True)) for row in synthetic.rows(500, seed=1))
         return

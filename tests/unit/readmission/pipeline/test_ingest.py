@@ -1,4 +1,4 @@
-"""What a batch's rows become on their way to COPY; the databases' side is an integration test's."""
+"""How the rows of a batch are prepared for COPY. Integration tests cover the database."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
 class FakeRaw:
-    """Takes the COPY's lines. Where rows are `known`, the table takes none, and all but one are new in the merge."""
+    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails and the merge adds all but one."""
 
     def __init__(self, known: str = "") -> None:
         self.statements: list[str] = []

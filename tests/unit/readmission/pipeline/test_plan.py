@@ -17,7 +17,7 @@ ROWS = numbered(7)
 
 
 class FakeRaw:
-    """The two questions that a plan asks the raw database, on the batches it holds of either kind."""
+    """Answers the two queries of a plan to the raw database; `loaded` has the batches of each data kind."""
 
     def __init__(self, **loaded: list[list[Any]]) -> None:
         self._loaded = loaded
@@ -272,7 +272,7 @@ def test_csv_lines_end_with_a_line_feed() -> None:
 
 
 class _ForgetfulS3(FakeS3):
-    """Keeps nothing, so that only the plan's own memory is measured."""
+    """Discards objects, so that only the memory of the plan is measured."""
 
     def put_object(self, **_: Any) -> None:
         return

@@ -1,4 +1,4 @@
-"""Sources in S3: what a file may look like, and what is said of one that is broken."""
+"""Sources in S3: supported files, and error messages for invalid ones."""
 
 import bz2
 import csv
@@ -226,7 +226,7 @@ def test_a_missing_object_or_bucket_is_not_found(source: str) -> None:
 
 
 class _Failing:
-    """An S3 that fails: in its answer, or in the body."""
+    """An S3 that fails in its response or while the body is read."""
 
     def __init__(self, error: Exception, in_body: bool) -> None:
         self._error = error

@@ -1,4 +1,4 @@
-"""Sources on the web, with `urlopen` answered by a fake response."""
+"""Sources on the web, with a fake response of `urlopen`."""
 
 import io
 from collections.abc import Callable
@@ -21,7 +21,7 @@ type Answer = Callable[["Response | BaseException"], list[Any]]
 
 
 class Response:
-    """An answer; `sent` bytes of it arrive, and then `error`, if any."""
+    """A response: `sent` bytes arrive, followed by `error`, if any."""
 
     def __init__(self, content: bytes, length: str | None = None, error: Exception | None = None) -> None:
         self.headers = Message()
@@ -43,7 +43,7 @@ class Response:
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
-    """Read the source, which answers so; gives the requests' URL and timeout, and the rows."""
+    """Read the source with this response; returns the URL and timeout of the requests, and the rows."""
 
     def read(response: Response | BaseException) -> list[Any]:
         asked = []

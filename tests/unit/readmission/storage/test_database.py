@@ -1,4 +1,4 @@
-"""Which failures of a database may pass, and what transactions and COPY do, on fake connections."""
+"""Transient and other failures, transactions and COPY, on fake connections."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ SETTINGS = DatabaseSettings("secret", "disable")
 
 
 class FakeConnection:
-    """Notes what is run on it; what is in `failures` fails."""
+    """Records the statements that are run; those in `failures` fail."""
 
     def __init__(self, *_: Any, **options: Any) -> None:
         self.options = options
@@ -43,7 +43,7 @@ class FakeConnection:
 
 
 class Server:
-    """The secret, the network and the server that `connect` finds; `problem` is raised by the network."""
+    """The secret, the network and the server that `connect` uses; the network raises `problem`."""
 
     def __init__(self) -> None:
         self.problem: Exception | None = None
