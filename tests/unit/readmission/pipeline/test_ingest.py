@@ -21,7 +21,7 @@ EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
 class FakeRaw:
-    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails and the merge adds all but one."""
+    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails, the merge adds all but one."""
 
     def __init__(self, known: str = "") -> None:
         self.statements: list[str] = []
