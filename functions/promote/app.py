@@ -3,9 +3,10 @@
 from typing import Any
 
 from readmission.domain.payloads import PromoteEvent, PromoteResult, RollbackResult
-from readmission.promotion import ledger
-from readmission.promotion.production import test_scores
-from readmission.promotion.promote import promote, rollback
+from readmission.promotion import ledger, limit
+from readmission.promotion.promote import promote
+from readmission.promotion.rollback import rollback
+from readmission.promotion.scores import test_scores
 from readmission.settings import ModelSettings, PromoteSettings
 from readmission.storage.database import connect
 from readmission.telemetry import metrics, observability
@@ -20,7 +21,7 @@ def handler(event: Any, context: Any) -> Any:
     if "history" in event:
         settings = PromoteSettings.from_environment()
         with connect("clean", settings.database) as clean:
-            return ledger.history(event["history"], clean, settings.model.name)
+            return ledger.read(clean, settings.model.name, limit.of_request(event["history"]))
     return _rollback(event["rollback"]) if "rollback" in event else _decide(event, context)
 
 

@@ -10,7 +10,8 @@ from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteR
 from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
 from readmission.promotion import ledger
-from readmission.promotion.promote import promote, rollback
+from readmission.promotion.promote import promote
+from readmission.promotion.rollback import rollback
 from readmission.registry import names
 from readmission.registry.mlflow_client import experiment_id
 from readmission.registry.production import MlflowRegistry
@@ -99,4 +100,4 @@ class Models:
     @property
     def ledger(self) -> list[dict[str, Any]]:
         """All decisions, newest first."""
-        return ledger.newest(self.stores.clean, self.settings.name, 100)
+        return ledger.read(self.stores.clean, self.settings.name, 100)

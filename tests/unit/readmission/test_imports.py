@@ -53,6 +53,7 @@ def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) 
         "pipeline.clean",
         "storage.migrations",
         "promotion.ledger",
+        "promotion.limit",
     ],
 )
 def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module: str) -> None:

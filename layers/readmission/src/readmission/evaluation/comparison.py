@@ -18,22 +18,7 @@ from readmission.evaluation.metrics import row_losses
 from readmission.evaluation.ranking import Ranking
 
 RESAMPLES: Final = 2000
-
-# A newer model may be this much worse in log loss, with 95 % confidence, and still take over: about a quarter of what
-# the weakest family loses to the best. Between trainings of one recipe half an interval is about 0.0012, so that the
-# loss itself may rise by less than 0.001 at a time.
-MARGIN: Final = 0.002
-# Outside these, a probability cannot be taken at its word. By chance alone (95 %) the slope of a perfect model lies
-# between 0.87 and 1.17 with 500 early readmissions of 4,500 rows, and its error below 0.017; with 330 of 3,000 that
-# reaches 0.021, and with 200 of 1,800 0.027, the slope 0.76 to 1.25: then they do not count.
-SLOPES: Final = (0.8, 1.25)
-LARGEST_ECE: Final = 0.02
-ENOUGH_EARLY: Final = 500
-# A subgroup may not lose this much AUC with its interval wholly below 0. It takes both: of 90 pairs of models of one
-# recipe on the real data, 26 had one of 11 subgroups that lost as much, 23 one whose interval lay below 0, and 2 both.
-# An interval widened for the number of subgroups would refuse none, and overlook a loss of 0.14 in 286 rows. Subgroups
-# smaller than these have too wide an interval to say anything.
-SUBGROUP_LOSS: Final = 0.03
+# Smaller subgroups have intervals too wide to say anything.
 SUBGROUP_ROWS: Final = 200
 SUBGROUP_EARLY: Final = 20
 
@@ -121,38 +106,6 @@ def compare(rows: Rows, challenger: Floats, incumbent: Floats, classes: Sequence
         auc_early=differences[0],
         subgroups=dict(zip(subgroups, differences[1:], strict=True)),
     )
-
-
-def objections(comparison: Comparison, newer: bool) -> list[str]:
-    """Why the challenger should not take over, by comparison; none when it may. A figure that is not there objects."""
-    found = []
-    loss = comparison.log_loss
-    if not loss.high <= MARGIN:
-        found.append(f"test log loss {loss} against it may be worse by more than {MARGIN}")
-    elif not newer and not loss.high < 0:
-        found.append(f"test log loss {loss} against it is not better, and its training is not the newer one")
-    for name, difference in comparison.subgroups.items():
-        if difference.value < -SUBGROUP_LOSS and difference.high < 0:
-            found.append(f"AUC of early readmission in the subgroup {name} {difference}")
-    return found
-
-
-def miscalibration(calibration: Calibration, early: int) -> list[str]:
-    """Why the probabilities cannot be taken at their word; none with too few early readmissions to tell."""
-    if early < ENOUGH_EARLY:
-        return []
-    found = []
-    if not SLOPES[0] <= calibration.slope <= SLOPES[1]:
-        found.append(f"calibration slope {calibration.slope:.2f} is not from {SLOPES[0]} to {SLOPES[1]}")
-    if not calibration.ece <= LARGEST_ECE:
-        found.append(f"calibration error {calibration.ece:.3f} is above {LARGEST_ECE}")
-    return found
-
-
-def calibration_text(calibration: Calibration, early: int) -> str:
-    """The calibration as a part of the reason, and whether it counted."""
-    text = f"calibration slope {calibration.slope:.2f}, error {calibration.ece:.3f}"
-    return text if early >= ENOUGH_EARLY else f"{text} (not decisive with {early} early readmissions)"
 
 
 def _subgroups(rows: Rows) -> Iterator[tuple[str, Flags]]:
