@@ -10,7 +10,7 @@ from readmission.client import Figure
 from readmission.errors import TrackingUnavailable
 from readmission.registry import names
 from readmission.registry.rest import RestClient, UnexpectedAnswer
-from readmission.reporting import card
+from readmission.reporting.facts import Facts
 from readmission.settings import ModelSettings
 from readmission.telemetry.metrics import SCORES
 
@@ -55,14 +55,14 @@ def data_report(client: RestClient, run_id: str) -> dict[str, Any] | None:
     return _document(client, run_id, names.DATA_REPORT)
 
 
-def card_data(client: RestClient, version: str) -> tuple[card.Facts, dict[str, Any]] | None:
+def card_data(client: RestClient, version: str) -> tuple[Facts, dict[str, Any]] | None:
     """What the model card of a version is composed from; None for a version without an evaluation."""
     registered = client.version(version)
     run = client.run(registered.run_id)
     document = evaluation(client, run.id)
     if document is None:
         return None
-    facts = card.Facts(
+    facts = Facts(
         name=registered.name,
         number=registered.number,
         family=run.tags.get(names.FAMILY, ""),

@@ -7,6 +7,8 @@ from typing import Any, Final
 import streamlit as st
 from readmission.client import ApiProblem, Decision, ModelDescription
 from readmission.reporting import card
+from readmission.reporting.facts import Decision as CardDecision
+from readmission.reporting.facts import Facts
 
 from ui.services import configuration, training_runs
 from ui.services.training_runs import RunsUnavailable
@@ -60,12 +62,12 @@ def _translated(t: Texts, model: ModelDescription, known: Sequence[Decision], ur
     if decision is None or data is None:
         return None
     facts, evaluation = data
-    made = card.Decision(decision["decision"], decisions.reason(t, decision, known), model["version"])
+    made = CardDecision(decision["decision"], decisions.reason(t, decision, known), model["version"])
     return card.markdown(facts, evaluation, made, Wording(t))
 
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner=False)
-def _data(url: str | None, model: str, version: str) -> tuple[card.Facts, dict[str, Any]] | None:
+def _data(url: str | None, model: str, version: str) -> tuple[Facts, dict[str, Any]] | None:
     with training_runs.mlflow(url, model) as client:
         return training_runs.card_data(client, version)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from readmission.reporting import card
+from readmission.reporting.facts import Decision, Facts
 from readmission.reporting.wording import English
 
 from tests.unit.readmission.reporting.documents import document
 
-FACTS = card.Facts(
+FACTS = Facts(
     name="readmission",
     number="7",
     family="gradient_boosting",
@@ -20,7 +21,7 @@ FACTS = card.Facts(
     tags={"pipeline_run": "run-1", "scorer_sha256": "ab12", "mlflow.user": "somebody"},
     params={"max_iter": "400"},
 )
-DECISION = card.Decision("promoted", "version 7 is better than version 6", "7")
+DECISION = Decision("promoted", "version 7 is better than version 6", "7")
 FORMS = [card.markdown, card.html, card.description]
 both = pytest.mark.parametrize("form", FORMS[:2], ids=["markdown", "html"])
 each = pytest.mark.parametrize("form", FORMS, ids=["markdown", "html", "description"])
@@ -67,7 +68,7 @@ REPORT = {
 
 
 @each
-def test_the_card_says_how_the_data_kept_to_its_contract(form: Form) -> None:
+def test_the_card_says_how_the_data_complied_with_its_contract(form: Form) -> None:
     text = form(replace(FACTS, data_report=REPORT), document(), DECISION)
     assert "12,345 rows in 2 batches, 60 of them (0.5%) in quarantine" in text
     assert text.index("b: 50 rows") < text.index("c: 9 rows") < text.index("d: 2 rows")
@@ -75,12 +76,12 @@ def test_the_card_says_how_the_data_kept_to_its_contract(form: Form) -> None:
 
 
 @each
-def test_the_card_of_a_run_without_a_data_report_says_nothing_of_it(form: Form) -> None:
+def test_a_run_without_a_data_report_has_nothing_about_it_in_its_card(form: Form) -> None:
     assert "in quarantine" not in form(FACTS, document(), DECISION)
 
 
 @each
-def test_data_without_invalid_rows_has_no_rules_to_tell(form: Form) -> None:
+def test_data_without_invalid_rows_lists_no_rules(form: Form) -> None:
     total = REPORT["total"] | {"quarantined": 0, "rules": {}}
     text = form(replace(FACTS, data_report=REPORT | {"total": total}), document(), DECISION)
     assert "0 of them" in text and "Rules broken most often" not in text
@@ -104,7 +105,7 @@ def test_the_card_can_be_written_in_another_language(form: Form) -> None:
 
 
 @each
-def test_synthetic_data_is_said_before_everything_else_and_again(form: Form) -> None:
+def test_synthetic_data_is_stated_first_and_again_later(form: Form) -> None:
     text = form(replace(FACTS, data_kind="synthetic"), document(), DECISION)
     assert text.index("SYNTHETIC DATA") < text.index("Forecasts")
     assert text.count("SYNTHETIC DATA") >= 2
@@ -119,17 +120,17 @@ def test_the_plots_are_named_by_their_path_in_the_artifacts(form: Form) -> None:
 
 
 @both
-def test_what_mlflow_notes_of_the_machine_is_left_out(form: Form) -> None:
+def test_mlflows_own_tags_are_left_out(form: Form) -> None:
     assert "somebody" not in form(FACTS, document(), DECISION)
 
 
-def test_text_from_outside_is_no_markup_in_the_page() -> None:
+def test_text_from_outside_is_escaped_in_the_page() -> None:
     evil = "<script>alert(1)</script> & <img src=x onerror=1>"
     text = card.html(replace(FACTS, params={"a": evil}), document(), replace(DECISION, reason=evil))
     assert "<script" not in text and "<img src=x" not in text and "&lt;script&gt;" in text
 
 
-def test_text_from_outside_is_no_markup_in_markdown() -> None:
+def test_text_from_outside_is_escaped_in_markdown() -> None:
     text = card.markdown(FACTS, document(), replace(DECISION, reason="a|b\n# <b>title</b> [x](http://y) `z`"))
     assert r"a\|b \# \<b\>title\</b\> \[x\](http://y) \`z\`" in text
 
@@ -143,7 +144,7 @@ def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head() -> None:
 
 
 class _Balance(HTMLParser):
-    """Notes the tags that are open."""
+    """Keeps track of open tags."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,7 +158,7 @@ class _Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere() -> None:
+def test_the_page_is_well_formed_and_loads_nothing_external() -> None:
     text = card.html(FACTS, document(), DECISION)
     balance = _Balance()
     balance.feed(text)
@@ -165,7 +166,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_elsewhere() -> None:
     assert text.startswith("<!doctype html>") and "http" not in text and "<script" not in text
 
 
-def test_the_description_fits_into_the_registry_and_says_where_the_rest_is() -> None:
+def test_the_description_fits_the_registry_and_points_to_the_full_card() -> None:
     long = replace(DECISION, reason="because " * 2000)
     for decision in (DECISION, long):
         text = card.description(FACTS, document(), decision)
@@ -173,12 +174,12 @@ def test_the_description_fits_into_the_registry_and_says_where_the_rest_is() -> 
         assert text.endswith("of run 0123abcd.\n")
 
 
-def test_the_usual_description_is_whole() -> None:
+def test_a_typical_description_is_not_cut() -> None:
     text = card.description(replace(FACTS, data_kind="synthetic"), document(), DECISION)
     assert "## Limits" in text and "less sharp." in text and "plots/" not in text
 
 
-def test_a_figure_that_is_not_defined_is_said_to_be_so() -> None:
+def test_an_undefined_figure_is_called_undefined() -> None:
     changed = document()
     changed["test"]["metrics"]["early_calibration_slope"] = None
-    assert "not defined" in card.markdown(FACTS, changed, DECISION)
+    assert "undefined" in card.markdown(FACTS, changed, DECISION)

@@ -37,7 +37,7 @@ def test_synthetic_data_shows_in_every_plot() -> None:
     assert all(real[path] != synthetic[path] for path in NAMES)
 
 
-def test_a_figure_that_is_not_defined_and_no_features_are_drawn_all_the_same() -> None:
+def test_undefined_figures_and_missing_features_do_not_prevent_drawing() -> None:
     changed = document(feature_effects=[])
     changed["test"]["metrics"] = dict.fromkeys(changed["test"]["metrics"])
     changed["test"]["metrics"] |= {"early_ece": 0.1, "any_ece": 0.1}

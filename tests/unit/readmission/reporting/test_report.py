@@ -1,4 +1,4 @@
-"""Reporting against a server that speaks MLflow's REST API as far as it is asked."""
+"""Reporting against a server that implements the part of MLflow's REST API that it uses."""
 
 import json
 import threading
@@ -109,7 +109,7 @@ def test_the_card_becomes_two_artifacts_and_the_versions_description(mlflow: Mlf
     assert "Model card: readmission, version 3" in mlflow.description and len(mlflow.description) <= 5000
 
 
-def test_the_card_says_what_the_runs_data_report_says(mlflow: Mlflow) -> None:
+def test_the_card_quotes_the_runs_data_report(mlflow: Mlflow) -> None:
     total = {"rows": 1_234, "quarantined": 0, "quarantined_share": 0.0, "rules": {}}
     mlflow.artifacts["1/r1/artifacts/data_report.json"] = json.dumps({"total": total, "batches": {}}).encode()
     write_card(CARD, _settings(mlflow))
@@ -125,7 +125,7 @@ def test_reporting_again_changes_nothing(mlflow: Mlflow) -> None:
     assert mlflow.artifacts == before
 
 
-def test_a_run_without_evaluation_is_named(mlflow: Mlflow) -> None:
+def test_a_run_without_an_evaluation_document_is_named(mlflow: Mlflow) -> None:
     mlflow.artifacts.clear()
     for report, event in ((write_plots, PLOTS), (write_card, CARD)):
         with pytest.raises(EvaluationMissing, match=r"run r1 has no evaluation\.json"):
@@ -133,13 +133,13 @@ def test_a_run_without_evaluation_is_named(mlflow: Mlflow) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_a_server_that_fails_is_an_error_that_may_pass(mlflow: Mlflow, status: int) -> None:
+def test_a_failing_server_is_a_transient_error(mlflow: Mlflow, status: int) -> None:
     mlflow.status = status
     with pytest.raises(TrackingUnavailable, match=f"answered {status}"):
         write_plots(PLOTS, _settings(mlflow))
 
 
-def test_a_server_that_is_away_is_an_error_that_may_pass() -> None:
+def test_an_unreachable_server_is_a_transient_error() -> None:
     with pytest.raises(TrackingUnavailable, match="cannot be reached"):
         write_card(CARD, ModelSettings("http://127.0.0.1:1", "readmission"))
 

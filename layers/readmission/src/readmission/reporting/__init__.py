@@ -1,1 +1,1 @@
-"""Plots and model cards of training runs. Needs numpy and matplotlib, and neither pandas, scikit-learn nor MLflow."""
+"""Plots and model cards. Its Lambda layer has numpy and matplotlib, but not pandas, scikit-learn or MLflow."""

@@ -12,6 +12,7 @@ from readmission.errors import EvaluationMissing
 from readmission.registry import names
 from readmission.registry.rest import ModelVersion, RestClient, Run
 from readmission.reporting import card, plots
+from readmission.reporting.facts import Decision, Facts
 from readmission.settings import ModelSettings
 
 _TIMEOUT_SECONDS: Final = 30
@@ -41,15 +42,15 @@ def write_card(event: CardEvent, settings: ModelSettings) -> ReportResult:
     run = mlflow.run(version.run_id)
     evaluation = _evaluation(mlflow, run.id)
     facts = _facts(event, version, run, _data_report(mlflow, run.id))
-    decision = card.Decision(promotion["decision"], promotion["reason"], promotion["production_version"])
+    decision = Decision(promotion["decision"], promotion["reason"], promotion["production_version"])
     mlflow.write_artifact(run, names.MODEL_CARD_MARKDOWN, card.markdown(facts, evaluation, decision).encode())
     mlflow.write_artifact(run, names.MODEL_CARD_HTML, card.html(facts, evaluation, decision).encode())
     mlflow.describe(version, card.description(facts, evaluation, decision))
     return ReportResult(mlflow_run_id=run.id, artifacts=[names.MODEL_CARD_MARKDOWN, names.MODEL_CARD_HTML])
 
 
-def _facts(event: CardEvent, version: ModelVersion, run: Run, data_report: dict[str, Any] | None) -> card.Facts:
-    return card.Facts(
+def _facts(event: CardEvent, version: ModelVersion, run: Run, data_report: dict[str, Any] | None) -> Facts:
+    return Facts(
         name=version.name,
         number=version.number,
         family=event["promotion"]["model"],

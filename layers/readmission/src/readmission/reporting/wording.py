@@ -141,7 +141,7 @@ TEXTS: Final[Mapping[str, str]] = {
         "To reproduce: the same release on the same clean rows, make pipeline START_AT=train; seeds are fixed."
     ),
     # Figures
-    "undefined": "not defined",
+    "undefined": "undefined",
     "figure": "{value} ({low} to {high})",
     # Registry description
     "whole_card": "The whole card: {markdown} and {html} of run {run}.",
