@@ -26,5 +26,5 @@ def test_the_built_functions_and_layers_stay_below_their_size_limits(architectur
     mib = 1 << 20
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
     assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
-    assert 200 * mib < size("CleanFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
+    assert 5 * mib < size("CleanFunction", "ReadmissionLayer", "PipelineLayer") < 20 * mib
     assert 200 * mib < size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
