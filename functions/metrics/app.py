@@ -31,4 +31,4 @@ metric_registry = registry(
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
-    return respond(event, token.accepts, metric_registry, logger)
+    return respond(event, token.accepts, metric_registry, logger, logger.set_correlation_id)

@@ -4,10 +4,10 @@ from typing import Any
 
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from readmission.http.problems import MEDIA_TYPE
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
 from readmission.serving.model_cache import ModelCache
-from readmission.serving.problems import MEDIA_TYPE
 from readmission.settings import ServingSettings
 from readmission.telemetry import observability
 

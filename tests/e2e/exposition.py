@@ -1,7 +1,6 @@
 """What functions wrote to their logs, and what Prometheus's text says, as the same kind of thing: samples."""
 
 import json
-import re
 from collections import defaultdict
 from typing import Any
 
@@ -69,22 +68,24 @@ def _add(found: dict[Sample, float], message: str) -> None:
     entry = json.loads(message)
     (directive,) = entry["_aws"]["CloudWatchMetrics"]
     (names,) = directive["Dimensions"]
-    (name,) = (metric["Name"] for metric in directive["Metrics"])
-    labels = {name: entry[name] for name in names}
+    for written in directive["Metrics"]:
+        _add_metric(found, written["Name"], entry[written["Name"]], {name: entry[name] for name in names})
+
+
+def _add_metric(found: dict[Sample, float], name: str, values: list[float], labels: dict[str, str]) -> None:
     metric = metrics.BY_NAME[name.removesuffix("Bucket")]
-    base = "readmission_" + re.sub(r"(?<!^)(?=[A-Z])", "_", metric.name).lower()
-    base += "_seconds" if metric.unit == "Seconds" else ""
+    base = metrics.prometheus_name(metric)
     if metric.kind == "counter":
-        found[sample(f"{base}_total", **labels)] += sum(entry[name])
+        found[sample(f"{base}_total", **labels)] += sum(values)
     elif name != metric.name:
         # Prometheus's buckets count all below, too.
         own = labels.pop("le")
         for bound in (*metric.buckets, float("inf")):
             if bound >= float(own):
                 le = "+Inf" if bound == float("inf") else str(float(bound))
-                found[sample(f"{base}_bucket", le=le, **labels)] += sum(entry[name])
-        found[sample(f"{base}_count", **labels)] += sum(entry[name])
+                found[sample(f"{base}_bucket", le=le, **labels)] += sum(values)
+        found[sample(f"{base}_count", **labels)] += sum(values)
     elif metric.kind != "gauge":
-        found[sample(f"{base}_sum", **labels)] += sum(entry[name])
+        found[sample(f"{base}_sum", **labels)] += sum(values)
         if metric.kind == "summary":
-            found[sample(f"{base}_count", **labels)] += len(entry[name])
+            found[sample(f"{base}_count", **labels)] += len(values)

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from readmission.client import ApiProblem, Client
 from readmission.domain.features import CATEGORIES, NUMBERS, inputs_of
 from readmission.serving.encounters import fields_of_encounter
-from readmission.serving.schemas import RAW_EXAMPLE, WHOLE_EXAMPLE
+from readmission.serving.schemas import COMPLETE_EXAMPLE, RAW_EXAMPLE
 
 from infra.local.commands.predict import SAMPLE
 from infra.local.servers import supervision
@@ -38,7 +38,7 @@ def test_the_request_of_the_original_project_is_answered(application: Applicatio
 
 def test_the_answer_is_what_the_logged_model_says(application: Application, trained: Trained) -> None:
     model: Any = mlflow.sklearn.load_model("models:/readmission@Production")
-    for patient in (SAMPLE, WHOLE_EXAMPLE):
+    for patient in (SAMPLE, COMPLETE_EXAMPLE):
         row = pd.DataFrame([inputs_of(patient)])
         row = row.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "str"))
         expected = dict(zip(model.classes_, model.predict_proba(row)[0], strict=True))
@@ -141,13 +141,13 @@ def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(applicatio
 
 def test_what_moved_a_risk_sums_to_the_score(application: Application, trained: Trained) -> None:
     with application.client as client:
-        answer = client.predict(WHOLE_EXAMPLE, explain=True)
+        answer = client.predict(COMPLETE_EXAMPLE, explain=True)
     told = answer["explanation"]
     risk = answer["early_risk"]["probability"]
     assert told["score"] == pytest.approx(math.log(risk / (1 - risk)))
     added = sum(one["contribution"] for one in told["contributions"])
     assert added == pytest.approx(told["score"] - told["base_score"], abs=1e-9)
-    assert {one["field"] for one in told["contributions"]} <= set(WHOLE_EXAMPLE)
+    assert {one["field"] for one in told["contributions"]} <= set(COMPLETE_EXAMPLE)
     assert answer["early_risk"]["percentile"] is not None
 
 

@@ -228,7 +228,7 @@ def test_a_file_is_scored_and_can_be_downloaded(ui: str, page: Page, picture: Pi
     # Stays that ended in death or hospice care are not forecast.
     refused = [line["error"] for line in lines if line["error"]]
     assert len(risks) + len(refused) == ROWS
-    assert all("nothing is forecast for such a stay" in error for error in refused)
+    assert all("readmission is not forecast" in error for error in refused)
     picture(page, "patients")
     _no_problem(page)
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from readmission.domain.contract import NAMES
 from readmission.domain.features import FEATURES, fields_of
+from readmission.http.problems import Refused
 from readmission.pipeline import sources
 from readmission.serving.encounters import fields_of_encounter
-from readmission.serving.problems import Refused
 
 from tests.benchmarks import server
 

@@ -1,4 +1,4 @@
-"""The parsed template.yaml."""
+"""template.yaml, read."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class _Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms: `!Ref X` becomes {"Ref": "X"}."""
+    """Reads CloudFormation; a function becomes its arguments, a mapping by its name."""
 
 
 def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> Any:

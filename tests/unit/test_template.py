@@ -1,4 +1,4 @@
-"""The API in template.yaml: errors of the gateway itself, and features that are off by default."""
+"""What template.yaml says about the API: the gateway's own refusals, and what is off unless it is asked for."""
 
 import json
 from http import HTTPStatus
@@ -12,7 +12,7 @@ RESPONSES = RESOURCES["Api"]["Properties"]["GatewayResponses"]
 
 
 @pytest.mark.parametrize("name", RESPONSES)
-def test_an_error_of_the_gateway_is_a_problem_document_like_the_applications(name: str) -> None:
+def test_what_the_gateway_refuses_is_a_problem_document_of_the_application(name: str) -> None:
     response = RESPONSES[name]
     (text,) = response["ResponseTemplates"].values()
     problem = Problem.model_validate_json(text, strict=True, extra="forbid")
@@ -23,23 +23,23 @@ def test_an_error_of_the_gateway_is_a_problem_document_like_the_applications(nam
     assert response["ResponseParameters"]["Headers"]["Content-Type"] == "'application/problem+json'"
 
 
-def test_all_other_errors_have_a_default_response() -> None:
+def test_what_no_other_response_covers_has_one() -> None:
     assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= RESPONSES.keys()
 
 
-def test_a_throttled_client_learns_when_to_retry() -> None:
+def test_who_asks_too_often_is_told_when_to_come_again() -> None:
     waits = {name: one["ResponseParameters"]["Headers"].get("Retry-After") for name, one in RESPONSES.items()}
     assert {name: wait for name, wait in waits.items() if wait} == {"THROTTLED": "'1'", "QUOTA_EXCEEDED": "'3600'"}
     assert all(RESPONSES[name]["StatusCode"] == 429 for name in ("THROTTLED", "QUOTA_EXCEEDED"))
 
 
-def test_the_parameters_set_the_limits_of_the_key() -> None:
+def test_the_key_is_throttled_by_the_parameters() -> None:
     plan = RESOURCES["ApiUsagePlan"]["Properties"]
     assert plan["Throttle"] == {"RateLimit": {"Ref": "ThrottleRate"}, "BurstLimit": {"Ref": "ThrottleBurst"}}
     assert plan["Quota"] == {"Limit": {"Ref": "DailyQuota"}, "Period": "DAY"}
 
 
-def test_only_documentation_and_preflight_requests_need_no_key() -> None:
+def test_only_documentation_and_preflights_need_no_key() -> None:
     assert RESOURCES["Api"]["Properties"]["Auth"] == {"ApiKeyRequired": True}
     events = [event["Properties"] for event in RESOURCES["PredictFunction"]["Properties"]["Events"].values()]
     assert {(event["Method"], event["Path"]) for event in events if "Auth" in event} == {
@@ -49,7 +49,7 @@ def test_only_documentation_and_preflight_requests_need_no_key() -> None:
     }
 
 
-def test_the_metrics_are_protected_by_a_token_that_only_their_function_may_read() -> None:
+def test_the_metrics_are_guarded_by_a_token_that_only_their_function_may_read() -> None:
     function = RESOURCES["MetricsFunction"]["Properties"]
     (event,) = function["Events"].values()
     assert (event["Properties"]["Method"], event["Properties"]["Path"]) == ("GET", "/metrics")
@@ -62,7 +62,7 @@ def test_the_metrics_are_protected_by_a_token_that_only_their_function_may_read(
     }
 
 
-def test_a_token_is_generated_if_none_is_given() -> None:
+def test_a_token_that_nobody_gave_is_made_up() -> None:
     token = RESOURCES["MetricsToken"]["Properties"]
     nothing = {"Ref": "AWS::NoValue"}
     assert token["SecretString"] == {"If": ["HasMetricsTokenValue", {"Ref": "MetricsTokenValue"}, nothing]}
@@ -75,7 +75,7 @@ def test_a_token_is_generated_if_none_is_given() -> None:
     ("condition", "parameter"),
     [("AllowsOrigins", "CorsAllowOrigins"), ("HasProvisionedConcurrency", "ProvisionedConcurrency")],
 )
-def test_features_that_cost_money_or_widen_access_are_off_by_default(condition: str, parameter: str) -> None:
+def test_what_costs_or_opens_something_is_off_by_default(condition: str, parameter: str) -> None:
     ((_, values),) = TEMPLATE["Conditions"][condition]["Not"][0].items()
     assert values == [{"Ref": parameter}, TEMPLATE["Parameters"][parameter]["Default"]]
 
@@ -85,7 +85,7 @@ def test_snapshots_are_off_by_default() -> None:
     assert TEMPLATE["Conditions"]["HasSnapStart"] == {"Equals": [{"Ref": "SnapStart"}, "on"]}
 
 
-def test_a_change_of_the_package_alone_updates_the_alias() -> None:
+def test_a_change_of_the_package_alone_gets_behind_the_alias() -> None:
     function = RESOURCES["PredictFunction"]["Properties"]
     assert function["AutoPublishAlias"] and function["AutoPublishAliasAllProperties"]
     for layer in function["Layers"]:

@@ -1,4 +1,4 @@
-"""The alarms and the dashboard in template.yaml use metrics that exist and resources of the template."""
+"""What template.yaml's alarms and dashboard look at is there: metrics of the table, and resources of the template."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from readmission.telemetry import metrics
 
 from tests.unit.templates import RESOURCES, TEMPLATE
 
-# The dimensions of the AWS metrics that are used.
+# What AWS's own metrics that are used here are told apart by.
 AWS = {
     "AWS/ApiGateway": {"ApiName", "Stage"},
     "AWS/Lambda": {"FunctionName"},
@@ -28,11 +28,11 @@ TEXT, VARIABLES = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
 WIDGETS = json.loads(re.sub(r"\$\{NoRun\}", "", TEXT))["widgets"]
 CHARTS = [widget["properties"] for widget in WIDGETS if widget["type"] == "metric"]
 
-type Query = tuple[str, str, dict[str, Any]]
+type Asked = tuple[str, str, dict[str, Any]]
 
 
 def _stats(alarm: Any) -> Iterator[tuple[str, Any]]:
-    """The statistic and the metric of each query of an alarm."""
+    """The statistic and the metric of each part of an alarm."""
     if "Metrics" not in alarm:
         yield alarm.get("Statistic") or alarm["ExtendedStatistic"], alarm
     for query in alarm.get("Metrics", []):
@@ -40,12 +40,12 @@ def _stats(alarm: Any) -> Iterator[tuple[str, Any]]:
             yield query["MetricStat"]["Stat"], query["MetricStat"]["Metric"]
 
 
-def _of_alarm(alarm: Any) -> Iterator[Query]:
+def _of_alarm(alarm: Any) -> Iterator[Asked]:
     for _, metric in _stats(alarm):
         yield metric["Namespace"], metric["MetricName"], {one["Name"]: one["Value"] for one in metric["Dimensions"]}
 
 
-def _of_chart(chart: Any) -> Iterator[Query]:
+def _of_chart(chart: Any) -> Iterator[Asked]:
     for row in chart["metrics"]:
         parts = [part for part in row if isinstance(part, str)]
         if parts:
@@ -59,19 +59,19 @@ def _of_chart(chart: Any) -> Iterator[Query]:
         yield namespace, name, dict.fromkeys(dimensions)
 
 
-QUERIES = [
-    pytest.param(query, id=f"{where}-{query[1]}")
-    for where, queries in [
+ASKED = [
+    pytest.param(asked, id=f"{where}-{asked[1]}")
+    for where, found in [
         *((name, _of_alarm(alarm)) for name, alarm in ALARMS.items()),
         *((chart["title"], _of_chart(chart)) for chart in CHARTS),
     ]
-    for query in queries
+    for asked in found
 ]
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_a_queried_metric_exists_with_these_dimensions(query: Query) -> None:
-    namespace, name, dimensions = query
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_metric_that_is_looked_at_is_written_with_these_dimensions(asked: Asked) -> None:
+    namespace, name, dimensions = asked
     if namespace != metrics.NAMESPACE:
         assert dimensions.keys() == AWS[namespace]
         return
@@ -82,8 +82,8 @@ def test_a_queried_metric_exists_with_these_dimensions(query: Query) -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_looks_back_no_further_than_cloudwatch_allows(name: str) -> None:
-    """The limit is a day, or seven days with periods of an hour or more."""
+def test_an_alarm_looks_no_further_back_than_cloudwatch_allows(name: str) -> None:
+    """A day; seven with periods of an hour or more."""
     alarm = ALARMS[name]
     periods = alarm["EvaluationPeriods"]
     if isinstance(periods, dict):
@@ -93,7 +93,7 @@ def test_an_alarm_looks_back_no_further_than_cloudwatch_allows(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_says_what_to_do_and_notifies_the_topic_when_it_goes_off_and_recovers(name: str) -> None:
+def test_an_alarm_says_what_to_do_and_tells_the_topic_when_it_begins_and_ends(name: str) -> None:
     alarm = ALARMS[name]
     assert len(alarm["AlarmDescription"]) > 80
     topic = {"If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
@@ -101,19 +101,19 @@ def test_an_alarm_says_what_to_do_and_notifies_the_topic_when_it_goes_off_and_re
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_missing_data_is_alarming_only_if_a_run_is_expected(name: str) -> None:
+def test_silence_is_alarming_only_where_a_run_is_waited_for(name: str) -> None:
     assert ALARMS[name]["TreatMissingData"] == ("breaching" if name == "NoRunAlarm" else "notBreaching")
 
 
 @pytest.mark.parametrize("name", [name for name in ALARMS if "Metrics" in ALARMS[name]])
-def test_an_expression_uses_all_metrics_of_its_alarm_and_is_the_only_result(name: str) -> None:
+def test_an_expression_is_made_of_the_metrics_beside_it_and_answers_alone(name: str) -> None:
     expression, *queries = ALARMS[name]["Metrics"]
     words = set(re.findall(r"[a-z_]\w*", expression["Expression"]))
     assert words == {query["Id"] for query in queries}
     assert "ReturnData" not in expression and all(query["ReturnData"] is False for query in queries)
 
 
-def test_zero_days_disable_the_alarm_of_missing_runs() -> None:
+def test_no_days_are_no_alarm_of_missing_runs() -> None:
     assert ALARMS["NoRunAlarm"]["Condition"] == "WatchesRuns"
     assert TEMPLATE["Conditions"]["WatchesRuns"] == {"Not": [{"Equals": [{"Ref": "NoRunDays"}, 0]}]}
 
@@ -140,7 +140,7 @@ def test_the_dashboard_names_resources_of_the_template() -> None:
     assert {name for name in named if not name.startswith("AWS::")} <= RESOURCES.keys()
 
 
-@pytest.mark.parametrize("title", ["Lambda: throttles", "Lambda: errors", "Lambda: longest invocation"])
+@pytest.mark.parametrize("title", ["Lambda: throttles", "Lambda: errors", "Lambda: longest"])
 def test_the_dashboard_shows_every_function(title: str) -> None:
     (chart,) = [chart for chart in CHARTS if chart["title"] == title]
     assert {dimensions["FunctionName"] for _, _, dimensions in _of_chart(chart)} == {

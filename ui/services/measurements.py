@@ -225,8 +225,6 @@ def _single(points: Iterable[Point]) -> list[Point]:
 
 
 def _prometheus(name: str) -> str:
-    """The Prometheus name of a counter or of a histogram's buckets."""
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    if snake.endswith("_bucket"):
-        return f"readmission{snake.removesuffix('_bucket')}_seconds_bucket"
-    return f"readmission{snake}_total"
+    """The Prometheus name of a counter, or of the buckets of a histogram."""
+    family = metrics.prometheus_name(metrics.BY_NAME[name.removesuffix("Bucket")])
+    return f"{family}{'_bucket' if name.endswith('Bucket') else '_total'}"

@@ -1,14 +1,13 @@
 """An exporter of every application metric and AWS's metrics, whose counters rise with each scrape."""
 
 import itertools
-import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from readmission.telemetry.metrics import METRICS, Metric
+from readmission.telemetry.metrics import METRICS, Metric, prometheus_name
 
 TOKEN = "a-token-of-the-test"
 FOUND = {"model_version": ("3",), "function_name": ("readmission-predict",)}
@@ -34,8 +33,7 @@ def exposition(count: int) -> str:
 
 
 def _series(metric: Metric, count: int) -> Iterator[str]:
-    name = f"readmission_{re.sub(r'(?<=[a-z])(?=[A-Z])', '_', metric.name).lower()}"
-    name += "_seconds" if metric.unit == "Seconds" else ""
+    name = prometheus_name(metric)
     dimensions = {key: values or FOUND[key] for key, values in metric.dimensions.items()}
     for values in itertools.product(metric.services, *dimensions.values()):
         labels = ", ".join(f'{key}="{value}"' for key, value in zip(("service", *dimensions), values, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from readmission.telemetry.metrics import METRICS
+from readmission.telemetry.metrics import METRICS, prometheus_name
 
 from infra.grafana import dashboard
 from infra.local.settings import ROOT
@@ -58,10 +58,7 @@ def test_the_data_source_variable_defaults_to_the_provisioned_one() -> None:
 
 def test_every_query_uses_exported_or_recorded_series() -> None:
     kinds = {"counter": "_total", "gauge": "", "histogram": "", "summary": ""}
-    exported = set()
-    for metric in METRICS:
-        snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric.name).lower()
-        exported.add(f"readmission_{snake}{'_seconds' if metric.unit == 'Seconds' else ''}{kinds[metric.kind]}")
+    exported = {f"{prometheus_name(metric)}{kinds[metric.kind]}" for metric in METRICS}
     for query in queries("5m").values():
         names = re.findall(r"[a-z_]*:?readmission_[a-z_:0-9]+", query)
         for name in names:

@@ -3,8 +3,8 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from readmission.http.problems import Refused
 from readmission.serving.encounters import fields_of_encounter
-from readmission.serving.problems import Refused
 
 from tests.load import mix, patients
 from tests.load.mix import Mix

@@ -1,4 +1,4 @@
-"""The client against connections that are none: nothing touches a network, and nobody waits."""
+"""The client with fake connections: tests neither use a network nor wait."""
 
 import json
 import ssl
@@ -31,7 +31,7 @@ class Answer:
 
 
 class Server:
-    """Plays what is given, answers and errors, one a request, over as many connections as are opened."""
+    """Plays a script of answers and errors, one per request, over any number of connections."""
 
     def __init__(self, *script: Answer | Exception) -> None:
         self._script = list(script)
@@ -74,7 +74,7 @@ def test_a_batch_is_sent_as_its_encounters() -> None:
     assert server.asked[0][1:3] == ("/v1/predict/batch", b'{"encounters": [{"a": 1}, {"a": 2}]}')
 
 
-def test_a_csv_is_sent_and_answered_as_it_is() -> None:
+def test_csv_is_sent_and_answered_unchanged() -> None:
     server = Server(Answer(200, "row,readmitted\n1,NO\n"))
     assert server.client().predict_csv("age\n[50-60)\n") == "row,readmitted\n1,NO\n"
     _, path, body, headers = server.asked[0]
@@ -101,7 +101,7 @@ def test_health_and_reload_send_no_body() -> None:
     ]
 
 
-def test_the_model_its_card_and_the_history_are_asked_for() -> None:
+def test_the_model_its_card_and_the_history_are_requested() -> None:
     decisions = [{"id": 2, "decision": "refused"}, {"id": 1, "decision": "promoted"}]
     server = Server(Answer(200, {"version": "3"}), Answer(200, "# Model card"), Answer(200, {"decisions": decisions}))
     client = server.client()
@@ -126,7 +126,7 @@ def test_one_connection_serves_all_requests_until_it_is_closed() -> None:
     assert server.opened == 2
 
 
-def test_a_problem_is_raised_with_all_that_it_says() -> None:
+def test_a_problem_is_raised_with_its_details() -> None:
     errors = [{"field": "time_in_hospital", "message": "is required"}]
     server = Server(Answer(422, {"detail": "no", "errors": errors, "request_id": "r-1"}))
     with pytest.raises(ApiProblem, match="422: no; time_in_hospital is required") as raised:
@@ -142,45 +142,45 @@ def test_a_problem_is_raised_with_all_that_it_says() -> None:
         ({"message": "Forbidden"}, "Forbidden"),
         ("<html>", "<html>"),
         ("[]", "[]"),
-        ("", "no reason is given"),
-        ({}, "no reason is given"),
+        ("", "No reason given"),
+        ({}, "No reason given"),
     ],
 )
-def test_an_error_of_a_gateway_says_what_it_can(body: Any, detail: str) -> None:
+def test_an_error_of_a_gateway_is_raised_with_its_message(body: Any, detail: str) -> None:
     with pytest.raises(ApiProblem) as raised:
         Server(Answer(403, body, x_amzn_requestid="g-1")).client().health()
     # http.client looks headers up whatever their case; so does the one here.
     assert (raised.value.status, raised.value.detail, raised.value.request_id) == (403, detail, "g-1")
 
 
-def test_an_answer_that_is_no_json_is_a_problem() -> None:
-    with pytest.raises(ApiProblem, match="no JSON"):
+def test_an_answer_that_is_not_json_is_a_problem() -> None:
+    with pytest.raises(ApiProblem, match="not valid JSON"):
         Server(Answer(200, "<html>")).client().health()
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_what_may_pass_is_asked_again_after_growing_waits(status: int) -> None:
+def test_transient_errors_are_retried_with_growing_waits(status: int) -> None:
     server = Server(*[Answer(status, {})] * 3, Answer(200, HEALTH))
     assert server.client().health() == HEALTH
     assert [0.1 * 2**n <= wait <= 0.2 * 2**n for n, wait in enumerate(server.waits)] == [True] * 3
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 413, 415, 422, 500])
-def test_what_stays_wrong_is_not_asked_again(status: int) -> None:
+def test_permanent_errors_are_not_retried(status: int) -> None:
     server = Server(Answer(status, {}))
     with pytest.raises(ApiProblem):
         server.client().health()
     assert len(server.asked) == 1
 
 
-def test_after_the_last_try_the_problem_is_raised() -> None:
+def test_after_the_last_attempt_the_problem_is_raised() -> None:
     server = Server(*[Answer(503, {"detail": "no model"})] * 3)
     with pytest.raises(ApiProblem, match="503: no model"):
         server.client(retries=2).health()
     assert (len(server.asked), len(server.waits)) == (3, 2)
 
 
-def test_the_wait_is_that_of_the_answer() -> None:
+def test_retry_after_sets_the_wait() -> None:
     date = formatdate(time.time() + 30, usegmt=True)
     waits = ["7", "0", date, formatdate(time.time() - 30, usegmt=True), "soon"]
     server = Server(*(Answer(429, {}, retry_after=wait) for wait in waits), Answer(200, HEALTH))
@@ -189,7 +189,7 @@ def test_the_wait_is_that_of_the_answer() -> None:
     assert (seconds, none, past) == (7, 0, 0) and 25 < until <= 30 and 0 < own < 5
 
 
-def test_who_is_told_to_wait_long_does_not_wait() -> None:
+def test_a_long_retry_after_is_raised_instead() -> None:
     server = Server(Answer(429, {"detail": "quota"}, retry_after="3600"))
     with pytest.raises(ApiProblem, match="quota"):
         server.client().health()
@@ -197,13 +197,13 @@ def test_who_is_told_to_wait_long_does_not_wait() -> None:
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), RemoteDisconnected(), IncompleteRead(b""), OSError("dns")])
-def test_a_connection_that_fails_is_made_again(error: Exception) -> None:
+def test_a_failed_connection_is_reopened(error: Exception) -> None:
     server = Server(error, Answer(200, HEALTH))
     assert server.client().health() == HEALTH
     assert (server.opened, server.closed, len(server.waits)) == (2, 1, 1)
 
 
-def test_a_kept_connection_that_has_gone_stale_is_no_failure() -> None:
+def test_a_stale_connection_is_reopened_without_counting_as_a_retry() -> None:
     server = Server(Answer(200, HEALTH), RemoteDisconnected(), Answer(200, HEALTH))
     client = server.client(retries=0)
     client.health()
@@ -211,7 +211,7 @@ def test_a_kept_connection_that_has_gone_stale_is_no_failure() -> None:
     assert (server.opened, server.waits) == (2, [])
 
 
-def test_a_server_that_stays_away_is_unreachable() -> None:
+def test_a_server_that_stays_down_is_unreachable() -> None:
     server = Server(*[ConnectionRefusedError("refused")] * 4)
     with pytest.raises(ApiUnreachable, match="GET /v1/health: refused"):
         server.client().health()
@@ -219,7 +219,7 @@ def test_a_server_that_stays_away_is_unreachable() -> None:
 
 
 @pytest.mark.parametrize("error", [TimeoutError("timed out"), ssl.SSLCertVerificationError("self-signed")])
-def test_neither_time_that_is_up_nor_a_wrong_certificate_is_tried_again(error: Exception) -> None:
+def test_timeouts_and_untrusted_certificates_are_not_retried(error: Exception) -> None:
     server = Server(error)
     with pytest.raises(ApiUnreachable):
         server.client().health()
@@ -227,12 +227,12 @@ def test_neither_time_that_is_up_nor_a_wrong_certificate_is_tried_again(error: E
 
 
 @pytest.mark.parametrize("url", ["", "api.example/v1", "ftp://api.example", "https:///v1"])
-def test_a_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="no http"):
+def test_an_invalid_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not an http"):
         Client(url)
 
 
-def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_certificate_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         Client("https://api.example", ca_file=tmp_path / "none.pem")
 
@@ -257,3 +257,8 @@ def test_a_certificate_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 )
 def test_the_types_have_the_fields_of_the_contract(name: str) -> None:
     assert get_type_hints(getattr(clients, name)).keys() == CONTRACT["components"]["schemas"][name]["properties"].keys()
+
+
+def test_a_decision_has_the_fields_of_the_contract() -> None:
+    described = CONTRACT["components"]["schemas"]["PromotionDecision"]["properties"]
+    assert get_type_hints(clients.Decision).keys() == described.keys()

@@ -1,4 +1,4 @@
-"""What importing a side of the package brings with it: cold starts pay for every package, and a layer lacks some."""
+"""Which packages a module imports: every import costs cold-start time, and layers lack some packages."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "MODEL_NAME": "readmission",
     "PYTHONPATH": os.pathsep.join(map(str, PATHS)),
 }
-# The module looks for a model and finds no network, and goes on without one.
+# The module polls the registry, finds no network, and continues without a model.
 PROGRAM = """
 import json, socket, sys
 
@@ -60,7 +60,9 @@ def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module:
     assert _imported_by(f"readmission.{module}", TRAINING) == []
 
 
-@pytest.mark.parametrize("module", ["telemetry.exporter.collector", "serving.metrics", "telemetry.exporter.auth"])
+@pytest.mark.parametrize(
+    "module", ["telemetry.exporter.collector", "serving.metrics", "telemetry.exporter.auth", "http.proxy"]
+)
 def test_the_exporter_imports_no_package_that_its_layer_lacks(module: str) -> None:
     lacking = ("pg8000", "fastapi", "pydantic", *TRAINING)
     assert _imported_by(f"readmission.{module}", lacking) == []

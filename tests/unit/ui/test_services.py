@@ -1,8 +1,8 @@
 """The form's values, the diagnoses' names, and the settings."""
 
 import pytest
+from readmission.http.problems import Refused
 from readmission.serving.encounters import fields_of_encounter
-from readmission.serving.problems import Refused
 
 from ui.services import configuration, diagnoses, patients
 from ui.services.configuration import NotConfigured

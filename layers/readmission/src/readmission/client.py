@@ -1,4 +1,4 @@
-"""A client of the API. It needs nothing but Python: neither this package's other modules nor a library."""
+"""A client of the API that needs only the Python standard library, so that this file can be copied on its own."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 RETRIED: Final = frozenset({429, 502, 503, 504})
 FIRST_WAIT_SECONDS: Final = 0.2
-LONGEST_WAIT_SECONDS: Final = 60.0  # who is told to wait longer is told so by the error instead
+MAX_WAIT_SECONDS: Final = 60.0  # if Retry-After is longer, the problem is raised instead
 
 _SECURE: Final = "https"
 _JSON: Final = "application/json"
@@ -23,7 +23,7 @@ _CSV: Final = "text/csv"
 
 
 class EarlyRisk(TypedDict):
-    """The risk of a readmission within 30 days; band and percentile are None where the model cannot place it."""
+    """The risk of a readmission within 30 days. Band and percentile are None if the model does not provide them."""
 
     probability: float
     band: str | None
@@ -31,6 +31,8 @@ class EarlyRisk(TypedDict):
 
 
 class Forecast(TypedDict):
+    """The most probable class, the probability of each class, and the early risk."""
+
     readmitted: str
     probabilities: dict[str, float]
     early_risk: EarlyRisk
@@ -45,7 +47,7 @@ class Contribution(TypedDict):
 
 
 class Explanation(TypedDict):
-    """Log-odds of an early readmission: a median patient's, this one's, and what makes the difference."""
+    """Log-odds of an early readmission: of a median patient, of this one, and what each field adds."""
 
     base_score: float
     score: float
@@ -53,7 +55,7 @@ class Explanation(TypedDict):
 
 
 class Prediction(Forecast):
-    """The forecast of one encounter, and which model made it."""
+    """The forecast for one encounter, and the model that made it."""
 
     model_name: str
     model_version: str
@@ -72,6 +74,8 @@ class Wrong(TypedDict):
 
 
 class RowProblem(TypedDict):
+    """Why an encounter of a batch has no forecast."""
+
     detail: str
     errors: list[Wrong]
 
@@ -81,13 +85,15 @@ class _Index(TypedDict):
 
 
 class Row(_Index, total=False):
-    """What became of one encounter of a batch: it has a prediction or a problem."""
+    """The answer to one encounter of a batch: a prediction or a problem."""
 
     prediction: Forecast
     problem: RowProblem
 
 
 class BatchPrediction(TypedDict):
+    """The answers to a batch, in the order of the request."""
+
     model_name: str
     model_version: str
     data_kind: str
@@ -98,17 +104,21 @@ class BatchPrediction(TypedDict):
 
 
 class Health(TypedDict):
+    """The API is available and serves this version."""
+
     status: str
     model_version: str
 
 
 class Reload(TypedDict):
+    """The served version after and before polling the registry."""
+
     model_version: str
     previous_version: str | None
 
 
 class Figure(TypedDict):
-    """A metric of the test rows, with the ends of its 95 % interval where there is one."""
+    """A metric on the test rows, with its 95% confidence interval if there is one."""
 
     value: float
     low: float | None
@@ -116,7 +126,7 @@ class Figure(TypedDict):
 
 
 class ModelDescription(TypedDict):
-    """The version in Production; `serves_since` is ISO 8601, UTC."""
+    """The version in production. `serves_since` is ISO 8601, UTC."""
 
     name: str
     version: str
@@ -130,7 +140,7 @@ class ModelDescription(TypedDict):
 
 
 class Decision(TypedDict):
-    """A line of the promotion ledger: promoted, refused or rolled back; `decided_at` is ISO 8601, UTC."""
+    """An entry of the promotion ledger: promoted, refused or rolled back. `decided_at` is ISO 8601, UTC."""
 
     id: int
     decided_at: str
@@ -149,7 +159,7 @@ class Decision(TypedDict):
 
 
 class ApiProblem(Exception):
-    """The API, or the gateway before it, answered with an error. `errors` names the fields that are wrong."""
+    """The API, or the gateway in front of it, answered with an error. `errors` lists the invalid fields."""
 
     def __init__(self, status: int, detail: str, errors: Sequence[Wrong] = (), request_id: str | None = None) -> None:
         super().__init__(f"{status}: {detail}{''.join(f'; {one["field"]} {one["message"]}' for one in errors)}")
@@ -160,11 +170,11 @@ class ApiProblem(Exception):
 
 
 class ApiUnreachable(Exception):
-    """There was no answer: no connection, or one that broke, a certificate that is not trusted, or no time left."""
+    """No answer was received: the connection failed or broke, the certificate is not trusted, or time ran out."""
 
 
 class Response(Protocol):
-    """What is used of http.client.HTTPResponse."""
+    """The part of `http.client.HTTPResponse` that is used."""
 
     status: int
 
@@ -174,7 +184,7 @@ class Response(Protocol):
 
 
 class Connection(Protocol):
-    """What is used of http.client.HTTPConnection."""
+    """The part of `http.client.HTTPConnection` that is used."""
 
     def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None: ...
 
@@ -200,11 +210,11 @@ class _Answer:
 
 
 class Client:
-    """Asks the API at `url` over one connection, which it keeps; so one client is for one thread.
+    """Sends requests to the API at `url` over one kept connection, so use one client per thread.
 
-    A request that finds no connection, or one that breaks, or is answered by 429, 502, 503 or 504, is asked again up
-    to `retries` times, since asking twice changes nothing; what took longer than `timeout` seconds is not. Every method
-    raises ApiProblem or ApiUnreachable. Proxies that the environment names are not used.
+    A request is retried up to `retries` times if the connection fails or breaks, or if the status is 429, 502, 503 or
+    504; this is safe because every request is idempotent. A request that exceeds `timeout` seconds is not retried.
+    Every method raises `ApiProblem` or `ApiUnreachable`. Proxy environment variables are ignored.
     """
 
     def __init__(
@@ -218,9 +228,9 @@ class Client:
         connect: Callable[[], Connection] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`ca_file` holds the certificates to trust instead of the system's; `connect` and `sleep` are for tests.
+        """`ca_file` contains the certificates to trust instead of the system's. `connect` and `sleep` are for tests.
 
-        Raises ValueError for another URL than http(s), and OSError for a `ca_file` that cannot be read.
+        Raises `ValueError` if the URL is not http(s), and `OSError` if `ca_file` cannot be read.
         """
         self._path = urlsplit(url).path.rstrip("/")
         self._connect = connect or _connector(url, ca_file, timeout)
@@ -230,12 +240,12 @@ class Client:
         self._connection: Connection | None = None
 
     def predict(self, encounter: Mapping[str, Any], *, explain: bool = False) -> Prediction:
-        """The forecast of one encounter, given by its 14 fields or as a row of the UCI file; with what explains it."""
+        """Forecast one encounter, given as 14 prepared fields or as a row of the UCI file."""
         answer: Prediction = self._ask("POST", "/predict?explain=true" if explain else "/predict", encounter)
         return answer
 
     def predict_batch(self, encounters: Sequence[Mapping[str, Any]]) -> BatchPrediction:
-        """The forecasts of up to 1,000; an encounter that is wrong has a problem in its row."""
+        """Forecast up to 1,000 encounters. An invalid one has a problem in its row."""
         answer: BatchPrediction = self._ask("POST", "/predict/batch", {"encounters": list(encounters)})
         return answer
 
@@ -249,31 +259,31 @@ class Client:
         return answer
 
     def health(self) -> Health:
-        """The version that serves; ApiProblem 503 when none does."""
+        """The served version. Raises `ApiProblem` 503 if there is none."""
         answer: Health = self._ask("GET", "/health")
         return answer
 
     def model(self) -> ModelDescription:
-        """The version that serves, since when and why, and its metrics; ApiProblem 503 when none does."""
+        """The version in production, with its metrics. Raises `ApiProblem` 503 if there is none."""
         answer: ModelDescription = self._ask("GET", "/model")
         return answer
 
     def model_card(self) -> str:
-        """Its model card as Markdown; ApiProblem 404 when it has none."""
+        """The model card in Markdown. Raises `ApiProblem` 404 if there is none."""
         return self._send("GET", "/model?card=markdown", None, {"Accept": "text/markdown"}).text
 
     def history(self, limit: int = 20) -> list[Decision]:
-        """The newest decisions on what serves, newest first: 1 to 100."""
+        """The newest decisions of the promotion ledger, newest first; `limit` is 1 to 100."""
         decisions: list[Decision] = self._ask("GET", f"/model/history?limit={limit}")["decisions"]
         return decisions
 
     def reload(self) -> Reload:
-        """Has the API look at the registry now."""
+        """Make the API poll the model registry now."""
         answer: Reload = self._ask("POST", "/reload-model")
         return answer
 
     def close(self) -> None:
-        """Closes the connection; the next request opens another."""
+        """Close the connection. The next request opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -294,10 +304,10 @@ class Client:
         try:
             return json.loads(answer.text)
         except ValueError as error:
-            raise ApiProblem(answer.status, "the answer is no JSON", request_id=answer.request_id) from error
+            raise ApiProblem(answer.status, "The answer is not valid JSON", request_id=answer.request_id) from error
 
     def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> _Answer:
-        """The answer, if need be of a later try."""
+        """Send a request, with retries."""
         request = _Request(method, self._path + path, body, {**self._headers, **headers})
         for tried in range(self._retries + 1):
             last = tried == self._retries
@@ -314,17 +324,17 @@ class Client:
                 if answer.status < 400:
                     return answer
                 wait = _seconds(answer.retry_after, wait)
-                if last or answer.status not in RETRIED or wait > LONGEST_WAIT_SECONDS:
+                if last or answer.status not in RETRIED or wait > MAX_WAIT_SECONDS:
                     raise _problem(answer)
             self._sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
     def _exchange(self, request: _Request) -> _Answer:
         if self._connection is not None:
             try:
                 return _exchange(self._connection, request)
             except (ConnectionError, http.client.HTTPException):
-                # A server closes a connection that has been idle for long, which nobody notices before the next use.
+                # Servers close idle connections, which is noticed only at the next use.
                 self.close()
         self._connection = self._connect()
         return _exchange(self._connection, request)
@@ -334,10 +344,10 @@ def _connector(url: str, ca_file: str | Path | None, timeout: float) -> Callable
     parts = urlsplit(url)
     host = parts.hostname
     if host is None or parts.scheme not in (_SECURE, "http"):
-        raise ValueError(f"this is no http(s) URL: {url!r}")
+        raise ValueError(f"not an http or https URL: {url!r}")
     if parts.scheme == "http":
         return lambda: http.client.HTTPConnection(host, parts.port, timeout=timeout)
-    # Made once: it reads every certificate of the system.
+    # Created once, because it reads all certificates of the system.
     context = ssl.create_default_context(cafile=ca_file)
     return lambda: http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
 
@@ -350,26 +360,26 @@ def _exchange(connection: Connection, request: _Request) -> _Answer:
     return _Answer(response.status, text, response.getheader("Retry-After"), request_id)
 
 
-def _seconds(retry_after: str | None, otherwise: float) -> float:
-    """How long a header Retry-After, in seconds or as a date, asks to wait."""
+def _seconds(retry_after: str | None, default: float) -> float:
+    """The seconds to wait by a Retry-After header, which has seconds or a date."""
     if retry_after is None:
-        return otherwise
+        return default
     if retry_after.isdecimal():
         return float(retry_after)
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except ValueError:
-        return otherwise
+        return default
 
 
 def _problem(answer: _Answer) -> ApiProblem:
-    """The problem document as an error; of an answer that is none, as a gateway's may be, what it says."""
+    """The error for a problem document, or for any other answer, which may come from a gateway."""
     try:
         document = json.loads(answer.text)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        return ApiProblem(answer.status, answer.text[:200] or "no reason is given", request_id=answer.request_id)
-    detail = document.get("detail") or document.get("message") or "no reason is given"
+        return ApiProblem(answer.status, answer.text[:200] or "No reason given", request_id=answer.request_id)
+    detail = document.get("detail") or document.get("message") or "No reason given"
     request_id = document.get("request_id") or answer.request_id
     return ApiProblem(answer.status, str(detail), document.get("errors") or (), request_id)

@@ -17,7 +17,7 @@ ORIGINAL = """{
   "num_medications": 15, "number_outpatient": 0, "number_emergency": 0, "number_inpatient": 0,
   "number_diagnoses": 9, "max_glu_serum_encoded": 0, "a1cresult_encoded": 0,
   "change_encoded": 1, "diabetesmed_encoded": 1, "num_diabetes_meds": 2 }"""
-SECRET = 87654321  # a value that no answer may hold
+SECRET = 87654321  # a value that no answer may contain
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_original_projects_request_is_answered(api: Api) -> None:
 @pytest.mark.parametrize(
     ("shares", "name"), [((0.5, 0.3, 0.2), "<30"), ((0.3, 0.5, 0.2), ">30"), ((0.2, 0.3, 0.5), "NO")]
 )
-def test_the_likeliest_class_is_the_forecast(shares: tuple[float, ...], name: str) -> None:
+def test_the_most_probable_class_is_the_forecast(shares: tuple[float, ...], name: str) -> None:
     assert serving(*shares).predict(EXAMPLE).json()["readmitted"] == name
 
 
@@ -64,7 +64,7 @@ def test_the_likeliest_class_is_the_forecast(shares: tuple[float, ...], name: st
         (1.0, 100.0, "very high"),
     ],
 )
-def test_the_early_risk_is_answered_with_its_place_among_the_training_patients(
+def test_the_early_risk_has_its_percentile_among_the_training_patients(
     share: float, percentile: float, band: str
 ) -> None:
     api = with_quantiles(serving(share, 0.0, 1 - share), *(n / 100 for n in range(101)))
@@ -72,7 +72,7 @@ def test_the_early_risk_is_answered_with_its_place_among_the_training_patients(
     assert risk == {"probability": pytest.approx(share), "percentile": percentile, "band": band}
 
 
-def test_a_raw_encounter_has_the_forecast_of_its_14_features(api: Api) -> None:
+def test_a_raw_encounter_gets_the_same_forecast_as_its_features(api: Api) -> None:
     raw, encoded = api.predict(RAW_EXAMPLE).json(), api.predict(EXAMPLE).json()
     assert raw | {"request_id": ""} == encoded | {"request_id": ""}
 
@@ -150,7 +150,7 @@ def test_a_message_can_be_translated_by_its_code_and_parameters(
     assert (error["code"], error.get("params")) == (code, params)
 
 
-def test_every_problem_of_a_request_is_told_at_once(api: Api) -> None:
+def test_all_errors_of_a_request_are_listed(api: Api) -> None:
     wrong = {**EXAMPLE, "age_numeric": -1, "time_in_hospital": "x", "ward": 3}
     del wrong["num_procedures"]
     assert sorted(_fields(api.predict(wrong))) == [
@@ -162,7 +162,7 @@ def test_every_problem_of_a_request_is_told_at_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400"])
-def test_a_number_that_is_not_finite_is_refused_with_its_field(api: Api, number: str) -> None:
+def test_a_number_that_is_not_finite_is_refused_by_field(api: Api, number: str) -> None:
     answer = api.post("/predict", ORIGINAL.replace('"age_numeric": 55', f'"age_numeric": {number}'))
     assert _fields(answer) == ["age_numeric"]
 
@@ -188,14 +188,14 @@ def test_a_number_that_is_not_finite_is_refused_with_its_field(api: Api, number:
         pytest.param(b'{"\\ud800": 1}', id="lone-surrogate-as-name"),
     ],
 )
-def test_a_body_that_is_no_encounter_is_the_clients_error(api: Api, content: bytes) -> None:
+def test_an_invalid_body_is_a_client_error(api: Api, content: bytes) -> None:
     answer = api.post("/predict", content)
     assert 400 <= answer.status_code < 500
     assert "detail" in answer.json()
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "nonsense", ""])
-def test_a_body_of_another_content_type_is_the_clients_error(api: Api, content_type: str) -> None:
+def test_a_body_of_another_content_type_is_a_client_error(api: Api, content_type: str) -> None:
     assert api.post("/predict", ORIGINAL, content_type).status_code == 415
 
 
@@ -203,22 +203,22 @@ def test_a_content_type_with_a_charset_is_accepted(api: Api) -> None:
     assert api.post("/predict", ORIGINAL, "application/json; charset=utf-8").status_code == 200
 
 
-def test_a_body_of_the_largest_size_is_read(api: Api) -> None:
+def test_a_body_of_the_maximum_size_is_accepted(api: Api) -> None:
     assert api.post("/predict", ORIGINAL.ljust(MAX_BODY_BYTES)).status_code == 200
 
 
 def test_a_larger_body_is_refused_with_the_limit(api: Api) -> None:
     answer = api.post("/predict", ORIGINAL.ljust(MAX_BODY_BYTES + 1))
-    assert (answer.status_code, answer.json()["detail"]) == (413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    assert (answer.status_code, answer.json()["detail"]) == (413, f"The body is larger than {MAX_BODY_BYTES} bytes")
 
 
-def test_a_larger_body_is_refused_whatever_length_it_claims(api: Api) -> None:
+def test_a_larger_body_is_refused_whatever_its_content_length(api: Api) -> None:
     headers = {"Content-Type": "application/json", "Content-Length": "10"}
     answer = api.request("POST", "/predict", content=ORIGINAL.ljust(10 * MAX_BODY_BYTES), headers=headers)
     assert answer.status_code == 413
 
 
-def test_a_body_that_comes_in_pieces_is_put_together(api: Api) -> None:
+def test_a_chunked_body_is_accepted(api: Api) -> None:
     async def pieces() -> Any:
         for start in range(0, len(ORIGINAL), 50):
             yield ORIGINAL[start : start + 50].encode()
@@ -227,7 +227,7 @@ def test_a_body_that_comes_in_pieces_is_put_together(api: Api) -> None:
     assert answer.status_code == 200
 
 
-def test_an_endless_body_in_pieces_is_refused_before_its_end(api: Api) -> None:
+def test_an_endless_chunked_body_is_refused_before_its_end(api: Api) -> None:
     sent = 0
 
     async def pieces() -> Any:
@@ -244,19 +244,19 @@ def test_an_endless_body_in_pieces_is_refused_before_its_end(api: Api) -> None:
 @pytest.mark.parametrize(("method", "path"), [("GET", "/health"), ("POST", "/reload-model")])
 def test_without_a_model_the_answer_is_503_with_the_reason(empty: Api, method: str, path: str) -> None:
     answer = empty.request(method, path)
-    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "No version is in Production yet")
 
 
 def test_without_a_model_a_prediction_is_503_with_the_reason(empty: Api) -> None:
     answer = empty.predict(EXAMPLE)
-    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "No version is in Production yet")
 
 
-def test_without_a_model_a_wrong_request_is_still_the_clients_error(empty: Api) -> None:
+def test_without_a_model_an_invalid_request_is_still_a_client_error(empty: Api) -> None:
     assert empty.predict({}).status_code == 422
 
 
-def test_health_tells_the_version(api: Api) -> None:
+def test_health_has_the_version(api: Api) -> None:
     answer = api.get("/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "model_version": "1"})
 
@@ -268,7 +268,7 @@ def test_the_first_model_is_served_as_soon_as_there_is_one(empty: Api) -> None:
     assert empty.predict(EXAMPLE).json()["model_version"] == "1"
 
 
-def test_a_promotion_is_followed_by_itself_once_the_refresh_time_is_over(api: Api) -> None:
+def test_a_promotion_is_picked_up_after_the_refresh_interval(api: Api) -> None:
     assert api.predict(EXAMPLE).json()["model_version"] == "1"
     api.registry.promote("2", constant(0.7, 0.2, 0.1))
     api.clock.now += REFRESH_SECONDS - 0.1
@@ -278,20 +278,20 @@ def test_a_promotion_is_followed_by_itself_once_the_refresh_time_is_over(api: Ap
     assert (answer["model_version"], answer["readmitted"]) == ("2", "<30")
 
 
-def test_the_registry_is_not_asked_for_every_prediction(api: Api) -> None:
+def test_the_registry_is_not_polled_for_every_prediction(api: Api) -> None:
     for _ in range(5):
         api.predict(EXAMPLE)
     assert api.registry.looks == 1
 
 
-def test_predictions_go_on_while_the_registry_is_away(api: Api) -> None:
+def test_predictions_continue_while_the_registry_is_down(api: Api) -> None:
     api.predict(EXAMPLE)
     api.registry.problem = "MLflow cannot be reached"
     api.clock.now += REFRESH_SECONDS
     assert api.predict(EXAMPLE).json()["model_version"] == "1"
 
 
-def test_a_reload_takes_a_promotion_at_once_and_tells_both_versions(api: Api) -> None:
+def test_a_reload_picks_up_a_promotion_and_answers_both_versions(api: Api) -> None:
     api.get("/health")
     api.registry.promote("2", constant(0.7, 0.2, 0.1))
     answer = api.post("/reload-model")
@@ -303,7 +303,7 @@ def test_the_first_reload_has_no_previous_version(api: Api) -> None:
     assert api.post("/reload-model").json() == {"model_version": "1", "previous_version": None}
 
 
-def test_a_reload_that_fails_is_503_with_the_reason_and_predictions_go_on(api: Api) -> None:
+def test_a_failed_reload_is_503_with_the_reason_and_predictions_continue(api: Api) -> None:
     api.get("/health")
     api.registry.promote("2", b"<html>")
     answer = api.post("/reload-model")
@@ -322,7 +322,7 @@ def test_a_reload_that_fails_is_503_with_the_reason_and_predictions_go_on(api: A
         ("GET", "/reload-model", 405),
     ],
 )
-def test_an_unknown_path_or_method_is_told(api: Api, method: str, path: str, status: int) -> None:
+def test_an_unknown_path_or_method_is_a_client_error(api: Api, method: str, path: str, status: int) -> None:
     answer = api.request(method, path)
     assert answer.status_code == status
     assert "detail" in answer.json()
@@ -339,7 +339,7 @@ def _explained(api: Api, asked: str) -> Any:
     return api.post(f"/predict?explain={asked}", ORIGINAL)
 
 
-def test_a_prediction_is_explained_when_that_is_asked_for() -> None:
+def test_a_prediction_is_explained_on_request() -> None:
     api = Api()
     age = stump(0, 50, [0.2, 0.2, 0.6], [0.5, 0.2, 0.3])
     reference = {**CONTEXT, "reference": {**CONTEXT["reference"], "age_numeric": 40}}
@@ -356,11 +356,11 @@ def test_a_prediction_is_explained_when_that_is_asked_for() -> None:
     assert [one["field"] for one in contributions[1:]] == list(FEATURES)[1:]
 
 
-def test_a_prediction_is_not_explained_unasked(api: Api) -> None:
+def test_by_default_a_prediction_is_not_explained(api: Api) -> None:
     assert "explanation" not in _explained(api, "false").json()
 
 
-def test_an_explanation_by_a_model_without_a_reference_is_409_and_says_to_train_again(api: Api) -> None:
+def test_a_model_without_a_reference_cannot_explain_and_answers_409(api: Api) -> None:
     answer = _explained(api, "true")
     assert answer.status_code == 409
     assert "run the pipeline from 'train'" in answer.json()["detail"]

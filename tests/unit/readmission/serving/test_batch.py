@@ -9,7 +9,7 @@ import httpx
 import pytest
 from readmission.domain.features import FEATURES
 from readmission.serving.api import MAX_BATCH_BYTES, MAX_BODY_BYTES
-from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, WHOLE_EXAMPLE
+from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE
 
 from tests.unit.readmission.documents import document, numbers, stump
 from tests.unit.readmission.serving.fakes import Api, serving, with_quantiles
@@ -54,8 +54,8 @@ def _errors(answer: httpx.Response) -> dict[str, str]:
     return {error["field"]: error["message"] for error in answer.json()["errors"]}
 
 
-def test_each_encounter_is_answered_as_it_would_be_alone_in_order(api: Api) -> None:
-    encounters = [EXAMPLE, {**EXAMPLE, "num_lab_procedures": 1}, WHOLE_EXAMPLE, RAW_EXAMPLE]
+def test_each_encounter_is_answered_in_order_as_if_it_were_alone(api: Api) -> None:
+    encounters = [EXAMPLE, {**EXAMPLE, "num_lab_procedures": 1}, COMPLETE_EXAMPLE, RAW_EXAMPLE]
     answer = _post(api, *encounters).json()
     assert [row["index"] for row in answer["predictions"]] == [0, 1, 2, 3]
     assert [row["prediction"]["readmitted"] for row in answer["predictions"]] == ["<30", "NO", "<30", "<30"]
@@ -63,7 +63,7 @@ def test_each_encounter_is_answered_as_it_would_be_alone_in_order(api: Api) -> N
         assert row["prediction"].items() <= api.predict(encounter).json().items()
 
 
-def test_a_batch_tells_once_which_model_answered_and_how_many(api: Api) -> None:
+def test_a_batch_has_the_model_and_the_counts_once(api: Api) -> None:
     answer = _post(api, EXAMPLE, {})
     assert {name: value for name, value in answer.json().items() if name != "predictions"} == {
         "model_name": "readmission",
@@ -88,7 +88,7 @@ def test_a_batch_tells_once_which_model_answered_and_how_many(api: Api) -> None:
         (None, "encounter"),
     ],
 )
-def test_a_row_that_is_wrong_has_its_problem_and_the_others_their_forecasts(api: Api, wrong: Any, field: str) -> None:
+def test_an_invalid_row_does_not_affect_the_others(api: Api, wrong: Any, field: str) -> None:
     answer = _post(api, EXAMPLE, wrong, EXAMPLE)
     first, second, third = answer.json()["predictions"]
     assert "prediction" in first and "prediction" in third
@@ -98,30 +98,30 @@ def test_a_row_that_is_wrong_has_its_problem_and_the_others_their_forecasts(api:
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e400", "9" * 10_000])
-def test_a_number_that_is_not_finite_costs_no_other_row(api: Api, number: str) -> None:
+def test_a_number_that_is_not_finite_does_not_affect_other_rows(api: Api, number: str) -> None:
     body = json.dumps({"encounters": [EXAMPLE, EXAMPLE]}).replace(": 55", f": {number}", 1)
     first, second = api.post("/predict/batch", body).json()["predictions"]
     assert first["problem"]["errors"][0]["field"] == "age_numeric" and "prediction" in second
 
 
-def test_a_row_that_the_model_cannot_answer_costs_no_other_row() -> None:
+def test_a_row_that_the_model_cannot_score_does_not_affect_other_rows() -> None:
     api = Api()
     line = {"mean": [0], "scale": [1], "coefficients": [[0]] * 3, "intercepts": [0] * 3}
     api.registry.promote("1", document({"type": "linear", **line}, inputs=numbers("prior_encounters")))
-    answer = _post(api, EXAMPLE, WHOLE_EXAMPLE).json()["predictions"]
+    answer = _post(api, EXAMPLE, COMPLETE_EXAMPLE).json()["predictions"]
     assert "no value for a missing number" in answer[0]["problem"]["detail"] and "prediction" in answer[1]
     assert api.predict(EXAMPLE).status_code == 503
 
 
-def test_a_thousand_encounters_are_answered_and_more_refused_with_the_limit(api: Api) -> None:
-    assert _post(api, *[WHOLE_EXAMPLE] * 1000).json()["answered"] == 1000
+def test_a_thousand_encounters_are_accepted_and_more_refused(api: Api) -> None:
+    assert _post(api, *[COMPLETE_EXAMPLE] * 1000).json()["answered"] == 1000
     assert "1000" in _errors(_post(api, *[EXAMPLE] * 1001))["encounters"]
     assert len(_rows(_post_csv(api, _csv(*[EXAMPLE] * 1000)))) == 1000
     assert "1000" in _errors(_post_csv(api, _csv(*[EXAMPLE] * 1001)))["encounters"]
 
 
 @pytest.mark.parametrize("character", ["x", '"', "\\", "\x01", "é", "\N{GRINNING FACE}"])
-def test_a_thousand_rows_that_are_all_wrong_fit_into_lambdas_answer(api: Api, character: str) -> None:
+def test_the_answer_to_a_thousand_invalid_rows_fits_lambdas_limit(api: Api, character: str) -> None:
     wrong = {f"{n:02}{character * 62}": 1 for n in range(40)}
     for encounter in (wrong, dict.fromkeys(RAW_EXAMPLE, "")):
         row = json.dumps(encounter, ensure_ascii=False).encode()
@@ -132,12 +132,12 @@ def test_a_thousand_rows_that_are_all_wrong_fit_into_lambdas_answer(api: Api, ch
         assert len(json.dumps({"body": answer.text})) < 5_000_000
 
 
-def test_no_encounters_have_no_answers(api: Api) -> None:
+def test_an_empty_batch_has_an_empty_answer(api: Api) -> None:
     assert _post(api).json()["predictions"] == []
     assert _rows(_post_csv(api, ",".join(EXAMPLE))) == []
 
 
-def test_a_batch_may_be_larger_than_one_encounter_but_not_without_end(api: Api) -> None:
+def test_a_batch_has_a_larger_limit_than_a_single_encounter(api: Api) -> None:
     body = json.dumps({"encounters": [EXAMPLE]})
     assert MAX_BATCH_BYTES > MAX_BODY_BYTES
     assert api.post("/predict/batch", body.ljust(MAX_BATCH_BYTES)).status_code == 200
@@ -148,21 +148,21 @@ def test_a_batch_may_be_larger_than_one_encounter_but_not_without_end(api: Api) 
 @pytest.mark.parametrize(
     "body", ["[]", "null", "{}", '{"encounters": {}}', '{"encounters": null}', json.dumps(EXAMPLE)]
 )
-def test_what_is_no_list_of_encounters_is_refused(api: Api, body: str) -> None:
+def test_a_batch_without_a_list_of_encounters_is_refused(api: Api, body: str) -> None:
     assert list(_errors(api.post("/predict/batch", body))) == ["encounters"]
 
 
-def test_an_unknown_field_beside_the_encounters_is_named(api: Api) -> None:
+def test_an_unknown_field_of_a_batch_is_named(api: Api) -> None:
     assert list(_errors(api.post("/predict/batch", '{"encounters": [], "threshold": 1}'))) == ["threshold"]
 
 
 def test_without_a_model_a_batch_is_503_with_the_reason() -> None:
     answer = _post(Api(), EXAMPLE)
-    assert (answer.status_code, answer.json()["detail"]) == (503, "no version is in Production yet")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "No version is in Production yet")
 
 
-@pytest.mark.parametrize("example", [EXAMPLE, WHOLE_EXAMPLE, RAW_EXAMPLE], ids=["14", "whole", "raw"])
-def test_a_csv_is_answered_as_the_same_encounters_in_json(api: Api, example: dict[str, Any]) -> None:
+@pytest.mark.parametrize("example", [EXAMPLE, COMPLETE_EXAMPLE, RAW_EXAMPLE], ids=["14", "whole", "raw"])
+def test_csv_gets_the_same_forecasts_as_json(api: Api, example: dict[str, Any]) -> None:
     (row,) = _rows(_post_csv(api, _csv(example)))
     alone = api.predict(example).json()
     assert row == {
@@ -178,7 +178,7 @@ def test_a_csv_is_answered_as_the_same_encounters_in_json(api: Api, example: dic
     }
 
 
-def test_a_row_of_the_uci_file_is_answered_as_it_is(api: Api) -> None:
+def test_a_row_of_the_uci_file_is_accepted_unchanged(api: Api) -> None:
     row = {**dict.fromkeys(IGNORED, "1"), **RAW_EXAMPLE, "medical_specialty": "?", "weight": "?"}
     assert _rows(_post_csv(api, _csv(row)))[0]["readmitted"] == "<30"
 
@@ -190,16 +190,16 @@ def test_a_row_of_the_uci_file_is_answered_as_it_is(api: Api) -> None:
         pytest.param(_csv(EXAMPLE, quoting=csv.QUOTE_ALL), id="quoted"),
         pytest.param(_csv(EXAMPLE, lineterminator="\n").rstrip(), id="no-end-of-line"),
         pytest.param(_csv(EXAMPLE) + "\r\n\r\n", id="empty-lines"),
-        pytest.param(_csv({**WHOLE_EXAMPLE, "medical_specialty": 'Surgery, "general"\n'}), id="comma-and-line-end"),
+        pytest.param(_csv({**COMPLETE_EXAMPLE, "medical_specialty": 'Surgery, "general"\n'}), id="comma-and-line-end"),
         pytest.param(_csv(dict(reversed(EXAMPLE.items()))), id="another-order"),
         pytest.param(_csv({**EXAMPLE, "prior_encounters": "", "diag_1": ""}), id="empty-cells"),
     ],
 )
-def test_csv_is_read_as_spreadsheets_write_it(api: Api, text: str) -> None:
+def test_csv_variants_of_spreadsheets_are_accepted(api: Api, text: str) -> None:
     assert [row["error"] for row in _rows(_post_csv(api, text))] == [""]
 
 
-def test_a_wrong_row_of_a_csv_tells_its_error_and_costs_no_other(api: Api) -> None:
+def test_an_invalid_row_of_a_csv_has_its_error_and_does_not_affect_the_others(api: Api) -> None:
     text = _csv(EXAMPLE, {**EXAMPLE, "age_numeric": SECRET}, EXAMPLE | {"num_procedures": ""}) + "1,2\n" + "3," * 13
     rows = _rows(_post_csv(api, text))
     assert [row["row"] for row in rows] == ["1", "2", "3", "4", "5"]
@@ -207,25 +207,25 @@ def test_a_wrong_row_of_a_csv_tells_its_error_and_costs_no_other(api: Api) -> No
     assert rows[1]["readmitted"] == "" and SECRET not in str(rows)
 
 
-def test_fractions_in_a_csv_are_no_whole_numbers(api: Api) -> None:
+def test_fractions_in_a_csv_are_refused(api: Api) -> None:
     assert "age_numeric" in _rows(_post_csv(api, _csv({**EXAMPLE, "age_numeric": "55.0"})))[0]["error"]
 
 
-def test_columns_that_are_missing_unknown_or_twice_are_named_once(api: Api) -> None:
+def test_missing_unknown_and_repeated_columns_are_named_once(api: Api) -> None:
     header = [name for name in EXAMPLE if name != "age_numeric"] + ["ward", "num_procedures"]
     assert list(_errors(_post_csv(api, ",".join(header)))) == ["ward", "num_procedures", "age_numeric"]
 
 
-def test_columns_without_end_are_refused(api: Api) -> None:
+def test_too_many_columns_are_refused(api: Api) -> None:
     assert "too many columns" in _errors(_post_csv(api, ",".join(EXAMPLE) + "," * 1_000_000))["body"]
 
 
-def test_columns_of_both_forms_are_named(api: Api) -> None:
+def test_columns_of_both_formats_are_named(api: Api) -> None:
     assert set(_errors(_post_csv(api, "age,age_numeric"))) == {"age", "age_numeric"}
 
 
 @pytest.mark.parametrize("text", ["", f"{SECRET},1,2", '"', f'"{SECRET}', 'age_numeric\n"x"y', "a\0b"])
-def test_what_is_no_csv_with_a_header_is_refused_and_not_repeated(api: Api, text: str) -> None:
+def test_an_invalid_csv_is_refused_and_not_repeated(api: Api, text: str) -> None:
     answer = _post_csv(api, text)
     assert _errors(answer) and SECRET not in answer.text
 
@@ -234,7 +234,7 @@ def test_a_csv_that_is_not_utf_8_is_refused(api: Api) -> None:
     assert "UTF-8" in _errors(_post_csv(api, _csv(EXAMPLE).encode() + b"\xff"))["body"]
 
 
-def test_an_error_is_no_formula_to_a_spreadsheet(api: Api) -> None:
+def test_an_error_cannot_be_a_spreadsheet_formula(api: Api) -> None:
     (row,) = _rows(_post(api, {**EXAMPLE, "=cmd()": 1}, Accept="text/csv"))
     assert row["error"].startswith("'=cmd()")
 
@@ -254,7 +254,7 @@ def test_an_error_is_no_formula_to_a_spreadsheet(api: Api) -> None:
         ("text/csv;q=x, */*;q=", "application/json", "text/csv"),
     ],
 )
-def test_the_answers_type_is_what_the_client_accepts_or_else_the_bodys(
+def test_the_answer_has_the_accepted_type_or_else_that_of_the_body(
     api: Api, accept: str, of_json: str, of_csv: str
 ) -> None:
     for answer, wanted in (
@@ -264,6 +264,6 @@ def test_the_answers_type_is_what_the_client_accepts_or_else_the_bodys(
         assert answer.headers["Content-Type"].partition(";")[0] == wanted
 
 
-def test_bands_and_percentiles_are_empty_where_the_model_does_not_know_them() -> None:
+def test_bands_and_percentiles_are_empty_if_the_model_lacks_them() -> None:
     (row,) = _rows(_post_csv(serving(0.1, 0.2, 0.7), _csv(EXAMPLE)))
     assert (row["early_risk"], row["band"], row["percentile"], row["error"]) == ("0.1", "", "", "")

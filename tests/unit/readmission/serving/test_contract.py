@@ -1,4 +1,4 @@
-"""The application keeps to its contract, whatever it is asked."""
+"""The application answers generated requests as its contract says."""
 
 import schemathesis
 from schemathesis import Case
@@ -8,7 +8,8 @@ from tests.unit.readmission.serving.fakes import serving
 
 
 def _unlocked(document: dict[str, dict[str, dict[str, dict[str, object]]]]) -> dict[str, object]:
-    """Without the keys, which the gateway checks."""
+    """Without the keys, which the gateway checks, and the path that another function serves."""
+    del document["paths"]["/model/history"]
     for item in document["paths"].values():
         for operation in item.values():
             del operation["security"]

@@ -50,7 +50,7 @@ def test_a_version_that_an_earlier_release_promoted_has_no_date_and_no_reason(ap
     assert (answer["serves_since"], answer["reason"]) == (None, None)
 
 
-def test_the_metrics_are_fetched_once_a_version_and_never_for_a_prediction(api: Api) -> None:
+def test_the_metrics_are_fetched_once_per_version(api: Api) -> None:
     api.get("/health")
     assert api.registry.asked_for_metrics == 0
     for _ in range(3):
@@ -63,7 +63,7 @@ def test_the_metrics_are_fetched_once_a_version_and_never_for_a_prediction(api: 
     assert (answer["version"], answer["test_metrics"]["auc_early"]["value"]) == ("2", 0.7)
 
 
-def test_metrics_that_cannot_be_had_are_asked_for_again(api: Api) -> None:
+def test_metrics_that_could_not_be_fetched_are_fetched_again(api: Api) -> None:
     api.get("/health")
     api.registry.problem = "MLflow cannot be reached"
     answer = api.get("/model")
@@ -74,23 +74,23 @@ def test_metrics_that_cannot_be_had_are_asked_for_again(api: Api) -> None:
 
 def test_without_a_model_the_answer_is_503_with_the_reason() -> None:
     answer = Api().get("/model")
-    assert answer.status_code == 503 and "no version is in Production yet" in answer.json()["detail"]
+    assert answer.status_code == 503 and "No version is in Production yet" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
     ("form", "path", "kind"), [("markdown", "model_card.md", "text/markdown"), ("html", "model_card.html", "text/html")]
 )
-def test_the_model_card_is_answered_in_the_form_that_is_asked_for(api: Api, form: str, path: str, kind: str) -> None:
+def test_the_model_card_is_answered_in_the_requested_format(api: Api, form: str, path: str, kind: str) -> None:
     api.registry.cards = {path: "# Modèle"}
     answer = api.get(f"/model?card={form}")
     assert (answer.status_code, answer.text) == (200, "# Modèle")
     assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
 
 
-def test_a_model_card_that_is_not_written_yet_is_not_found(api: Api) -> None:
+def test_a_missing_model_card_is_not_found(api: Api) -> None:
     answer = api.get("/model?card=html")
-    assert answer.status_code == 404 and "version 1 has no model_card.html" in answer.json()["detail"]
+    assert answer.status_code == 404 and "Version 1 has no model_card.html" in answer.json()["detail"]
 
 
-def test_another_form_of_the_model_card_is_the_clients_error(api: Api) -> None:
+def test_an_unknown_format_of_the_model_card_is_a_client_error(api: Api) -> None:
     assert api.get("/model?card=pdf").status_code == 422

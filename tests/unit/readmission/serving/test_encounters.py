@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from readmission.domain.contract import DRUGS, MISSING
 from readmission.domain.features import DOSED, FEATURES, PATIENT_HISTORY
+from readmission.http.problems import Refused
 from readmission.serving.encounters import fields_of_encounter
-from readmission.serving.problems import Refused
-from readmission.serving.schemas import EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED, WHOLE_EXAMPLE
+from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED
 
 TEXTS = ("payer_code", "medical_specialty", "weight", "diag_1", "diag_2", "diag_3", "last_diag_1")
 
@@ -61,7 +61,7 @@ def test_texts_booleans_and_fractions_are_no_whole_numbers_of_the_14(name: str, 
 
 
 @pytest.mark.parametrize("name", RAW_REQUIRED)
-def test_a_raw_field_that_a_feature_is_made_of_is_required(name: str) -> None:
+def test_a_raw_field_from_which_a_feature_is_computed_is_required(name: str) -> None:
     assert _wrong({other: value for other, value in RAW_EXAMPLE.items() if other != name}) == {name: "is required"}
 
 
@@ -73,19 +73,19 @@ def test_the_other_raw_fields_may_be_left_out_or_null() -> None:
     assert fields_of_encounter({**least, "admission_type_id": None, "diag_1": None}) == fields
 
 
-def test_what_a_raw_encounter_has_beside_the_inputs_changes_nothing() -> None:
+def test_ignored_raw_fields_change_nothing() -> None:
     more = dict.fromkeys(IGNORED, "anything") | {"patient_nbr": 12345, "gender": None}
     assert fields_of_encounter({**RAW_EXAMPLE, **more}) == fields_of_encounter(RAW_EXAMPLE)
 
 
 def test_a_raw_encounter_may_have_the_history() -> None:
-    history = {name: WHOLE_EXAMPLE[name] for name in PATIENT_HISTORY}
+    history = {name: COMPLETE_EXAMPLE[name] for name in PATIENT_HISTORY}
     fields = fields_of_encounter({**RAW_EXAMPLE, **history})
     assert {name: fields[name] for name in PATIENT_HISTORY} == history
 
 
 @pytest.mark.parametrize("name", ["age", "A1Cresult", "insulin", "miglitol", "change"])
-def test_a_category_of_a_raw_encounter_that_is_none_is_told_with_those_that_are(name: str) -> None:
+def test_an_invalid_category_is_refused_with_the_valid_ones(name: str) -> None:
     (message,) = _wrong({**RAW_EXAMPLE, name: "x87654321"}).values()
     assert str(RAW_EXAMPLE[name]) in message and "87654321" not in message
 
@@ -103,20 +103,20 @@ def test_an_empty_or_long_text_is_refused(example: dict[str, Any], name: str) ->
         assert list(_wrong({**example, name: value})) == [name]
 
 
-def test_errors_name_only_fields_of_the_form_that_was_meant() -> None:
+def test_errors_name_only_fields_of_the_format_in_use() -> None:
     assert "age" not in _wrong({"age_numeric": 55})
     assert "age_numeric" not in _wrong({"age": "[50-60)"})
 
 
-def test_fields_of_both_forms_at_once_are_named() -> None:
+def test_mixed_formats_are_refused_by_field() -> None:
     assert set(_wrong({"age": "[50-60)", "age_numeric": 55, "time_in_hospital": 3})) == {"age", "age_numeric"}
 
 
-def test_an_identifier_is_unknown_among_the_14() -> None:
+def test_the_prepared_format_has_no_identifiers() -> None:
     assert list(_wrong({**EXAMPLE, "patient_nbr": 1})) == ["patient_nbr"]
 
 
-def test_a_name_without_end_is_cut() -> None:
+def test_a_long_field_name_is_shortened() -> None:
     assert list(_wrong({**EXAMPLE, "x" * 10_000: 1})) == ["x" * 64]
 
 
@@ -131,39 +131,39 @@ def test_more_early_readmissions_than_stays_are_refused() -> None:
     "name", [name for name in PATIENT_HISTORY if name.startswith("last_")] + ["prior_days_in_hospital"]
 )
 @pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
-def test_a_last_stay_of_a_patient_without_one_is_refused(example: dict[str, Any], name: str) -> None:
-    told = {**example, name: WHOLE_EXAMPLE[name]}
+def test_a_previous_stay_of_a_patient_without_one_is_refused(example: dict[str, Any], name: str) -> None:
+    told = {**example, name: COMPLETE_EXAMPLE[name]}
     assert fields_of_encounter({**told, "prior_encounters": 1})
     assert set(_wrong({**told, "prior_encounters": 0})) == {name, "prior_encounters"}
 
 
-def test_a_first_stay_is_no_contradiction() -> None:
+def test_a_first_stay_is_valid() -> None:
     first = {"prior_encounters": 0, "prior_early_readmissions": 0, "prior_days_in_hospital": 0}
     assert fields_of_encounter({**EXAMPLE, **first, "last_diag_1": None})["prior_encounters"] == 0
 
 
-def test_more_doses_changed_than_drugs_given_are_refused() -> None:
+def test_more_changed_doses_than_drugs_are_refused() -> None:
     assert fields_of_encounter({**EXAMPLE, "num_doses_up": 1, "num_doses_down": 1, "num_diabetes_meds": 2})
     wrong = _wrong({**EXAMPLE, "num_doses_up": 2, "num_doses_down": 1, "num_diabetes_meds": 2})
     assert set(wrong) == {"num_doses_up", "num_doses_down", "num_diabetes_meds"}
 
 
-@pytest.mark.parametrize("place", [11, 13, 14, 19, 20, 21])
+@pytest.mark.parametrize("code", [11, 13, 14, 19, 20, 21])
 @pytest.mark.parametrize("example", [EXAMPLE, RAW_EXAMPLE], ids=["prepared", "raw"])
-def test_nothing_is_forecast_for_a_stay_that_ends_in_death_or_a_hospice(example: dict[str, Any], place: int) -> None:
-    (message,) = _wrong({**example, "discharge_disposition_id": place}).values()
-    assert message.endswith("nothing is forecast for such a stay")
+def test_a_stay_that_ends_in_death_or_hospice_is_not_forecast(example: dict[str, Any], code: int) -> None:
+    (message,) = _wrong({**example, "discharge_disposition_id": code}).values()
+    assert message.endswith(", so readmission is not forecast")
 
 
-def test_the_whole_example_does_not_contradict_itself() -> None:
-    given = [WHOLE_EXAMPLE[name] for name in DOSED if WHOLE_EXAMPLE[name] != "No"]
-    assert len(given) == WHOLE_EXAMPLE["num_diabetes_meds"]
-    assert given.count("Up") == WHOLE_EXAMPLE["num_doses_up"]
-    assert WHOLE_EXAMPLE["change_encoded"] == 1 and fields_of_encounter(WHOLE_EXAMPLE)
+def test_the_complete_example_is_consistent() -> None:
+    given = [COMPLETE_EXAMPLE[name] for name in DOSED if COMPLETE_EXAMPLE[name] != "No"]
+    assert len(given) == COMPLETE_EXAMPLE["num_diabetes_meds"]
+    assert given.count("Up") == COMPLETE_EXAMPLE["num_doses_up"]
+    assert COMPLETE_EXAMPLE["change_encoded"] == 1 and fields_of_encounter(COMPLETE_EXAMPLE)
 
 
 @pytest.mark.parametrize("code", ["4280", "I50.9", "banana", " 428", ""])
-def test_a_diagnosis_that_is_no_icd_9_code_is_refused_by_name(code: str) -> None:
+def test_an_invalid_icd_9_code_is_refused(code: str) -> None:
     assert _wrong({**EXAMPLE, "diag_2": code}) == {
         "diag_2": "must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
     }

@@ -7,7 +7,7 @@ from readmission.domain.features import FEATURES, INPUTS, NUMBERS, OPTIONAL, PAT
 from readmission.errors import ExplanationUnavailable
 from readmission.scoring.scorer import Scorer
 from readmission.serving.explanation import Explanation, explain
-from readmission.serving.schemas import EXAMPLE, WHOLE_EXAMPLE
+from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE
 
 from tests.unit.readmission.documents import CONTEXT, REFERENCE, constant, document, stump
 
@@ -88,7 +88,7 @@ def test_the_scores_are_the_log_odds_of_the_reference_and_of_the_patient() -> No
     assert explanation.score == pytest.approx(_log_odds(TOGETHER, patient), abs=1e-12)
 
 
-@pytest.mark.parametrize("fields", [EXAMPLE, WHOLE_EXAMPLE], ids=["14-fields", "all-fields"])
+@pytest.mark.parametrize("fields", [EXAMPLE, COMPLETE_EXAMPLE], ids=["14-fields", "all-fields"])
 def test_the_contributions_sum_to_the_difference_of_the_scores(fields: dict[str, Any]) -> None:
     explanation = explain(TOGETHER, fields)
     assert set(_values(explanation)) == set(fields)
@@ -126,7 +126,7 @@ def test_a_field_that_is_not_given_is_the_references() -> None:
 
 
 def test_the_same_patient_has_the_same_explanation() -> None:
-    assert explain(TOGETHER, WHOLE_EXAMPLE) == explain(TOGETHER, WHOLE_EXAMPLE)
+    assert explain(TOGETHER, COMPLETE_EXAMPLE) == explain(TOGETHER, COMPLETE_EXAMPLE)
 
 
 def test_a_risk_of_0_has_finite_scores() -> None:
@@ -134,7 +134,7 @@ def test_a_risk_of_0_has_finite_scores() -> None:
     assert -20 < explanation.score == explanation.base_score < -10
 
 
-@pytest.mark.parametrize(("fields", "most"), [(EXAMPLE, 300), (WHOLE_EXAMPLE, 460)], ids=["14-fields", "all-fields"])
+@pytest.mark.parametrize(("fields", "most"), [(EXAMPLE, 300), (COMPLETE_EXAMPLE, 460)], ids=["14-fields", "all-fields"])
 def test_an_explanation_asks_the_model_a_bounded_number_of_times(fields: dict[str, Any], most: int) -> None:
     class Counting(Scorer):
         asked = 0

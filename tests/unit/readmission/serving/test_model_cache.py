@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from readmission.errors import ModelUnavailable
 from readmission.registry.production import Version
-from readmission.serving.model_cache import ModelCache
+from readmission.serving.model_cache import POLLING_THREAD, ModelCache
 
 from tests.unit.readmission.documents import constant, document, stump
 from tests.unit.readmission.serving.fakes import LOGGER, REFRESH_SECONDS, Clock, FakeRegistry
@@ -36,7 +36,7 @@ def _number(model_cache: ModelCache) -> str:
 
 
 def test_before_the_first_look_there_is_no_model(model_cache: ModelCache) -> None:
-    with pytest.raises(ModelUnavailable, match="no model has been looked for yet"):
+    with pytest.raises(ModelUnavailable, match="the model registry has not been polled yet"):
         model_cache.current()
 
 
@@ -94,7 +94,7 @@ BROKEN = [
     pytest.param({"document": {**FIRST, "classes": ["NO"]}}, "1 classes", id="other-classes"),
     pytest.param(
         {"document": document({"type": "forest", "trees": [stump(0, 1, [1, 0, 0], [0, 1, 0])]})},
-        "features unknown here: a, b",
+        "unknown features: a, b",
         id="unknown-features",
     ),
 ]
@@ -157,7 +157,7 @@ def test_a_failed_look_is_logged_with_the_version_that_still_serves(
     with caplog.at_level(logging.WARNING):
         model_cache.refresh()
     assert [record.getMessage() for record in caplog.records] == [
-        "the Production model cannot be loaded: MLflow cannot be reached; still serving version: 7"
+        "cannot load the model in production: MLflow cannot be reached; still serving version: 7"
     ]
 
 
@@ -265,7 +265,7 @@ def instance(clock: Clock) -> Iterator[Instance]:
 
 def _end_of_looks() -> None:
     for thread in threading.enumerate():
-        if thread.name == "look at the registry":
+        if thread.name == POLLING_THREAD:
             thread.join(5)
             assert not thread.is_alive()
 
@@ -368,7 +368,7 @@ def test_no_answer_rests_on_what_is_older_than_30_seconds_however_looks_are_froz
 def test_an_mlflow_that_does_not_answer_keeps_a_request_a_second_and_the_later_ones_not_at_all(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("readmission.serving.model_cache._LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("readmission.serving.model_cache._MAX_WAIT_SECONDS", 0.05)
     instance.registry.let_go.clear()
     instance.clock.now += 3600
     began = time.monotonic()
@@ -416,7 +416,7 @@ def test_an_error_of_the_code_in_the_background_is_logged_and_does_not_end_the_l
         instance.clock.now += REFRESH_SECONDS
         assert instance.answer() == "1"
         _end_of_looks()
-    assert "a look at the registry failed" in caplog.text
+    assert "polling the model registry failed" in caplog.text
     assert not instance.model_cache.due
     instance.clock.now += REFRESH_SECONDS
     instance.answer()

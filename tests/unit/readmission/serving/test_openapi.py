@@ -1,12 +1,16 @@
-"""The API's own description of itself."""
+"""The OpenAPI document."""
 
 import json
+import logging
 import re
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from readmission.domain.contract import COLUMNS
 from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY
+from readmission.serving import history
+from readmission.serving.openapi import PromotionHistory
 from readmission.serving.schemas import RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving
@@ -34,28 +38,29 @@ def raw(openapi: Any) -> Any:
     return openapi["components"]["schemas"]["RawEncounter"]
 
 
-def test_the_docs_are_a_page_that_looks_for_the_document_beside_itself(api: Api) -> None:
+def test_the_docs_page_loads_the_document_from_its_own_folder(api: Api) -> None:
     answer = api.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/html")
     assert re.findall(r"url: '([^']*)'", answer.text) == ["openapi.json"]
 
 
-def test_requests_from_the_docs_go_to_where_the_docs_are(openapi: Any) -> None:
+def test_requests_from_the_docs_are_relative_to_the_docs(openapi: Any) -> None:
     assert openapi["servers"] == [{"url": "."}]
 
 
-def test_the_documents_paths_are_the_apis(openapi: Any) -> None:
+def test_every_path_of_the_api_is_documented(openapi: Any) -> None:
     assert {path: set(item) for path, item in openapi["paths"].items()} == {
         "/predict": {"post"},
         "/predict/batch": {"post"},
         "/model": {"get"},
+        "/model/history": {"get"},
         "/health": {"get"},
         "/reload-model": {"post"},
     }
 
 
-def test_every_path_asks_for_the_api_key(openapi: Any) -> None:
+def test_every_path_requires_the_api_key(openapi: Any) -> None:
     (name, scheme), *others = openapi["components"]["securitySchemes"].items()
     assert others == []
     assert scheme == {"type": "apiKey", "in": "header", "name": "x-api-key"}
@@ -76,13 +81,13 @@ def test_the_answer_without_a_model_is_described(openapi: Any, path: str) -> Non
     assert {"200", "503"} <= operation["responses"].keys()
 
 
-def test_a_prediction_takes_both_forms_of_an_encounter(openapi: Any) -> None:
+def test_a_prediction_accepts_both_formats(openapi: Any) -> None:
     body = openapi["paths"]["/predict"]["post"]["requestBody"]
     forms = [form["$ref"].rpartition("/")[2] for form in body["content"]["application/json"]["schema"]["anyOf"]]
     assert body["required"] and forms == ["Encounter", "RawEncounter"]
 
 
-def test_a_batch_takes_and_answers_json_and_csv(openapi: Any) -> None:
+def test_a_batch_accepts_and_answers_json_and_csv(openapi: Any) -> None:
     operation = openapi["paths"]["/predict/batch"]["post"]
     assert set(operation["requestBody"]["content"]) == {"application/json", "text/csv"}
     assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
@@ -93,6 +98,7 @@ PROBLEMS = {
     "/predict": ("409", "413", "415", "422"),
     "/predict/batch": ("413", "415", "422"),
     "/model": ("404", "422"),
+    "/model/history": ("422", "500"),
 }
 
 
@@ -105,7 +111,7 @@ def test_every_problem_is_described_as_a_problem_document(openapi: Any) -> None:
                 assert list(answer["content"]) == ["application/problem+json"]
 
 
-def test_everything_that_is_referred_to_is_there(openapi: Any) -> None:
+def test_every_referenced_schema_exists(openapi: Any) -> None:
     names = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(openapi)))
     assert names and names <= openapi["components"]["schemas"].keys()
 
@@ -151,9 +157,7 @@ def test_an_encounter_has_the_14_features_all_required_the_optional_fields_and_n
 @pytest.mark.parametrize("name", [*OPTIONAL, *PATIENT_HISTORY])
 def test_each_optional_field_is_described_with_an_example_and_may_be_null(encounter: Any, name: str) -> None:
     field = encounter["properties"][name]
-    assert (
-        field["description"].endswith("Unknown when left out.") and field["examples"] and field.get("default") is None
-    )
+    assert field["description"].endswith("Unknown if left out.") and field["examples"] and field.get("default") is None
     assert {"type": "null"} in field["anyOf"]
 
 
@@ -199,3 +203,47 @@ def test_an_answer_has_the_fields_that_are_described(
     assert answer.json().keys() == described.keys()
     for name, field in described.items():
         assert field["examples"], name
+
+
+DECISION = {
+    "id": 2,
+    "decided_at": "2026-01-01T12:00:00.123456+00:00",
+    "model_name": "readmission",
+    "version": "2",
+    "previous_version": "1",
+    "decision": "promoted",
+    "reason": "better",
+    "metrics": {"candidate": {"log_loss": 0.9}},
+    "data_kind": "real",
+    "data_hash": "0" * 64,
+    "code_version": "0.1.0",
+    "execution": "run",
+    "family": "gradient_boosting",
+    "mlflow_run_id": "r2",
+}
+FIRST_ROLLBACK = {**DECISION, "decision": "rolled back", "execution": None, "previous_version": None}
+
+
+def _history(decisions: list[dict[str, Any]], **query: str) -> dict[str, Any]:
+    event = {"path": "/model/history", "httpMethod": "GET", "queryStringParameters": query}
+    return history.respond(event, lambda limit: decisions[:limit], logging.getLogger("history"))
+
+
+def test_the_limit_of_the_history_is_that_of_the_function(openapi: Any) -> None:
+    (limit,) = openapi["paths"]["/model/history"]["get"]["parameters"]
+    schema = limit["schema"]
+    assert (limit["name"], limit["in"], limit["required"]) == ("limit", "query", False)
+    assert (schema["type"], schema["minimum"], schema["maximum"], schema["default"]) == ("integer", 1, 100, 20)
+    decisions = [DECISION] * 200
+    assert len(json.loads(_history(decisions)["body"])["decisions"]) == schema["default"]
+    assert len(json.loads(_history(decisions, limit=str(schema["maximum"]))["body"])["decisions"]) == schema["maximum"]
+    assert _history(decisions, limit=str(schema["maximum"] + 1))["statusCode"] == 422
+
+
+def test_the_answer_of_the_history_function_is_the_documented_one(openapi: Any) -> None:
+    answer = _history([DECISION, FIRST_ROLLBACK])
+    content = openapi["paths"]["/model/history"]["get"]["responses"]["200"]["content"]
+    assert content == {answer["headers"]["Content-Type"]: {"schema": {"$ref": "#/components/schemas/PromotionHistory"}}}
+    TypeAdapter(PromotionHistory).validate_json(answer["body"], strict=True, extra="forbid")
+    schema = openapi["components"]["schemas"]["PromotionDecision"]
+    assert set(schema["required"]) == schema["properties"].keys() == DECISION.keys()

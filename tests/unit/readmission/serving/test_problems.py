@@ -1,4 +1,4 @@
-"""Errors in one shape, request ids, and the headers that protect an answer."""
+"""Problem documents, request ids and security headers."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from readmission.serving.schemas import EXAMPLE
 
 from tests.unit.readmission.serving.fakes import Api, serving
 
-SECRET = "87654321"  # a value that no answer and no log may hold
+SECRET = "87654321"  # a value that no answer and no log may contain
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def api() -> Api:
 
 @pytest.fixture
 def broken(api: Api, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """An API whose model fails as nobody expected, with a patient's value in the exception."""
+    """An API whose model fails unexpectedly, with a patient's value in the exception."""
 
     def fail(row: Any) -> Any:
         raise ZeroDivisionError(f"{SECRET} by zero")
@@ -71,11 +71,11 @@ def test_every_problem_has_one_shape(api: Api, status: int) -> None:
     assert problem["instance"] == ("/patients/a%20b" if status == 404 else "/predict")
 
 
-def test_a_method_that_a_path_does_not_take_is_told_with_those_that_it_takes(api: Api) -> None:
+def test_a_method_that_is_not_allowed_is_answered_with_the_allowed_ones(api: Api) -> None:
     assert _problem(api, 405).headers["Allow"] == "POST"
 
 
-def test_what_nobody_expected_is_a_problem_without_its_cause(broken: Api) -> None:
+def test_an_unexpected_error_is_a_problem_without_its_cause(broken: Api) -> None:
     answer = broken.predict(EXAMPLE)
     problem = answer.json()
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
@@ -83,7 +83,7 @@ def test_what_nobody_expected_is_a_problem_without_its_cause(broken: Api) -> Non
     assert "zero" not in answer.text.lower() and "Traceback" not in answer.text
 
 
-def test_what_nobody_expected_is_logged_with_its_stack_and_without_values(
+def test_an_unexpected_error_is_logged_with_its_stack_but_without_values(
     broken: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken.predict(EXAMPLE)
@@ -92,7 +92,7 @@ def test_what_nobody_expected_is_logged_with_its_stack_and_without_values(
     assert SECRET not in caplog.text
 
 
-def test_a_wrong_parameter_of_a_path_is_a_problem_too(api: Api) -> None:
+def test_an_invalid_query_parameter_is_a_problem(api: Api) -> None:
     @api.app.get("/with-parameter")
     def with_parameter(flag: bool) -> bool:
         return flag
@@ -102,21 +102,21 @@ def test_a_wrong_parameter_of_a_path_is_a_problem_too(api: Api) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["flag"] and SECRET not in answer.text
 
 
-def test_errors_without_end_are_cut(api: Api) -> None:
+def test_the_number_of_errors_is_limited(api: Api) -> None:
     answer = api.predict({**EXAMPLE, **{f"x{n}": 1 for n in range(150)}})
     assert len(answer.json()["errors"]) == 50
     answer = api.predict({**EXAMPLE, **{f"x{n}": 1 for n in range(3000)}})
     assert [error["message"] for error in answer.json()["errors"]] == ["has too many fields"]
 
 
-def test_the_clients_id_is_the_requests(api: Api) -> None:
+def test_a_client_may_choose_the_request_id(api: Api) -> None:
     answer = api.request("POST", "/predict", json=EXAMPLE, headers={"x-request-id": "Ward-7_a.1"})
     assert answer.json()["request_id"] == answer.headers["x-request-id"] == "Ward-7_a.1"
     assert api.ids == ["Ward-7_a.1"]
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, 'a"b', "{}", "a/b", "é".encode()])
-def test_an_id_that_is_not_sane_is_replaced(api: Api, given: Any) -> None:
+def test_an_invalid_request_id_is_replaced(api: Api, given: Any) -> None:
     answer = api.request("GET", "/health", headers={"x-request-id": given})
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", answer.headers["x-request-id"])
 
@@ -144,7 +144,7 @@ def test_every_problem_has_the_security_headers(api: Api, status: int) -> None:
     assert _problem(api, status).headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_docs_may_run_their_scripts_and_no_other(api: Api) -> None:
+def test_the_docs_may_run_only_their_own_scripts(api: Api) -> None:
     page = api.get("/docs")
     policy = dict(part.split(None, 1) for part in page.headers["Content-Security-Policy"].split(";"))
     (inline,) = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
@@ -162,7 +162,7 @@ PREFLIGHT = {
 }
 
 
-def test_a_page_of_a_listed_origin_may_ask() -> None:
+def test_a_page_of_an_allowed_origin_may_send_requests() -> None:
     api = Api("https://ward.example")
     preflight = api.request("OPTIONS", "/predict", headers=PREFLIGHT)
     assert preflight.status_code == 200
@@ -173,7 +173,7 @@ def test_a_page_of_a_listed_origin_may_ask() -> None:
     assert answer.headers["Access-Control-Expose-Headers"] == "x-request-id"
 
 
-def test_a_page_of_a_listed_origin_may_read_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_an_allowed_origin_may_read_problems(monkeypatch: pytest.MonkeyPatch) -> None:
     api = Api("https://ward.example")
     for path in ("/nothing", "/predict"):
         answer = api.request("GET", path, headers={"Origin": "https://ward.example"})
@@ -194,7 +194,7 @@ def test_a_page_of_another_origin_may_not(origins: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=latin-1", "application/xml", "json", ""])
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
-def test_what_a_body_must_be_is_told(api: Api, path: str, content_type: str) -> None:
+def test_an_unsupported_content_type_is_answered_with_the_right_one(api: Api, path: str, content_type: str) -> None:
     answer = api.post(path, json.dumps(EXAMPLE), content_type)
     assert answer.status_code == 415
     assert "application/json" in answer.json()["detail"] or "utf-8" in answer.json()["detail"]
@@ -202,14 +202,14 @@ def test_what_a_body_must_be_is_told(api: Api, path: str, content_type: str) -> 
 
 def test_a_compressed_body_is_refused(api: Api) -> None:
     answer = api.post("/predict", json.dumps(EXAMPLE), **{"Content-Encoding": "gzip"})
-    assert (answer.status_code, answer.json()["detail"]) == (415, "the body must not be compressed")
+    assert (answer.status_code, answer.json()["detail"]) == (415, "The body must not be compressed")
 
 
-def test_a_byte_order_mark_is_overlooked(api: Api) -> None:
+def test_a_byte_order_mark_is_ignored(api: Api) -> None:
     assert api.post("/predict", b"\xef\xbb\xbf" + json.dumps(EXAMPLE).encode()).status_code == 200
 
 
-def test_a_field_that_is_given_twice_is_named(api: Api) -> None:
+def test_a_repeated_field_is_named(api: Api) -> None:
     answer = api.post("/predict", json.dumps(EXAMPLE).replace("{", '{"age_numeric": 50, ', 1))
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["age_numeric"]
@@ -220,13 +220,13 @@ def test_a_field_that_is_given_twice_is_named(api: Api) -> None:
     "body",
     [b"[" * 60_000, b'{"encounters": ' * 3_000, b"[" * 20_000 + b"]" * 20_000, b'{"encounters": [' + b"[" * 60_000],
 )
-def test_json_that_is_nested_deeply_is_the_clients_error(api: Api, path: str, body: bytes) -> None:
+def test_deeply_nested_json_is_a_client_error(api: Api, path: str, body: bytes) -> None:
     assert api.post(path, body).status_code in (413, 422)
 
 
 @pytest.mark.parametrize(
     "body", [f'{{"age_numeric": {SECRET}', f'{{"x": "{SECRET}\n"}}', f'{{"x": {SECRET}x}}', f"{SECRET}"]
 )
-def test_json_that_cannot_be_read_is_not_repeated(api: Api, body: str) -> None:
+def test_invalid_json_is_not_repeated(api: Api, body: str) -> None:
     answer = api.post("/predict", body)
     assert answer.status_code == 422 and SECRET not in answer.text

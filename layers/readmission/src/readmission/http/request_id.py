@@ -1,4 +1,4 @@
-"""The id of a request: what its answer, its problem document and its lines in the log are found by."""
+"""Request ids: every answer, problem document and log line of a request carries the same id."""
 
 import re
 from typing import Final
@@ -6,12 +6,12 @@ from uuid import uuid4
 
 HEADER: Final = "x-request-id"
 
-_SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VALID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def choose(client: str, gateway: str) -> str:
-    """The client's own when it is a sane one, else API Gateway's, else a new one."""
+    """The client's id if it is valid, else API Gateway's, else a new one."""
     for candidate in (client, gateway):
-        if _SANE.fullmatch(candidate):
+        if _VALID.fullmatch(candidate):
             return candidate
     return str(uuid4())

@@ -1,1 +1,4 @@
-"""The inference API. Needs FastAPI, and neither boto3, numpy, scikit-learn nor MLflow."""
+"""The HTTP API: forecasts, model description, promotion history and metrics.
+
+Forecasts need FastAPI, but not boto3, NumPy, scikit-learn or MLflow.
+"""

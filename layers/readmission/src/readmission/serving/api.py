@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any, Final
@@ -17,64 +17,72 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerInvalid
-from readmission.http import request_id
-from readmission.serving import batch, bodies, description, docs, openapi, problems
+from readmission.http import bodies, request_id
+from readmission.http.asgi import REQUEST_ID, problem_response
+from readmission.http.body_limit import BodyLimit
+from readmission.http.middleware import AccessLog, Envelope, UnexpectedErrors
+from readmission.http.problems import FieldError, Refused, sentence
+from readmission.serving import batch, description, docs, openapi
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
-from readmission.serving.limits import BodyLimit
-from readmission.serving.middleware import AccessLog, Envelope, Unexpected
 from readmission.serving.model_cache import ModelCache, Served
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
+from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, NullMeter
 
 MAX_BODY_BYTES: Final = 64 * 1024
-# 3 KiB an encounter, which is one with all its fields and wide indentation. Lambda takes 6 MB, with the body as text
-# in JSON, where every quotation mark is two bytes.
+# 3 KiB per encounter: enough for all fields with wide indentation. A Lambda event may have 6 MB, and the body is a JSON
+# string in it, in which every quotation mark takes two bytes.
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
 _BATCH: Final = "/predict/batch"
 
-# API Gateway checks the key before a request gets here; this is for the OpenAPI document and the "Authorize" button.
+# API Gateway has already checked the key. This is for the OpenAPI document and the "Authorize" button.
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
-_UNAVAILABLE: Final = openapi.refusals(_503="No model, and why.")
-_UNEXPLAINED: Final = openapi.refusals(_409="The model that serves cannot be explained, and why.")
+_UNAVAILABLE: Final = openapi.refusals(_503="No model is available; `detail` says why.")
+_UNEXPLAINED: Final = openapi.refusals(_409="The served model cannot be explained; `detail` says why.")
 _UNREADABLE: Final = openapi.refusals(
     _413="The body is too large.",
-    _415="The body is of another type.",
-    _422="The body cannot be used: which fields, and why. Values are not repeated.",
+    _415="The media type, character set or compression of the body is not supported.",
+    _422="The body is not valid JSON or CSV, or fails validation. `errors` names the fields, without their values.",
 )
 
-type _Explain = Annotated[bool, Query(description="Tell what each field adds to the risk, too.")]
+type _ServedModel = Callable[[], Awaitable[Served]]
+type _Explain = Annotated[bool, Query(description="Also explain the forecast: what each field adds to the risk.")]
 
 
 def create_app(
     model_cache: ModelCache,
     *,
     cors_origins: Sequence[str] = (),
-    logger: logging.Logger | None = None,
+    logger: Logger | None = None,
     meter: Meter | None = None,
     correlate: Callable[[str], None] = lambda request_id: None,
 ) -> FastAPI:
     """The application that serves the models of `model_cache`.
 
-    Pages of `cors_origins` may ask it. `meter` is told what was forecast and what was refused, `correlate` each
-    request's id before anything is logged of it.
+    CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
     """
     app = FastAPI(
         title="Readmission forecast",
-        summary="Whether a diabetic patient will be readmitted: within 30 days, later, or not at all.",
+        summary="Forecasts whether a diabetic patient will be readmitted: within 30 days, later, or not at all.",
         version="1",
-        # Relative, so that they are right behind whatever path a gateway puts before them.
+        # Relative, so that it is right under any path prefix of a gateway.
         servers=[{"url": "."}],
         docs_url=None,
         redoc_url=None,
-        # It would lead to a path without the gateway's stage.
+        # A redirect would omit the gateway's stage from the path.
         redirect_slashes=False,
     )
-    # The one that is added last is outermost.
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    app.state.meter = meter or NullMeter()
+
+    def model_version() -> str | None:
+        return model_cache.served.version.number if model_cache.served else None
+
     logger = logger or logging.getLogger(__name__)
-    app.add_middleware(Unexpected, logger=logger)
+    # The middleware added last is outermost.
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    app.add_middleware(UnexpectedErrors, logger=logger)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -83,10 +91,10 @@ def create_app(
             allow_headers=["Content-Type", "x-api-key", request_id.HEADER],
             expose_headers=[request_id.HEADER],
         )
-    app.add_middleware(AccessLog, logger=logger, model_cache=model_cache)
+    app.add_middleware(AccessLog, logger=logger, model_version=model_version)
     app.add_middleware(Envelope, correlate=correlate)
     for kind in (
-        problems.Refused,
+        Refused,
         ExplanationUnavailable,
         ModelUnavailable,
         ScorerInvalid,
@@ -94,19 +102,22 @@ def create_app(
         RequestValidationError,
     ):
         app.add_exception_handler(kind, _problem)
-    app.state.meter = meter or NullMeter()
-    _add_routes(app, model_cache, app.state.meter)
-    openapi.describe(app)
-    return app
 
-
-def _add_routes(app: FastAPI, model_cache: ModelCache, meter: Meter) -> None:
     async def served() -> Served:
         if model_cache.due:
             await run_in_threadpool(model_cache.follow)
         return model_cache.current()
 
-    # The bodies are read here and the answers written here, since both cost FastAPI more than the forecast itself.
+    _add_prediction_routes(app, served, app.state.meter)
+    routes = description.router(model_cache.registry, served)
+    app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
+    _add_operation_routes(app, served, model_cache)
+    openapi.describe(app)
+    return app
+
+
+def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> None:
+    # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
         "/predict",
         response_model=Prediction,
@@ -115,18 +126,18 @@ def _add_routes(app: FastAPI, model_cache: ModelCache, meter: Meter) -> None:
         dependencies=[_KEY],
     )
     async def predict(request: Request, explain: _Explain = False) -> Response:
-        """Forecast the readmission of one encounter, given by its 14 fields or as a row of the UCI file."""
+        """Forecast the readmission of one encounter, sent as 14 prepared fields or as a row of the UCI file."""
         bodies.media_type(request, bodies.JSON)
         fields = fields_of_encounter(bodies.json_of(await bodies.text_of(request)))
-        now = await served()
-        begun = perf_counter()
-        answer = forecast(now, fields)
-        meter.observe(SCORER_DURATION, perf_counter() - begun)
-        meter.count(PREDICTIONS, model_version=now.version.number, readmitted=answer["readmitted"])
-        answer |= answered_by(now, _id_of(request))
+        model = await served()
+        start = perf_counter()
+        answer = forecast(model, fields)
+        meter.observe(SCORER_DURATION, perf_counter() - start)
+        meter.count(PREDICTIONS, model_version=model.version.number, readmitted=answer["readmitted"])
+        answer |= answered_by(model, _id_of(request))
         if explain:
-            answer["explanation"] = explained(now.scorer, fields)
-        return _json(answer)
+            answer["explanation"] = explained(model.scorer, fields)
+        return Response(to_json(answer), media_type=bodies.JSON)
 
     @app.post(
         _BATCH,
@@ -136,28 +147,30 @@ def _add_routes(app: FastAPI, model_cache: ModelCache, meter: Meter) -> None:
         dependencies=[_KEY],
     )
     async def predict_batch(request: Request) -> Response:
-        """Forecast up to 1,000 encounters, as JSON or CSV: each is answered for itself, in order."""
+        """Forecast up to 1,000 encounters, sent as JSON or CSV.
+
+        Each encounter has its own answer, in the order of the request: an invalid one does not affect the others.
+        """
         kind = bodies.media_type(request, bodies.JSON, bodies.CSV)
         text = await bodies.text_of(request)
         encounters = batch.rows_of_csv(text) if kind == bodies.CSV else batch.rows_of_json(bodies.json_of(text))
-        now = await served()
-        answers = batch.predict(now, encounters)
-        _measure(meter, now, answers)
+        model = await served()
+        answers = batch.predict(model, encounters)
+        _count_rows(meter, model, answers)
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers), media_type=bodies.CSV)
-        return Response(batch.as_json(now, _id_of(request), answers), media_type=bodies.JSON)
+        return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
 
-    routes = description.router(model_cache.registry, served)
-    app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
 
+def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: ModelCache) -> None:
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health() -> Health:
-        """Whether a prediction could be had now, and from which version."""
+        """Whether predictions are available, and from which model version."""
         return Health(status="ok", model_version=(await served()).version.number)
 
     @app.post("/reload-model", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def reload_model() -> Reload:
-        """Look at the registry now. Not needed after a promotion: that is followed within seconds anyway."""
+        """Poll the model registry now. Not needed after a promotion, which is picked up within seconds."""
         before = model_cache.served
         if problem := await run_in_threadpool(model_cache.refresh):
             raise ModelUnavailable(problem)
@@ -173,17 +186,13 @@ def _add_routes(app: FastAPI, model_cache: ModelCache, meter: Meter) -> None:
         return page
 
 
-def _json(document: dict[str, Any]) -> Response:
-    return Response(to_json(document), media_type=bodies.JSON)
-
-
 def _id_of(request: Request) -> str:
-    found: str = request.scope[problems.REQUEST_ID]
+    found: str = request.scope[REQUEST_ID]
     return found
 
 
-def _measure(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> None:
-    """Count a batch's forecasts by class, and its rows that have none."""
+def _count_rows(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> None:
+    """Count the forecasts of a batch by class, and its invalid rows."""
     found = Counter(answer["prediction"]["readmitted"] for answer in answers if "prediction" in answer)
     if refused := len(answers) - found.total():
         meter.count(VALIDATION_ERRORS, refused, route=_BATCH)
@@ -192,18 +201,28 @@ def _measure(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> Non
 
 
 async def _problem(request: Request, error: Exception) -> Response:
-    """The problem document of what a request may fail with."""
-    if isinstance(error, problems.Refused):
-        if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-            request.app.state.meter.count(VALIDATION_ERRORS, route=request.scope["path"])
-        return problems.response(request.scope, error.status, error.detail, error.errors)
-    if isinstance(error, RequestValidationError):
-        errors = [problems.FieldError(str(one["loc"][-1]), one["msg"], "invalid_parameter") for one in error.errors()]
-        return problems.response(request.scope, 422, "the request cannot be used", errors)
-    if isinstance(error, HTTPException):
-        detail = {404: "there is nothing at this path", 405: "this path does not take that method"}
-        # Ours say why; those of the framework only repeat the status.
-        phrase = HTTPStatus(error.status_code).phrase
-        text = error.detail if error.detail != phrase else detail.get(error.status_code, phrase)
-        return problems.response(request.scope, error.status_code, text, headers=error.headers)
-    return problems.response(request.scope, 409 if isinstance(error, ExplanationUnavailable) else 503, str(error))
+    """The problem document for an exception of a route."""
+    scope = request.scope
+    match error:
+        case Refused():
+            if error.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                request.app.state.meter.count(VALIDATION_ERRORS, route=scope["path"])
+            return problem_response(scope, error.status, error.detail, error.errors, error.headers)
+        case RequestValidationError():
+            errors = [FieldError(str(one["loc"][-1]), one["msg"], "invalid_parameter") for one in error.errors()]
+            return problem_response(scope, HTTPStatus.UNPROCESSABLE_ENTITY, "A query parameter is invalid", errors)
+        case HTTPException():
+            return problem_response(scope, error.status_code, _detail(error), headers=error.headers)
+        case ExplanationUnavailable():
+            return problem_response(scope, HTTPStatus.CONFLICT, sentence(str(error)))
+        case _:
+            return problem_response(scope, HTTPStatus.SERVICE_UNAVAILABLE, sentence(str(error)))
+
+
+def _detail(error: HTTPException) -> str:
+    # Details of our own explain the problem; the framework's only repeat the title of the status.
+    title = HTTPStatus(error.status_code).phrase
+    if error.detail != title:
+        return error.detail
+    ours = {404: "There is no resource at this path", 405: "This path does not support this method"}
+    return ours.get(error.status_code, title)

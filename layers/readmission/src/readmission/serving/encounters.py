@@ -1,4 +1,4 @@
-"""An encounter of a request, in either form, as the fields that the models' inputs are made of."""
+"""Encounters of requests, in the prepared or the raw format, as the fields from which model inputs are computed."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,16 +7,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from readmission.domain.contract import ENDS_OF_CARE, Diagnosis, IntegerRange, OneOf, Rule, Text
 from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY, fields_of
-from readmission.serving.problems import Code, FieldError, Refused, name_of
+from readmission.http.problems import Code, FieldError, Refused, printable_name
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 
 PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **PATIENT_HISTORY}
-# The required fields by which the two forms are told apart.
+# The required fields that only one of the two formats has.
 RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
 PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
 
-# More than any encounter has, and few enough to tell of each what is wrong with it.
-MOST_FIELDS: Final = 200
+# More than any valid encounter has, and few enough to list an error for each.
+MAX_FIELDS: Final = 200
 
 _PREPARED: Final[TypeAdapter[Any]] = TypeAdapter(Encounter)
 _RAW: Final[TypeAdapter[Any]] = TypeAdapter(RawEncounter)
@@ -25,58 +25,52 @@ _LAST: Final = tuple(name for name in PATIENT_HISTORY if name.startswith("last_"
 
 
 def fields_of_encounter(document: Any) -> dict[str, Any]:
-    """The fields of an encounter as JSON has it; what is unknown is None or not there.
+    """The fields of an encounter's JSON document. Unknown fields are None or missing.
 
-    Raises `Refused` (422) with every field that is wrong and why, but never with its value.
+    Raises `Refused` (422) with an error for every invalid field. Errors never contain values.
     """
     if not isinstance(document, dict):
-        raise Refused(
-            422,
-            "the encounter must be a JSON object",
-            [FieldError("encounter", "must be a JSON object", "not_an_object")],
-        )
-    if len(document) > MOST_FIELDS:
-        raise Refused(
-            422,
-            "the encounter has too many fields",
-            [FieldError("encounter", "has too many fields", "too_many_fields")],
-        )
-    if errors := mixed(document):
+        error = FieldError("encounter", "must be a JSON object", "not_an_object")
+        raise Refused(422, "The encounter must be a JSON object", [error])
+    if len(document) > MAX_FIELDS:
+        error = FieldError("encounter", "has too many fields", "too_many_fields")
+        raise Refused(422, "The encounter has too many fields", [error])
+    if errors := mixed_formats(document):
         raise invalid(errors)
     raw = not RAW_ONLY.isdisjoint(document)
     try:
         known: dict[str, Any] = vars((_RAW if raw else _PREPARED).validate_python(document))
-    except ValidationError as error:
-        # Without the cause, which holds the values.
-        raise invalid(_errors(error, RAW_RULES if raw else PREPARED_RULES)) from None
+    except ValidationError as failure:
+        # Raised without its cause, which contains the values.
+        raise invalid(_errors(failure, RAW_RULES if raw else PREPARED_RULES)) from None
     fields = _prepared(known) if raw else known
     if errors := _contradictions(fields):
         raise invalid(errors)
     return fields
 
 
-def mixed(names: Mapping[str, Any]) -> list[FieldError]:
-    """The fields that tell of one form, when there are some of both."""
+def mixed_formats(names: Mapping[str, Any]) -> list[FieldError]:
+    """An error for each field that belongs to only one format, if there are fields of both formats."""
     raw, prepared = RAW_ONLY.intersection(names), PREPARED_ONLY.intersection(names)
     if not (raw and prepared):
         return []
     return [
         *(
-            FieldError(name, "belongs to a raw encounter, beside fields of the 14", "raw_field_among_prepared")
+            FieldError(name, "is a raw field, but there are prepared fields too", "raw_field_among_prepared")
             for name in sorted(raw)
         ),
         *(
-            FieldError(name, "is one of the 14 fields, beside fields of a raw encounter", "prepared_field_among_raw")
+            FieldError(name, "is a prepared field, but there are raw fields too", "prepared_field_among_raw")
             for name in sorted(prepared)
         ),
     ]
 
 
 def invalid(errors: list[FieldError]) -> Refused:
-    """The refusal of an encounter with these errors."""
+    """The answer to an encounter with these errors."""
     names = ", ".join(dict.fromkeys(error.field for error in errors[:5]))
     more = ", …" if len(errors) > 5 else ""
-    return Refused(422, f"the encounter cannot be used: {names}{more}", errors)
+    return Refused(422, f"The encounter is invalid: {names}{more}", errors)
 
 
 def _prepared(raw: dict[str, Any]) -> dict[str, Any]:
@@ -89,17 +83,17 @@ def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldErro
     found: dict[str, FieldError] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         if not one["loc"]:
-            # Half of a character, which JSON can write, in a name.
-            return [FieldError("encounter", "has a field whose name is no text", "invalid_name")]
-        # Below the name may be the member of a union; one message for each field is enough.
-        name = name_of(str(one["loc"][0]))
+            # A lone surrogate, which JSON can express, in a name.
+            return [FieldError("encounter", "has a field whose name is not valid text", "invalid_name")]
+        # A union has an error for each of its members; one error per field is enough.
+        name = printable_name(str(one["loc"][0]))
         found.setdefault(name, _error(name, one["type"], rules.get(name)))
     return list(found.values())
 
 
 def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
     if rule is None:
-        return FieldError(name, "is no field of an encounter of this form", "unknown_field")
+        return FieldError(name, "is not a field of this format", "unknown_field")
     if kind == "missing":
         return FieldError(name, "is required", "required")
     match rule:
@@ -108,37 +102,37 @@ def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
         case OneOf():
             return FieldError(name, f"must be {rule.expected}, as text", "one_of", {"values": sorted(rule.values)})
         case Text():
-            message = f"must be a text of {rule.expected}, ? when unknown"
+            message = f"must be a text of {rule.expected}, or ? if unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
         case Diagnosis():
             return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
 
 
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
-    """What cannot be true together, under the names of the fields."""
+    """Errors for fields whose values contradict each other."""
     errors = []
     for how, places in ENDS_OF_CARE.items():
         if fields.get("discharge_disposition_id") in places:
-            message = f"says that the patient {how}: nothing is forecast for such a stay"
+            message = f"means that the patient {how}, so readmission is not forecast"
             errors.append(FieldError("discharge_disposition_id", message, _ENDS[how]))
     stays, early = fields.get("prior_encounters"), fields.get("prior_early_readmissions")
     if stays is not None and early is not None and early > stays:
         errors += _together(
             ("prior_early_readmissions", "prior_encounters"),
-            "prior_early_readmissions is more than prior_encounters",
+            "prior_early_readmissions exceeds prior_encounters",
             "more_early_readmissions_than_stays",
         )
     if stays == 0:
-        told = [name for name in _LAST if fields.get(name) is not None]
-        told += ["prior_days_in_hospital"] * bool(fields.get("prior_days_in_hospital"))
-        if told:
-            message = "tells of an earlier stay, but prior_encounters is 0"
-            errors += _together((*told, "prior_encounters"), message, "details_of_no_stay")
+        given = [name for name in _LAST if fields.get(name) is not None]
+        given += ["prior_days_in_hospital"] * bool(fields.get("prior_days_in_hospital"))
+        if given:
+            message = "describes an earlier stay, but prior_encounters is 0"
+            errors += _together((*given, "prior_encounters"), message, "details_of_no_stay")
     up, down = fields.get("num_doses_up") or 0, fields.get("num_doses_down") or 0
     if up + down > fields["num_diabetes_meds"]:
         errors += _together(
             ("num_doses_up", "num_doses_down", "num_diabetes_meds"),
-            "num_doses_up and num_doses_down together are more than num_diabetes_meds",
+            "num_doses_up and num_doses_down together exceed num_diabetes_meds",
             "more_changed_doses_than_drugs",
         )
     return errors

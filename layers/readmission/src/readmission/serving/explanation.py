@@ -1,9 +1,9 @@
-"""Why a forecast is what it is: what each field that a request gives adds to the risk of an early readmission.
+"""Explains a forecast: what each field of a request adds to the risk of an early readmission.
 
-Shapley values of the log-odds of "<30" against a reference patient, who has the medians of the training rows and of
-whom nothing else is known, by sampled permutations (Štrumbelj and Kononenko 2014): the fields of the patient replace
-the reference's one by one, and what each changes is averaged over orders of the fields. Each order is taken forwards
-and backwards, which cancels much of the chance (antithetic sampling; Mitchell et al. 2022).
+Shapley values of the log-odds of "<30", relative to a reference patient who has the medians of the training rows and
+no other known fields. They are estimated by sampled permutations (Štrumbelj and Kononenko 2014): the patient's fields
+replace those of the reference one by one, and the change that each field makes is averaged over random orders. Every
+order is also used backwards, which reduces the variance (antithetic sampling; Mitchell et al. 2022).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,19 +19,19 @@ from readmission.scoring.scorer import Scorer
 
 _FIELDS: Final = (*FEATURES, *OPTIONAL, *PATIENT_HISTORY)
 _CLASS: Final = "<30"
-_SEED: Final = 42  # the same request always has the same explanation
-# At 50 µs a forecast, 13 ms for a request of 14 fields and 25 ms for one of 45; a random forest takes two or three
-# times as long.
+_SEED: Final = 42  # equal requests get equal explanations
+# At 50 µs per forecast: 13 ms for a request of 14 fields, 25 ms for one of 45. A random forest takes two or three times
+# as long.
 _FORECASTS: Final = 300
-_FEWEST_PAIRS: Final = 5
-_LEAST_RISK: Final = 1e-6  # a forest may say 0 or 1, whose log-odds are infinite
+_MIN_PAIRS: Final = 5
+_MIN_RISK: Final = 1e-6  # a forest may forecast 0 or 1, whose log-odds are infinite
 
 type Direction = Literal["raises", "lowers", "none"]
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What one field adds to the log-odds, and whether that raises or lowers the risk."""
+    """What one field adds to the log-odds, and whether it raises or lowers the risk."""
 
     field: str
     contribution: float
@@ -42,8 +42,8 @@ class Contribution:
 class Explanation:
     """Log-odds of an early readmission.
 
-    `base_score` is the reference patient's, `score` this one's; the `contributions`, the largest first, are their
-    difference.
+    `base_score` is that of the reference patient, `score` that of this patient. The `contributions`, largest first, add
+    up to the difference.
     """
 
     base_score: float
@@ -52,13 +52,13 @@ class Explanation:
 
 
 def explain(scorer: Scorer, fields: Mapping[str, Any]) -> Explanation:
-    """What each field that is known adds to the forecast; one that is the reference's own adds nothing.
+    """What each known field adds to the forecast. A field that equals the reference's adds nothing.
 
-    Raises `ExplanationUnavailable` when the scorer's document holds no reference.
+    Raises `ExplanationUnavailable` if the scorer has no reference patient.
     """
     if scorer.reference is None:
         raise ExplanationUnavailable(
-            "the model in Production was trained by an earlier release and has no reference patient to compare with;"
+            "the model in production was trained by an earlier release and has no reference patient to compare with;"
             " run the pipeline from 'train'"
         )
     given = {name: fields[name] for name in _FIELDS if fields.get(name) not in (None, MISSING)}
@@ -76,23 +76,23 @@ def explain(scorer: Scorer, fields: Mapping[str, Any]) -> Explanation:
 
 
 class _Game:
-    """The forecast as a function of which of the patient's fields are known, each set asked for once."""
+    """The forecast as a function of the set of the patient's fields that are known, computed once for each set."""
 
     def __init__(self, scorer: Scorer, reference: Mapping[str, float], patient: Mapping[str, Any]) -> None:
         self._scorer = scorer
         self._reference = reference
         self._patient = patient
-        self._place = scorer.classes.index(_CLASS)
-        self._bits = {name: 1 << place for place, name in enumerate(patient)}
+        self._class_index = scorer.classes.index(_CLASS)
+        self._bits = {name: 1 << index for index, name in enumerate(patient)}
         self._scores: dict[int, float] = {}
 
     def score(self, names: Iterable[str]) -> float:
-        """With these fields of the patient."""
+        """The log-odds if these fields of the patient are known."""
         known = {name: self._patient[name] for name in names}
         return self._score(sum(self._bits[name] for name in known), {**self._reference, **known})
 
     def gains(self, order: list[str]) -> Iterator[tuple[str, float]]:
-        """What each field changes behind those before it."""
+        """What each field changes when it follows those before it in the order."""
         members, known = 0, dict[str, Any](self._reference)
         before = self._score(members, known)
         for name in order:
@@ -105,16 +105,16 @@ class _Game:
     def _score(self, members: int, known: Mapping[str, Any]) -> float:
         if members not in self._scores:
             inputs = inputs_of(known)
-            risk = self._scorer.probabilities([inputs[name] for name in self._scorer.features])[self._place]
-            risk = min(max(risk, _LEAST_RISK), 1 - _LEAST_RISK)
+            risk = self._scorer.probabilities([inputs[name] for name in self._scorer.features])[self._class_index]
+            risk = min(max(risk, _MIN_RISK), 1 - _MIN_RISK)
             self._scores[members] = log(risk / (1 - risk))
         return self._scores[members]
 
 
 def _orders(names: list[str]) -> Iterator[list[str]]:
-    """Orders of the names by chance, each forwards and backwards."""
+    """Random orders of the names, each forwards and backwards."""
     random = Random(_SEED)
-    for _ in range(max(_FEWEST_PAIRS, _FORECASTS // (2 * max(len(names), 1)))):
+    for _ in range(max(_MIN_PAIRS, _FORECASTS // (2 * max(len(names), 1)))):
         order = random.sample(names, len(names))
         yield order
         yield order[::-1]

@@ -5,13 +5,13 @@ from typing import Any
 
 from readmission.domain.features import inputs_of
 from readmission.serving.model_cache import Served
-from readmission.serving.risk import band, place
+from readmission.serving.risk import band, percentile_of
 
 EARLY = "<30"
 
 
 def forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What `schemas.Forecast` describes. Raises `ScorerInvalid` when the model has no answer to these fields."""
+    """A `schemas.Forecast`. Raises `ScorerInvalid` if the model cannot score these fields."""
     scorer = served.scorer
     inputs = inputs_of(fields)
     shares = scorer.probabilities([inputs[name] for name in scorer.features])
@@ -24,7 +24,7 @@ def forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def answered_by(served: Served, request_id: str) -> dict[str, str]:
-    """What `schemas.Answer` describes."""
+    """A `schemas.Answer`."""
     version = served.version
     return {
         "model_name": version.name,
@@ -35,8 +35,8 @@ def answered_by(served: Served, request_id: str) -> dict[str, str]:
 
 
 def _early_risk(quantiles: tuple[float, ...] | None, probability: float) -> dict[str, Any]:
-    # Rounded before it is named, so that nobody sees a percentile of 90.0 that is not very high.
-    percentile = None if quantiles is None else round(place(quantiles, probability), 1)
+    # Rounded before the band is chosen, so that a percentile shown as 90.0 is always very high.
+    percentile = None if quantiles is None else round(percentile_of(quantiles, probability), 1)
     return {
         "probability": probability,
         "band": None if percentile is None else band(percentile),

@@ -1,57 +1,42 @@
-"""`GET /metrics`: an event of API Gateway's proxy integration in, its answer out. Errors are problem documents."""
+"""`GET /metrics`: CloudWatch metrics in Prometheus' text format, for clients with the bearer token."""
 
-import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from logging import Logger
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from readmission.errors import TokenUnavailable
-from readmission.http.problem_document import MEDIA_TYPE, problem_document
+from readmission.http import proxy
+from readmission.http.problems import Refused
+from readmission.telemetry.logs import Logger
 
-_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+type Accepts = Callable[[str | None], bool]
 
 
 def respond(
-    event: Mapping[str, Any], accepts: Callable[[str | None], bool], registry: Collector, logger: Logger
+    event: Mapping[str, Any],
+    accepts: Accepts,
+    registry: Collector,
+    logger: Logger,
+    correlate: Callable[[str], None] = lambda request_id: None,
 ) -> dict[str, Any]:
-    """The metrics, in the format that the request's `Accept` names, if its `Authorization` is accepted.
+    """Answer a proxy event with the metrics, in the format that the Accept header asks for.
 
-    Raises nothing: a token that cannot be compared is logged and answered as 503, any other error as 500.
+    `accepts` checks the Authorization header. Never raises; see `proxy.respond`.
     """
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return proxy.respond(event, lambda request: _metrics(request, accepts, registry), logger, correlate)
+
+
+def _metrics(request: proxy.Request, accepts: Accepts, registry: Collector) -> proxy.Response:
     try:
-        if not accepts(headers.get("authorization")):
-            detail = "the bearer token in the header Authorization is missing or wrong"
-            return _problem(event, HTTPStatus.UNAUTHORIZED, detail, _CHALLENGE)
-        encode, content_type = choose_encoder(headers.get("accept", ""))
-        return _answer(HTTPStatus.OK, content_type, encode(registry).decode())
-    except TokenUnavailable:
-        logger.exception("no token can be checked")
-        detail = "the token cannot be checked now; ask again later"
-        return _problem(event, HTTPStatus.SERVICE_UNAVAILABLE, detail)
-    except Exception:
-        logger.exception("the metrics cannot be told")
-        detail = "the metrics cannot be told; the log of this request says why"
-        return _problem(event, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
-
-
-def _problem(
-    event: Mapping[str, Any], status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    request_id = event.get("requestContext", {}).get("requestId", "")
-    document = problem_document(status, detail, event.get("path", ""), request_id)
-    return _answer(status, MEDIA_TYPE, json.dumps(document, ensure_ascii=False), headers)
-
-
-def _answer(
-    status: HTTPStatus, content_type: str, body: str, headers: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    return {
-        "statusCode": status.value,
-        "headers": {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})},
-        "body": body,
-    }
+        accepted = accepts(request.headers.get("authorization"))
+    except TokenUnavailable as error:
+        detail = "The bearer token cannot be checked now; try again later"
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+    if not accepted:
+        detail = "The bearer token in the Authorization header is missing or wrong"
+        raise Refused(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    return proxy.Response(content_type, encode(registry).decode())

@@ -1,7 +1,7 @@
-"""The model that is served: follows `Production` by itself, and keeps the last good one whatever happens.
+"""The served model: polls the registry in the background and keeps the last valid model if a poll fails.
 
-A look at the registry is begun by a request and made behind its back, on a thread of its own. There is no thread that
-runs all the time: Lambda freezes them between requests, and the first request after that is the one that has to know.
+A request starts a poll, which runs on a thread of its own. There is no permanent polling thread, because Lambda freezes
+threads between requests: the first request after a freeze would be answered with an outdated model.
 """
 
 import threading
@@ -9,22 +9,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from logging import Logger
 from typing import Final, Protocol
 
 from readmission.domain.features import INPUTS
 from readmission.errors import ModelUnavailable, ScorerInvalid
 from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer, load
+from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, NullMeter
 
-_RETRY_SECONDS: Final = 1.0  # while there is no model at all, look again this soon
-_LONGEST_WAIT_SECONDS: Final = 1.0
-_LOST_AFTER_SECONDS: Final = 10.0  # longer than MLflow's time limits: the look was frozen, what it knows is of then
+_RETRY_SECONDS: Final = 1.0  # the polling interval while there is no model
+_MAX_WAIT_SECONDS: Final = 1.0
+_LOST_AFTER_SECONDS: Final = 10.0  # longer than MLflow's timeouts: the poll was frozen, and its result is outdated
+
+POLLING_THREAD: Final = "poll the model registry"
 
 
 class Registry(Protocol):
-    """Where versions come from; every method raises `ModelUnavailable`."""
+    """The source of versions. Every method raises `ModelUnavailable`."""
 
     def production(self) -> Version: ...
 
@@ -37,31 +39,32 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A version with its scorer."""
+    """A version and its scorer."""
 
     version: Version
     scorer: Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """A look at the registry that has been begun; `done` is set at its end, whatever came of it."""
+class _Poll:
+    """A poll of the registry that has started; `done` is set when it ends, whether it succeeded or not."""
 
-    begun: float
+    started_at: float
     done: threading.Event = field(default_factory=threading.Event)
 
 
-def in_background(look: Callable[[], None]) -> None:
-    """Run it on a thread that keeps nobody waiting, the end of the process included."""
-    threading.Thread(target=look, name="look at the registry", daemon=True).start()
+def in_background(poll: Callable[[], None]) -> None:
+    """Run a poll on a thread that does not keep the process alive."""
+    threading.Thread(target=poll, name=POLLING_THREAD, daemon=True).start()
 
 
 class ModelCache:
     """Holds the served model of one process; safe to use from several threads.
 
-    A look is due `refresh_seconds` after the last one began. An answer waits for it, a second at most, only while there
-    is no model, or when what is known is twice as old. So with the default of 10 no answer rests on what MLflow said
-    more than 30 s ago, be the instance frozen where it may, as far as MLflow answers within that second.
+    A poll is due `refresh_seconds` after the last one started. A request waits for a poll, for at most a second, only
+    if there is no model yet or the last result is at least twice that old. With the default of 10 seconds, an answer
+    never relies on a result of more than 30 seconds ago, wherever the instance was frozen, as long as MLflow answers
+    within that second.
     """
 
     def __init__(
@@ -80,80 +83,80 @@ class ModelCache:
         self._meter = meter or NullMeter()
         self._clock = clock
         self._start = start
-        self._lock = threading.Lock()  # of a look, from its beginning to its end
-        self._beginning = threading.Lock()  # held for a moment, so that of several requests one begins a look
-        self._look: _Look | None = None
-        self._problem = "no model has been looked for yet"
-        self._look_again_at = self._known_at = clock()
+        self._polling = threading.Lock()  # held during a poll
+        self._starting = threading.Lock()  # held briefly, so that only one of several requests starts a poll
+        self._poll: _Poll | None = None
+        self._problem = "the model registry has not been polled yet"
+        self._next_poll_at = self._known_at = clock()
 
     @property
     def due(self) -> bool:
-        """Whether `follow` should be called before the next answer."""
-        return self._clock() >= self._look_again_at
+        """Whether to call `follow` before the next answer."""
+        return self._clock() >= self._next_poll_at
 
     def current(self) -> Served:
-        """The model to answer with. Raises `ModelUnavailable` with the reason while there is none."""
+        """The model to answer with. Raises `ModelUnavailable`, with the reason, while there is none."""
         if self.served is None:
             raise ModelUnavailable(self._problem)
         return self.served
 
     def follow(self) -> None:
-        """Begin a look in the background when one is due; wait for it where what is known is too old to answer by.
+        """Start a poll in the background if one is due, and wait for it if the last result is too old.
 
-        Who comes later than a second into a look that does not end waits no more: MLflow is away.
+        A request does not wait for a poll that has been running for more than a second: MLflow is probably down.
         """
-        with self._beginning:
-            look = self._running() or self._begin()
+        with self._starting:
+            poll = self._running() or self._start_if_due()
             now = self._clock()
-        if look and (self.served is None or now - self._known_at >= 2 * self._refresh_seconds):
-            look.done.wait(max(0.0, look.begun + _LONGEST_WAIT_SECONDS - now))
+        if poll and (self.served is None or now - self._known_at >= 2 * self._refresh_seconds):
+            poll.done.wait(max(0.0, poll.started_at + _MAX_WAIT_SECONDS - now))
 
     def refresh(self) -> str | None:
-        """Look at the registry and follow it; answers what is wrong, or None. Never drops a working model."""
-        with self._lock:
+        """Poll the registry now. Returns the problem, or None; a problem never drops a valid model."""
+        with self._polling:
             return self._refresh(self._clock())
 
-    def _refresh(self, begun: float) -> str | None:
+    def _refresh(self, started_at: float) -> str | None:
         problem: str | None = None
         try:
             self._take(self.registry.production())
-            self._known_at = begun
+            self._known_at = started_at
         except (ModelUnavailable, ScorerInvalid) as error:
             if isinstance(error, ScorerInvalid):
-                self._known_at = begun  # what is in Production is known, and that it cannot be served
+                self._known_at = started_at  # the version in production is known, even though it cannot be served
             problem = self._problem = str(error)
             serving = self.served.version.number if self.served else "none"
             self._meter.count(MODEL_RELOADS, outcome="failed")
-            self._logger.warning("the Production model cannot be loaded: %s; still serving version: %s", error, serving)
+            self._logger.warning("cannot load the model in production: %s; still serving version: %s", error, serving)
         finally:
             wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
-            # From its beginning: what a look tells that was frozen halfway is as old as the freeze is long.
-            self._look_again_at = begun + wait
+            # Counted from the start of the poll: if it was frozen halfway, its result is as old as its start.
+            self._next_poll_at = started_at + wait
         return problem
 
-    def _running(self) -> _Look | None:
-        look = self._look
-        if look is None or look.done.is_set() or self._clock() - look.begun >= _LOST_AFTER_SECONDS:
+    def _running(self) -> _Poll | None:
+        poll = self._poll
+        if poll is None or poll.done.is_set() or self._clock() - poll.started_at >= _LOST_AFTER_SECONDS:
             return None
-        return look
+        return poll
 
-    def _begin(self) -> _Look | None:
+    def _start_if_due(self) -> _Poll | None:
         if not self.due:
             return None
-        look = self._look = _Look(self._clock())
+        poll = self._poll = _Poll(self._clock())
 
         def run() -> None:
             try:
-                with self._lock:
-                    if self._look is look:  # else another has taken its place while it waited
-                        self._refresh(look.begun)
+                with self._polling:
+                    if self._poll is poll:  # otherwise another poll replaced it while it waited for the lock
+                        self._refresh(poll.started_at)
             except Exception:
-                self._logger.exception("a look at the registry failed")
+                self._logger.exception("polling the model registry failed")
             finally:
-                look.done.set()
+                poll.done.set()
 
         self._start(run)
-        return look
+        return poll
 
     def _take(self, version: Version) -> None:
         if self.served and self.served.version == version:
@@ -163,7 +166,7 @@ class ModelCache:
         else:
             scorer = load(self.registry.scorer_document(version), version.scorer_sha256)
         if unknown := [name for name in scorer.features if name not in INPUTS]:
-            raise ScorerInvalid(f"version {version.number} needs features unknown here: {', '.join(unknown)}")
+            raise ScorerInvalid(f"version {version.number} needs unknown features: {', '.join(unknown)}")
         self.served = Served(version, scorer)
         self._logger.info("serving version %s of %s", version.number, version.name)
         self._meter.count(MODEL_RELOADS, outcome="loaded")

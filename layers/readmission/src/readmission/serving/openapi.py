@@ -1,16 +1,24 @@
-"""The API's description of itself: the bodies that it reads by itself, and its problems, for the OpenAPI document."""
+"""Additions to the OpenAPI document: bodies that routes parse themselves, problems, and `/model/history`."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from readmission.http.problem_document import MEDIA_TYPE
-from readmission.serving.bodies import CSV, JSON
-from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, RawEncounter
+from readmission.http.bodies import CSV, JSON
+from readmission.http.problems import MEDIA_TYPE
+from readmission.serving import history
+from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, PromotionDecision, RawEncounter
 
 _REFERENCES: Final = "#/components/schemas/{model}"
 _TEXT: Final = {"schema": {"type": "string"}}
+
+
+class PromotionHistory(BaseModel):
+    """The newest decisions on which version is served, newest first."""
+
+    decisions: Annotated[list[PromotionDecision], Field(max_length=history.MAX_LIMIT)]
 
 
 def _reference(name: str) -> dict[str, str]:
@@ -29,21 +37,54 @@ BATCH_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def refusals(**descriptions: str) -> dict[int | str, dict[str, Any]]:
-    """The problems that a path answers with, as `refusals(_413="…")`."""
+    """The problems that a path answers with, for example `refusals(_413="…")`."""
     content = {MEDIA_TYPE: {"schema": _reference("Problem")}}
     return {int(name[1:]): {"description": text, "content": content} for name, text in descriptions.items()}
 
 
 def describe(app: FastAPI) -> None:
-    """Add the schemas of what `app` reads and answers by itself to its OpenAPI document."""
-    made = app.openapi
+    """Complete the OpenAPI document of `app`."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            models = (Encounter, RawEncounter, Batch, BatchPrediction, Problem)
+            document = generate()
+            models = (Encounter, RawEncounter, Batch, BatchPrediction, Problem, PromotionHistory)
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
-            made()["components"]["schemas"] |= schemas["$defs"]
-        return made()
+            document["components"]["schemas"] |= schemas["$defs"]
+            document["paths"]["/model/history"] = {"get": _history()}
+        return generate()
 
-    # FastAPI's documented way of extending its document; mypy knows no assigned methods.
+    # FastAPI's documented way to extend its document; mypy does not accept assigning to a method.
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _history() -> dict[str, Any]:
+    """The operation of the function *history*, which shares the gateway with this application but not its code."""
+    limit = {"type": "integer", "minimum": 1, "maximum": history.MAX_LIMIT, "default": history.DEFAULT_LIMIT}
+    problems = refusals(
+        _422="`limit` is out of range.", _500="An unexpected error.", _503="The database is unavailable."
+    )
+    return {
+        "summary": "Model History",
+        "description": "The newest decisions on which version is served: promotions, refusals and rollbacks.\n\n"
+        "A Lambda function of its own answers this path, so it exists behind the gateway only.",
+        "operationId": "model_history_model_history_get",
+        "security": [{"APIKeyHeader": []}],
+        "parameters": [
+            {
+                "name": "limit",
+                "in": "query",
+                "required": False,
+                "schema": {**limit, "description": "How many decisions to list.", "title": "Limit"},
+                "description": "How many decisions to list.",
+            }
+        ],
+        "responses": {
+            "200": {
+                "description": "The decisions, newest first.",
+                "content": {JSON: {"schema": _reference("PromotionHistory")}},
+            },
+            **{str(status): answer for status, answer in problems.items()},
+        },
+    }

@@ -1,4 +1,4 @@
-"""Where a patient's risk of an early readmission stands among those of the patients whom the model learned from."""
+"""The percentile and the band of a risk of early readmission among the training patients."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from typing import Final, Literal
 
 type Band = Literal["low", "moderate", "high", "very high"]
 
-# From which percentile on. The highest is the tenth of the patients that is flagged.
+# The lowest percentile of each band. The highest band is the tenth of patients that is flagged.
 BANDS: Final[tuple[tuple[float, Band], ...]] = ((90, "very high"), (80, "high"), (50, "moderate"), (0, "low"))
 
 
-def place(quantiles: Sequence[float], probability: float) -> float:
-    """The percentile, 0 to 100, of a probability among patients of these quantiles (ascending, evenly spaced).
+def percentile_of(quantiles: Sequence[float], probability: float) -> float:
+    """The percentile, 0 to 100, of a probability in a distribution given by evenly spaced, ascending quantiles.
 
-    Between two quantiles it is interpolated; where several are equal to the probability it is their middle.
+    It is interpolated between quantiles. If several quantiles equal the probability, it is the middle of them.
     """
     low, high = bisect_left(quantiles, probability), bisect_right(quantiles, probability)
     if low < high:
@@ -27,5 +27,5 @@ def place(quantiles: Sequence[float], probability: float) -> float:
 
 
 def band(percentile: float) -> Band:
-    """The name of the risk at this percentile."""
+    """The band of this percentile."""
     return next(name for start, name in BANDS if percentile >= start)

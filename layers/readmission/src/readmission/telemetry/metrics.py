@@ -1,10 +1,11 @@
-"""Every metric of the functions: the table that they write by, the exporter reads by and the README tells.
+"""The table of all metrics. The functions write them, the exporter reads them and the documentation lists them by it.
 
-All are in one CloudWatch namespace and have the dimension `service`, the function. Units are base units: counts, and
-seconds. Dimensions have the few values named here; only `model_version` grows, by one a promotion. None holds anything
-of a patient.
+All are in one CloudWatch namespace and have the dimension `service`, which is the function. Units are base units:
+counts and seconds. The values of dimensions are listed here, except that every promotion adds a `model_version`. No
+metric contains patient data.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from readmission.domain.payloads import FAMILIES
 NAMESPACE: Final = "Readmission"
 SERVICE: Final = "service"
 LE: Final = "le"
+OTHER: Final = "other"  # stands for every value that the table does not list
 
 REQUESTS: Final = "Requests"
 REQUEST_DURATION: Final = "RequestDuration"
@@ -41,13 +43,14 @@ MODEL_TEST_SCORE: Final = "ModelTestScore"
 PLOTS_WRITTEN: Final = "PlotsWritten"
 CARDS_WRITTEN: Final = "CardsWritten"
 
-# counter: CloudWatch's Sum. summary: Sum and SampleCount. histogram: these, and a second metric `…Bucket` that counts
-# the observations up to each `le` and above the one before. gauge: the newest day's Maximum.
+# How a metric is read from CloudWatch. counter: Sum. summary: Sum and SampleCount. histogram: both, and a second
+# metric, `…Bucket`, that counts the observations up to each bound `le` and above the previous one. gauge: Maximum of
+# the newest day.
 type Kind = Literal["counter", "summary", "histogram", "gauge"]
 type Unit = Literal["Count", "Seconds", "None"]
 
-STEPS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
-APIS: Final = ("predict", "history", "metrics")
+STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
+API_FUNCTIONS: Final = ("predict", "history", "metrics")
 OUTCOMES: Final = ("succeeded", "failed")
 ROUTES: Final = (
     "/predict",
@@ -59,10 +62,10 @@ ROUTES: Final = (
     "/docs",
     "/openapi.json",
     "/metrics",
-    "other",
+    OTHER,
 )
 STATUSES: Final = ("200", "401", "404", "405", "409", "413", "415", "422", "500", "503")
-# Of the test rows; the names are those of a training run's metrics.
+# Scores on the test rows, by the names of a training run's metrics.
 SCORES: Final = (
     "auc_early",
     "auc_any",
@@ -76,10 +79,10 @@ SCORES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: which functions write it, and with which dimensions beside `service`.
+    """A metric, the functions (`services`) that write it, and its dimensions in addition to `service`.
 
-    A dimension without values here (an empty tuple) has whatever is found. `buckets` are a histogram's upper bounds, in
-    seconds; `+Inf` is one more.
+    A dimension with an empty tuple may have any value. `buckets` are the upper bounds of a histogram, in seconds,
+    without `+Inf`.
     """
 
     name: str
@@ -101,16 +104,16 @@ METRICS: Final = (
         REQUESTS,
         "counter",
         "Count",
-        APIS,
-        "requests that a function answered",
+        API_FUNCTIONS,
+        "requests answered by a function",
         _API_ROUTE | {"status": STATUSES},
     ),
     Metric(
         REQUEST_DURATION,
         "histogram",
         "Seconds",
-        APIS,
-        "time in the handler, from the event to the answer",
+        API_FUNCTIONS,
+        "duration of a request in the handler, from event to answer",
         _API_ROUTE,
         REQUEST_BUCKETS,
     ),
@@ -119,7 +122,7 @@ METRICS: Final = (
         "counter",
         "Count",
         ("predict",),
-        "requests, and rows of batches, that were refused for what they hold",
+        "requests, and rows of batches, that failed validation",
         {"route": ("/predict", "/predict/batch")},
     ),
     Metric(
@@ -127,7 +130,7 @@ METRICS: Final = (
         "counter",
         "Count",
         ("predict",),
-        "forecasts, by the version that gave them and the class with the highest probability",
+        "forecasts, by model version and most probable class",
         {"model_version": (), "readmitted": CLASSES},
     ),
     Metric(
@@ -135,7 +138,7 @@ METRICS: Final = (
         "histogram",
         "Seconds",
         ("predict",),
-        "time from an encounter's fields to its forecast, in a request to /predict",
+        "duration of scoring one encounter, in a request to /predict",
         {},
         SCORER_BUCKETS,
     ),
@@ -144,7 +147,7 @@ METRICS: Final = (
         "counter",
         "Count",
         ("predict",),
-        "looks at the registry that loaded another version, or failed",
+        "polls of the model registry that loaded another version or failed",
         {"outcome": ("loaded", "failed")},
     ),
     Metric(
@@ -152,38 +155,44 @@ METRICS: Final = (
         "gauge",
         "Seconds",
         ("predict",),
-        "when the version that serves was put into Production, Unix time; its age is time() less this",
+        "Unix time when the served version was promoted; its age is time() minus this",
     ),
     Metric(
         COLD_STARTS,
         "counter",
         "Count",
-        (*STEPS, *APIS),
-        "execution environments that answered their first invocation",
+        (*STEP_FUNCTIONS, *API_FUNCTIONS),
+        "cold starts: execution environments that handled their first invocation",
         {"function_name": ()},
     ),
     Metric(
         STEP_RUNS,
         "counter",
         "Count",
-        STEPS,
-        "runs of a step of the pipeline by outcome, one for each try",
+        STEP_FUNCTIONS,
+        "runs of a pipeline step, by outcome; a retry is another run",
         {"outcome": OUTCOMES},
     ),
-    Metric(STEP_DURATION, "summary", "Seconds", STEPS, "time of a step's run: of ingest and clean, of one batch"),
-    Metric(ROWS_PLANNED, "counter", "Count", ("plan",), "rows cut into batches"),
-    Metric(BATCHES_PLANNED, "counter", "Count", ("plan",), "batches cut"),
-    Metric(ROWS_READ, "counter", "Count", ("ingest",), "rows of batches read"),
-    Metric(ROWS_ADDED, "counter", "Count", ("ingest",), "rows that were new to the raw table"),
+    Metric(
+        STEP_DURATION,
+        "summary",
+        "Seconds",
+        STEP_FUNCTIONS,
+        "duration of a run of a pipeline step; ingest and clean run once per batch",
+    ),
+    Metric(ROWS_PLANNED, "counter", "Count", ("plan",), "rows split into batches"),
+    Metric(BATCHES_PLANNED, "counter", "Count", ("plan",), "batches created"),
+    Metric(ROWS_READ, "counter", "Count", ("ingest",), "rows read from batches"),
+    Metric(ROWS_ADDED, "counter", "Count", ("ingest",), "rows added to the raw table"),
     Metric(ROWS_CLEANED, "counter", "Count", ("clean",), "rows written to the clean table"),
-    Metric(ROWS_QUARANTINED, "counter", "Count", ("clean",), "rows that break the data contract"),
-    Metric(ROWS_CHECKED, "counter", "Count", ("check",), "rows whose share of invalid ones was checked"),
+    Metric(ROWS_QUARANTINED, "counter", "Count", ("clean",), "rows quarantined because they violate the data contract"),
+    Metric(ROWS_CHECKED, "counter", "Count", ("check",), "rows covered by the check of the share of invalid rows"),
     Metric(
         TRAINING_DURATION,
         "summary",
         "Seconds",
         ("train",),
-        "time of a training that succeeded: fit, evaluation and logging",
+        "duration of a successful training: fit, evaluation and logging",
         {"model": FAMILIES},
     ),
     Metric(
@@ -191,7 +200,7 @@ METRICS: Final = (
         "counter",
         "Count",
         ("promote",),
-        "decisions on what serves",
+        "promotion decisions",
         {"decision": ("promoted", "refused", "rolled_back")},
     ),
     Metric(
@@ -199,10 +208,10 @@ METRICS: Final = (
         "gauge",
         "None",
         ("promote",),
-        "what the version in Production scored on the test rows, written at each decision",
+        "score of the version in production on the test rows, written at every decision",
         {"model_version": (), "metric": SCORES},
     ),
-    Metric(PLOTS_WRITTEN, "counter", "Count", ("report",), "plots of trainings"),
+    Metric(PLOTS_WRITTEN, "counter", "Count", ("report",), "plots of training runs"),
     Metric(CARDS_WRITTEN, "counter", "Count", ("report",), "model cards"),
 )
 
@@ -210,32 +219,41 @@ BY_NAME: Final = {metric.name: metric for metric in METRICS}
 
 
 def bucket_of(name: str) -> str:
-    """The metric that counts a histogram's observations by `le`."""
+    """The name of the metric that counts the observations of a histogram by `le`."""
     return f"{name}Bucket"
 
 
 def le_text(bound: float) -> str:
-    """A bucket's upper bound as its dimension has it: a plain decimal, as 0.000025 or 1; `+Inf` for inf."""
+    """The value of the dimension `le` for an upper bound: a plain decimal such as 0.000025 or 1, or `+Inf`."""
     return "+Inf" if bound == inf else f"{bound:f}".rstrip("0").rstrip(".")
 
 
 def bucket_for(metric: Metric, value: float) -> str:
-    """The one bucket that counts `value`: the smallest whose bound it does not exceed."""
+    """The `le` of the bucket that counts `value`: the smallest bound that is not less."""
     index = bisect_left(metric.buckets, value)
     return le_text(metric.buckets[index] if index < len(metric.buckets) else inf)
 
 
+def prometheus_name(metric: Metric) -> str:
+    """The name of the Prometheus metric family, for example `readmission_request_duration_seconds`.
+
+    Prometheus' own suffixes (`_total`, `_sum`, `_count`, `_bucket`) are not part of it.
+    """
+    snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", metric.name).lower()
+    return f"{NAMESPACE.lower()}_{snake_case}{'_seconds' if metric.unit == 'Seconds' else ''}"
+
+
 class Meter(Protocol):
-    """What writes the metrics of one service. Names and dimensions are those of `METRICS`."""
+    """Writes the metrics of one service. Names and dimensions are those of `METRICS`."""
 
     def count(self, name: str, value: float = 1, **dimensions: str) -> None:
         """Add to a counter."""
 
     def observe(self, name: str, seconds: float, **dimensions: str) -> None:
-        """Note a duration in a summary or a histogram."""
+        """Add a duration to a summary or a histogram."""
 
     def set(self, name: str, value: float, **dimensions: str) -> None:
-        """Tell a gauge's value."""
+        """Set a gauge."""
 
 
 class NullMeter:

@@ -1,19 +1,23 @@
-"""The logger and the metrics that every function uses, and what is the same in all handlers."""
+"""The logger and the meter of every function, and the decorators that measure its handler."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from threading import Lock
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
 
 from readmission.telemetry import metrics
 
-_OTHER: Final = "other"
+# The dimensions of a series, in order, and the values to write for it: metric name, unit, value.
+type _Dimensions = tuple[tuple[str, str], ...]
+type _Values = list[tuple[str, str, float]]
 
 
 def logger(service: str) -> Logger:
@@ -22,109 +26,130 @@ def logger(service: str) -> Logger:
 
 
 class EmfMeter:
-    """Writes the metrics of a function to its log, in Embedded Metric Format: one line each.
+    """Writes the metrics of a function to its log in Embedded Metric Format (EMF).
 
-    Each line is written at once, as the look at the registry writes from a thread of its own.
-    Raises `ValueError` for a name or dimensions that the table does not have: a bug.
+    During `invocation`, metrics are collected and written at its end, as one line per set of dimensions. Outside it,
+    for example on the thread that polls the model registry, every metric is written at once.
+
+    Raises `ValueError` for a name or dimensions that are not in the table, which is a bug.
     """
 
     def __init__(self, service: str) -> None:
         self._service = service
         self._is_cold = True
         self._lock = Lock()
-        self._sinks: dict[tuple[str, ...], AmazonCloudWatchEMFProvider] = {}
+        self._providers: dict[_Dimensions, AmazonCloudWatchEMFProvider] = {}
+        # A context variable: new threads do not inherit it, but the tasks of an asyncio application do.
+        self._collected: ContextVar[dict[_Dimensions, _Values] | None] = ContextVar("collected", default=None)
 
     def count(self, name: str, value: float = 1, **dimensions: str) -> None:
         """Add to a counter."""
-        self._write(metrics.BY_NAME[name], name, "Count", value, dimensions)
+        self._add(metrics.BY_NAME[name], dimensions, (name, "Count", value))
 
     def observe(self, name: str, seconds: float, **dimensions: str) -> None:
-        """Note a duration in a summary or a histogram."""
+        """Add a duration to a summary or a histogram."""
         metric = metrics.BY_NAME[name]
         seconds = round(seconds, 6)
-        self._write(metric, name, metric.unit, seconds, dimensions)
+        self._add(metric, dimensions, (name, metric.unit, seconds))
         if metric.kind == "histogram":
-            le = {metrics.LE: metrics.bucket_for(metric, seconds)}
-            self._write(metric, metrics.bucket_of(name), "Count", 1, dimensions, le)
+            bucket = metrics.bucket_for(metric, seconds)
+            self._add(metric, dimensions, (metrics.bucket_of(name), "Count", 1), (metrics.LE, bucket))
 
     def set(self, name: str, value: float, **dimensions: str) -> None:
-        """Tell a gauge's value."""
+        """Set a gauge."""
         metric = metrics.BY_NAME[name]
-        self._write(metric, name, metric.unit, value, dimensions)
+        self._add(metric, dimensions, (name, metric.unit, value))
 
-    def invoked(self, function_name: str) -> None:
-        """Count the environment's first invocation."""
+    @contextmanager
+    def invocation(self, function_name: str) -> Iterator[None]:
+        """Collect the metrics of one invocation, and count the environment's first one as a cold start."""
         if self._is_cold:
             self._is_cold = False
-            self.count(metrics.COLD_STARTS, function_name=function_name)
+            self.count(metrics.COLD_STARTS, function_name=function_name)  # at once: the invocation may time out
+        collected: dict[_Dimensions, _Values] = {}
+        token = self._collected.set(collected)
+        try:
+            yield
+        finally:
+            self._collected.reset(token)
+            self._write(collected)
 
-    def _write(
+    def _add(
         self,
         metric: metrics.Metric,
-        name: str,
-        unit: str,
-        value: float,
         dimensions: dict[str, str],
-        le: dict[str, str] | None = None,
+        value: tuple[str, str, float],
+        *more: tuple[str, str],
     ) -> None:
         if dimensions.keys() != metric.dimensions.keys() or self._service not in metric.services:
-            raise ValueError(f"{metric.name} of {self._service} has no dimensions {', '.join(dimensions)}")
-        series = {metrics.SERVICE: self._service, **dimensions, **(le or {})}
+            raise ValueError(f"{self._service} has no metric {metric.name} with the dimensions {', '.join(dimensions)}")
+        series = ((metrics.SERVICE, self._service), *dimensions.items(), *more)
+        collected = self._collected.get()
+        if collected is None:
+            self._write({series: [value]})
+        else:
+            collected.setdefault(series, []).append(value)
+
+    def _write(self, collected: dict[_Dimensions, _Values]) -> None:
+        lines: list[str] = []
         with self._lock:
-            # Kept, since making one takes longer than all the rest.
-            key = (name, *series.values())
-            sink = self._sinks.get(key) or self._sinks.setdefault(
-                key, AmazonCloudWatchEMFProvider(namespace=metrics.NAMESPACE, dimension_set=series)
-            )
-            sink.add_metric(name, unit, value)
-            line = json.dumps(sink.serialize_metric_set())
-            sink.metric_set.clear()
-        sys.stdout.write(line + "\n")
+            for series, values in collected.items():
+                # Providers are kept, because creating one takes longer than everything else here.
+                provider = self._providers.get(series) or self._providers.setdefault(
+                    series, AmazonCloudWatchEMFProvider(namespace=metrics.NAMESPACE, dimension_set=dict(series))
+                )
+                for name, unit, value in values:
+                    provider.add_metric(name, unit, value)
+                if provider.metric_set:  # Powertools itself writes a set that has reached EMF's limit of 100 values
+                    lines.append(json.dumps(provider.serialize_metric_set()) + "\n")
+                    provider.metric_set.clear()
+        # In one call, so that lines of several threads do not mix.
+        sys.stdout.write("".join(lines))
 
 
 def step[Event, Result](
     logger: Logger, meter: EmfMeter
 ) -> Callable[[Callable[[Event, Any], Result]], Callable[[Event, Any], Result]]:
-    """Around the handler of a pipeline's step: its time, its outcome, and in the log what it fails with."""
+    """Decorates the handler of a pipeline step: measures duration and outcome, and logs the exception of a failure."""
 
     def decorate(handler: Callable[[Event, Any], Result]) -> Callable[[Event, Any], Result]:
         @wraps(handler)
         def measured(event: Event, context: Any) -> Result:
-            meter.invoked(context.function_name)
-            begun = perf_counter()
-            outcome = "failed"
-            try:
-                result = handler(event, context)
-                outcome = "succeeded"
-                return result
-            except Exception as error:
-                logger.exception("failed", extra={"error": type(error).__name__})
-                raise
-            finally:
-                meter.count(metrics.STEP_RUNS, outcome=outcome)
-                meter.observe(metrics.STEP_DURATION, perf_counter() - begun)
+            with meter.invocation(context.function_name):
+                start = perf_counter()
+                outcome = "failed"
+                try:
+                    result = handler(event, context)
+                    outcome = "succeeded"
+                    return result
+                except Exception as error:
+                    logger.exception("failed", extra={"error": type(error).__name__})
+                    raise
+                finally:
+                    meter.count(metrics.STEP_RUNS, outcome=outcome)
+                    meter.observe(metrics.STEP_DURATION, perf_counter() - start)
 
         return measured
 
     return decorate
 
 
-type _Proxy = Callable[[dict[str, Any], Any], dict[str, Any]]
+type _ProxyHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
-def api(meter: EmfMeter) -> Callable[[_Proxy], _Proxy]:
-    """Around a handler behind API Gateway: its requests by route and status, and their time."""
+def api(meter: EmfMeter) -> Callable[[_ProxyHandler], _ProxyHandler]:
+    """Decorates a handler behind API Gateway: counts requests by route and status, and measures their duration."""
 
-    def decorate(handler: _Proxy) -> _Proxy:
+    def decorate(handler: _ProxyHandler) -> _ProxyHandler:
         @wraps(handler)
         def measured(event: dict[str, Any], context: Any) -> dict[str, Any]:
-            meter.invoked(context.function_name)
-            begun = perf_counter()
-            response = handler(event, context)
-            route = event["path"] if event["path"] in metrics.ROUTES else _OTHER
-            meter.observe(metrics.REQUEST_DURATION, perf_counter() - begun, route=route)
-            meter.count(metrics.REQUESTS, route=route, status=str(response["statusCode"]))
-            return response
+            with meter.invocation(context.function_name):
+                start = perf_counter()
+                response = handler(event, context)
+                route = event["path"] if event["path"] in metrics.ROUTES else metrics.OTHER
+                meter.observe(metrics.REQUEST_DURATION, perf_counter() - start, route=route)
+                meter.count(metrics.REQUESTS, route=route, status=str(response["statusCode"]))
+                return response
 
         return measured
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
-from readmission.telemetry.exporter.catalog import FAMILIES
+from readmission.telemetry.exporter.catalog import METRIC_FAMILIES
 from readmission.telemetry.metrics import METRICS, REQUEST_BUCKETS, REQUEST_DURATION, REQUESTS, le_text
 
 from tests.unit.readmission.telemetry.exporter.fakes import ARN, NOON, FakeClient, exporter
@@ -45,7 +45,9 @@ def test_what_never_occurred_reads_0(client: FakeClient) -> None:
     samples = exporter(client).samples()
     names = {name for name, _ in samples}
     for metric in METRICS:
-        family = next(one for one in FAMILIES if one.metric == metric.name and one.name.startswith("readmission"))
+        family = next(
+            one for one in METRIC_FAMILIES if one.metric == metric.name and one.name.startswith("readmission")
+        )
         open_labels = "model_version" in metric.dimensions
         if metric.kind != "gauge" and not open_labels:
             suffix = "_total" if metric.kind == "counter" else "_count"

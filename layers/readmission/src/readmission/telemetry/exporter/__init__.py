@@ -1,1 +1,1 @@
-"""CloudWatch's metrics as Prometheus's: true counters, read from CloudWatch's sums of days, without a state to keep."""
+"""Exports CloudWatch metrics to Prometheus: true counters from daily sums, without stored state."""

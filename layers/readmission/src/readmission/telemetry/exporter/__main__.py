@@ -1,10 +1,9 @@
-"""`python -m readmission.telemetry.exporter`: the exporter as a process, or what a month of it costs.
+"""`python -m readmission.telemetry.exporter`: run the exporter as a process, or estimate its monthly cost.
 
-With METRICS_TOKEN set a client has to send it as its bearer token; without, anyone may ask who reaches the port.
+If METRICS_TOKEN is set, clients must send it as a bearer token; otherwise everyone who reaches the port has access.
 """
 
 import argparse
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -30,14 +29,14 @@ PORT = 9105
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Does not write a line for each scrape."""
+    """Does not log requests."""
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 def application(collector: CloudWatchCollector, token: str | None) -> "WSGIApplication":
-    """The collector over HTTP, for those who send the token."""
+    """The WSGI application, for clients that send the token."""
     metrics = cast("WSGIApplication", make_wsgi_app(registry(collector)))
 
     def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -46,17 +45,19 @@ def application(collector: CloudWatchCollector, token: str | None) -> "WSGIAppli
         status = HTTPStatus.UNAUTHORIZED
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("WWW-Authenticate", "Bearer")]
         start_response(f"{status.value} {status.phrase}", headers)
-        return [b"the bearer token in the header Authorization is missing or wrong\n"]
+        return [b"The bearer token in the Authorization header is missing or wrong\n"]
 
     return guarded
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises ConfigurationError for a setting that is missing or wrong, MetricsUnavailable when costs are not told."""
+    """Raises `ConfigurationError` for an invalid setting, `MetricsUnavailable` if CloudWatch cannot be read."""
     parser = argparse.ArgumentParser(
-        prog="python -m readmission.telemetry.exporter", description="CloudWatch for Prometheus."
+        prog="python -m readmission.telemetry.exporter", description="Export CloudWatch metrics to Prometheus."
     )
-    parser.add_argument("--cost", type=float, metavar="SECONDS", help="print a month's price of such scrapes, and end")
+    parser.add_argument(
+        "--cost", type=float, metavar="SECONDS", help="estimate the monthly cost of a scrape every SECONDS, and exit"
+    )
     parsed = parser.parse_args(arguments)
     settings = ExporterProcessSettings.from_environment()
     stack = Stack(settings.exporter.stack_name, settings.exporter.state_machine_arn)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.cost is not None:
         print(month(cloudwatch, stack, parsed.cost).text())
         return
-    logger = cast(logging.Logger, observability.logger("exporter"))
+    logger = observability.logger("exporter")
     collector = CloudWatchCollector(cloudwatch, stack, settings.exporter.cache_seconds, logger)
     server_settings = ServerSettings.from_environment(default_port=PORT)
     host, port, guarded = server_settings.host, server_settings.port, application(collector, settings.token)

@@ -1,4 +1,4 @@
-"""The bearer token that guards the metrics, and where a function has it from."""
+"""The bearer token that protects the metrics."""
 
 import hmac
 import time
@@ -10,20 +10,20 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from readmission.errors import TokenUnavailable
 
-# A rotated secret is followed; who guesses tokens does not make Secrets Manager's bill.
+# Short enough to follow a rotation; guessing tokens does not cause a Secrets Manager request each time.
 _READ_AGAIN_SECONDS: Final = 10.0
 
 
 def bears(header: str | None, token: str) -> bool:
-    """Whether an `Authorization` header carries this token, in a time that does not tell how much of it is right."""
+    """Whether an Authorization header contains this token; compared in constant time."""
     scheme, _, sent = (header or "").partition(" ")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), token.encode())
 
 
 class SecretToken:
-    """The token in a secret: read once, and again for a wrong one, at most every 10 seconds.
+    """A token in Secrets Manager. It is read once, and again after a wrong token, at most every 10 seconds.
 
-    `client` is boto3's for Secrets Manager; `clock` a monotonic one, in seconds.
+    `client` is a boto3 client of Secrets Manager, `clock` a monotonic clock in seconds.
     """
 
     def __init__(self, client: Any, secret: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,7 @@ class SecretToken:
         self._read_at = float("-inf")
 
     def accepts(self, header: str | None) -> bool:
-        """Whether the header carries it. Raises `TokenUnavailable` when there is no token to compare with."""
+        """Whether the header contains the token. Raises `TokenUnavailable` if the secret cannot be read."""
         with self._lock:
             if self._token and bears(header, self._token):
                 return True
@@ -46,7 +46,7 @@ class SecretToken:
         try:
             token: str = self._client.get_secret_value(SecretId=self._secret)["SecretString"]
         except (BotoCoreError, ClientError, KeyError) as error:
-            raise TokenUnavailable(f"the secret {self._secret} cannot be read: {error}") from error
+            raise TokenUnavailable(f"cannot read the secret {self._secret}: {error}") from error
         if not token:
             raise TokenUnavailable(f"the secret {self._secret} is empty")
         return token

@@ -1,18 +1,29 @@
-"""Which metrics are exported, as what, and with which values of their labels: names alone, without figures.
+"""The exported metrics: their Prometheus names, types and label values.
 
-The project's own come from `readmission.telemetry.metrics`, by one rule of names; AWS's are listed here.
+This project's metrics come from the table in `readmission.telemetry.metrics`; AWS's are listed here.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import inf
-from re import sub
 from typing import Final
 
 from readmission.telemetry import metrics
 from readmission.telemetry.exporter.cloudwatch import Filter, Metric, Series, Statistic
-from readmission.telemetry.metrics import APIS, LE, METRICS, NAMESPACE, ROUTES, SERVICE, STEPS, Kind, bucket_of, le_text
+from readmission.telemetry.metrics import (
+    API_FUNCTIONS,
+    LE,
+    METRICS,
+    NAMESPACE,
+    ROUTES,
+    SERVICE,
+    STEP_FUNCTIONS,
+    Kind,
+    bucket_of,
+    le_text,
+    prometheus_name,
+)
 
 LAMBDA: Final = "AWS/Lambda"
 STATES: Final = "AWS/States"
@@ -21,7 +32,7 @@ STAGE: Final = "v1"
 
 _MODEL_VERSION: Final = "model_version"
 _FUNCTION_NAME: Final = "function_name"
-# The gateway brings each of these two functions one route; all others go to *predict*.
+# Each of these functions serves one route; all others go to *predict*.
 _ROUTES: Final = {"history": ("/model/history",), "metrics": ("/metrics",)}
 _STATISTICS: Final[Mapping[Kind, tuple[Statistic, ...]]] = {
     "counter": ("Sum",),
@@ -33,18 +44,18 @@ _STATISTICS: Final[Mapping[Kind, tuple[Statistic, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The stack whose metrics are exported: its name, and its state machine's ARN, empty when that is not known."""
+    """The stack whose metrics are exported. The ARN of its state machine is empty if it is unknown."""
 
     name: str
     state_machine_arn: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Family:
-    """A metric of CloudWatch and the family of Prometheus that it becomes.
+class MetricFamily:
+    """A CloudWatch metric and the Prometheus metric family that it becomes.
 
-    `labels` are the Prometheus names of `dimensions`, in their order; a figure over `divisor` is in base units;
-    `buckets` are the upper bounds of a histogram, with infinity.
+    `labels` are the Prometheus names of `dimensions`, in the same order. Values are divided by `divisor` to get base
+    units. `buckets` are the upper bounds of a histogram, including infinity.
     """
 
     namespace: str
@@ -60,13 +71,13 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One set of labels of a family; `values` are those of its dimensions, in their order."""
+    """One label set of a family; `values` are in the order of its dimensions."""
 
-    family: Family
+    family: MetricFamily
     values: tuple[str, ...]
 
     def series(self) -> Iterator[Series]:
-        """All that is asked of CloudWatch for it."""
+        """Every CloudWatch series that it is computed from."""
         for statistic in _STATISTICS[self.family.kind]:
             yield self.statistic(statistic)
         for bound in self.family.buckets:
@@ -76,7 +87,7 @@ class Item:
         return Series(self._metric(self.family.metric), statistic)
 
     def bucket(self, bound: float) -> Series:
-        """The observations up to this bound and above the one before."""
+        """The number of observations up to this bound and above the previous one."""
         return Series(self._metric(bucket_of(self.family.metric), (LE, le_text(bound))), "Sum")
 
     def _metric(self, name: str, *more: tuple[str, str]) -> Metric:
@@ -84,14 +95,13 @@ class Item:
         return Metric(self.family.namespace, name, tuple(dimensions))
 
 
-def _own(metric: metrics.Metric) -> Family:
-    snake = sub(r"(?<!^)(?=[A-Z])", "_", metric.name).lower()
+def _own(metric: metrics.Metric) -> MetricFamily:
     labels = (SERVICE, *metric.dimensions)
-    return Family(
+    return MetricFamily(
         namespace=NAMESPACE,
         metric=metric.name,
         kind=metric.kind,
-        name=f"readmission_{snake}{'_seconds' if metric.unit == 'Seconds' else ''}",
+        name=prometheus_name(metric),
         help=metric.help,
         dimensions=labels,
         labels=labels,
@@ -99,11 +109,11 @@ def _own(metric: metrics.Metric) -> Family:
     )
 
 
-def _aws(namespace: str, prefix: str, labels: Mapping[str, str], *rows: tuple[str, str, str]) -> Iterator[Family]:
-    """`rows` are the metric, its name here and its help; one in seconds is a time, which AWS has in milliseconds."""
+def _aws(namespace: str, prefix: str, labels: Mapping[str, str], *rows: tuple[str, str, str]) -> Iterator[MetricFamily]:
+    """`rows` are CloudWatch name, Prometheus name and help. AWS measures durations in milliseconds."""
     for metric, name, text in rows:
         time = name.endswith("_seconds")
-        yield Family(
+        yield MetricFamily(
             namespace,
             metric,
             "summary" if time else "counter",
@@ -115,27 +125,27 @@ def _aws(namespace: str, prefix: str, labels: Mapping[str, str], *rows: tuple[st
         )
 
 
-FAMILIES: Final = (
+METRIC_FAMILIES: Final = (
     *map(_own, METRICS),
     *_aws(
         LAMBDA,
         "aws_lambda",
         {"FunctionName": _FUNCTION_NAME},
         ("Invocations", "invocations", "invocations of a function"),
-        ("Errors", "errors", "invocations that ended in an error of the function"),
-        ("Throttles", "throttles", "invocations that AWS refused as too many"),
-        ("Duration", "duration_seconds", "time that a function took"),
+        ("Errors", "errors", "invocations that failed"),
+        ("Throttles", "throttles", "invocations that AWS throttled"),
+        ("Duration", "duration_seconds", "duration of an invocation"),
     ),
     *_aws(
         STATES,
         "aws_states",
         {"StateMachineArn": "state_machine"},
-        ("ExecutionsStarted", "executions_started", "executions of the pipeline that began"),
-        ("ExecutionsSucceeded", "executions_succeeded", "executions that ended well"),
-        ("ExecutionsFailed", "executions_failed", "executions that failed"),
-        ("ExecutionsTimedOut", "executions_timed_out", "executions that took too long"),
-        ("ExecutionsAborted", "executions_aborted", "executions that somebody stopped"),
-        ("ExecutionTime", "execution_time_seconds", "time of an execution from start to end"),
+        ("ExecutionsStarted", "executions_started", "pipeline executions started"),
+        ("ExecutionsSucceeded", "executions_succeeded", "pipeline executions that succeeded"),
+        ("ExecutionsFailed", "executions_failed", "pipeline executions that failed"),
+        ("ExecutionsTimedOut", "executions_timed_out", "pipeline executions that timed out"),
+        ("ExecutionsAborted", "executions_aborted", "pipeline executions that were aborted"),
+        ("ExecutionTime", "execution_time_seconds", "duration of a pipeline execution"),
     ),
     *_aws(
         API_GATEWAY,
@@ -144,18 +154,18 @@ FAMILIES: Final = (
         ("Count", "requests", "requests to the gateway"),
         ("4XXError", "4xx_errors", "requests answered with a status from 400 to 499"),
         ("5XXError", "5xx_errors", "requests answered with a status from 500 to 599"),
-        ("Latency", "latency_seconds", "time of the gateway with the function behind it"),
-        ("IntegrationLatency", "integration_latency_seconds", "time of the function, as the gateway sees it"),
+        ("Latency", "latency_seconds", "duration of a request, including the function"),
+        ("IntegrationLatency", "integration_latency_seconds", "duration of the function as measured by the gateway"),
     ),
 )
 
-# The histogram of each metric that counts its buckets.
+# The histogram that each bucket metric belongs to.
 _OBSERVED: Final = {bucket_of(metric.name): metric.name for metric in METRICS if metric.buckets}
-_BY_METRIC: Final = {(family.namespace, family.metric): family for family in FAMILIES}
+_BY_METRIC: Final = {(family.namespace, family.metric): family for family in METRIC_FAMILIES}
 
 
 def filters(stack: Stack) -> Iterator[Filter]:
-    """What to list to find all metrics of the stack; the other metrics it finds are left alone."""
+    """Filters that list all metrics of the stack, and possibly others, which are ignored."""
     yield Filter(NAMESPACE)
     yield Filter(LAMBDA, (("FunctionName", None),))
     yield Filter(API_GATEWAY, (("ApiName", _api(stack)), ("Stage", STAGE)))
@@ -164,28 +174,28 @@ def filters(stack: Stack) -> Iterator[Filter]:
 
 
 def versions(listed: Iterable[Metric]) -> set[str]:
-    """The model versions that any metric tells of."""
+    """The model versions that occur in any metric."""
     return {value for metric in listed for name, value in metric.dimensions if name == _MODEL_VERSION}
 
 
 def expected(stack: Stack, versions: Collection[str]) -> Iterator[Item]:
-    """Every item whose labels are known beforehand, with these versions of the model, whether it occurred or not."""
+    """Every item whose labels are known in advance, for these model versions, whether it has data or not."""
     for metric in METRICS:
         family = _BY_METRIC[NAMESPACE, metric.name]
         for service in metric.services:
             allowed = (_allowed(metric, name, service, stack, versions) for name in metric.dimensions)
             yield from (Item(family, (service, *values)) for values in product(*allowed))
     resources: dict[str, list[tuple[str, ...]]] = {
-        LAMBDA: [(_function(stack, service),) for service in (*STEPS, *APIS)],
+        LAMBDA: [(_function(stack, service),) for service in (*STEP_FUNCTIONS, *API_FUNCTIONS)],
         STATES: [(stack.state_machine_arn,)] if stack.state_machine_arn else [],
         API_GATEWAY: [(_api(stack), STAGE)],
     }
-    for family in FAMILIES:
+    for family in METRIC_FAMILIES:
         yield from (Item(family, values) for values in resources.get(family.namespace, ()))
 
 
 def found(listed: Iterable[Metric]) -> Iterator[Item]:
-    """The items of this project's metrics among these, whatever their labels."""
+    """The items of this project's metrics in the list, whatever their labels."""
     for metric in listed:
         values = dict(metric.dimensions)
         name = _OBSERVED.get(metric.name, metric.name) if values.pop(LE, None) else metric.name

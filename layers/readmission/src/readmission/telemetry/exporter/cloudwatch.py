@@ -1,4 +1,4 @@
-"""Reading CloudWatch: which metrics there are, and their statistics by day (UTC). Nothing here knows their names."""
+"""Reads metric lists and daily (UTC) statistics from CloudWatch, for metrics of any name."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +14,17 @@ from readmission.errors import MetricsUnavailable
 type Statistic = Literal["Sum", "SampleCount", "Maximum"]
 type Days = Mapping[date, float]
 
-# Prometheus gives a scrape up 10 s after it began, and is then told less than by `readmission_cloudwatch_up 0`.
+# Within Prometheus' scrape timeout of 10 s, so that a scrape can still answer `readmission_cloudwatch_up 0`.
 CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 _DAY: Final = timedelta(days=1)
-# What GetMetricData takes, and answers, in one page.
+# The limits of one GetMetricData request and answer.
 _MAX_QUERIES: Final = 500
 _MAX_DATAPOINTS: Final = 100_800
 
 
 class Metric(NamedTuple):
-    """A metric of CloudWatch; its dimensions are sorted by name."""
+    """A CloudWatch metric. Its dimensions are sorted by name."""
 
     namespace: str
     name: str
@@ -32,37 +32,37 @@ class Metric(NamedTuple):
 
 
 class Series(NamedTuple):
-    """What is asked of a metric."""
+    """A statistic of a metric."""
 
     metric: Metric
     statistic: Statistic
 
 
 class Filter(NamedTuple):
-    """What to list: a namespace's metrics that have all these dimensions; one without a value has any."""
+    """The metrics of a namespace that have all these dimensions; None matches any value."""
 
     namespace: str
     dimensions: tuple[tuple[str, str | None], ...] = ()
 
 
 class CloudWatch:
-    """What an exporter asks of CloudWatch. Every method raises `MetricsUnavailable`."""
+    """CloudWatch as the exporter uses it. Every method raises `MetricsUnavailable`."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def metrics(self, filters: Iterable[Filter], recent: bool) -> set[Metric]:
-        """The metrics that had data within two weeks, or within about three hours with `recent`.
+        """The metrics that had data in the last two weeks, or about three hours with `recent`.
 
-        A new one appears up to 15 minutes late on AWS.
+        On AWS a new metric appears up to 15 minutes late.
         """
         wanted = tuple(filters)
-        # Beside each other: each is a round trip or more, and a scrape waits for all.
+        # In parallel, because a scrape waits for all of these round trips.
         with ThreadPoolExecutor(len(wanted)) as pool:
             return set().union(*pool.map(lambda one: self._list(one, recent), wanted))
 
     def days(self, series: Collection[Series], first: date, last: date) -> dict[Series, Days]:
-        """The statistic of each day that has data, from `first` to `last`; of a day that still runs, so far."""
+        """The statistic of every day with data from `first` to `last`; today's covers the day so far."""
         queries = min(_MAX_QUERIES, _MAX_DATAPOINTS // ((last - first).days + 1))
         found: dict[Series, Days] = {}
         for some in batched(series, queries, strict=False):
@@ -121,7 +121,7 @@ def _query(name: str, series: Series) -> dict[str, Any]:
 
 
 def _refuse_parts(statuses: Mapping[str, str], asked: int) -> None:
-    """A page's PartialData is completed by the next one; what is partial in the last page would be too low a figure."""
+    """Raise if a result is still partial after the last page: its figures would be too low."""
     incomplete = sorted({status for status in statuses.values() if status != "Complete"})
     if incomplete or len(statuses) != asked:
         missing = asked - len(statuses)

@@ -1,6 +1,5 @@
-"""The collector: what Prometheus gets when it asks, from CloudWatch or from the last look at it."""
+"""The Prometheus collector, which reads CloudWatch or answers from its cache."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,17 +15,18 @@ from readmission.errors import MetricsUnavailable
 from readmission.telemetry.exporter.catalog import Item, Stack, expected, filters, found, versions
 from readmission.telemetry.exporter.cloudwatch import CloudWatch, Days, Series
 from readmission.telemetry.exporter.exposition import Figures, families
+from readmission.telemetry.logs import Logger
 
 _DAY: Final = timedelta(days=1)
-# A gauge is shown over New Year too, when it was last written within this time.
+# Gauges are shown across New Year if they were written within this time.
 _GAUGES_DAYS: Final = timedelta(days=92)
-# Longer ago than what CloudWatch calls recent, a look leaves out what has occurred since.
+# After a longer pause, a list of recent metrics might miss data. CloudWatch's "recent" covers three hours.
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What is known of CloudWatch: the items, and the days of each series that was asked for, with data or without."""
+    """Everything read from CloudWatch so far: the items, and the days of each series read, with or without data."""
 
     at: datetime
     items: frozenset[Item] = frozenset()
@@ -34,15 +34,15 @@ class Readings:
 
 
 class CloudWatchCollector(Collector):
-    """Counters since 1 January (UTC), from CloudWatch's sums of days: all instances say the same, restarted or not.
+    """Counters since 1 January (UTC), from CloudWatch's daily sums. All instances agree, even after a restart.
 
-    A look asks for the whole year of a series that is new to this instance, and else, of the series that have recent
-    data, for yesterday and today: data may be two hours late. Everything is asked anew when a day begins, and after an
-    hour without a look.
+    A read requests the whole year for series that are new to this instance. For known series with recent data it
+    requests yesterday and today, because data may be up to two hours late. Everything is read again when a new day
+    starts and after an hour without a read.
 
-    For `cache_seconds` after a successful look the answer rests on it; scrapes beside each other share one. When
-    CloudWatch cannot be read, `readmission_cloudwatch_up` is 0 and nothing else of it is told. `now` is the time in
-    UTC, `clock` a monotonic one in seconds.
+    A successful read is cached for `cache_seconds`; concurrent scrapes share one read. If CloudWatch cannot be read,
+    `readmission_cloudwatch_up` is 0 and no other CloudWatch metric is exported. `now` is the time in UTC, `clock` a
+    monotonic clock in seconds.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CloudWatchCollector(Collector):
         cloudwatch: CloudWatch,
         stack: Stack,
         cache_seconds: float,
-        logger: logging.Logger,
+        logger: Logger,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -59,49 +59,49 @@ class CloudWatchCollector(Collector):
         self._lock = Lock()
         self._readings: Readings | None = None
         self._answer: list[Metric] = []
-        self._fresh_until = self._looked_at = float("-inf")
+        self._fresh_until = self._read_at = float("-inf")
 
     def collect(self) -> Iterator[Metric]:
-        """Raises nothing that CloudWatch does."""
-        asked_at = self._clock()
+        """Never raises for errors of CloudWatch."""
+        requested_at = self._clock()
         with self._lock:
-            # A look that ended while this scrape waited for the lock is its answer too, even if it failed.
-            if asked_at >= self._fresh_until and asked_at > self._looked_at:
-                self._answer = self._look()
+            # A read that ended while this scrape waited for the lock answers this scrape too, even if it failed.
+            if requested_at >= self._fresh_until and requested_at > self._read_at:
+                self._answer = self._read()
             answer = self._answer
         yield from answer
 
-    def _look(self) -> list[Metric]:
-        began = self._clock()
+    def _read(self) -> list[Metric]:
+        start = self._clock()
         read_from_cloudwatch: list[Metric] = []
         try:
             self._readings = readings = read(self._cloudwatch, self._stack, self._readings, self._now())
         except MetricsUnavailable as error:
-            self._logger.warning("CloudWatch cannot be read: %s", error)
+            self._logger.warning("cannot read CloudWatch: %s", error)
             up = False
         else:
             read_from_cloudwatch = list(families(readings.items, Figures(readings.days, readings.at.year)))
             self._fresh_until = self._clock() + self._cache_seconds
             up = True
-        self._looked_at = self._clock()
+        self._read_at = self._clock()
         return [
             *read_from_cloudwatch,
-            GaugeMetricFamily("readmission_cloudwatch_up", "1 when CloudWatch could be read, else 0", up),
+            GaugeMetricFamily("readmission_cloudwatch_up", "1 if CloudWatch could be read, else 0", up),
             GaugeMetricFamily(
-                "readmission_exporter_collect_seconds", "time of the last look at CloudWatch", self._looked_at - began
+                "readmission_exporter_collect_seconds", "duration of the last read of CloudWatch", self._read_at - start
             ),
         ]
 
 
 def registry(collector: Collector) -> CollectorRegistry:
-    """A registry of its own, with nothing of this process; nothing is collected to make it."""
+    """A registry with this collector only; creating it does not collect."""
     own = CollectorRegistry(auto_describe=False)
     own.register(collector)
     return own
 
 
 def read(cloudwatch: CloudWatch, stack: Stack, before: Readings | None, now: datetime) -> Readings:
-    """What is known after another look. Raises `MetricsUnavailable`."""
+    """The readings after another read. Raises `MetricsUnavailable`."""
     today, yesterday = now.date(), now.date() - _DAY
     if before and (before.at.date() != today or now - before.at > _LONGEST_PAUSE):
         before = None

@@ -1,0 +1,88 @@
+"""ASGI middleware for every request: request ids, security headers, the access log, and unexpected errors."""
+
+import traceback
+from collections.abc import Callable
+from http import HTTPStatus
+from time import perf_counter
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from readmission.http import headers, request_id
+from readmission.http.access_log import access_line
+from readmission.http.asgi import REQUEST_ID, choose_request_id, problem_response
+from readmission.http.problems import UNEXPECTED
+from readmission.telemetry.logs import Logger
+
+_POLICY: Final = headers.CONTENT_POLICY.lower().encode()
+_DEFAULT_POLICY: Final = (_POLICY, headers.DEFAULT_POLICY.encode())
+_SECURITY: Final = tuple((name.lower().encode(), value.encode()) for name, value in headers.SECURITY.items())
+
+
+class Envelope:
+    """Gives every request an id, and every answer that id and the security headers."""
+
+    def __init__(self, app: ASGIApp, correlate: Callable[[str], None]) -> None:
+        self._app = app
+        self._correlate = correlate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        chosen = scope[REQUEST_ID] = choose_request_id(scope)
+        self._correlate(chosen)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = [*message.get("headers", []), *_SECURITY, (request_id.HEADER.encode(), chosen.encode())]
+                if not any(name == _POLICY for name, _ in sent):
+                    sent.append(_DEFAULT_POLICY)
+                message = {**message, "headers": sent}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class AccessLog:
+    """Logs one line for each request, with the version that is served."""
+
+    def __init__(self, app: ASGIApp, logger: Logger, model_version: Callable[[], str | None]) -> None:
+        self._app = app
+        self._logger = logger
+        self._model_version = model_version
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._app(scope, receive, send_and_note)
+        line = access_line(scope["method"], scope["path"], status, start)
+        self._logger.info("answered", extra={**line, "model_version": self._model_version()})
+
+
+class UnexpectedErrors:
+    """Answers an unexpected exception with status 500, and logs where it was raised."""
+
+    def __init__(self, app: ASGIApp, logger: Logger) -> None:
+        self._app = app
+        self._logger = logger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            # The exception's message may contain a patient's values, so only its type and stack are logged.
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            self._logger.error("unexpected %s at\n%s", type(error).__qualname__, stack)
+            # Answers are sent only once they are complete, so this one has not started yet.
+            answer = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+            await answer(scope, receive, send)
