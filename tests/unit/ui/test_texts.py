@@ -8,9 +8,9 @@ from readmission.domain.contract import CLASSES
 from readmission.domain.features import FEATURES, OPTIONAL
 from readmission.domain.icd9 import GROUPS
 from readmission.domain.payloads import FAMILIES
+from readmission.http.problems import Code
 from readmission.pipeline import executions
 from readmission.reporting.wording import TEXTS
-from readmission.serving.problems import Code
 
 from ui.services import patients, reasons
 from ui.texts import LANGUAGES, Texts, table
