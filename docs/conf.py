@@ -1,9 +1,14 @@
 """Sphinx's settings for the documentation site. `make docs` builds it into `docs/_build/html`."""
 
+import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+HERE = Path(__file__).parent
+
+sys.path.insert(0, str(HERE / "_extensions"))
+# autosummary reads the pages that it generated last time, and warns of modules that have since been renamed.
+shutil.rmtree(HERE / "reference" / "generated", ignore_errors=True)
 
 project = "Readmission forecast"
 copyright = "2026, the contributors"
