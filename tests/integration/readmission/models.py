@@ -1,9 +1,10 @@
 """The train and promote steps, as the Lambda functions call them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import mlflow
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, Run
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
@@ -19,6 +20,14 @@ from readmission.settings import ModelSettings
 from readmission.training.train import train
 
 from tests.integration.readmission.conftest import Stores
+
+# MLflow raises these on every log_model and every stage transition.
+MLFLOW_WARNINGS: Final = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @dataclass(frozen=True)

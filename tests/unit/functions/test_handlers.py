@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -211,6 +211,18 @@ def test_a_rollback_is_a_decision_and_no_run_of_the_step(capsys: pytest.CaptureF
         series(metrics.PROMOTION_DECISIONS, service="promote", decision="rolled_back"): 1,
         series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early"): 0.68,
     }
+
+
+@pytest.mark.parametrize(("request_", "limit"), [({"limit": 5}, 5), ({}, 20)], ids=["limit", "default"])
+def test_the_history_is_read_from_the_ledger_and_is_not_a_run_of_the_step(
+    capsys: pytest.CaptureFixture[str], request_: dict[str, int], limit: int
+) -> None:
+    module, _ = _wired("promote", None)
+    read = Step([{"version": "1"}])
+    vars(module)["ledger"] = SimpleNamespace(read=read)
+    assert module.handler({"history": request_}, Context()) == [{"version": "1"}]
+    assert read.calls == [("connection to clean", "readmission", limit)]
+    assert counters_in(capsys.readouterr().out) == {}
 
 
 def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:

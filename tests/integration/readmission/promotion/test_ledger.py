@@ -1,0 +1,50 @@
+"""The promotion ledger against a real Postgres."""
+
+import pytest
+from pg8000.exceptions import DatabaseError
+from readmission.promotion import ledger
+
+from tests.integration.readmission.models import MLFLOW_WARNINGS, Models
+
+pytestmark = MLFLOW_WARNINGS
+
+
+def test_every_decision_is_in_the_ledger_with_the_hashes_of_data_and_code(models: Models) -> None:
+    models.load()
+    trained = models.train("logistic_regression")
+    models.promote(trained, execution="execution-1")
+    (line,) = models.ledger
+    tags = models.client.get_run(trained["mlflow_run_id"]).data.tags
+    assert (line["decision"], line["version"], line["previous_version"]) == ("promoted", "1", None)
+    assert (line["execution"], line["data_kind"]) == ("execution-1", "synthetic")
+    assert line["data_hash"] == tags["data_hash"] and len(line["data_hash"]) == 64
+    assert line["code_version"] == tags["code_version"] and len(line["code_version"]) == 16
+    assert (line["family"], line["mlflow_run_id"]) == ("logistic_regression", trained["mlflow_run_id"])
+    assert 0 < line["metrics"]["challenger"]["auc_early"] < 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE promotion_ledger SET reason = ''", "DELETE FROM promotion_ledger", "TRUNCATE promotion_ledger"],
+)
+def test_the_ledger_is_append_only(models: Models, statement: str) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression"))
+    with pytest.raises(DatabaseError, match="append-only"):
+        models.stores.clean.run(statement)
+
+
+def test_the_ledger_can_be_read_before_the_pipeline_creates_its_table(models: Models) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression"))
+    clean = models.stores.clean
+    assert ledger.read(clean, models.settings.name, 20) == models.ledger != []
+    clean.run("BEGIN")
+    clean.run("DROP TABLE promotion_ledger")
+    assert ledger.read(clean, models.settings.name, 20) == []
+    clean.run("ROLLBACK")
+
+
+def test_the_ledger_is_empty_before_anything_was_migrated(models: Models) -> None:
+    models.stores.clean.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    assert ledger.read(models.stores.clean, models.settings.name, 20) == []
