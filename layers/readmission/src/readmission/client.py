@@ -273,7 +273,7 @@ class Client:
         return self._send("GET", "/model?card=markdown", None, {"Accept": "text/markdown"}).text
 
     def history(self, limit: int = 20) -> list[Decision]:
-        """The newest decisions of the promotion ledger, newest first; `limit` is 1 to 100."""
+        """The newest decisions of the promotion ledger, newest first; `limit` is 1 to 1,000."""
         decisions: list[Decision] = self._ask("GET", f"/model/history?limit={limit}")["decisions"]
         return decisions
 

@@ -7,7 +7,7 @@ from readmission.errors import DatabaseUnavailable
 from readmission.serving.history import respond
 
 LOGGER = logging.getLogger("history")
-LEDGER = [{"id": number, "reason": "größer"} for number in range(200, 0, -1)]
+LEDGER = [{"id": number, "reason": "größer"} for number in range(1200, 0, -1)]
 
 
 def _event(query: dict[str, str] | None = None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _raising(error: Exception) -> Any:
 
 @pytest.mark.parametrize(
     ("query", "count"),
-    [(None, 20), ({}, 20), ({"page": "2"}, 20), ({"limit": "1"}, 1), ({"limit": "100"}, 100), ({"limit": "007"}, 7)],
+    [(None, 20), ({}, 20), ({"page": "2"}, 20), ({"limit": "1"}, 1), ({"limit": "1000"}, 1000), ({"limit": "007"}, 7)],
 )
 def test_as_many_decisions_are_answered_as_asked_for_newest_first(query: dict[str, str] | None, count: int) -> None:
     answer = respond(_event(query), _decisions, LOGGER)
@@ -36,7 +36,7 @@ def test_as_many_decisions_are_answered_as_asked_for_newest_first(query: dict[st
     assert json.loads(answer["body"]) == {"decisions": LEDGER[:count]}
 
 
-@pytest.mark.parametrize("limit", ["0", "101", "-1", "+5", "1.0", "ten", "", " 5", "5 ", "\u0665", "²", "9" * 5000])
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "+5", "1.0", "ten", "", " 5", "5 ", "\u0665", "²", "9" * 5000])
 def test_a_limit_that_is_none_is_a_problem_that_names_it(limit: str) -> None:
     answer = respond(_event({"limit": limit}), _decisions, LOGGER)
     assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (422, "application/problem+json")
@@ -44,7 +44,7 @@ def test_a_limit_that_is_none_is_a_problem_that_names_it(limit: str) -> None:
         "type": "about:blank",
         "title": "Unprocessable Content",
         "status": 422,
-        "detail": "'limit' must be a whole number from 1 to 100",
+        "detail": "'limit' must be a whole number from 1 to 1000",
         "instance": "/model/history",
         "request_id": "c6af9ac6",
     }

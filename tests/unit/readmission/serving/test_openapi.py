@@ -233,8 +233,8 @@ def test_the_limit_of_the_history_is_that_of_the_function(openapi: Any) -> None:
     (limit,) = openapi["paths"]["/model/history"]["get"]["parameters"]
     schema = limit["schema"]
     assert (limit["name"], limit["in"], limit["required"]) == ("limit", "query", False)
-    assert (schema["type"], schema["minimum"], schema["maximum"], schema["default"]) == ("integer", 1, 100, 20)
-    decisions = [DECISION] * 200
+    assert (schema["type"], schema["minimum"], schema["maximum"], schema["default"]) == ("integer", 1, 1000, 20)
+    decisions = [DECISION] * 1200
     assert len(json.loads(_history(decisions)["body"])["decisions"]) == schema["default"]
     assert len(json.loads(_history(decisions, limit=str(schema["maximum"]))["body"])["decisions"]) == schema["maximum"]
     assert _history(decisions, limit=str(schema["maximum"] + 1))["statusCode"] == 422

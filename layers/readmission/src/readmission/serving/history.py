@@ -6,15 +6,13 @@ It runs in a function of its own because it reads Postgres; the function that fo
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from readmission.errors import DatabaseUnavailable
 from readmission.http import proxy
 from readmission.http.problems import Refused
+from readmission.promotion.limit import DEFAULT, LARGEST
 from readmission.telemetry.logs import Logger
-
-DEFAULT_LIMIT: Final = 20
-MAX_LIMIT: Final = 100
 
 type Decisions = Callable[[int], list[dict[str, Any]]]
 
@@ -42,8 +40,8 @@ def _history(request: proxy.Request, decisions: Decisions) -> proxy.Response:
 
 
 def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", str(DEFAULT_LIMIT))
+    text = query.get("limit", str(DEFAULT))
     # The length is checked first: Python refuses to parse thousands of digits.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= MAX_LIMIT):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"'limit' must be a whole number from 1 to {MAX_LIMIT}")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= LARGEST):
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"'limit' must be a whole number from 1 to {LARGEST}")
     return int(text)

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from readmission.http.bodies import CSV, JSON
 from readmission.http.problems import MEDIA_TYPE
-from readmission.serving import history
+from readmission.promotion.limit import DEFAULT, LARGEST
 from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, PromotionDecision, RawEncounter
 
 _REFERENCES: Final = "#/components/schemas/{model}"
@@ -18,7 +18,7 @@ _TEXT: Final = {"schema": {"type": "string"}}
 class PromotionHistory(BaseModel):
     """The newest decisions on which version is served, newest first."""
 
-    decisions: Annotated[list[PromotionDecision], Field(max_length=history.MAX_LIMIT)]
+    decisions: Annotated[list[PromotionDecision], Field(max_length=LARGEST)]
 
 
 def _reference(name: str) -> dict[str, str]:
@@ -61,7 +61,7 @@ def describe(app: FastAPI) -> None:
 
 def _history() -> dict[str, Any]:
     """The operation of the function *history*, which shares the gateway with this application but not its code."""
-    limit = {"type": "integer", "minimum": 1, "maximum": history.MAX_LIMIT, "default": history.DEFAULT_LIMIT}
+    limit = {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": DEFAULT}
     problems = refusals(
         _422="`limit` is out of range.", _500="An unexpected error.", _503="The database is unavailable."
     )
