@@ -127,6 +127,7 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/lint-imports
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@git ls-files -z '*.md' | xargs -0 $(BIN)/proselint check --config tests/proselint.json
+	@$(BIN)/python -m tests.prose
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
 

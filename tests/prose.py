@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PHRASES = Path(__file__).with_name("phrases.toml")
-READ = {".md", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml"}
+READ = {".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 READ_NAMES = {"Makefile"}
 NOT_READ = {PHRASES, ROOT / "ui" / "texts" / "es.toml", ROOT / "tests" / "unit" / "test_prose.py"}
 

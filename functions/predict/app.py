@@ -18,14 +18,15 @@ meter = observability.EmfMeter("predict")
 _settings = ServingSettings.from_environment()
 model_cache = ModelCache(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
 model_cache.refresh()
-_application = Mangum(
-    create_app(
-        model_cache,
-        cors_origins=_settings.cors_origins,
-        logger=logger,
-        meter=meter,
-        correlate=logger.set_correlation_id,
-    ),
+application = create_app(
+    model_cache,
+    cors_origins=_settings.cors_origins,
+    logger=logger,
+    meter=meter,
+    correlate=logger.set_correlation_id,
+)
+_adapter = Mangum(
+    application,
     lifespan="off",
     # Mangum encodes bodies of all other types in base 64.
     text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
@@ -36,4 +37,4 @@ _application = Mangum(
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
-    return _application(event, context)
+    return _adapter(event, context)

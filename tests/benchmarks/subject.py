@@ -91,17 +91,16 @@ def answers(handler: Any, events: list[dict[str, Any]], times: int) -> dict[str,
 
 def unmetered(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
     """The same for the handler without writing metrics."""
-    write = module.meter._write
-    module.meter._write = lambda *_, **__: None
-    try:
-        return answers(module.handler, events, times)
-    finally:
-        module.meter._write = write
+    from mangum import Mangum
+    from readmission.serving.api import create_app
+
+    application = create_app(module.model_cache, logger=module.logger, correlate=module.logger.set_correlation_id)
+    return answers(module.logger.inject_lambda_context(Mangum(application, lifespan="off")), events, times)
 
 
 def applications(module: Any, events: list[dict[str, Any]], times: int) -> dict[str, Any]:
     """The same for the application without Mangum and the handler: a call is an ASGI scope and a body."""
-    application = module._application.app
+    application = module.application
 
     async def ask(event: dict[str, Any]) -> int:
         body, statuses = event["body"].encode(), []

@@ -1,4 +1,4 @@
-"""Every figure that Prometheus is told is what was sent: after a run of the pipeline and 500 mixed requests."""
+"""Every figure in Prometheus equals what was sent, after a run of the pipeline and 500 mixed requests."""
 
 import json
 import os

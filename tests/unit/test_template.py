@@ -1,4 +1,4 @@
-"""What template.yaml says about the API: the gateway's own refusals, and what is off unless it is asked for."""
+"""The API in template.yaml: the gateway's own refusals, and optional features."""
 
 import json
 from http import HTTPStatus

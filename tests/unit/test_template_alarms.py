@@ -10,7 +10,7 @@ from readmission.telemetry import metrics
 
 from tests.unit.templates import RESOURCES, TEMPLATE
 
-# What AWS's own metrics that are used here are told apart by.
+# The dimensions of the AWS metrics used here.
 AWS = {
     "AWS/ApiGateway": {"ApiName", "Stage"},
     "AWS/Lambda": {"FunctionName"},

@@ -117,7 +117,7 @@ def _problem(request: dict[str, Any]) -> str | None:
 def _watch(t: Texts) -> None:
     arn = st.session_state.get("watched")
     if arn is None:
-        # By default the newest, whoever started it.
+        # By default the newest, from any user.
         newest = executions.newest(aws.client("stepfunctions"), page.stack().pipeline_arn, 1)
         if not newest:
             st.header(t("pipeline.watch"), anchor=False)

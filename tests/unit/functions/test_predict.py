@@ -157,7 +157,7 @@ def test_a_cold_start_with_a_broken_model_answers_with_the_reason(models: FakeRe
     models.promote("1", b"<html>")
     status, answer = _send(load("predict"), "GET", "/health")
     assert status == 503
-    assert "no JSON" in answer["detail"]
+    assert "not valid JSON" in answer["detail"]
 
 
 @pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "MODEL_NAME"])

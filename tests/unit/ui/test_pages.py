@@ -223,9 +223,9 @@ def test_errors_of_the_gateway_are_explained(gateway: Gateway, problem: tuple[in
 def test_fields_with_the_same_message_share_a_line(gateway: Gateway) -> None:
     gateway.problem = (422, "the header cannot be used")
     missing = [{"field": name, "message": "is a column that is missing"} for name in ("diag_1", "A1Cresult")]
-    gateway.errors = [{"field": "color", "message": "is no column of this form"}, *missing]
+    gateway.errors = [{"field": "color", "message": "is not a column of this form"}, *missing]
     told = page_of("model").error[0].value
-    assert "- `color`: is no column of this form" in told
+    assert "- `color`: is not a column of this form" in told
     assert "- **Primary diagnosis** (`diag_1`), `A1Cresult`: is a column that is missing" in told
 
 

@@ -68,7 +68,7 @@ class Clock:
 
 
 class Api:
-    """The API on a fake registry and clock. `ids` are those of the requests, as the logger is told them."""
+    """The API on a fake registry and clock. `ids` are the request ids that reach the logger."""
 
     def __init__(self, *cors_origins: str) -> None:
         self.registry = FakeRegistry()

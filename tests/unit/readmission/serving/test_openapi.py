@@ -196,7 +196,7 @@ def test_an_answer_has_the_fields_that_are_described(
     api: Api, openapi: Any, encounter: Any, path: str, method: str, schema: str
 ) -> None:
     document = openapi["components"]["schemas"][schema]
-    # The explanation comes only when it is asked for.
+    # The explanation is opt-in.
     described = {name: field for name, field in document["properties"].items() if name != "explanation"}
     body = {"/predict": encounter["examples"][0], "/predict/batch": {"encounters": []}}.get(path)
     answer = api.request(method.upper(), path, json=body) if body else api.request(method.upper(), path)
