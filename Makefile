@@ -124,6 +124,7 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@for handler in functions/*/app.py; do $(BIN)/mypy --no-error-summary "$$handler" || exit 1; done
 	@$(BIN)/lint-imports
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@git ls-files -z '*.md' | xargs -0 $(BIN)/proselint check --config tests/proselint.json
