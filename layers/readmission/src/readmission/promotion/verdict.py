@@ -1,6 +1,6 @@
 """The rules that decide whether a challenger replaces the version in Production.
 
-Pure functions from facts and figures to a verdict with its reason. They are asked in this order, because each needs
+Pure functions from facts and figures to a verdict with its reason. They apply in this order, because each needs
 more than the one before:
 
 1. `by_record`: what the registry and the ledger say about the versions;

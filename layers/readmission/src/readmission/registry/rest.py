@@ -81,7 +81,7 @@ class RestClient:
         return self._request("GET", "get-artifact", {"path": path, "run_uuid": run_id})
 
     def find_artifact(self, run_id: str, path: str) -> bytes | None:
-        """The content of an artifact, or None if the run has none of that path."""
+        """The content of an artifact, or None if the run does not have it."""
         # MLflow answers a request for a missing artifact with 500, like a failing store: list the artifacts first.
         folder = path.rpartition("/")[0]
         query = {"run_id": run_id} | ({"path": folder} if folder else {})

@@ -1,4 +1,4 @@
-"""Renders sections as Markdown. Their texts are escaped: none of them is taken for markup."""
+"""Renders sections as Markdown, with their texts escaped."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Renders sections as an HTML page that loads nothing but its plots. Their texts are escaped."""
+"""Renders sections as an HTML page, with their texts escaped; it loads nothing but its plots."""
 
 from collections.abc import Sequence
 from html import escape
