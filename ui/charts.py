@@ -19,10 +19,17 @@ CLASSES: Final = {"<30": VERMILION, ">30": ORANGE, "NO": BLUE}
 _SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
 _LABEL: Final[dict[str, Any]] = {"fontSize": 13, "color": "#1D2A35"}
 _BAR: Final[dict[str, Any]] = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}
+_SHORT_LABEL: Final = 16  # characters
 _ZERO: Final = alt.Axis(values=[0], labels=False, ticks=False, domain=False, grid=True, gridColor=GREY)
 # Vega writes numbers as in US English by default.
 _NUMBERS: Final[Mapping[str, dict[str, Any]]] = {
-    "es": {"decimal": ",", "thousands": "\N{NARROW NO-BREAK SPACE}", "grouping": [3], "currency": ["", "\u00a0€"]},
+    "es": {
+        "decimal": ",",
+        "thousands": "\N{NARROW NO-BREAK SPACE}",
+        "grouping": [3],
+        "currency": ["", "\N{NO-BREAK SPACE}€"],
+        "percent": "\N{NO-BREAK SPACE}%",
+    },
 }
 
 type Chart = alt.Chart | alt.LayerChart
@@ -89,7 +96,7 @@ def histogram(counts: Sequence[Mapping[str, Any]], x: str, y: str) -> alt.Chart:
         .encode(
             x=alt.X("low:Q", title=x, axis=alt.Axis(format="%", grid=False, tickCount=8)),
             x2="high:Q",
-            y=alt.Y("count:Q", title=y, axis=alt.Axis(tickCount=4, format="~s")),
+            y=alt.Y("count:Q", title=y, axis=alt.Axis(tickCount=4, format=",~f")),
             y2="none:Q",
             tooltip=[alt.Tooltip("text:N", title=" ")],
         )
@@ -112,13 +119,19 @@ def over_time(
         title=None,
         sort=labels,
         scale=alt.Scale(domain=labels, range=_colors(rows)),
-        legend=alt.Legend(orient="top", columns=2, labelFontSize=13, symbolType="square" if stacked else "circle"),
+        legend=alt.Legend(
+            orient="top",
+            # Two long labels do not fit next to each other on a phone.
+            columns=2 if max(map(len, labels)) <= _SHORT_LABEL else 1,
+            labelFontSize=13,
+            symbolType="square" if stacked else "circle",
+        ),
     )
     span = alt.Scale(domain=[_utc(start), _utc(end)], type="utc")
     # Labels need the day once the range can cross midnight twice.
     form = "%H:%M" if end - start <= timedelta(hours=12) else "%d/%m %H:%M"
     axis = alt.Axis(format=form, tickCount=5, grid=False, labelFlush=True)
-    numbers = alt.Axis(tickCount=4, format="~s" if stacked else "~r")
+    numbers = alt.Axis(tickCount=4, format=",~f" if stacked else "~r")
     values = _stacked(rows, 1000 * step.total_seconds()) if stacked else list(rows)
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=alt.X("time:T", title=None, scale=span, axis=axis),

@@ -38,6 +38,8 @@ def show(t: Texts, model: ModelDescription, known: Sequence[Decision]) -> None:
         st.info(t(f"model.{error.reason}"))
         if t.translates:
             st.caption(t("model.card_english"))
+    if t.translates and plots:
+        st.caption(t("model.plots_english"))
     _render(t, text, plots)
 
 

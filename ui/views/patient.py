@@ -89,7 +89,7 @@ def _form(t: Texts) -> None:
             )
         st.markdown(f"**{t('patient.year_before')}**")
         visits = ("number_inpatient", "number_emergency", "number_outpatient")
-        for column, name in zip(st.columns(len(visits)), visits, strict=True):
+        for column, name in zip(st.columns(len(visits), vertical_alignment="bottom"), visits, strict=True):
             with column:
                 _number(t, name)
         _more(t)

@@ -13,7 +13,7 @@ from readmission.client import RowProblem
 from ui import charts
 from ui.services import configuration, scoring
 from ui.texts import DASH, Texts
-from ui.views import page
+from ui.views import page, style
 
 _SHOWN: Final = 1000  # rows of a table; the download has all
 _BINS: Final = 40
@@ -24,6 +24,7 @@ _SCORED: Final = "scored"  # key of the session state, so results end with the s
 def show() -> None:
     t = page.texts()
     page.heading(t, "patients")
+    st.html(style.uploader(t("patients.upload"), t("patients.upload_limit")))
     uploaded = st.file_uploader(t("patients.file"), type="csv", help=t("patients.help.file"))
     with st.expander(t("patients.format")):
         st.markdown(t("patients.format_text"))

@@ -158,8 +158,7 @@ def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
         elif execution.status == executions.RUNNING:
             st.markdown(f":gray[:material/radio_button_unchecked: {t(f'state.{name}')}]")
     if execution.error:
-        step = execution.step or DASH
-        page.problem(t, "execution", step=step, error=execution.error, message=execution.message or DASH)
+        page.problem(t, "execution", step=_step(t, execution), error=execution.error, message=execution.message or DASH)
 
 
 def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
@@ -198,8 +197,13 @@ def _last(t: Texts) -> None:
     for one in last:
         if one.error:
             with st.expander(t("pipeline.failed", started=t.moment(one.started), error=one.error)):
-                st.markdown(t("pipeline.failed_text", step=one.step or DASH, error=one.error))
+                st.markdown(t("pipeline.failed_text", step=_step(t, one), error=one.error))
                 st.code(one.message or DASH, language=None, wrap_lines=True)
+
+
+def _step(t: Texts, execution: Execution) -> str:
+    """The step that failed, by the page's name if it is one of the pipeline's stages."""
+    return t.get(f"step.{execution.step}", execution.step or DASH)
 
 
 def _ended(arn: str) -> Execution:

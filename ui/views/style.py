@@ -20,6 +20,7 @@ STYLE: Final = """<style>
 .scale-ends span { position: absolute; transform: translateX(-50%); }
 .scale-ends span:first-child { transform: none; }
 .scale-ends span:last-child { transform: translateX(-100%); }
+[data-testid="stMetricLabel"] p { white-space: normal; overflow: visible; }
 @media (max-width: 640px) {
   .block-container { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.6rem !important; }
@@ -28,3 +29,16 @@ STYLE: Final = """<style>
     min-width: calc(50% - 0.5rem) !important; flex: 1 1 calc(50% - 0.5rem) !important; }
 }
 </style>"""
+
+# Streamlit has no setting for the uploader's own texts, which are in English.
+_UPLOADER: Final = """<style>
+[data-testid="stFileUploaderDropzone"] button p, [data-testid="stFileUploaderDropzoneInstructions"] span {{
+  font-size: 0; }}
+[data-testid="stFileUploaderDropzone"] button p::after {{ content: "{upload}"; font-size: 1rem; }}
+[data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: "{limit}"; font-size: 0.875rem; }}
+</style>"""
+
+
+def uploader(upload: str, limit: str) -> str:
+    """CSS that replaces the texts inside a file uploader. The texts are the pages' own, without quotation marks."""
+    return _UPLOADER.format(upload=upload, limit=limit)
