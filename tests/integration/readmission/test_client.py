@@ -1,4 +1,4 @@
-"""The client against the API itself, over sockets: uvicorn serves it here, without a gateway."""
+"""The client against the API under uvicorn, without a gateway."""
 
 import socket
 import threading
@@ -48,7 +48,7 @@ def test_each_method_is_answered(client: Client) -> None:
     assert client.reload() == {"model_version": "1", "previous_version": "1"}
 
 
-def test_a_csv_comes_back_as_one(client: Client) -> None:
+def test_csv_is_answered_as_csv(client: Client) -> None:
     text = ",".join(EXAMPLE) + "\n" + ",".join(map(str, EXAMPLE.values())) + "\n"
     head, row = client.predict_csv(text).splitlines()
     assert head.startswith("row,readmitted,") and row.startswith("1,NO,")
@@ -69,7 +69,7 @@ def test_a_server_that_does_not_answer_in_time_is_unreachable() -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_port_that_nobody_listens_on_is_tried_again_and_unreachable() -> None:
+def test_a_closed_port_is_retried_and_then_unreachable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         waits: list[float] = []

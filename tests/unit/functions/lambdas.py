@@ -1,4 +1,4 @@
-"""Loading a function's entry file, as Lambda does, and calling it."""
+"""Loads and calls a function's entry file like Lambda does."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ def load(name: str) -> ModuleType:
 
 @dataclass(frozen=True)
 class Context:
-    """What Lambda hands to a handler beside the event, as far as Powertools reads it."""
+    """The part of Lambda's context object that Powertools reads."""
 
     function_name: str = "function"
     memory_limit_in_mb: int = 512
@@ -41,7 +41,7 @@ def series(name: str, **dimensions: str) -> Series:
 
 
 def metrics_in(output: str) -> dict[Series, float]:
-    """The sums of all metrics among the lines that a function printed."""
+    """The sums of all metrics in the lines that a function printed."""
     found: dict[Series, float] = {}
     for line in output.splitlines():
         entry = json.loads(line)
@@ -55,7 +55,7 @@ def metrics_in(output: str) -> dict[Series, float]:
 
 
 def counters_in(output: str) -> dict[Series, float]:
-    """Of these, what does not depend on time or on which tests ran before."""
+    """The metrics that do not depend on time or on which tests ran before."""
     return {
         key: value for key, value in metrics_in(output).items() if "Duration" not in key[0] and key[0] != "ColdStart"
     }

@@ -1,4 +1,4 @@
-"""The pipeline's handlers only translate: event and settings in, result, metrics and errors out."""
+"""The pipeline's handlers translate: event and settings in; result, metrics and errors out."""
 
 import io
 import json
@@ -24,7 +24,7 @@ PROMOTE_EVENT = {"data_kind": "real", "models": ["random_forest"], "candidates":
 
 
 class Step:
-    """Stands for the one function that a handler calls: notes its arguments, and answers or fails."""
+    """Replaces the function that a handler calls: records its arguments, and returns or raises."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -58,7 +58,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
-    """The function's module with its step, connections and S3 replaced."""
+    """The module of the function, with its step, connections and S3 client replaced."""
     module = load(name)
     step = Step(answer)
     setattr(module, name, step)
@@ -114,7 +114,7 @@ RESULTS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_a_handler_calls_its_step_with_event_and_settings_and_answers_its_result(name: str) -> None:
+def test_a_handler_passes_event_and_settings_and_returns_the_result(name: str) -> None:
     event, result, arguments, _ = RESULTS[name]
     module, step = _wired(name, result)
     assert module.handler(event, Context()) == result
@@ -122,7 +122,7 @@ def test_a_handler_calls_its_step_with_event_and_settings_and_answers_its_result
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_a_handler_writes_its_results_as_metrics(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_handler_writes_its_result_as_metrics(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     event, result, _, written = RESULTS[name]
     module, _step = _wired(name, result)
     module.handler(event, Context())
@@ -131,9 +131,7 @@ def test_a_handler_writes_its_results_as_metrics(name: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_a_handler_writes_its_time_and_its_environments_first_invocation(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_handler_writes_its_duration_and_the_cold_start(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     event, result, _, _ = RESULTS[name]
     module, _step = _wired(name, result)
     module.handler(event, Context())
@@ -144,7 +142,7 @@ def test_a_handler_writes_its_time_and_its_environments_first_invocation(
     assert metrics.COLD_STARTS not in {key[0] for key in metrics_in(capsys.readouterr().out)}
 
 
-def test_the_time_of_a_training_is_told_by_family(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_training_duration_is_written_by_family(capsys: pytest.CaptureFixture[str]) -> None:
     event, result, _, _ = RESULTS["train"]
     module, _step = _wired("train", result)
     module.handler(event, Context())
@@ -154,7 +152,7 @@ def test_the_time_of_a_training_is_told_by_family(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_a_run_that_fails_is_counted_and_its_error_logged(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_run_is_counted_and_its_error_logged(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     module, _ = _wired(name, SourceUnavailable("away"))
     stream = io.StringIO()
     module.logger.registered_handler.stream = stream
@@ -166,7 +164,7 @@ def test_a_run_that_fails_is_counted_and_its_error_logged(name: str, capsys: pyt
 
 
 @pytest.mark.parametrize("name", RESULTS)
-def test_an_error_of_the_step_reaches_step_functions_under_its_own_name(name: str) -> None:
+def test_an_error_reaches_step_functions_under_its_own_name(name: str) -> None:
     error = SourceUnavailable("away")
     module, _ = _wired(name, error)
     with pytest.raises(SourceUnavailable) as passed:
@@ -183,7 +181,7 @@ def test_a_missing_variable_is_named(name: str, monkeypatch: pytest.MonkeyPatch)
     assert step.calls == []
 
 
-def test_a_decision_is_counted_with_what_the_version_scored_that_serves_now(
+def test_a_decision_is_counted_with_the_scores_of_the_served_version(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     result = {**RESULTS["promote"][1], "decision": "refused", "version": "2", "production_version": "1"}
@@ -194,7 +192,7 @@ def test_a_decision_is_counted_with_what_the_version_scored_that_serves_now(
     assert found[series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early")] == 0.68
 
 
-def test_the_first_model_that_is_refused_has_a_decision_and_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_first_model_has_a_decision_but_no_scores(capsys: pytest.CaptureFixture[str]) -> None:
     module, _ = _wired("promote", {**RESULTS["promote"][1], "decision": "refused", "production_version": ""})
     module.handler(PROMOTE_EVENT, Context())
     assert counters_in(capsys.readouterr().out) == {
@@ -203,7 +201,7 @@ def test_the_first_model_that_is_refused_has_a_decision_and_no_scores(capsys: py
     }
 
 
-def test_a_rollback_is_a_decision_and_no_run_of_the_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rollback_is_counted_as_a_decision_but_not_as_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     module, _ = _wired("promote", None)
     vars(module)["rollback"] = Step({"version": "1", "previous_version": "2", "reason": "worse"})
     module.handler({"rollback": {}}, Context())
@@ -232,7 +230,7 @@ def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:
     return module, step, migrate
 
 
-def test_plan_answers_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_returns_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str]) -> None:
     module, _, _ = _plan()
     assert module.handler(PLAN_EVENT, Context()) == PLAN
     assert counters_in(capsys.readouterr().out) == {
@@ -247,7 +245,7 @@ def test_plan_answers_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str])
     [({}, "synthetic"), ({"source": "s3://bucket/key"}, "s3://bucket/key")],
     ids=["default", "named"],
 )
-def test_plan_reads_the_source_that_is_asked_for_or_the_default_one(input_: dict[str, str], source: str) -> None:
+def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], source: str) -> None:
     module, step, _ = _plan()
     module.handler({**PLAN_EVENT, "input": input_}, Context())
     ((_, request, planned, bucket, s3, raw),) = step.calls
@@ -262,7 +260,7 @@ def test_plan_migrates_both_databases_first() -> None:
 
 
 @pytest.mark.parametrize("input_", [{"batch_size": 0}, {"sources": 1}, [], "text", None], ids=repr)
-def test_plan_refuses_a_wrong_input_before_it_connects_to_anything(input_: Any) -> None:
+def test_plan_refuses_invalid_input_before_it_connects_to_anything(input_: Any) -> None:
     module, step, migrate = _plan()
     with pytest.raises(InvalidRequest):
         module.handler({**PLAN_EVENT, "input": input_}, Context())

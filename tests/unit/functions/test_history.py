@@ -21,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_the_decisions_on_the_model_are_read_from_the_clean_database() -> None:
+def test_decisions_are_read_from_the_clean_database() -> None:
     module = load("history")
     asked: list[Any] = []
 
@@ -43,7 +43,7 @@ def test_the_decisions_on_the_model_are_read_from_the_clean_database() -> None:
 
 
 @pytest.mark.parametrize("name", ["DATABASE_SECRET", "MODEL_NAME"])
-def test_a_missing_variable_is_a_problem_and_named_in_the_log(
+def test_a_missing_variable_is_a_problem_whose_log_line_names_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     monkeypatch.delenv(name)
@@ -64,7 +64,7 @@ def test_a_missing_variable_is_a_problem_and_named_in_the_log(
     [(None, "c6af9ac6"), ({"X-Request-Id": "ward-7"}, "ward-7"), ({"x-request-id": "a b\n"}, "c6af9ac6")],
     ids=["none", "sane", "strange"],
 )
-def test_the_answer_and_the_log_have_the_clients_id_of_the_request_if_it_is_sane_else_the_gateways(
+def test_answer_and_log_have_the_clients_request_id_if_it_is_valid_else_the_gateways(
     monkeypatch: pytest.MonkeyPatch, headers: Any, expected: str
 ) -> None:
     module = load("history")

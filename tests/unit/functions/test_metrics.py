@@ -40,7 +40,7 @@ def function(accepts: Callable[[str | None], bool] = lambda header: header == "B
     return module
 
 
-def test_the_metrics_are_told_to_who_has_the_token() -> None:
+def test_a_client_with_the_token_gets_the_metrics() -> None:
     answer = function().handler(EVENT, Context())
     assert answer["statusCode"] == 200
     assert answer["headers"]["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -49,7 +49,7 @@ def test_the_metrics_are_told_to_who_has_the_token() -> None:
     assert {"readmission_requests", "readmission_cloudwatch_up"} <= names
 
 
-def test_the_format_is_the_one_that_is_asked_for() -> None:
+def test_the_accept_header_selects_the_format() -> None:
     accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
     answer = function().handler(EVENT | {"headers": {"Authorization": "Bearer token", "Accept": accept}}, Context())
     assert answer["headers"]["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
@@ -57,7 +57,7 @@ def test_the_format_is_the_one_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"Authorization": "Bearer wrong"}, {"x-api-key": "token"}])
-def test_without_the_token_nothing_is_told(headers: dict[str, str] | None) -> None:
+def test_without_the_token_the_answer_is_401(headers: dict[str, str] | None) -> None:
     answer = function().handler(EVENT | {"headers": headers}, Context())
     problem = json.loads(answer["body"])
     assert (answer["statusCode"], answer["headers"]["WWW-Authenticate"]) == (401, "Bearer")
@@ -66,7 +66,7 @@ def test_without_the_token_nothing_is_told(headers: dict[str, str] | None) -> No
 
 
 @pytest.mark.parametrize(("error", "status"), [(TokenUnavailable("denied"), 503), (ValueError("denied"), 500)])
-def test_what_fails_is_a_problem_and_its_reason_is_in_the_log_alone(
+def test_a_failure_is_a_problem_whose_cause_is_only_in_the_log(
     caplog: pytest.LogCaptureFixture, error: Exception, status: int
 ) -> None:
     def accepts(header: str | None) -> bool:
@@ -77,7 +77,7 @@ def test_what_fails_is_a_problem_and_its_reason_is_in_the_log_alone(
     assert "denied" not in answer["body"] and "denied" in caplog.text
 
 
-def test_the_token_is_in_no_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_token_is_not_logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
     caplog.set_level(logging.DEBUG)
     event: dict[str, Any] = EVENT | {"headers": {"Authorization": "Bearer a-secret-of-its-own"}}
     function(lambda header: True).handler(event, Context())

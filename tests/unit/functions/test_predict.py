@@ -49,7 +49,7 @@ def app(models: FakeRegistry) -> ModuleType:
 
 @pytest.fixture
 def log(app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What the function logs from now on: its logger holds the output that there was when it was made."""
+    """What the function logs from now on. Its logger keeps the output stream that existed when it was created."""
     stream = io.StringIO()
     monkeypatch.setattr(app.logger.registered_handler, "stream", stream)
     return stream
@@ -107,19 +107,19 @@ def test_a_prediction_is_answered(app: ModuleType) -> None:
     assert (status, answer["readmitted"], answer["model_version"]) == (200, "NO", "1")
 
 
-def test_a_body_that_api_gateway_encoded_is_answered(app: ModuleType) -> None:
+def test_a_body_in_base64_is_accepted(app: ModuleType) -> None:
     body = base64.b64encode(json.dumps(EXAMPLE).encode()).decode()
     assert _send(app, "POST", "/predict", body, True)[0] == 200
 
 
-def test_the_answer_is_json_to_the_client(app: ModuleType) -> None:
+def test_the_content_type_of_the_answer_is_json(app: ModuleType) -> None:
     answer = app.handler(_event("GET", "/health"), Context())
     headers = {**answer["headers"], **answer["multiValueHeaders"]}
     assert headers["content-type"] in ("application/json", ["application/json"])
 
 
 @pytest.mark.parametrize("body", [None, "", "{", "[]", json.dumps({**EXAMPLE, "age_numeric": -1})])
-def test_a_wrong_body_is_the_clients_error(app: ModuleType, body: str | None) -> None:
+def test_an_invalid_body_is_a_client_error(app: ModuleType, body: str | None) -> None:
     status, answer = _send(app, "POST", "/predict", body)
     assert status == 422
     assert answer["detail"]
@@ -140,11 +140,11 @@ def test_an_unknown_path_is_not_found(app: ModuleType) -> None:
     assert _send(app, "GET", "/nothing")[0] == 404
 
 
-def test_the_model_is_looked_for_at_the_cold_start(models: FakeRegistry) -> None:
+def test_the_registry_is_polled_at_the_cold_start(models: FakeRegistry) -> None:
     app = load("predict")
-    assert (models.looks, models.downloads) == (1, 1)
+    assert (models.polls, models.downloads) == (1, 1)
     _send(app, "POST", "/predict", json.dumps(EXAMPLE))
-    assert models.looks == 1
+    assert models.polls == 1
 
 
 def test_a_cold_start_without_a_model_answers_with_the_reason(models: FakeRegistry) -> None:
@@ -180,7 +180,7 @@ def test_values_of_a_request_are_not_logged(
     assert "87654321" not in log.getvalue() + captured.out + captured.err
 
 
-def test_a_problem_is_text_and_not_base_64(app: ModuleType) -> None:
+def test_a_problem_is_not_encoded_in_base64(app: ModuleType) -> None:
     answer = app.handler(_event("GET", "/nothing"), Context())
     assert answer["isBase64Encoded"] is False and json.loads(answer["body"])["status"] == 404
 
@@ -192,13 +192,13 @@ def test_a_batch_of_csv_is_answered_as_csv(app: ModuleType) -> None:
     assert answer["body"].splitlines()[1].startswith("1,NO,")
 
 
-def test_the_gateways_id_is_the_requests_unless_the_client_gives_one(app: ModuleType) -> None:
+def test_the_request_id_is_the_gateways_unless_the_client_sends_one(app: ModuleType) -> None:
     assert _send(app, "POST", "/predict", json.dumps(EXAMPLE))[1]["request_id"] == GATEWAY_ID
     answer = app.handler(_event("GET", "/nothing", **{"X-Request-Id": "ward-7"}), Context())
     assert json.loads(answer["body"])["request_id"] == "ward-7"
 
 
-def test_every_line_that_a_request_logs_has_its_id(
+def test_every_log_line_of_a_request_has_its_id(
     app: ModuleType, models: FakeRegistry, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(fields: Any) -> Any:
@@ -223,7 +223,7 @@ def test_every_line_that_a_request_logs_has_its_id(
         ("87654321", "/health", 405, ("other", "/health")),
     ],
 )
-def test_every_request_is_logged_by_route_status_and_version_and_nothing_else_of_it(
+def test_a_request_is_logged_only_by_route_status_and_version(
     app: ModuleType, log: io.StringIO, method: str, path: str, status: int, told: tuple[str, str]
 ) -> None:
     assert _send(app, method, path)[0] == status
@@ -232,7 +232,7 @@ def test_every_request_is_logged_by_route_status_and_version_and_nothing_else_of
     assert line["duration_ms"] > 0 and "87654321" not in log.getvalue()
 
 
-def test_only_the_pages_of_the_configured_origins_may_ask(
+def test_only_pages_of_configured_origins_may_send_requests(
     models: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORS_ALLOW_ORIGINS", "https://ward.example")
@@ -242,7 +242,7 @@ def test_only_the_pages_of_the_configured_origins_may_ask(
     assert (answer["statusCode"], headers["access-control-allow-origin"]) == (200, "https://ward.example")
 
 
-def test_a_forecast_is_counted_by_version_and_class_and_its_time_told(
+def test_a_forecast_is_counted_by_version_and_class_and_its_duration_written(
     app: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
@@ -285,7 +285,7 @@ def test_a_refused_encounter_is_counted_as_a_validation_error(
     }
 
 
-def test_a_model_that_was_loaded_is_counted_and_told_since_when_it_serves(
+def test_a_loaded_model_is_counted_with_the_time_of_its_promotion(
     models: FakeRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
     models.promote("2", constant(0.1, 0.2, 0.7), promoted_at="2026-01-01T00:00:00+00:00")
@@ -296,9 +296,7 @@ def test_a_model_that_was_loaded_is_counted_and_told_since_when_it_serves(
     }
 
 
-def test_a_look_at_the_registry_that_failed_is_counted(
-    models: FakeRegistry, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failed_poll_of_the_registry_is_counted(models: FakeRegistry, capsys: pytest.CaptureFixture[str]) -> None:
     models.problem = "MLflow is away"
     load("predict")
     found = counters_in(capsys.readouterr().out)

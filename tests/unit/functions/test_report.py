@@ -1,4 +1,4 @@
-"""The report handler only translates: which of its two tasks, and what it counts."""
+"""The report handler selects one of its two tasks and counts what it wrote."""
 
 from pathlib import Path
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""The exporter's figures on a real LocalStack, held against what was put there."""
+"""The exporter's samples on a real LocalStack, compared with what was written."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ STACK = Stack("readmission", "")
 
 def exporter() -> CollectorRegistry:
     cloudwatch = CloudWatch(boto3.client("cloudwatch", config=CONFIG))
-    # Asked anew for every value.
+    # Without a cache, so that every value is read again.
     return registry(CloudWatchCollector(cloudwatch, STACK, 1e-9, logging.getLogger("exporter")))
 
 
@@ -36,11 +36,11 @@ def datum(name: str, values: list[float], counts: list[float], at: datetime, **d
 
 @pytest.fixture
 def version() -> str:
-    """A model version of this test alone: the platform, and with it CloudWatch, is shared."""
+    """A model version used by this test only, because tests share the platform and its CloudWatch."""
     return uuid4().hex
 
 
-def test_what_was_put_is_what_is_read_by_this_exporter_and_by_a_new_one(system: Platform, version: str) -> None:
+def test_an_exporter_and_a_new_one_read_what_was_written(system: Platform, version: str) -> None:
     client, now = boto3.client("cloudwatch"), datetime.now(UTC)
     labels = {"service": "predict", "model_version": version}
     score = {"service": "promote", "model_version": version, "metric": "auc_early"}
@@ -53,7 +53,7 @@ def test_what_was_put_is_what_is_read_by_this_exporter_and_by_a_new_one(system: 
         datum("ModelTestScore", [0.25, 0.75], [1.0, 1.0], now, **score),
     ]
     client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
-    # The day before may be of the year before, and does not count then.
+    # Yesterday is not counted if it was in the previous year.
     no = 22.0 if (now - timedelta(days=1)).year == now.year else 17.0
     for one in (first, exporter()):
         name = "readmission_predictions_total"

@@ -19,11 +19,11 @@ REFRESH_SECONDS = 10.0
 
 
 class FakeRegistry:
-    """Holds the version in Production and the documents of all; `problem` is raised while it is set."""
+    """Holds the version in production and all documents. Raises `problem` while it is set."""
 
     def __init__(self) -> None:
         self.problem: str | None = "no version is in Production yet"
-        self.looks = 0
+        self.polls = 0
         self.downloads = 0
         self.run_metrics: dict[str, float] = {}
         self.cards: dict[str, str] = {}
@@ -40,7 +40,7 @@ class FakeRegistry:
         return self._version
 
     def production(self) -> Version:
-        self.looks += 1
+        self.polls += 1
         if self.problem:
             raise ModelUnavailable(self.problem)
         return self._version
@@ -68,13 +68,13 @@ class Clock:
 
 
 class Api:
-    """The API on a fake registry and clock. `ids` are the request ids that reach the logger."""
+    """The API with a fake registry and clock. `ids` are the request ids that the logger receives."""
 
     def __init__(self, *cors_origins: str) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
-        # What is due in the background is done when a request begins it.
-        self.model_cache = ModelCache(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda look: look())
+        # A poll runs when a request starts it, not in the background.
+        self.model_cache = ModelCache(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda poll: poll())
         self.ids: list[str] = []
         self.app = create_app(self.model_cache, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
 
@@ -99,14 +99,14 @@ class Api:
 
 
 def with_quantiles(api: Api, *quantiles: float) -> Api:
-    """The same API, whose model knows its patients' risks."""
+    """The same API, whose model has a distribution of its patients' risks."""
     assert api.model_cache.refresh() is None and api.model_cache.served
     api.model_cache.served.scorer.risk_quantiles = quantiles
     return api
 
 
 def serving(*shares: float) -> Api:
-    """An API with version 1, which gives every encounter these probabilities."""
+    """An API that serves version 1, which forecasts these probabilities for every encounter."""
     api = Api()
     api.registry.promote("1", constant(*shares))
     return api

@@ -281,7 +281,7 @@ def test_a_promotion_is_picked_up_after_the_refresh_interval(api: Api) -> None:
 def test_the_registry_is_not_polled_for_every_prediction(api: Api) -> None:
     for _ in range(5):
         api.predict(EXAMPLE)
-    assert api.registry.looks == 1
+    assert api.registry.polls == 1
 
 
 def test_predictions_continue_while_the_registry_is_down(api: Api) -> None:

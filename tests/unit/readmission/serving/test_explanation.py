@@ -50,7 +50,7 @@ def _log_odds(scorer: Scorer, fields: dict[str, Any]) -> float:
 
 
 def _shapley(scorer: Scorer, patient: dict[str, Any]) -> dict[str, float]:
-    """By the definition: over all sets of the other fields."""
+    """The exact values by definition, over all sets of the other fields."""
 
     def score(names: tuple[str, ...]) -> float:
         return _log_odds(scorer, {**REFERENCE, **{name: patient[name] for name in names}})
@@ -66,14 +66,14 @@ def _shapley(scorer: Scorer, patient: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def test_in_an_additive_model_each_field_has_its_own_term() -> None:
+def test_in_an_additive_model_each_field_contributes_its_own_term() -> None:
     explanation = explain(ADDITIVE, {**REFERENCE, "age_numeric": 80, "time_in_hospital": 2})
     assert _values(explanation) == pytest.approx(
         {**dict.fromkeys(FEATURES, 0.0), "age_numeric": 1.25, "time_in_hospital": -0.25}, abs=1e-12
     )
 
 
-def test_fields_that_act_together_share_what_they_do_as_shapley_defines_it() -> None:
+def test_interacting_fields_share_their_effect_by_shapleys_definition() -> None:
     patient = {"age_numeric": 80, "number_inpatient": 15, "prior_encounters": 4, "prior_early_readmissions": 2}
     found = _values(explain(TOGETHER, {**REFERENCE, **patient}))
     for name, value in _shapley(TOGETHER, patient).items():
@@ -89,13 +89,13 @@ def test_the_scores_are_the_log_odds_of_the_reference_and_of_the_patient() -> No
 
 
 @pytest.mark.parametrize("fields", [EXAMPLE, COMPLETE_EXAMPLE], ids=["14-fields", "all-fields"])
-def test_the_contributions_sum_to_the_difference_of_the_scores(fields: dict[str, Any]) -> None:
+def test_the_contributions_add_up_to_the_difference_of_the_scores(fields: dict[str, Any]) -> None:
     explanation = explain(TOGETHER, fields)
     assert set(_values(explanation)) == set(fields)
     assert sum(_values(explanation).values()) == pytest.approx(explanation.score - explanation.base_score, abs=1e-9)
 
 
-def test_the_largest_contribution_comes_first_whichever_way_it_points() -> None:
+def test_the_largest_contribution_comes_first_whatever_its_sign() -> None:
     explanation = explain(ADDITIVE, {**REFERENCE, "age_numeric": 60, "time_in_hospital": 2})
     assert [one.field for one in explanation.contributions[:1]] == ["time_in_hospital"]
     sizes = [abs(one.contribution) for one in explanation.contributions]
@@ -110,7 +110,7 @@ def test_a_field_says_whether_it_raises_the_risk(age: int, stay: int, direction:
     assert found["time_in_hospital"] == ("lowers" if stay == 2 else "none")
 
 
-def test_what_is_unknown_is_no_contribution() -> None:
+def test_unknown_fields_do_not_contribute() -> None:
     unknown: dict[str, Any] = {**dict.fromkeys(PATIENT_HISTORY), **dict.fromkeys(OPTIONAL, "?")}
     assert set(_values(explain(TOGETHER, {**unknown, **EXAMPLE}))) == set(FEATURES)
 
@@ -121,7 +121,7 @@ def test_a_patient_like_the_reference_has_contributions_of_0() -> None:
     assert {one.direction for one in explanation.contributions} == {"none"}
 
 
-def test_a_field_that_is_not_given_is_the_references() -> None:
+def test_a_missing_field_has_the_value_of_the_reference() -> None:
     assert _values(explain(ADDITIVE, {"age_numeric": 80})) == {"age_numeric": pytest.approx(1.25)}
 
 
@@ -135,7 +135,7 @@ def test_a_risk_of_0_has_finite_scores() -> None:
 
 
 @pytest.mark.parametrize(("fields", "most"), [(EXAMPLE, 300), (COMPLETE_EXAMPLE, 460)], ids=["14-fields", "all-fields"])
-def test_an_explanation_asks_the_model_a_bounded_number_of_times(fields: dict[str, Any], most: int) -> None:
+def test_an_explanation_needs_a_bounded_number_of_forecasts(fields: dict[str, Any], most: int) -> None:
     class Counting(Scorer):
         asked = 0
 
@@ -148,6 +148,6 @@ def test_an_explanation_asks_the_model_a_bounded_number_of_times(fields: dict[st
     assert 100 < scorer.asked <= most
 
 
-def test_a_model_without_a_reference_says_that_it_has_to_be_trained_again() -> None:
+def test_a_model_without_a_reference_must_be_trained_again() -> None:
     with pytest.raises(ExplanationUnavailable, match="run the pipeline from 'train'"):
         explain(Scorer(constant(0.1, 0.2, 0.7)), EXAMPLE)

@@ -11,7 +11,7 @@ LEDGER = [{"id": number, "reason": "größer"} for number in range(1200, 0, -1)]
 
 
 def _event(query: dict[str, str] | None = None) -> dict[str, Any]:
-    """What a REST API sends (payload 1.0), as far as it is read."""
+    """The part of a REST API's event (payload 1.0) that is read."""
     return {"path": "/model/history", "queryStringParameters": query, "requestContext": {"requestId": "c6af9ac6"}}
 
 
@@ -30,14 +30,14 @@ def _raising(error: Exception) -> Any:
     ("query", "count"),
     [(None, 20), ({}, 20), ({"page": "2"}, 20), ({"limit": "1"}, 1), ({"limit": "1000"}, 1000), ({"limit": "007"}, 7)],
 )
-def test_as_many_decisions_are_answered_as_asked_for_newest_first(query: dict[str, str] | None, count: int) -> None:
+def test_the_newest_decisions_are_listed_up_to_the_limit(query: dict[str, str] | None, count: int) -> None:
     answer = respond(_event(query), _decisions, LOGGER)
     assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (200, "application/json")
     assert json.loads(answer["body"]) == {"decisions": LEDGER[:count]}
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "+5", "1.0", "ten", "", " 5", "5 ", "\u0665", "²", "9" * 5000])
-def test_a_limit_that_is_none_is_a_problem_that_names_it(limit: str) -> None:
+def test_an_invalid_limit_is_a_problem(limit: str) -> None:
     answer = respond(_event({"limit": limit}), _decisions, LOGGER)
     assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (422, "application/problem+json")
     assert json.loads(answer["body"]) == {
@@ -58,7 +58,7 @@ def test_a_limit_that_is_none_is_a_problem_that_names_it(limit: str) -> None:
     ],
     ids=["away", "a-bug"],
 )
-def test_a_ledger_that_cannot_be_read_is_a_problem_and_the_reason_is_logged_and_not_told(
+def test_an_unreadable_ledger_is_a_problem_whose_cause_is_only_in_the_log(
     error: Exception, status: int, title: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = respond(_event(), _raising(error), LOGGER)

@@ -1,4 +1,4 @@
-"""CloudWatch in memory, with the semantics that an exporter relies on: days, two weeks, three hours, pages."""
+"""CloudWatch in memory, with the semantics that the exporter relies on: days, two weeks, three hours, pages."""
 
 import logging
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @dataclass
 class FakeClient:
-    """`now` is moved by the tests; `calls` are the operations with their arguments; `page` is what a page holds."""
+    """Tests move `now`. `calls` are the operations with their arguments; `page` is the size of a page."""
 
     now: datetime = NOON
     page: int = 500
@@ -107,7 +107,7 @@ def _has(dimensions: dict[str, str], wanted: dict[str, str | None]) -> bool:
 
 @dataclass
 class Exporter:
-    """A collector on the fake; `seconds` is its monotonic clock, which goes on by itself a little."""
+    """A collector on the fake. `clock` is its monotonic clock, which advances a little with every reading."""
 
     client: FakeClient
     collector: CloudWatchCollector
@@ -117,7 +117,7 @@ class Exporter:
         return generate_latest(registry(self.collector)).decode()
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """What Prometheus would read; fails on a sample that comes twice."""
+        """The samples that Prometheus would read; fails on duplicates."""
         found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
         for family in text_string_to_metric_families(self.text()):
             for sample in family.samples:

@@ -7,7 +7,7 @@ from readmission.telemetry.exporter.auth import SecretToken, bears
 
 
 class Secrets:
-    """Secrets Manager with one secret; an exception in its place is raised."""
+    """Secrets Manager with one secret. An exception in its place is raised."""
 
     def __init__(self, value: Any) -> None:
         self.value, self.reads = value, 0
@@ -35,7 +35,7 @@ def test_the_token_is_accepted(header: str) -> None:
 @pytest.mark.parametrize(
     "header", [None, "", "token", "Bearer", "Bearer ", "Bearer toke", "Bearer token2", "Basic token", "Bearer tökén"]
 )
-def test_anything_else_is_not(header: str | None) -> None:
+def test_any_other_header_is_refused(header: str | None) -> None:
     assert not bears(header, "token")
 
 
@@ -46,7 +46,7 @@ def test_the_secret_is_read_once() -> None:
     assert secrets.reads == 1
 
 
-def test_a_rotated_secret_is_followed_and_a_wrong_token_does_not_read_it_each_time() -> None:
+def test_a_rotation_is_picked_up_but_wrong_tokens_do_not_read_the_secret_each_time() -> None:
     secrets, clock = Secrets("old"), Clock()
     token = SecretToken(secrets, "secret", clock)
     assert token.accepts("Bearer old")
@@ -67,7 +67,7 @@ def test_a_rotated_secret_is_followed_and_a_wrong_token_does_not_read_it_each_ti
     ],
     ids=["empty", "denied", "away"],
 )
-def test_without_a_secret_nobody_is_accepted(value: Any) -> None:
+def test_without_a_secret_every_token_is_refused(value: Any) -> None:
     token = SecretToken(Secrets(value), "secret", Clock())
     for header in ("Bearer ", None, "Bearer token"):
         with pytest.raises(TokenUnavailable, match="secret"):

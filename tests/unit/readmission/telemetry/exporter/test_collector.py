@@ -19,7 +19,7 @@ def client() -> FakeClient:
     return FakeClient()
 
 
-def test_every_figure_is_what_was_sent_and_a_restart_changes_none(client: FakeClient) -> None:
+def test_every_counter_is_what_was_written_even_after_restarts(client: FakeClient) -> None:
     chance = random.Random(4)
     sent: Counter[tuple[str, str]] = Counter()
     exporters, last = [exporter(client)], datetime(2026, 12, 31, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_every_figure_is_what_was_sent_and_a_restart_changes_none(client: FakeCl
             assert samples["readmission_requests_total", frozenset(labels.items())] == count
 
 
-def test_what_never_occurred_reads_0(client: FakeClient) -> None:
+def test_metrics_without_data_are_0(client: FakeClient) -> None:
     samples = exporter(client).samples()
     names = {name for name, _ in samples}
     for metric in METRICS:
@@ -57,7 +57,7 @@ def test_what_never_occurred_reads_0(client: FakeClient) -> None:
     assert set(values.values()) == {0}
 
 
-def test_a_histogram_is_cumulated(client: FakeClient) -> None:
+def test_a_histogram_is_cumulative(client: FakeClient) -> None:
     durations = [0.0004, 0.0005, 0.0006, 0.004, 0.9, 30.0]
     for value in durations:
         bound = next((le_text(bound) for bound in REQUEST_BUCKETS if value <= bound), "+Inf")
@@ -79,7 +79,7 @@ def test_a_summary_has_count_and_sum(client: FakeClient) -> None:
     assert one.value("readmission_step_duration_seconds_sum", service="train") == 6.5
 
 
-def test_a_gauge_is_the_newest_days_greatest(client: FakeClient) -> None:
+def test_a_gauge_is_the_maximum_of_the_newest_day(client: FakeClient) -> None:
     labels = {"service": "promote", "model_version": "7", "metric": "auc_early"}
     client.own("ModelTestScore", 0.9, NOON - timedelta(days=3), **labels)
     client.own("ModelTestScore", 0.7, NOON - timedelta(hours=2), **labels)
@@ -88,7 +88,7 @@ def test_a_gauge_is_the_newest_days_greatest(client: FakeClient) -> None:
     assert exporter(client).value("readmission_model_promoted_timestamp_seconds", service="predict") is None
 
 
-def test_counters_begin_again_with_the_year_and_gauges_do_not(client: FakeClient) -> None:
+def test_counters_restart_with_the_year_but_gauges_do_not(client: FakeClient) -> None:
     client.now = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
     client.own("RowsRead", 5, service="ingest")
     client.own("ModelPromotedTimestamp", 1.5e9, service="predict")
@@ -100,7 +100,7 @@ def test_counters_begin_again_with_the_year_and_gauges_do_not(client: FakeClient
         assert each.value("readmission_model_promoted_timestamp_seconds", service="predict") == 1.5e9
 
 
-def test_late_data_of_yesterday_count(client: FakeClient) -> None:
+def test_late_data_of_yesterday_are_counted(client: FakeClient) -> None:
     client.now = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)
     client.own("RowsRead", 5, service="ingest")
     one = exporter(client)
@@ -109,12 +109,12 @@ def test_late_data_of_yesterday_count(client: FakeClient) -> None:
     assert one.value("readmission_rows_read_total", service="ingest") == 7
 
 
-def test_what_lay_idle_for_weeks_keeps_its_figure_in_a_new_instance(client: FakeClient) -> None:
+def test_a_metric_without_data_for_weeks_keeps_its_value_in_a_new_instance(client: FakeClient) -> None:
     client.own("RowsRead", 5, NOON - timedelta(days=90), service="ingest")
     assert exporter(client).value("readmission_rows_read_total", service="ingest") == 5
 
 
-def test_a_pause_in_the_scrapes_loses_nothing(client: FakeClient) -> None:
+def test_a_pause_between_scrapes_loses_nothing(client: FakeClient) -> None:
     one = exporter(client)
     one.samples()
     client.now += timedelta(hours=1)
@@ -123,17 +123,17 @@ def test_a_pause_in_the_scrapes_loses_nothing(client: FakeClient) -> None:
     assert one.value("readmission_rows_read_total", service="ingest") == 5
 
 
-def test_labels_that_nobody_expected_are_told_too(client: FakeClient) -> None:
+def test_unexpected_label_values_are_exported_too(client: FakeClient) -> None:
     client.own(REQUESTS, 3, service="predict", route="/predict", status="418")
     client.own("Predictions", 2, service="predict", model_version="9", readmitted="NO")
     one = exporter(client)
     assert one.value("readmission_requests_total", status="418", **PREDICT) == 3
     assert one.value("readmission_predictions_total", service="predict", model_version="9", readmitted="NO") == 2
-    # The other classes of a version that is known may come next.
+    # The other classes of a known version may follow.
     assert one.value("readmission_predictions_total", service="predict", model_version="9", readmitted="<30") == 0
 
 
-def test_a_metric_with_other_dimensions_is_not_counted_in(client: FakeClient) -> None:
+def test_a_metric_with_other_dimensions_is_ignored(client: FakeClient) -> None:
     client.own("RowsRead", 5, service="ingest", batch="3")
     client.own("Unknown", 5, service="ingest")
     one = exporter(client)
@@ -141,7 +141,7 @@ def test_a_metric_with_other_dimensions_is_not_counted_in(client: FakeClient) ->
     assert "unknown" not in one.text()
 
 
-def test_an_ordinary_scrape_asks_once_for_what_is_recent_from_yesterday_on(client: FakeClient) -> None:
+def test_an_ordinary_scrape_requests_recent_metrics_since_yesterday_once(client: FakeClient) -> None:
     client.own("RowsRead", 5, service="ingest")
     client.own("RowsAdded", 5, NOON - timedelta(days=5), service="ingest")
     one = exporter(client)
@@ -153,7 +153,7 @@ def test_an_ordinary_scrape_asks_once_for_what_is_recent_from_yesterday_on(clien
     assert asked["StartTime"] == datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def test_answers_in_pages_are_put_together(client: FakeClient) -> None:
+def test_pages_are_combined(client: FakeClient) -> None:
     client.page = 3
     for day in range(10):
         client.own("RowsRead", 1, NOON - timedelta(days=day), service="ingest")
@@ -165,7 +165,7 @@ def test_answers_in_pages_are_put_together(client: FakeClient) -> None:
     assert one.value("readmission_requests_total", status="409", **PREDICT) == 1
 
 
-def test_aws_metrics_are_told_of_this_stack_in_seconds(client: FakeClient) -> None:
+def test_aws_metrics_are_those_of_the_stack_in_seconds(client: FakeClient) -> None:
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-predict")
     client.put("AWS/Lambda", "Duration", 250, FunctionName="readmission-predict")
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-predict", Resource="readmission-predict:live")
@@ -181,7 +181,7 @@ def test_aws_metrics_are_told_of_this_stack_in_seconds(client: FakeClient) -> No
     assert "other-stack" not in one.text()
 
 
-def test_aws_counters_read_0_only_where_aws_counts(client: FakeClient) -> None:
+def test_aws_counters_are_0_only_for_resources_with_data(client: FakeClient) -> None:
     client.put("AWS/Lambda", "Invocations", 1, FunctionName="readmission-plan")
     one = exporter(client)
     assert one.value("aws_lambda_errors_total", function_name="readmission-plan") == 0
@@ -190,14 +190,14 @@ def test_aws_counters_read_0_only_where_aws_counts(client: FakeClient) -> None:
     assert "aws_states" not in one.text()
 
 
-def test_an_executions_label_is_the_state_machines_name(client: FakeClient) -> None:
+def test_the_label_of_executions_is_the_name_of_the_state_machine(client: FakeClient) -> None:
     client.put("AWS/States", "ExecutionsFailed", 1, StateMachineArn=ARN)
     one = exporter(client)
     assert one.value("aws_states_executions_failed_total", state_machine="readmission-pipeline") == 1
     assert one.value("aws_states_executions_aborted_total", state_machine="readmission-pipeline") == 0
 
 
-def test_scrapes_within_the_caches_time_ask_cloudwatch_once(client: FakeClient) -> None:
+def test_scrapes_within_the_cache_time_read_cloudwatch_once(client: FakeClient) -> None:
     one = exporter(client, cache_seconds=15)
     first = one.text()
     calls = len(client.calls)
@@ -208,7 +208,7 @@ def test_scrapes_within_the_caches_time_ask_cloudwatch_once(client: FakeClient) 
     assert one.value("readmission_rows_read_total", service="ingest") == 5
 
 
-def test_scrapes_beside_each_other_share_one_look(client: FakeClient) -> None:
+def test_concurrent_scrapes_share_one_read(client: FakeClient) -> None:
     one = exporter(client, cache_seconds=15)
     answers: list[str] = []
     threads = [Thread(target=lambda: answers.append(one.text())) for _ in range(8)]
@@ -221,7 +221,7 @@ def test_scrapes_beside_each_other_share_one_look(client: FakeClient) -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "Throttling", "InternalFailure"])
-def test_cloudwatch_away_is_a_metric_and_nothing_else_is_told(
+def test_if_cloudwatch_is_down_only_that_is_exported(
     client: FakeClient, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = exporter(client)
@@ -237,6 +237,6 @@ def test_cloudwatch_away_is_a_metric_and_nothing_else_is_told(
 
 
 @pytest.mark.parametrize("status", ["PartialData", "InternalError", "Forbidden"])
-def test_a_part_of_the_figures_is_no_answer(client: FakeClient, status: str) -> None:
+def test_partial_data_count_as_a_failed_read(client: FakeClient, status: str) -> None:
     client.status = status
     assert exporter(client).value("readmission_cloudwatch_up") == 0

@@ -1,4 +1,4 @@
-"""The exporter as a process, and what it costs."""
+"""The exporter as a process, and its cost estimate."""
 
 import threading
 import urllib.error
@@ -40,7 +40,7 @@ def get(url: str, **headers: str) -> tuple[int, Any, str]:
             return error.code, error.headers, error.read().decode()
 
 
-def test_it_answers_in_the_format_that_is_asked_for() -> None:
+def test_the_accept_header_selects_the_format() -> None:
     with serving(FakeClient(), None) as url:
         status, headers, text = get(url)
         assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
@@ -50,7 +50,7 @@ def test_it_answers_in_the_format_that_is_asked_for() -> None:
         assert text.endswith("# EOF\n")
 
 
-def test_with_a_token_it_asks_for_it() -> None:
+def test_with_a_token_it_refuses_other_clients() -> None:
     client = FakeClient()
     with serving(client, "token") as url:
         for headers in ({}, {"Authorization": "Bearer wrong"}):
@@ -66,7 +66,7 @@ def test_without_its_settings_it_does_not_start(monkeypatch: pytest.MonkeyPatch)
         exporting.main([])
 
 
-def test_a_months_price_is_that_of_what_a_scrape_asks_for() -> None:
+def test_the_monthly_price_is_that_of_the_metrics_requested() -> None:
     client = FakeClient()
     client.own("RowsRead", 1, service="ingest")
     client.own("StepDuration", 1, service="ingest")
