@@ -273,7 +273,7 @@ def test_rows_of_a_batch_are_counted_by_class_and_as_refused(
     }
 
 
-@pytest.mark.parametrize(("body", "status"), [("{}", 422), ("no JSON", 422)])
+@pytest.mark.parametrize(("body", "status"), [("{}", 422), ("not JSON", 422)])
 def test_a_refused_encounter_is_counted_as_a_validation_error(
     app: ModuleType, capsys: pytest.CaptureFixture[str], body: str, status: int
 ) -> None:

@@ -308,7 +308,7 @@ def test_a_failed_reload_is_503_with_the_reason_and_predictions_continue(api: Ap
     api.registry.promote("2", b"<html>")
     answer = api.post("/reload-model")
     assert answer.status_code == 503
-    assert "no JSON" in answer.json()["detail"]
+    assert "not valid JSON" in answer.json()["detail"]
     assert api.predict(EXAMPLE).json()["model_version"] == "1"
 
 

@@ -87,8 +87,8 @@ def test_a_version_whose_registered_hash_changed_is_fetched_again(
 
 BROKEN = [
     pytest.param({"document": FIRST, "registered_sha256": "0" * 64}, "SHA-256", id="wrong-hash"),
-    pytest.param({"document": b"<html>"}, "no JSON", id="no-json"),
-    pytest.param({"document": []}, "no JSON object", id="list"),
+    pytest.param({"document": b"<html>"}, "not valid JSON", id="not-json"),
+    pytest.param({"document": []}, "not a JSON object", id="list"),
     pytest.param({"document": {**FIRST, "format_version": 99}}, "version 99", id="later-version"),
     pytest.param({"document": {**FIRST, "model": {"type": "svm"}}}, "cannot be used", id="unknown-model"),
     pytest.param({"document": {**FIRST, "classes": ["NO"]}}, "1 classes", id="other-classes"),
