@@ -124,7 +124,7 @@ def test_every_page_opens_in_both_languages(name: str, language: str) -> None:
 
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_the_address_chooses_the_language_and_the_switch_changes_it() -> None:
-    app = AppTest.from_file("../../../ui/app.py", default_timeout=30)
+    app = AppTest.from_file("../../../../ui/app.py", default_timeout=30)
     app.query_params["lang"] = "es"
     app.run()
     assert app.title[0].value == "Un paciente"

@@ -15,7 +15,7 @@ from readmission.reporting.wording import TEXTS
 from ui.services import patients, reasons
 from ui.texts import LANGUAGES, Texts, table
 
-UI = Path(__file__).parents[3] / "ui"
+UI = Path(__file__).parents[4] / "ui"
 SOURCES = [path.read_text() for path in UI.rglob("*.py")]
 # Keys that are written out in the code, and prefixes of those composed there.
 WRITTEN = {key for text in SOURCES for key in re.findall(r"""\bt\(\s*f?["']([a-z_.]+[^"'{}]*)["']""", text)}
