@@ -17,7 +17,8 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
         return decision["reason"]
     found = reasons.reason(decision, known)
     if found.code == "by_hand":
-        return t.translation("reason.rollback", reason=decision["reason"])
+        entered = t.translation_or(f"no_reason.{decision['reason']}", decision["reason"])
+        return t.translation("reason.rollback", reason=entered)
     metrics = decision["metrics"]
     loss = (metrics.get("difference") or {}).get("log_loss") or {}
     subgroups = ", ".join(_subgroup(t, name) for name in found.subgroups[:_SUBGROUPS])

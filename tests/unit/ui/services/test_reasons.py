@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from readmission.client import Decision
+from readmission.promotion.rollback import NO_REASON
 
 from tests.unit.ui.fakes import decision
 from ui.services import reasons
@@ -74,6 +75,12 @@ def test_figures_and_subgroups_are_written_in_spanish() -> None:
         "Primera versión. En las filas de prueba: pérdida logarítmica 0,8765, pendiente de calibración 0,97, "
         "error de calibración \N{EN DASH}"
     )
+
+
+@pytest.mark.parametrize("recorded", [NO_REASON, "asked for"])
+def test_a_rollback_without_a_reason_says_so(recorded: str) -> None:
+    rollback: Decision = {**line(2, "1", "2", "rolled back"), "reason": recorded}
+    assert decisions.reason(Texts("es"), rollback, [rollback]) == "Reversión: sin motivo indicado"
 
 
 def test_what_a_person_wrote_is_not_translated() -> None:

@@ -12,7 +12,7 @@ from readmission.promotion import alias, ledger, versions
 from readmission.registry.mlflow_client import find_version, reachable, version_in_production
 from readmission.settings import ModelSettings
 
-_NO_REASON: Final = "no reason given"
+NO_REASON: Final = "no reason given"
 
 
 def rollback(request: Any, clean: Connection, settings: ModelSettings) -> RollbackResult:
@@ -45,7 +45,7 @@ def _parsed(request: Any) -> tuple[str | None, str]:
         raise InvalidRequest(f"'version' must be a version number as a string, not {version!r}")
     if reason is not None and not isinstance(reason, str):
         raise InvalidRequest(f"'reason' must be a string, not {reason!r}")
-    return (str(int(version)) if version else None), (reason or "").strip() or _NO_REASON
+    return (str(int(version)) if version else None), (reason or "").strip() or NO_REASON
 
 
 def _predecessor(clean: Connection, current: ModelVersion) -> str:
