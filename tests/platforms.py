@@ -33,7 +33,7 @@ class Platform:
             text=True,
         )
 
-    def run(self, *command: str, exit_code: int = 0, seconds: float = 300) -> str:
+    def run(self, *command: str, exit_code: int = 0, seconds: float = 600) -> str:
         """Its output. The test fails if it ends with another exit code."""
         with self.start(*command) as process:
             try:
