@@ -8,6 +8,8 @@ LOAD_URL = $(if $(filter command line,$(origin URL)),--url '$(URL)')
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Without bytecode on disk every command and server would compile its packages again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format clean
