@@ -82,12 +82,18 @@ def test_a_text_must_be_neither_empty_nor_too_long_and_may_be_the_missing_marker
 @pytest.mark.parametrize("name", ["diag_1", "diag_2", "diag_3"])
 def test_a_diagnosis_is_an_icd_9_code_with_a_decimal_point_or_missing(name: str) -> None:
     valid = ["?", "8", "428", "250.83", "786.5", "V57", "V57.89", "E885", "E885.9"]
-    wrong = ["", ".", ".5", "4280", "428.", "428.123", "I50.9", "V5", "E88", " 428", "v57", "banana", "428\n"]
+    wrong = ["", ".", ".5", "4280", "428.", "428.123", "V5", " 428", "banana", "428\n"]
     found = _reasons(*_each(name, [*valid, *wrong]))
     assert found == {
         index: f"{name}: {value!r} is not an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
         for index, value in enumerate(wrong, start=len(valid))
     }
+
+
+@pytest.mark.parametrize("value", ["E119", "E785", "E031", "E799", "E11.9", "I50.9", "E88", "v57"])
+def test_a_diagnosis_in_icd_10_goes_to_quarantine_as_such(value: str) -> None:
+    expected = "an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+    assert _reasons(encounter(diag_1=value)) == {0: f"diag_1: {value!r} looks like ICD-10-CM; it must be {expected}"}
 
 
 def test_not_measured_is_a_valid_category() -> None:

@@ -162,8 +162,20 @@ def test_the_complete_example_is_consistent() -> None:
     assert COMPLETE_EXAMPLE["change_encoded"] == 1 and fields_of_encounter(COMPLETE_EXAMPLE)
 
 
-@pytest.mark.parametrize("code", ["4280", "I50.9", "banana", " 428", ""])
+@pytest.mark.parametrize("code", ["4280", "banana", " 428", ""])
 def test_an_invalid_icd_9_code_is_refused(code: str) -> None:
     assert _wrong({**EXAMPLE, "diag_2": code}) == {
         "diag_2": "must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
     }
+
+
+@pytest.mark.parametrize("code", ["E119", "E785", "E11.9", "I50.9", "I10", "Z794", "e119", "S72001A"])
+def test_an_icd_10_code_is_refused_as_such_and_not_repeated(code: str) -> None:
+    assert _wrong({**EXAMPLE, "diag_1": code}) == {
+        "diag_1": "looks like ICD-10-CM; it must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+    }
+
+
+@pytest.mark.parametrize("code", ["E000", "E030", "E800", "E849", "E878", "E885.9", "E999", "V57", "V58.67"])
+def test_the_external_causes_of_icd_9_are_accepted(code: str) -> None:
+    assert fields_of_encounter({**EXAMPLE, "diag_1": code})

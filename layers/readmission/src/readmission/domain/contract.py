@@ -77,9 +77,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """An ICD-9-CM code with its decimal point ("250.83", "V57", "E885"), or `MISSING`."""
+    """An ICD-9-CM code with its decimal point ("250.83", "V57", "E885"), or `MISSING`.
 
-    pattern: str = r"\?|\d{1,3}(\.\d{1,2})?|V\d{2}(\.\d{1,2})?|E\d{3}(\.\d)?"
+    The external causes of ICD-9-CM are E000 to E030 and E800 to E999. Between them are codes of ICD-10-CM only: E119,
+    type 2 diabetes, is not an external cause.
+    """
+
+    pattern: str = r"\?|\d{1,3}(\.\d{1,2})?|V\d{2}(\.\d{1,2})?|E(0[0-2]\d|030|[89]\d{2})(\.\d)?"
+    icd10_pattern: str = r"[A-Z]\d[0-9A-Z](\.?[0-9A-Z]{1,4})?"
 
     @property
     def expected(self) -> str:
@@ -88,7 +93,13 @@ class Diagnosis:
     def allows(self, value: str) -> bool:
         return re.fullmatch(self.pattern, value) is not None
 
+    def looks_like_icd10(self, value: str) -> bool:
+        """Whether the value has the form of an ICD-10-CM code, with or without its decimal point, but not of ICD-9."""
+        return not self.allows(value) and re.fullmatch(self.icd10_pattern, value, re.IGNORECASE) is not None
+
     def violation(self, value: str) -> str:
+        if self.looks_like_icd10(value):
+            return f"{value[:40]!r} looks like ICD-10-CM; it must be {self.expected}"
         return f"{value[:40]!r} is not {self.expected}"
 
 

@@ -63,8 +63,12 @@ def category(code: str) -> str:
 @lru_cache(_CACHED_CODES)
 def group(code: str) -> str:
     """One of `GROUPS`; "other" if it is not an ICD-9 code."""
-    if code[:1] in ("E", "V"):
-        return "external" if code[0] == "E" else "supplementary"
+    if code[:1] == "V":
+        return "supplementary"
+    if code[:1] == "E":
+        cause = _number(code[1:])
+        # E031 to E799 are not in ICD-9-CM, but in ICD-10-CM (endocrine diseases).
+        return "external" if cause is not None and (cause < 31 or 800 <= cause < 1000) else "other"
     number = _number(code)
     if number is None or not 0 <= number < 1000:
         return "other"

@@ -81,17 +81,18 @@ def _prepared(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldError]:
     found: dict[str, FieldError] = {}
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
+    for one in error.errors(include_url=False, include_context=False):
         if not one["loc"]:
             # A lone surrogate, which JSON can express, in a name.
             return [FieldError("encounter", "has a field whose name is not valid text", "invalid_name")]
         # A union has an error for each of its members; one error per field is enough.
         name = printable_name(str(one["loc"][0]))
-        found.setdefault(name, _error(name, one["type"], rules.get(name)))
+        found.setdefault(name, _error(name, one["type"], one["input"], rules.get(name)))
     return list(found.values())
 
 
-def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
+def _error(name: str, kind: str, value: object, rule: Rule | None) -> FieldError:
+    """The error of a field. It never repeats the value, which may identify a patient."""
     if rule is None:
         return FieldError(name, "is not a field of this format", "unknown_field")
     if kind == "missing":
@@ -105,7 +106,14 @@ def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
             message = f"must be a text of {rule.expected}, or ? if unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
         case Diagnosis():
-            return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
+            is_icd10 = isinstance(value, str) and rule.looks_like_icd10(value)
+            return _diagnosis_error(name, rule, is_icd10)
+
+
+def _diagnosis_error(name: str, rule: Diagnosis, is_icd10: bool) -> FieldError:
+    if is_icd10:
+        return FieldError(name, f"looks like ICD-10-CM; it must be {rule.expected}", "icd10_code")
+    return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
 
 
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:
