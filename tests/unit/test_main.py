@@ -88,7 +88,7 @@ def test_no_test_is_left_out_and_none_runs_twice() -> None:
 
 
 def test_a_package_is_selected_with_all_its_folders() -> None:
-    assert select("storage") == ["tests/integration/readmission/storage", "tests/unit/readmission/storage"]
+    assert select("promotion") == ["tests/integration/readmission/promotion", "tests/unit/readmission/promotion"]
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
