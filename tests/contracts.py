@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from schemathesis import Case
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance, unsupported_method
 
 CONTRACT = Path(__file__).parents[1] / "functions" / "predict" / "openapi.json"
 
@@ -28,4 +28,10 @@ def hold(case: Case, **options: Any) -> None:
     if case.operation.path == "/predict/batch":
         # The answer to an accepted batch reports an invalid encounter in its own row.
         excluded.append(negative_data_rejection)
+    if case.operation.method.upper() == "GET":
+        # Unknown query parameters are ignored, and the caller always sends the key.
+        excluded.append(negative_data_rejection)
+    if case.operation.path == "/model/history":
+        # Behind the gateway, other methods reach predict, which does not have this path: 404 instead of 405.
+        excluded.append(unsupported_method)
     case.call_and_validate(excluded_checks=excluded, timeout=60, **options)
