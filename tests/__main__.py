@@ -167,7 +167,7 @@ def _commands(only: str | None, folder: Path) -> Iterator[tuple[Path, list[str]]
         ignored = [f"--ignore={path}" for path in others if any(path.startswith(f"{own}/") for own in paths)]
         junit = folder / f"{name}.xml"
         # Each part has its own cache, because two processes would overwrite each other's.
-        options = [color, "-o", f"cache_dir=.pytest_cache/{name}", f"--junitxml={junit}"]
+        options = [color, "-o", f"cache_dir=.pytest_cache/{name}", "-o", "junit_family=xunit1", f"--junitxml={junit}"]
         yield junit, [*python, "pytest", *options, *ignored, *paths]
 
 
