@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from readmission.domain.payloads import FAMILIES
+
 CLIENTS = (1, 2, 4, 8)
 TIMES = (1, 3, 10)
-FAMILIES = ("logistic_regression", "random_forest", "gradient_boosting")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
 
 
