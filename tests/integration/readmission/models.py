@@ -6,7 +6,7 @@ from typing import Any, Final
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric, Param, Run
+from mlflow.entities import Run
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
 from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
@@ -19,6 +19,7 @@ from readmission.registry.production import MlflowRegistry
 from readmission.settings import ModelSettings
 from readmission.training.train import train
 
+from tests import training_runs
 from tests.integration.readmission.conftest import Stores
 
 # MLflow raises these on every log_model and every stage transition.
@@ -74,17 +75,8 @@ class Models:
         if rows not in self.trainings:
             self.trainings[rows] = self._training(*rows)
         training = self.trainings[rows]
-        data = training.run.data
-        own = self.client.create_run(
-            experiment_id(self.client, self.settings), tags=data.tags | {"pipeline_run": run}, run_name=family
-        ).info
-        metrics = [Metric(name, value, own.start_time, 0) for name, value in data.metrics.items()]
-        self.client.log_batch(own.run_id, metrics, [Param(*param) for param in data.params.items()])
-        self.client.log_text(own.run_id, training.scorer, names.SCORER)
-        assert training.run.outputs is not None
-        (model,) = training.run.outputs.model_outputs
-        self.client.log_outputs(own.run_id, [LoggedModelOutput(model.model_id, 0)])
-        self.client.set_terminated(own.run_id)
+        experiment = experiment_id(self.client, self.settings)
+        own = training_runs.copy(self.client, training.run, training.scorer, experiment, run)
         return TrainResult(model=family, mlflow_run_id=own.run_id)
 
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
