@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from pg8000.native import Connection
 
+from readmission.promotion.reasons import Code
 from readmission.storage.migrations import migrate
 
 type Decision = Literal["promoted", "refused", "rolled back"]
@@ -35,6 +36,9 @@ _COLUMNS: Final = (
     "execution",
     "family",
     "mlflow_run_id",
+    "decided_by",
+    "forced",
+    "reason_code",
 )
 _APPEND: Final = f"""
     INSERT INTO promotion_ledger ({", ".join(_COLUMNS)})
@@ -50,8 +54,9 @@ _LOCK: Final = 7_401_300  # any number that no other advisory lock in this datab
 class Entry:
     """One decision.
 
-    `execution` names the state machine's execution and is None for any other caller. `id` is None until the entry is
-    written.
+    `execution` names the state machine's execution and is None for any other caller. `decided_by` is who asked for a
+    rollback, and `forced` whether it overrode an objection. `reason_code` is empty in entries of earlier releases. `id`
+    is None until the entry is written.
     """
 
     model_name: str
@@ -66,6 +71,9 @@ class Entry:
     execution: str | None
     family: str = ""
     mlflow_run_id: str = ""
+    decided_by: str | None = None
+    forced: bool = False
+    reason_code: Code | Literal[""] = ""
     id: int | None = None
 
 
@@ -102,6 +110,29 @@ def newest_on(clean: Connection, model_name: str, version: str) -> Entry | None:
 def newest_move(clean: Connection, model_name: str) -> Entry | None:
     """The newest promotion or rollback: the decision that chose the version in Production."""
     return _one(clean.run(f"{_SELECT} AND decision <> 'refused' {_NEWEST}", model_name=model_name))
+
+
+def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
+    """What has been in Production: version and MLflow run, newest first.
+
+    The run tells a version from another of the same number in a registry that was emptied. It is empty for entries of
+    early releases.
+    """
+    found = clean.run(
+        "SELECT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name"
+        " AND decision <> 'refused' GROUP BY version, mlflow_run_id ORDER BY max(id) DESC",
+        model_name=model_name,
+    )
+    return [(version, run) for version, run in found]
+
+
+def decided(clean: Connection, model_name: str) -> list[tuple[str, str]]:
+    """What has any decision, in the form of `served`, in no order."""
+    found = clean.run(
+        "SELECT DISTINCT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name",
+        model_name=model_name,
+    )
+    return [(version, run) for version, run in found]
 
 
 def withdrawal_of(clean: Connection, model_name: str, version: str) -> Entry | None:
