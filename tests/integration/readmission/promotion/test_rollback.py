@@ -216,6 +216,9 @@ def test_the_ledger_of_the_release_before_is_migrated_and_says_what_served(model
     clean = models.stores.clean
     clean.run("ALTER TABLE promotion_ledger DROP decided_by, DROP forced, DROP reason_code")
     clean.run("DELETE FROM schema_migrations WHERE name = '0006_promotion_ledger.sql'")
+    assert [(line["decided_by"], line["forced"], line["reason_code"]) for line in models.ledger] == [
+        (None, False, "")
+    ] * 2
     assert models.rollback("1")["previous_version"] == "2"
     assert [(line["decided_by"], line["reason_code"]) for line in models.ledger] == [
         ("an operator", "by_hand"),

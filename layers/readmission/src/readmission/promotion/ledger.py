@@ -47,6 +47,7 @@ _APPEND: Final = f"""
 """
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, id FROM promotion_ledger WHERE model_name = :model_name"
 _NEWEST: Final = "ORDER BY id DESC LIMIT 1"
+_ADDED: Final[dict[str, Any]] = {"decided_by": None, "forced": False, "reason_code": ""}
 _LOCK: Final = 7_401_300  # any number that no other advisory lock in this database uses
 
 
@@ -167,7 +168,8 @@ def predecessor_of(clean: Connection, model_name: str, version: str) -> str | No
 def read(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any]]:
     """The newest decisions as JSON objects, newest first; empty before the first pipeline run creates the table.
 
-    Needs only the right to read. `limit` is at most `limit.LARGEST`.
+    Needs only the right to read: before a decision migrates the table, its newest columns have their defaults. `limit`
+    is at most `limit.LARGEST`.
     """
     ((exists,),) = clean.run("SELECT to_regclass('promotion_ledger') IS NOT NULL")
     if not exists:
@@ -178,7 +180,7 @@ def read(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any]]
         model_name=model_name,
         limit=limit,
     )
-    return [row for (row,) in found]
+    return [_ADDED | row for (row,) in found]
 
 
 def _one(rows: list[list[Any]]) -> Entry | None:
