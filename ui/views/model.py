@@ -9,7 +9,7 @@ from readmission.client import Decision, Figure, ModelDescription
 
 from ui.services import promotions
 from ui.texts import DASH, Texts
-from ui.views import compare, decisions, model_card, page, roll_back
+from ui.views import compare, decisions, model_card, page, roll_back, trend
 
 _LARGEST_LIMIT: Final = 100
 _HEADLINES: Final = ("auc_early", "log_loss", "early_calibration_slope", "early_ece")
@@ -83,6 +83,7 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
     ]
     page.table(rows, t("model.history"))
     st.caption(t("model.history_note"))
+    trend.show(t, known)
 
 
 def _decision(t: Texts, decision: Decision) -> str:

@@ -145,7 +145,9 @@ def test_a_run_that_started_too_long_ago_to_be_at_work_is_ended_by_the_next_trai
     tags = {"pipeline_run": "another", "family": "random_forest"}
     dead = models.client.create_run(experiment, start_time=hours_ago, tags=tags).info.run_id
     own = models.client.create_run(experiment, start_time=hours_ago).info.run_id  # a person's notebook
+    half = models.client.create_logged_model(experiment, name="model", source_run_id=dead)
     models.train("logistic_regression")
+    assert models.client.get_logged_model(half.model_id).status == "FAILED"
     assert (status(models, dead), status(models, own)) == ("KILLED", "RUNNING")
 
 

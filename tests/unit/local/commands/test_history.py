@@ -1,6 +1,9 @@
 import getpass
 import io
 import json
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from infra.local.commands import history
 from infra.local.errors import LocalError
 from infra.local.stack import Stack
 
+ROOT = Path(__file__).parents[4]
 STACK = Stack(
     "api", "key", "https://localhost", "token", "arn:aws:states:::stateMachine:readmission-pipeline", "bucket", {}
 )
@@ -100,6 +104,25 @@ def test_a_rollback_names_the_version_now_in_production(monkeypatch: pytest.Monk
     assert json.loads(fake.invocations[0]["Payload"]) == {
         "rollback": {"version": "1", "reason": "a complaint", "by": "ada", "force": False}
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "forced"),
+    [(["FORCE=1"], {}, True), (["FORCE=0"], {}, False), ([], {"FORCE": "1"}, False)],
+    ids=["asked for", "not asked for", "in the environment"],
+)
+def test_a_rollback_is_forced_only_on_the_command_line(
+    arguments: list[str], environment: dict[str, str], forced: bool
+) -> None:
+    said = subprocess.run(
+        ["make", "-n", "rollback", "REASON=x", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert ("--force" in said) is forced and "--reason 'x'" in said
 
 
 @pytest.mark.parametrize("reason", [None, "", " "])

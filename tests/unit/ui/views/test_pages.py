@@ -507,6 +507,29 @@ def test_the_decision_history_shows_both_log_losses_of_the_same_rows_and_who_for
     assert Texts("en")("model.history_note") in said(app)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.usefixtures("fakes")
+def test_the_trend_shows_only_differences_on_the_same_rows_oldest_first(gateway: Gateway, language: str) -> None:
+    losses = [{"value": -0.005, "low": -0.007, "high": -0.003}, {"value": None, "low": None, "high": None}]
+    gateway.decisions = [
+        decision("4", "2", "refused", difference={"log_loss": {"value": 0.004, "low": 0.001, "high": 0.007}}),
+        decision("3", "2", "refused", difference={"log_loss": losses[1]}),
+        decision("2", "1", difference={"log_loss": losses[0]}),
+        decision("1", None),
+    ]
+    app = page_of("model", language)
+    t = Texts(language)
+    shown = next(one.value for one in app.dataframe if t("model.trend_axis") in one.value)
+    assert [name.split()[0] for name in shown[t("column.version")]] == ["2", "4"]
+    assert shown[t("model.trend_axis")].tolist()[1].startswith(t.signed(0.004, 4))
+    assert not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_without_comparisons_there_is_no_trend() -> None:
+    assert Texts("en")("model.trend") not in said(page_of("model"))
+
+
 # ---------------------------------------------------------------- the pipeline
 @pytest.mark.usefixtures("gateway")
 def test_an_execution_is_started_with_the_forms_values(fakes: Fakes) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunStatus
+from mlflow.entities import LoggedModelStatus, Run, RunStatus
 
 from readmission.domain.payloads import TrainEvent
 from readmission.registry import names
@@ -17,7 +17,7 @@ _RUNNING: Final = f"attributes.status = '{RunStatus.to_string(RunStatus.RUNNING)
 
 
 def end(client: MlflowClient, experiment: str, event: TrainEvent) -> None:
-    """Set runs to KILLED that the pipeline started and nobody will end.
+    """Set runs to KILLED that the pipeline started and nobody will end, and their half-written models to FAILED.
 
     These are the runs of earlier attempts of this step, and those of any execution that started too long ago to be at
     work. Should an attempt that was given up be alive after all, it sets its own run to FINISHED at its end.
@@ -26,6 +26,9 @@ def end(client: MlflowClient, experiment: str, event: TrainEvent) -> None:
     found = _all(client, experiment, f"{_RUNNING} AND {of_step(event)}")
     found += _all(client, experiment, f"{_RUNNING} AND attributes.start_time < {before}")
     for run_id in {run.info.run_id for run in found if names.PIPELINE_RUN in run.data.tags}:
+        for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+            if model.status == LoggedModelStatus.PENDING:
+                client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
         client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))  # type: ignore[no-untyped-call]
 
 
