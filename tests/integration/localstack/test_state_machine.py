@@ -35,16 +35,20 @@ def handler(event, context):
 
 @pytest.fixture
 def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execution]:
-    """`run(plan, state_seconds, function_seconds)`: the ended execution with that plan and limits of time."""
+    """`run(plan, state_seconds, function_seconds)`: the ended execution with that plan and limits of time.
+
+    They are those of the training's state and of the function.
+    """
 
     def execute(plan: dict[str, Any], state_seconds: int = 30, function_seconds: int = 30) -> Execution:
         function = deploy(SOURCE, Timeout=function_seconds)
         lambdas = server.client("lambda")
         arn = lambdas.get_function(FunctionName=function.name)["Configuration"]["FunctionArn"]
         definition = json.loads(generate.definition())
-        for state in _tasks(definition):
+        for name, state in _tasks(definition).items():
             state["Parameters"]["FunctionName"] = arn
-            state["TimeoutSeconds"] = state_seconds
+            if name == "Train":
+                state["TimeoutSeconds"] = state_seconds
         machines = server.client("stepfunctions")
         machine = machines.create_state_machine(
             name=f"machine-{function.name}",
@@ -64,10 +68,11 @@ def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execut
     return execute
 
 
-def _tasks(definition: dict[str, Any]) -> list[dict[str, Any]]:
-    states = list(definition["States"].values())
-    states += [inner for state in states for inner in state.get("ItemProcessor", {"States": {}})["States"].values()]
-    return [state for state in states if state["Type"] == "Task"]
+def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    states = dict(definition["States"])
+    for state in definition["States"].values():
+        states |= state.get("ItemProcessor", {"States": {}})["States"]
+    return {name: state for name, state in states.items() if state["Type"] == "Task"}
 
 
 def plan(does: str, times: int, file: Path, **changes: Any) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def test_a_step_whose_process_is_always_killed_fails_by_name(run: Callable[..., 
     assert (tmp_path / "tries").read_text() == "..."
 
 
-@pytest.mark.parametrize("limits", [{"state_seconds": 1}, {"function_seconds": 1}], ids=["state", "function"])
+@pytest.mark.parametrize("limits", [{"state_seconds": 3}, {"function_seconds": 3}], ids=["state", "function"])
 def test_a_step_that_exceeds_its_time_limit_is_named(
     run: Callable[..., Execution], tmp_path: Path, limits: dict[str, int]
 ) -> None:
