@@ -1,4 +1,4 @@
-"""Runs that a killed training left in MLflow: it could not end them, and they would be RUNNING for ever."""
+"""Runs that a killed training left in MLflow: it could not end them, and they would stay RUNNING."""
 
 import time
 from datetime import timedelta
