@@ -156,13 +156,15 @@ def differences(rows: Sequence[Mapping[str, Any]], x: str) -> alt.LayerChart:
         y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
-    scale = alt.Scale(domain=[-reach, reach])
-    axis = alt.Axis(tickCount=5, format="+~r", grid=False)
-    interval = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        x=alt.X("low:Q", title=x, scale=scale, axis=axis), x2="high:Q"
-    )
-    point = base.mark_point(color=BLUE, filled=True, size=70).encode(x=alt.X("value:Q", scale=scale))
-    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GREY).encode(x=alt.X("zero:Q", scale=scale))
+    # The same for all layers: Vega joins different titles.
+    same: dict[str, Any] = {
+        "title": x,
+        "scale": alt.Scale(domain=[-reach, reach]),
+        "axis": alt.Axis(tickCount=5, format="+~r", grid=False),
+    }
+    interval = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=alt.X("low:Q", **same), x2="high:Q")
+    point = base.mark_point(color=BLUE, filled=True, size=70).encode(x=alt.X("value:Q", **same))
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GREY).encode(x=alt.X("zero:Q", **same))
     chart: alt.LayerChart = (zero + interval + point).properties(height=34 * len(rows) + 40)
     return chart
 
