@@ -76,7 +76,7 @@ def _confirm(t: Texts, decisions: Sequence[Decision], production: str | None, re
         done = no
         if yes:
             with page.explained(t):
-                done = _roll_back(t, {**request, "force": force})
+                done = _roll_back(t, request, force=force)
         if done:
             _close()
             st.rerun()
@@ -134,11 +134,13 @@ def _close() -> None:
     st.session_state.pop("confirming", None)
 
 
-def _roll_back(t: Texts, request: RollbackRequest) -> bool:
+def _roll_back(t: Texts, request: RollbackRequest, *, force: bool) -> bool:
     """Whether it was done; a rejection by the function is shown. Raises botocore's errors."""
     function = f"{configuration.load().stack_name}-promote"
+    asked = request.copy()
+    asked["force"] = force
     try:
-        answer = promotions.roll_back(aws.client("lambda"), function, request)
+        answer = promotions.roll_back(aws.client("lambda"), function, asked)
     except promotions.RollbackRefused as error:
         if name := REFUSALS.get(error.error):
             page.problem(t, name, version=request["version"])

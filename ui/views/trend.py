@@ -29,7 +29,7 @@ def show(t: Texts, known: Sequence[Decision]) -> None:
 
 def _difference(decision: Decision) -> Mapping[str, float] | None:
     """The difference in log loss with its interval; None without a comparison, or if it is undefined."""
-    loss = (decision["metrics"].get("difference") or {}).get("log_loss") or {}
+    loss: Mapping[str, float] = (decision["metrics"].get("difference") or {}).get("log_loss") or {}
     return loss if all(loss.get(name) is not None for name in ("value", "low", "high")) else None
 
 

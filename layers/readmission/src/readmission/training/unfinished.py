@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Run, RunStatus
+from mlflow.entities import LoggedModelStatus, Run
 
 from readmission.domain.payloads import TrainEvent
 from readmission.registry import names
@@ -13,7 +13,7 @@ from readmission.registry import names
 # No training runs for longer: Lambda ends a function after 15 minutes. The rest is for clocks that differ.
 _LONGEST: Final = timedelta(minutes=30)
 _PAGE: Final = 1000
-_RUNNING: Final = f"attributes.status = '{RunStatus.to_string(RunStatus.RUNNING)}'"  # type: ignore[no-untyped-call]
+_RUNNING: Final = "attributes.status = 'RUNNING'"
 
 
 def end(client: MlflowClient, experiment: str, event: TrainEvent) -> None:
@@ -29,7 +29,7 @@ def end(client: MlflowClient, experiment: str, event: TrainEvent) -> None:
         for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
             if model.status == LoggedModelStatus.PENDING:
                 client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
-        client.set_terminated(run_id, RunStatus.to_string(RunStatus.KILLED))  # type: ignore[no-untyped-call]
+        client.set_terminated(run_id, "KILLED")
 
 
 def of_step(event: TrainEvent) -> str:
