@@ -173,7 +173,17 @@ def test_every_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
     assert STATES[catch["Next"]] == named
 
 
-@pytest.mark.parametrize("name", FAILS)
+@pytest.mark.parametrize("name", [name for name in TASKS if name in OUTER])
+def test_a_task_of_a_map_names_its_timeout_itself(name: str) -> None:
+    """LocalStack gives a Map that fails with an error of Step Functions another error."""
+    assert STATES[name]["Catch"] == [{"ErrorEquals": ["States.Timeout"], "Next": f"{name} timed out"}]
+    failure = STATES[f"{name} timed out"]
+    assert (failure["Type"], failure["Error"]) == ("Fail", errors.StepTimedOut.__name__)
+    assert failure["Cause"].endswith("did not end within its time limit")
+    assert OUTER[f"{name} timed out"] == OUTER[name]
+
+
+@pytest.mark.parametrize("name", [name for name in FAILS if name not in OUTER])
 def test_a_failed_execution_names_the_step(name: str) -> None:
     assert STATES[name]["CausePath"].startswith("States.Format('{} failed: ")
     assert "$.failed_step" in STATES[name]["CausePath"]
