@@ -4,6 +4,8 @@ PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pye
     "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
+# Only on the command line, never from the environment: it overrides what protects the model in production.
+FORCED = $(and $(filter command line,$(origin FORCE)),$(filter 1,$(FORCE)))
 LOAD_URL = $(if $(filter command line,$(origin URL)),--url '$(URL)')
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -84,8 +86,9 @@ ui: setup ## run the web pages for clinicians and data scientists, on http://127
 history: setup ## show promotions, refusals and rollbacks with their reasons
 	@$(LOCAL) history
 
-rollback: setup ## put an earlier model version back into production  [VERSION=n REASON='…']
-	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)')
+rollback: setup ## put an earlier model version back into production  [REASON='…' VERSION=n BY=name FORCE=1]
+	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
+	    $(if $(BY),--by '$(BY)') $(if $(FORCED),--force)
 
 evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')

@@ -149,6 +149,26 @@ def over_time(
     return lines
 
 
+def differences(rows: Sequence[Mapping[str, Any]], x: str) -> alt.LayerChart:
+    """Differences with their intervals, oldest first: rows of `name`, `value`, `low`, `high` and `text`."""
+    reach = 1.1 * max(abs(row[end]) for row in rows for end in ("low", "high")) or 1.0
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
+        tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
+    )
+    # The same for all layers: Vega joins different titles.
+    same: dict[str, Any] = {
+        "title": x,
+        "scale": alt.Scale(domain=[-reach, reach]),
+        "axis": alt.Axis(tickCount=5, format="+~r", grid=False),
+    }
+    interval = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=alt.X("low:Q", **same), x2="high:Q")
+    point = base.mark_point(color=BLUE, filled=True, size=70).encode(x=alt.X("value:Q", **same))
+    zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GREY).encode(x=alt.X("zero:Q", **same))
+    chart: alt.LayerChart = (zero + interval + point).properties(height=34 * len(rows) + 40)
+    return chart
+
+
 def _colors(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """A colour per label, in order of appearance: its own, or the next of the palette."""
     own = {row["label"]: row.get("color") for row in rows}

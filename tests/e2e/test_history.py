@@ -38,10 +38,11 @@ def test_a_promotion_can_be_rolled_back_and_does_not_come_back_by_itself(
     second = application.run(source=trained.source, start_at="promote", models=[family])["promotion"]
     assert (second["decision"], _served(application)) == ("promoted", second["version"])
 
-    said = application.platform.run("rollback", "--reason", "a test")
+    said = application.platform.run("rollback", "--reason", "a test", "--by", "an operator")
     assert f"Version {first} is in production again. It replaces version {second['version']}." in said
     assert _served(application) == first
     assert "rolled back" in _history(application) and "a test" in _history(application)
+    assert "an operator" in _history(application)
 
     again = application.run(source=trained.source, start_at="promote", models=[family])["promotion"]
     assert (again["decision"], again["production_version"], _served(application)) == ("refused", first, first)
@@ -51,5 +52,7 @@ def test_a_promotion_can_be_rolled_back_and_does_not_come_back_by_itself(
 def test_a_rollback_that_cannot_be_says_why(application: Application, trained: Trained) -> None:
     serving = _served(application)
     for version, says in ((serving, "is in Production already"), ("9999", "there is no version 9999")):
-        assert says in application.platform.run("rollback", "--version", version, exit_code=1)
+        refused = application.platform.run("rollback", "--version", version, "--reason", "a test", exit_code=1)
+        assert says in refused
+    assert "needs a reason" in application.platform.run("rollback", "--version", "9999", exit_code=1)
     assert _served(application) == serving

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from readmission.client import Decision
+from readmission.domain.payloads import RollbackRequest
+
+type Objection = Literal["never_served", "synthetic_over_real"]
 
 
 class RollbackRefused(Exception):
@@ -34,6 +37,45 @@ def training_runs(decisions: Sequence[Decision]) -> dict[str, str]:
     return dict(sorted(runs.items(), key=lambda run: -int(run[0])))
 
 
+def served(decisions: Sequence[Decision]) -> list[str]:
+    """The versions that have been in production, newest first: those that a rollback may choose without force."""
+    found = {decision["version"] for decision in decisions if decision["decision"] != "refused"}
+    return sorted(found, key=int, reverse=True)
+
+
+def data_kind(decisions: Sequence[Decision], version: str | None) -> str | None:
+    """The kind of data that a version was trained on; None if the decisions do not say."""
+    return next((one["data_kind"] for one in decisions if one["version"] == version), None)
+
+
+def needs_force(decisions: Sequence[Decision], version: str, production: str | None) -> list[Objection]:
+    """Why a rollback to the version has to be forced."""
+    found: list[Objection] = [] if version in served(decisions) else ["never_served"]
+    if data_kind(decisions, version) != "real" and data_kind(decisions, production) == "real":
+        found.append("synthetic_over_real")
+    return found
+
+
+def figures(decisions: Sequence[Decision], version: str, other: str) -> dict[str, Any]:
+    """A version's figures, and `rows`: the number of test rows they are on. Empty if no decision measured it.
+
+    They are from the decision that compared it with the version `other`, or else from the newest that measured it.
+    """
+    for wanted in ({version, other}, {version}):
+        for decision in decisions:
+            pair = {"challenger": decision["version"], "incumbent": decision["previous_version"]}
+            for role, number in pair.items():
+                measured = decision["metrics"].get(role)
+                if measured and number == version and wanted <= set(pair.values()):
+                    return {**measured, "rows": (decision["metrics"].get("test") or {}).get("rows")}
+    return {}
+
+
+def first_decision(decisions: Sequence[Decision], version: str) -> Decision | None:
+    """The oldest decision on the version: soon after its training."""
+    return next((one for one in reversed(decisions) if one["version"] == version), None)
+
+
 def in_production(decisions: Sequence[Decision]) -> Decision | None:
     """The newest promotion or rollback, whose version is in production. `decisions` are newest first."""
     return next((decision for decision in decisions if decision["decision"] != "refused"), None)
@@ -54,10 +96,9 @@ def differences(decisions: Sequence[Decision], version: str, other: str) -> dict
     return {}
 
 
-def roll_back(client: Any, function: str, version: str, reason: str) -> dict[str, Any]:
+def roll_back(client: Any, function: str, request: RollbackRequest) -> dict[str, Any]:
     """The function's answer. Raises RollbackRefused, and botocore's errors."""
-    event = {"rollback": {"version": version, "reason": reason or None}}
-    response = client.invoke(FunctionName=function, Payload=json.dumps(event))
+    response = client.invoke(FunctionName=function, Payload=json.dumps({"rollback": request}))
     answer = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise RollbackRefused(answer.get("errorType", "Error"), answer.get("errorMessage", ""))

@@ -2,24 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, cast, get_args
 
 from readmission.client import Decision
+from readmission.promotion.reasons import Code
 
-type Code = Literal[
-    "by_hand",
-    "first",
-    "real_over_synthetic",
-    "previous_unusable",
-    "better",
-    "newer",
-    "synthetic_over_real",
-    "rolled_back_before",
-    "unusable",
-    "miscalibrated",
-    "not_better",
-    "worse_in_subgroups",
-]
+_CODES: Final = frozenset(get_args(Code.__value__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +19,15 @@ class Reason:
 
 
 def reason(decision: Decision, decisions: Sequence[Decision]) -> Reason:
-    """The reason for a decision. `decisions` are the ledger's, newest first, the decision itself included."""
+    """The reason for a decision. `decisions` are the ledger's, newest first, the decision itself included.
+
+    Decisions of earlier releases have no code; theirs is derived from the figures.
+    """
+    metrics = decision["metrics"]
+    if (code := decision.get("reason_code")) in _CODES:
+        return Reason(cast(Code, code), _lost(metrics.get("difference") or {}))
     if decision["decision"] == "rolled back":
         return Reason("by_hand")
-    metrics = decision["metrics"]
     promoted = decision["decision"] == "promoted"
     if difference := metrics.get("difference"):
         return _compared(difference, promoted)
@@ -50,9 +43,14 @@ def _compared(difference: dict[str, Any], promoted: bool) -> Reason:
     better = high is not None and high < 0
     if promoted:
         return Reason("better" if better else "newer")
-    losses = {name: one["value"] for name, one in (difference.get("subgroups") or {}).items() if (one["high"] or 0) < 0}
-    subgroups = tuple(sorted(losses, key=losses.__getitem__))
+    subgroups = _lost(difference)
     return Reason("worse_in_subgroups" if better and subgroups else "not_better", subgroups)
+
+
+def _lost(difference: dict[str, Any]) -> tuple[str, ...]:
+    """The subgroups whose AUC fell for certain, worst first."""
+    losses = {name: one["value"] for name, one in (difference.get("subgroups") or {}).items() if (one["high"] or 0) < 0}
+    return tuple(sorted(losses, key=losses.__getitem__))
 
 
 def _promoted(decision: Decision, decisions: Sequence[Decision]) -> Code:

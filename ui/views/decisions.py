@@ -22,8 +22,10 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
     metrics = decision["metrics"]
     loss = (metrics.get("difference") or {}).get("log_loss") or {}
     subgroups = ", ".join(_subgroup(t, name) for name in found.subgroups[:_SUBGROUPS])
+    rows = (metrics.get("test") or {}).get("rows")
     text = t.translation(
         f"reason.{found.code}",
+        same_rows=t.translation("reason.same_rows", rows=t.number(rows)) if rows else t.translation("reason.same"),
         previous=decision["previous_version"] or DASH,
         difference=_difference(t, loss),
         figures=_figures(t, metrics.get("challenger") or {}),

@@ -9,7 +9,7 @@ from readmission.client import Decision, Figure, ModelDescription
 
 from ui.services import promotions
 from ui.texts import DASH, Texts
-from ui.views import compare, decisions, model_card, page, roll_back
+from ui.views import compare, decisions, model_card, page, roll_back, trend
 
 _LARGEST_LIMIT: Final = 100
 _HEADLINES: Final = ("auc_early", "log_loss", "early_calibration_slope", "early_ece")
@@ -70,11 +70,32 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.when"): t.moment(datetime.fromisoformat(decision["decided_at"])),
             t("column.version"): decision["version"],
             t("column.before"): decision["previous_version"] or DASH,
-            t("column.decision"): t(f"decision.{decision['decision'].replace(' ', '_')}"),
+            t("column.decision"): _decision(t, decision),
+            t("column.by"): decision.get("decided_by") or "",
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
+            t("column.log_loss"): _log_loss(t, decision, "challenger"),
+            t("column.log_loss_before"): _log_loss(t, decision, "incumbent"),
+            t("column.test_rows"): _test_rows(t, decision),
             t("column.reason"): decisions.reason(t, decision, known),
         }
         for decision in known
     ]
     page.table(rows, t("model.history"))
+    st.caption(t("model.history_note"))
+    trend.show(t, known)
+
+
+def _decision(t: Texts, decision: Decision) -> str:
+    name = t(f"decision.{decision['decision'].replace(' ', '_')}")
+    return t("decision.forced", decision=name) if decision.get("forced") else name
+
+
+def _log_loss(t: Texts, decision: Decision, contender: str) -> str:
+    value = (decision["metrics"].get(contender) or {}).get("log_loss")
+    return DASH if value is None else t.number(value, 4)
+
+
+def _test_rows(t: Texts, decision: Decision) -> str:
+    rows = (decision["metrics"].get("test") or {}).get("rows")
+    return DASH if rows is None else t.number(rows)

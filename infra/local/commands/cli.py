@@ -65,7 +65,8 @@ def _history(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
-    print(history.rollback(settings, stack.get(settings), arguments.version, arguments.reason))
+    request = history.rollback_request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
+    print(history.rollback(settings, stack.get(settings), request))
 
 
 def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -126,7 +127,11 @@ def _history_options(parser: argparse.ArgumentParser) -> None:
 
 def _rollback_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", help="the model version to restore; default: the previous one")
-    parser.add_argument("--reason", help="recorded in the promotion ledger")
+    parser.add_argument("--reason", help="why; required, and recorded in the promotion ledger")
+    parser.add_argument("--by", help="who asks for it, recorded too; default: the user of this machine")
+    parser.add_argument(
+        "--force", action="store_true", help="also to a version that never served, or from real to synthetic data"
+    )
 
 
 @dataclass(frozen=True)

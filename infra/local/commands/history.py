@@ -1,5 +1,6 @@
 """`make history` and `make rollback`: the promotion ledger and rollbacks, through the function `promote`."""
 
+import getpass
 import json
 from typing import Any
 
@@ -12,6 +13,10 @@ from infra.local.stack import NAME, Stack
 from infra.local.terminal import table
 
 FUNCTION = f"{NAME}-promote"
+NOTE = (
+    "LOG LOSS is of VERSION and REPLACED is of the version it would replace, both on the same test rows of that time.\n"
+    "The test rows change with every delivery: compare the two figures of a line, not those of different lines."
+)
 
 
 def history(settings: Settings, stack: Stack, limit: int) -> str:
@@ -19,21 +24,47 @@ def history(settings: Settings, stack: Stack, limit: int) -> str:
     lines = _invoke(settings, stack, {"history": {"limit": limit}})
     if not lines:
         return "No model has been promoted or refused yet. To train and promote one: make pipeline"
-    return table([("TIME (UTC)", "VERSION", "REPLACES", "DECISION", "REASON"), *map(_row, lines)])
+    header = ("TIME (UTC)", "VERSION", "REPLACES", "DECISION", "BY", "LOG LOSS", "REPLACED", "TEST ROWS", "REASON")
+    return f"{table([header, *map(_row, lines)])}\n\n{NOTE}"
 
 
-def rollback(settings: Settings, stack: Stack, version: str | None, reason: str | None) -> str:
+def rollback_request(version: str | None, reason: str | None, by: str | None, *, force: bool) -> dict[str, Any]:
+    """The request for a rollback, by default in the name of this machine's user. Raises LocalError without a reason."""
+    if not (reason or "").strip():
+        raise LocalError("A rollback needs a reason, which goes into the promotion ledger: make rollback REASON='…'")
+    return {"version": version, "reason": reason, "by": by or _user(), "force": force}
+
+
+def rollback(settings: Settings, stack: Stack, request: dict[str, Any]) -> str:
     """Puts an earlier version (by default the previous one) into production. Raises LocalError as `_invoke` does."""
-    result = _invoke(settings, stack, {"rollback": {"version": version, "reason": reason}})
+    result = _invoke(settings, stack, {"rollback": request})
     return (
         f"Version {result['version']} is in production again. It replaces version {result['previous_version']}.\n"
         "The API picks it up within seconds. To see the decision: make history"
     )
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError as error:
+        raise LocalError("This machine's user has no name. Say who rolls back: make rollback BY=name") from error
+
+
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
     when = line["decided_at"][:19].replace("T", " ")
-    return (when, line["version"], line["previous_version"] or "-", line["decision"], line["reason"])
+    decision = f"{line['decision']}, forced" if line["forced"] else line["decision"]
+    metrics = line["metrics"]
+    losses = (_loss(metrics.get(name) or {}) for name in ("challenger", "incumbent"))
+    rows = (metrics.get("test") or {}).get("rows")
+    counted = "-" if rows is None else f"{rows:,}"
+    who = line["decided_by"] or "-"
+    return (when, line["version"], line["previous_version"] or "-", decision, who, *losses, counted, line["reason"])
+
+
+def _loss(figures: dict[str, Any]) -> str:
+    value = figures.get("log_loss")
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _invoke(settings: Settings, stack: Stack, event: dict[str, Any]) -> Any:

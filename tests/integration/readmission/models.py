@@ -95,8 +95,11 @@ class Models:
             event["execution"] = execution
         return promote(event, self.stores.clean, self.settings)
 
-    def rollback(self, version: str | None = None, reason: str | None = None) -> RollbackResult:
-        return rollback({"version": version, "reason": reason}, self.stores.clean, self.settings)
+    def rollback(
+        self, version: str | None = None, reason: str = "a complaint", force: bool | None = None
+    ) -> RollbackResult:
+        request = {"version": version, "reason": reason, "by": "an operator", "force": force}
+        return rollback(request, self.stores.clean, self.settings)
 
     @property
     def ledger(self) -> list[dict[str, Any]]:

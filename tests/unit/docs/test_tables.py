@@ -39,11 +39,18 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried
         "TokenUnavailable",
     }  # errors of the functions behind the gateway, which answer them themselves
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [kind for kind in kinds if not issubclass(kind, errors.RollbackRefused)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     listed = rows(DOCS / "pipeline.md", "## Pipeline errors")
     assert set().union(*(code_in(row[0]) for row in listed)) == named_errors
     retried = set().union(*(code_in(row[0]) for row in listed if row[2] == "yes"))
     assert retried == {kind.__name__ for kind in errors.Transient.__subclasses__()}
+
+
+def test_the_rollback_table_lists_every_error_of_a_rollback() -> None:
+    refusals = {kind.__name__ for kind in errors.RollbackRefused.__subclasses__()}
+    listed = set().union(*(code_in(row[0]) for row in rows(DOCS / "models.md", "## Roll back")))
+    assert listed == refusals | {"InvalidRequest"}
 
 
 def test_the_parameter_table_lists_every_parameter_of_the_template() -> None:

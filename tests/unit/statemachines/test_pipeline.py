@@ -78,6 +78,12 @@ def _paths(value: Any) -> Iterator[str]:
                 yield from _paths(inner)
 
 
+def _variables(rule: Any) -> Iterator[str]:
+    """What a choice rule compares."""
+    for part in rule.get("Or", [rule]):
+        yield part["Variable"].removeprefix("$.").partition(".")[0]
+
+
 def _successors(state: Any) -> set[str]:
     rules = [state, *state.get("Choices", []), *state.get("Catch", [])]
     return {rule[key] for rule in rules for key in ("Next", "Default") if key in rule}
@@ -107,8 +113,14 @@ def test_a_report_or_check_passes_its_input_on(name: str) -> None:
 
 @pytest.mark.parametrize("retry", RETRIES)
 def test_only_transient_errors_are_retried(retry: Any) -> None:
-    unknown = [name for name in retry["ErrorEquals"] if not name.startswith(("Lambda.", "States."))]
-    assert set(unknown) <= TRANSIENT
+    unknown = [name for name in retry["ErrorEquals"] if not name.startswith("Lambda.")]
+    assert set(unknown) <= TRANSIENT | {"Runtime.ExitError"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_step_whose_process_is_killed_runs_again_twice(task: str) -> None:
+    (retry,) = [retry for retry in STATES[task]["Retry"] if "Runtime.ExitError" in retry["ErrorEquals"]]
+    assert (retry["ErrorEquals"], retry["MaxAttempts"]) == (["Runtime.ExitError"], 2)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -154,19 +166,43 @@ def test_every_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
     catcher = OUTER.get(name, name)
     (catch,) = STATES[catcher]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
+    assert catch["ResultPath"] == "$.failure"
     step = catcher.removesuffix(" batches").removesuffix(" models")
-    failure = STATES[catch["Next"]]
-    assert failure["Type"] == "Fail"
     assert catch["Next"] == f"{step} failed"
-    assert failure["CausePath"].startswith(f"States.Format('{step.lower()} failed: ")
+    named = {"Type": "Pass", "Result": step.lower(), "ResultPath": "$.failed_step", "Next": "Failure"}
+    assert STATES[catch["Next"]] == named
 
 
-@pytest.mark.parametrize("name", FAILS)
-def test_a_failure_keeps_the_errors_name_and_cause(name: str) -> None:
-    caught = [catch for state in STATES.values() for catch in state.get("Catch", []) if catch["Next"] == name]
-    assert [catch["ResultPath"] for catch in caught] == ["$.failure"]
-    assert STATES[name]["ErrorPath"] == "$.failure.Error"
-    assert "$.failure.Cause" in STATES[name]["CausePath"]
+@pytest.mark.parametrize("name", [name for name in TASKS if name in OUTER])
+def test_a_task_of_a_map_names_its_timeout_itself(name: str) -> None:
+    """LocalStack gives a Map that fails with an error of Step Functions another error."""
+    assert STATES[name]["Catch"] == [{"ErrorEquals": ["States.Timeout"], "Next": f"{name} timed out"}]
+    failure = STATES[f"{name} timed out"]
+    assert (failure["Type"], failure["Error"]) == ("Fail", errors.StepTimedOut.__name__)
+    assert failure["Cause"].endswith("did not end within its time limit")
+    assert OUTER[f"{name} timed out"] == OUTER[name]
+
+
+@pytest.mark.parametrize("name", [name for name in FAILS if name not in OUTER])
+def test_a_failed_execution_names_the_step(name: str) -> None:
+    assert STATES[name]["CausePath"].startswith("States.Format('{} failed: ")
+    assert "$.failed_step" in STATES[name]["CausePath"]
+
+
+def test_a_failure_keeps_the_errors_name_and_cause() -> None:
+    assert STATES["Failure"]["Default"] == "Failed"
+    assert STATES["Failed"]["ErrorPath"] == "$.failure.Error"
+    assert "$.failure.Cause" in STATES["Failed"]["CausePath"]
+
+
+def test_no_failure_repeats_an_error_of_step_functions_itself() -> None:
+    """The name of a custom error must not begin with `States.`."""
+    rules = STATES["Failure"]["Choices"]
+    matched = {rule["Next"]: rule for rule in rules}
+    assert [one["StringEquals"] for one in matched["Timed out"]["Or"]] == ["States.Timeout", "Sandbox.Timedout"]
+    assert matched["Not run"] == {"Variable": "$.failure.Error", "StringMatches": "States.*", "Next": "Not run"}
+    named = {STATES[name]["Error"] for name in matched}
+    assert named == {errors.StepTimedOut.__name__, errors.StepFailed.__name__}
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -229,8 +265,8 @@ def test_a_state_reads_only_results_of_the_plan_or_of_earlier_states(name: str) 
     assert planned <= payloads.Plan.__annotations__.keys()
     state = {key: value for key, value in STATES[name].items() if key not in ("ItemProcessor", "ResultSelector")}
     read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
-    read |= {rule["Variable"].removeprefix("$.") for rule in state.get("Choices", [])}
-    assert read <= planned | {"candidates", "failure", "promotion"}
+    read |= {name for rule in state.get("Choices", []) for name in _variables(rule)}
+    assert read <= planned | {"candidates", "failed_step", "failure", "promotion"}
 
 
 def _read(task: Any) -> set[str]:

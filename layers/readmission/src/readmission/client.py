@@ -140,7 +140,11 @@ class ModelDescription(TypedDict):
 
 
 class Decision(TypedDict):
-    """An entry of the promotion ledger: promoted, refused or rolled back. `decided_at` is ISO 8601, UTC."""
+    """An entry of the promotion ledger: promoted, refused or rolled back. `decided_at` is ISO 8601, UTC.
+
+    `decided_by` is who asked for a rollback, and `forced` whether it overrode an objection. `reason_code` is empty in
+    entries of earlier releases, whose APIs also lack these three fields.
+    """
 
     id: int
     decided_at: str
@@ -156,6 +160,9 @@ class Decision(TypedDict):
     execution: str | None
     family: str
     mlflow_run_id: str
+    decided_by: NotRequired[str | None]
+    forced: NotRequired[bool]
+    reason_code: NotRequired[str]
 
 
 class ApiProblem(Exception):

@@ -73,6 +73,38 @@ class NoCandidates(ReadmissionError):
     """There is no finished training run to promote."""
 
 
+class RollbackRefused(ReadmissionError):
+    """Base class of the refusals of a rollback. Not raised itself: the name of the subclass says what is in the way."""
+
+
+class NothingToRollBack(RollbackRefused):
+    """No version has been in production, or none before the current one."""
+
+
+class AlreadyInProduction(RollbackRefused):
+    """The version to roll back to is in production already."""
+
+
+class VersionNotFound(RollbackRefused):
+    """The registry does not have the version to roll back to; the message lists those that can be chosen."""
+
+
+class VersionUnusable(RollbackRefused):
+    """The version to roll back to has no scorer that this release can evaluate."""
+
+
+class RollbackNeedsForce(RollbackRefused):
+    """The version never served, or would put synthetic data in place of real; the message says which."""
+
+
+class StepTimedOut(ReadmissionError):
+    """A step did not end within its time limit. The state machine itself fails with this name."""
+
+
+class StepFailed(ReadmissionError):
+    """Step Functions could not run a step; the cause has its reason. The state machine itself fails with this name."""
+
+
 class EvaluationMissing(ReadmissionError):
     """A training run has no evaluation, because an earlier release made it."""
 

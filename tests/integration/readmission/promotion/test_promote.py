@@ -11,8 +11,8 @@ import pytest
 from readmission import settings
 from readmission.domain.features import INPUTS
 from readmission.domain.payloads import TrainResult
-from readmission.errors import ModelUnavailable, NoCandidates
-from readmission.promotion import verdict
+from readmission.errors import ModelUnavailable, NoCandidates, NothingToRollBack
+from readmission.promotion import scores, verdict
 from readmission.promotion.promote import promote
 from readmission.registry.mlflow_client import digest
 from readmission.scoring.scorer import load
@@ -168,11 +168,13 @@ def test_the_refusal_of_a_worse_model_is_written_to_the_ledger_with_the_interval
     monkeypatch.setattr(verdict, "MARGIN", -1.0)
     result = models.promote(models.candidate("gradient_boosting"))
     assert (result["decision"], result["production_version"]) == ("refused", "1")
-    assert "test log loss" in result["reason"] and "may be worse by more than" in result["reason"]
+    assert "on the same" in result["reason"] and "may be worse by more than" in result["reason"]
     assert models.registry.production().number == "1"
     line = models.ledger[0]
     assert (line["version"], line["previous_version"], line["decision"]) == ("2", "1", "refused")
     assert set(line["metrics"]["difference"]["log_loss"]) == {"value", "low", "high"}
+    assert line["metrics"]["test"]["rows"] > line["metrics"]["test"]["patients"] > line["metrics"]["test"]["early"] > 0
+    assert line["reason_code"] == "not_better"
     assert set(line["metrics"]["incumbent"]) == set(line["metrics"]["challenger"]) >= {"log_loss", "auc_early"}
 
 
@@ -221,6 +223,102 @@ def test_a_step_that_failed_and_never_ran_again_is_completed_by_the_next(
     failing_after_the_ledger(lambda: models.promote(trained, execution="execution-2"))
     assert models.rollback()["previous_version"] == "2"
     assert models.registry.production().number == "1"
+
+
+def stop_before_the_decision(models: Models, monkeypatch: pytest.MonkeyPatch, trained: TrainResult) -> None:
+    """Runs a promotion that registers its version, and then its function is killed."""
+
+    class Killed(BaseException): ...
+
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scores.TestRows, "load", kill)
+        with pytest.raises(Killed), connect("clean", settings.DatabaseSettings.from_environment()) as clean:
+            event: Any = {"execution": "killed", "data_kind": "synthetic", "models": [], "candidates": [trained]}
+            promote(event, clean, models.settings)
+
+
+def test_a_version_of_a_promotion_that_stopped_is_refused_by_the_next_promotion(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression", run="one"))
+    stop_before_the_decision(models, monkeypatch, models.candidate("logistic_regression", run="two"))
+    assert [line["version"] for line in models.ledger] == ["1"]
+    models.promote(models.candidate("logistic_regression", run="three"))
+    decided = [(line["version"], line["decision"], line["reason_code"]) for line in models.ledger]
+    assert decided == [("3", "promoted", "newer"), ("2", "refused", "broke_off"), ("1", "promoted", "first")]
+    assert models.client.get_model_version(models.settings.name, "2").tags["decision"].startswith("refused: ")
+    models.promote(models.candidate("logistic_regression", run="four"))
+    assert len(models.ledger) == 4
+
+
+@pytest.mark.parametrize("in_between", [False, True])
+def test_a_promotion_that_stopped_is_finished_when_its_step_runs_again(
+    models: Models, monkeypatch: pytest.MonkeyPatch, in_between: bool
+) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression", run="one"))
+    trained = models.candidate("logistic_regression", run="two")
+    stop_before_the_decision(models, monkeypatch, trained)
+    if in_between:
+        with pytest.raises(NothingToRollBack):
+            models.rollback()  # it refuses what it finds undecided
+    result = models.promote(trained, execution="killed")
+    assert (result["version"], result["decision"]) == ("2", "promoted")
+    assert models.ledger[0]["execution"] == "killed" and len(models.ledger) == 2 + in_between
+
+
+def test_a_version_that_a_person_registered_is_left_alone(models: Models) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression", run="one"))
+    models.client.create_model_version(models.settings.name, source="s3://somewhere/else")
+    models.promote(models.candidate("logistic_regression", run="three"))
+    assert [line["version"] for line in models.ledger] == ["3", "1"]
+
+
+def test_synthetic_data_does_not_follow_a_real_model_that_was_deleted_in_the_registry(models: Models) -> None:
+    models.load(kind="real")
+    models.load(seed=2)
+    models.promote(models.candidate("logistic_regression", run="real", kind="real"), kind="real")
+    models.client.delete_model_version(models.settings.name, "1")
+    result = models.promote(models.candidate("logistic_regression", run="synthetic"))
+    assert (result["decision"], result["production_version"]) == ("refused", "")
+    assert models.ledger[0]["reason_code"] == "synthetic_over_real" and models.ledger[0]["previous_version"] == "1"
+
+
+def test_synthetic_data_does_not_follow_a_real_model_whose_alias_was_moved_to_a_synthetic_one(models: Models) -> None:
+    models.load(kind="real")
+    models.load(seed=2)
+    models.promote(models.candidate("logistic_regression", run="synthetic"))
+    models.promote(models.candidate("logistic_regression", run="real", kind="real"), kind="real")
+    models.client.set_registered_model_alias(models.settings.name, "Production", "1")
+    result = models.promote(models.candidate("logistic_regression", run="again"))
+    assert (result["decision"], result["production_version"]) == ("refused", "1")
+    assert "the last version that the ledger put into Production on real data" in result["reason"]
+
+
+def test_after_the_version_in_production_was_deleted_a_new_one_is_promoted_but_not_as_the_first(models: Models) -> None:
+    models.load()
+    models.promote(models.candidate("logistic_regression", run="one"))
+    models.client.delete_model_version(models.settings.name, "1")
+    result = models.promote(models.candidate("logistic_regression", run="two"))
+    assert (result["decision"], result["production_version"]) == ("promoted", "2")
+    assert models.ledger[0]["reason_code"] == "previous_gone" and "no longer in the registry" in result["reason"]
+
+
+def test_a_version_whose_alias_was_removed_is_compared_with_and_can_return(models: Models) -> None:
+    models.load()
+    first = models.candidate("logistic_regression", run="one")
+    models.promote(first)
+    models.client.delete_registered_model_alias(models.settings.name, "Production")
+    assert models.promote(first, execution="again")["decision"] == "promoted"
+    assert models.ledger[0]["reason_code"] == "returned" and models.registry.production().number == "1"
+    models.client.delete_registered_model_alias(models.settings.name, "Production")
+    models.promote(models.candidate("logistic_regression", run="two"))
+    assert models.ledger[0]["reason_code"] == "newer" and models.ledger[0]["previous_version"] == "1"
 
 
 def test_an_alias_that_somebody_moved_in_the_registry_is_not_moved_back(models: Models) -> None:
@@ -285,7 +383,7 @@ def test_an_older_model_that_is_only_as_good_is_refused(models: Models) -> None:
     older, newer = (models.candidate("logistic_regression", run=run) for run in ("one", "two"))
     models.promote(newer)
     result = models.promote(older)
-    assert result["decision"] == "refused" and "it was not trained later" in result["reason"]
+    assert result["decision"] == "refused" and "was not trained later" in result["reason"]
 
 
 def test_the_reason_says_that_calibration_was_not_checked_with_too_few_early_readmissions(models: Models) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -6,11 +7,15 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from mlflow.tracking import fluent
+from mlflow.utils.thread_utils import ThreadLocalVariable
 from readmission.domain.features import INPUTS
 from readmission.errors import NoTrainingData, TrackingUnavailable
 from readmission.evaluation import dataset
+from readmission.registry.mlflow_client import experiment_id
 from readmission.scoring.scorer import load
 from readmission.settings import ModelSettings
+from readmission.training import train
 
 from tests.integration.readmission.conftest import Stores
 from tests.integration.readmission.models import Models, Trainings
@@ -87,6 +92,74 @@ def test_training_again_in_the_same_execution_returns_the_same_run(models: Model
     first = models.train("logistic_regression", run="one")
     assert models.train("logistic_regression", run="one") == first
     assert models.train("logistic_regression", run="two") != first
+
+
+class Killed(BaseException):
+    """In place of the end of the process."""
+
+
+def kill_in_the_fit(models: Models, monkeypatch: pytest.MonkeyPatch, run: str) -> str:
+    """A training whose process dies after it has started its MLflow run; returns the run."""
+    started: list[str] = []
+
+    def die(*_: object) -> None:
+        active = mlflow.active_run()
+        assert active is not None
+        started.append(active.info.run_id)
+        raise Killed
+
+    def leave(*_: object) -> None:
+        """Not reached by a process that was killed."""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train_model", die)
+        patch.setattr(mlflow.ActiveRun, "__exit__", leave)
+        with pytest.raises(Killed):
+            models.train("logistic_regression", run=run)
+    monkeypatch.setattr(fluent, "_active_run_stack", ThreadLocalVariable(list))
+    return started[0]
+
+
+def status(models: Models, run: str) -> str:
+    return models.client.get_run(run).info.status
+
+
+def test_the_run_of_a_killed_training_is_ended_when_its_step_runs_again(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.load()
+    dead = kill_in_the_fit(models, monkeypatch, "one")
+    other = kill_in_the_fit(models, monkeypatch, "two")
+    assert status(models, dead) == status(models, other) == "RUNNING"
+    again = models.train("logistic_regression", run="one")["mlflow_run_id"]
+    assert (status(models, dead), status(models, again)) == ("KILLED", "FINISHED")
+    assert status(models, other) == "RUNNING"  # it may be at work
+
+
+def test_a_run_that_started_too_long_ago_to_be_at_work_is_ended_by_the_next_training(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.load()
+    hours_ago = int((time.time() - 2 * 3600) * 1000)
+    experiment = experiment_id(models.client, models.settings)
+    tags = {"pipeline_run": "another", "family": "random_forest"}
+    dead = models.client.create_run(experiment, start_time=hours_ago, tags=tags).info.run_id
+    own = models.client.create_run(experiment, start_time=hours_ago).info.run_id  # a person's notebook
+    half = models.client.create_logged_model(experiment, name="model", source_run_id=dead)
+    models.train("logistic_regression")
+    assert models.client.get_logged_model(half.model_id).status == "FAILED"
+    assert (status(models, dead), status(models, own)) == ("KILLED", "RUNNING")
+
+
+def test_a_deleted_experiment_is_restored_with_its_runs(models: Models) -> None:
+    models.load()
+    first = models.train("logistic_regression", run="one")["mlflow_run_id"]
+    models.client.delete_experiment(experiment_id(models.client, models.settings))
+    second = models.train("logistic_regression", run="two")["mlflow_run_id"]
+    stages = {run: models.client.get_run(run).info.lifecycle_stage for run in (first, second)}
+    assert stages == {first: "active", second: "active"}
+    models.client.delete_experiment(experiment_id(models.client, models.settings))
+    assert models.promote()["decision"] == "promoted"
 
 
 def test_the_same_rows_train_the_same_model(models: Models) -> None:

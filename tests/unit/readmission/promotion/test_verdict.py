@@ -7,15 +7,25 @@ import pytest
 from readmission.evaluation.calibration import Calibration
 from readmission.evaluation.comparison import Comparison, Difference, Figures
 from readmission.promotion import verdict
-from readmission.promotion.verdict import Contender, Duel, Withdrawal, miscalibration, objections
+from readmission.promotion.verdict import (
+    Contender,
+    Counts,
+    Duel,
+    Withdrawal,
+    loss_objections,
+    miscalibration,
+    subgroup_objections,
+)
 from readmission.scoring.export import TOLERANCE
 
 NEW = Contender("2", "random_forest", "real")
 OLD = Contender("1", "logistic_regression", "real")
+SIZE = {"rows": 14617, "patients": 10727, "early": verdict.ENOUGH_EARLY}
 AS_GOOD = Difference(0.0, -0.001, 0.001)
 BETTER = Difference(-0.01, -0.02, -0.001)
 GOOD = Figures(0.87, 0.68, Calibration(1.02, 0.0, 0.004))
-ENOUGH = verdict.ENOUGH_EARLY
+ENOUGH = Counts(rows=14617, patients=10727, early=verdict.ENOUGH_EARLY)
+TOO_FEW = replace(ENOUGH, early=verdict.ENOUGH_EARLY - 1)
 
 
 def comparison(log_loss: Difference = AS_GOOD, **subgroups: Difference) -> Comparison:
@@ -53,6 +63,20 @@ def test_a_model_trained_on_synthetic_data_may_be_the_first_or_replace_another(i
     assert verdict.by_record(replace(NEW, data_kind="synthetic"), incumbent, 0.0, None) is None
 
 
+@pytest.mark.parametrize("kind", ["synthetic", ""])
+def test_synthetic_data_does_not_follow_a_real_model_that_served_last_whatever_has_the_alias(kind: str) -> None:
+    incumbent = replace(OLD, data_kind=kind)
+    found = verdict.by_record(replace(NEW, data_kind="synthetic"), incumbent, 0.0, None, over_real=True)
+    assert found and not found.promoted and found.code == "synthetic_over_real"
+    assert "the last version that the ledger put into Production on real data" in found.reason
+
+
+def test_after_a_version_that_was_deleted_the_challenger_is_not_called_the_first() -> None:
+    found = verdict.gone_incumbent(NEW, OLD, GOOD, ENOUGH)
+    assert found.promoted and found.code == "previous_gone"
+    assert "version 1 (logistic_regression), which served last, is no longer in the registry" in found.reason
+
+
 def test_a_version_that_a_rollback_took_out_of_production_is_refused() -> None:
     found = verdict.by_record(NEW, OLD, 0.0, Withdrawal("1", "a complaint"))
     assert found and not found.promoted
@@ -68,9 +92,10 @@ def test_a_challenger_that_cannot_be_scored_is_refused() -> None:
 # ---------------------------------------------------------------- its own figures
 def test_the_first_version_is_promoted_with_its_figures() -> None:
     found = verdict.without_incumbent(NEW, GOOD, ENOUGH)
-    assert found.promoted and found.metrics == {"challenger": GOOD.as_json()}
+    assert found.promoted and found.metrics == {"challenger": GOOD.as_json(), "test": SIZE}
     assert found.reason == (
-        "version 2 (random_forest) is the first version: test log loss 0.8700, calibration slope 1.02, error 0.004"
+        "version 2 (random_forest) is the first version: log loss 0.8700 on 14,617 test rows, calibration slope 1.02,"
+        " error 0.004"
     )
 
 
@@ -81,7 +106,7 @@ def test_a_miscalibrated_challenger_is_refused_with_or_without_an_incumbent() ->
         verdict.by_own_figures(NEW, OLD, figures, ENOUGH),
         verdict.by_own_figures(NEW, replace(OLD, data_kind="synthetic"), figures, ENOUGH),
     ):
-        assert found and not found.promoted and found.metrics == {"challenger": figures.as_json()}
+        assert found and not found.promoted and found.metrics == {"challenger": figures.as_json(), "test": SIZE}
         assert found.reason == "version 2 (random_forest): calibration slope 0.50 is outside 0.8 to 1.25"
 
 
@@ -112,30 +137,34 @@ def test_a_challenger_replaces_an_incumbent_that_can_no_longer_be_scored() -> No
     ],
 )
 def test_miscalibration_is_reported_with_its_figure(slope: float, ece: float, says: list[str]) -> None:
-    found = miscalibration(calibrated(slope, ece), ENOUGH)
+    found = miscalibration(calibrated(slope, ece), ENOUGH.early)
     assert len(found) == len(says) and all(part in sentence for part, sentence in zip(says, found, strict=True))
 
 
 def test_calibration_is_not_checked_with_too_few_early_readmissions() -> None:
-    assert miscalibration(calibrated(0.1, 0.5), ENOUGH - 1) == []
-    assert verdict.without_incumbent(NEW, calibrated(0.1, 0.5), ENOUGH - 1).promoted
+    assert miscalibration(calibrated(0.1, 0.5), TOO_FEW.early) == []
+    assert verdict.without_incumbent(NEW, calibrated(0.1, 0.5), TOO_FEW).promoted
 
 
 @pytest.mark.parametrize(("early", "says"), [(499, "not checked: only 499 early readmissions"), (500, "")])
 def test_the_reason_says_whether_calibration_was_checked(early: int, says: str) -> None:
-    text = verdict.summary(GOOD, early)
+    text = verdict.summary(GOOD, replace(ENOUGH, early=early))
     assert "calibration slope 1.02, error 0.004" in text
     assert says in text if says else text.endswith("0.004")
 
 
 def test_a_model_without_a_slope_is_miscalibrated() -> None:
-    assert len(miscalibration(calibrated(math.nan, math.nan), ENOUGH)) == 2
+    assert len(miscalibration(calibrated(math.nan, math.nan), ENOUGH.early)) == 2
 
 
 # ---------------------------------------------------------------- the comparison
 def test_a_better_challenger_is_promoted_even_if_it_is_older() -> None:
     found = verdict.by_comparison(NEW, OLD, duel(BETTER, newer=False), ENOUGH)
-    assert found.promoted and "test log loss -0.0100 [-0.0200, -0.0010], better" in found.reason
+    assert found.promoted and found.code == "better"
+    assert found.reason == (
+        "version 2 (random_forest) compared with version 1 (logistic_regression) on the same 14,617 test rows: log loss"
+        " 0.8700 against 0.8800, difference -0.0100 [-0.0200, -0.0010], better; calibration slope 1.02, error 0.004"
+    )
 
 
 @pytest.mark.parametrize("log_loss", [BETTER, Difference(0.01, 0.001, 0.02)], ids=["promoted", "refused"])
@@ -145,39 +174,41 @@ def test_a_compared_challenger_has_the_figures_of_both_models(log_loss: Differen
         "challenger": GOOD.as_json(),
         "incumbent": GOOD.as_json() | {"log_loss": 0.88},
         "difference": comparison(log_loss).as_json(),
+        "test": SIZE,
     }
 
 
 def test_a_newer_challenger_that_is_as_good_is_promoted() -> None:
     found = verdict.by_comparison(NEW, OLD, duel(), ENOUGH)
-    assert found.promoted and "worse by at most 0.002, and trained later" in found.reason
+    assert found.promoted and "worse by at most 0.002, and trained later" in found.reason and found.code == "newer"
 
 
 def test_a_worse_challenger_is_refused_with_the_interval() -> None:
     found = verdict.by_comparison(NEW, OLD, duel(Difference(0.01, 0.001, 0.02)), ENOUGH)
     assert not found.promoted
     assert found.reason == (
-        "version 2 (random_forest) compared with version 1 (logistic_regression):"
-        " test log loss +0.0100 [+0.0010, +0.0200] may be worse by more than 0.002"
+        "version 2 (random_forest) compared with version 1 (logistic_regression) on the same 14,617 test rows: log loss"
+        " 0.8700 against 0.8800, difference +0.0100 [+0.0010, +0.0200]; it may be worse by more than 0.002"
     )
+    assert found.code == "not_better"
 
 
 @pytest.mark.parametrize(
     ("high", "objected"), [(verdict.MARGIN, False), (verdict.MARGIN + 1e-6, True), (-0.001, False)]
 )
 def test_a_newer_model_may_be_worse_by_the_margin(high: float, objected: bool) -> None:
-    assert bool(objections(comparison(Difference(0.0, -0.01, high)), newer=True)) is objected
+    assert bool(loss_objections(duel(Difference(0.0, -0.01, high)))) is objected
 
 
 def test_an_older_model_must_be_better() -> None:
-    assert objections(comparison(BETTER), newer=False) == []
-    assert "it was not trained later" in objections(comparison(AS_GOOD), newer=False)[0]
-    assert objections(comparison(AS_GOOD), newer=True) == []
+    assert loss_objections(duel(BETTER, newer=False)) == []
+    assert "was not trained later" in loss_objections(duel(newer=False))[0]
+    assert loss_objections(duel()) == []
 
 
 def test_an_undefined_difference_is_an_objection() -> None:
     undefined = Difference(math.nan, math.nan, math.nan)
-    assert objections(comparison(undefined), newer=True) != []
+    assert loss_objections(duel(undefined)) != []
 
 
 @pytest.mark.parametrize(
@@ -189,8 +220,15 @@ def test_an_undefined_difference_is_an_objection() -> None:
     ],
 )
 def test_a_subgroup_that_certainly_loses_much_is_an_objection(auc: Difference, objected: bool) -> None:
-    found = objections(comparison(male=auc), newer=True)
+    found = subgroup_objections(comparison(male=auc))
     assert [("subgroup male" in one) for one in found] == [True] * objected
+
+
+def test_a_refusal_for_a_subgroup_alone_says_so_in_its_code() -> None:
+    found = verdict.by_comparison(
+        NEW, OLD, replace(duel(), difference=comparison(male=Difference(-0.1, -0.2, -0.05))), ENOUGH
+    )
+    assert not found.promoted and found.code == "worse_in_subgroups"
 
 
 def test_every_objection_is_part_of_the_reason() -> None:

@@ -220,6 +220,9 @@ DECISION = {
     "execution": "run",
     "family": "gradient_boosting",
     "mlflow_run_id": "r2",
+    "decided_by": None,
+    "forced": False,
+    "reason_code": "better",
 }
 FIRST_ROLLBACK = {**DECISION, "decision": "rolled back", "execution": None, "previous_version": None}
 

@@ -1,10 +1,10 @@
 """The reasons of decisions, derived from the ledger's figures and worded in Spanish."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from readmission.client import Decision
-from readmission.promotion.rollback import NO_REASON
+from readmission.promotion.reasons import Code
 
 from tests.unit.ui.fakes import decision
 from ui.services import reasons
@@ -70,14 +70,35 @@ def test_figures_and_subgroups_are_written_in_spanish() -> None:
     worse = {"gender Male": LOSS, "age_band 60 to 79": {**LOSS, "value": -0.05}, "race Asian": EQUAL}
     known = [line(2, "2", "1", "refused", **measured(BETTER, worse)), line(1, "1", None, challenger=FIGURES)]
     t = Texts("es")
-    assert decisions.reason(t, known[0], known) == ("Menor AUC que la versión 1 en: edad: de 60 a 79, sexo: hombre")
+    assert decisions.reason(t, known[0], known) == (
+        "Menor AUC que la versión 1, en las mismas filas de prueba, en estos grupos: edad: de 60 a 79, sexo: hombre"
+    )
     assert decisions.reason(t, known[1], known) == (
         "Primera versión. En las filas de prueba: pérdida logarítmica 0,8765, pendiente de calibración 0,97, "
         "error de calibración \N{EN DASH}"
     )
 
 
-@pytest.mark.parametrize("recorded", [NO_REASON, "asked for"])
+@pytest.mark.parametrize("code", get_args(Code.__value__))
+def test_a_recorded_code_needs_no_derivation(code: Any) -> None:
+    one: Decision = {**line(2, "2", "1", **measured(BETTER)), "reason_code": code}
+    assert reasons.reason(one, [one]).code == code
+    assert decisions.reason(Texts("es"), one, [one])
+
+
+def test_a_code_of_a_newer_release_is_derived_from_the_figures() -> None:
+    one: Decision = {**line(2, "2", "1", **measured(BETTER)), "reason_code": "of_a_newer_release"}
+    assert reasons.reason(one, [one]).code == "better"
+
+
+def test_the_reason_says_on_how_many_common_test_rows_both_were_compared() -> None:
+    one = line(2, "2", "1", **measured(BETTER), test={"rows": 14617, "patients": 10727, "early": 1600})
+    assert decisions.reason(Texts("es"), one, [one]).startswith(
+        "Mejor que la versión 1 en las mismas 14\N{NARROW NO-BREAK SPACE}617 filas de prueba: diferencia de pérdida"
+    )
+
+
+@pytest.mark.parametrize("recorded", ["no reason given", "asked for"])
 def test_a_rollback_without_a_reason_says_so(recorded: str) -> None:
     rollback: Decision = {**line(2, "1", "2", "rolled back"), "reason": recorded}
     assert decisions.reason(Texts("es"), rollback, [rollback]) == "Reversión: sin motivo indicado"

@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from botocore.exceptions import EndpointConnectionError
 from PIL import Image
+from readmission.errors import DatabaseUnavailable, InvalidRequest, RollbackRefused, TrackingUnavailable
 from streamlit.testing.v1 import AppTest
 
 from tests.unit.readmission.reporting.documents import document
@@ -28,6 +29,7 @@ from tests.unit.ui.fakes import (
 )
 from ui.services import aws
 from ui.texts import Texts
+from ui.views import roll_back
 
 LANGUAGES = ("en", "es")
 
@@ -364,31 +366,168 @@ def test_the_spanish_page_has_a_spanish_card_and_spanish_reasons(gateway: Gatewa
     app = page_of("model", "es")
     assert "### Ficha del modelo: readmission, versión 2" in said(app)
     assert "0,684 (de 0,674 a 0,694)" in said(app) and "Gradient boosting" in said(app)
-    assert "Motivo: Mejor que la versión 1" in said(app)
+    assert "Motivo: Mejor que la versión 1 en las mismas filas de prueba" in said(app)
     reason = app.dataframe[0].value["Motivo"].tolist()[0].replace("\N{MINUS SIGN}", "-")
     assert reason.startswith(
-        "Mejor que la versión 1: pérdida logarítmica -0,0200 (intervalo del 95 %: de -0,0300 a -0,0100)"
+        "Mejor que la versión 1 en las mismas filas de prueba: diferencia de pérdida logarítmica -0,0200"
+        " (intervalo del 95 %: de -0,0300 a -0,0100)"
     )
     assert "it is better" not in said(app) and "The end" not in said(app)
 
 
+def ask_to_roll_back(app: AppTest) -> AppTest:
+    app.text_input(key="rollback_by").set_value("Ada")
+    app.text_input(key="rollback_reason").set_value("a complaint").run()
+    return button(app, Texts(app.session_state["lang"])("model.roll_back_button")).click().run()  # type: ignore[no-any-return]
+
+
 @pytest.mark.usefixtures("gateway")
 def test_a_rollback_needs_a_confirmation(fakes: Fakes) -> None:
-    app = page_of("model")
-    button(app, "Roll back…").click().run()
+    app = ask_to_roll_back(page_of("model"))
     assert fakes["lambda"].asked == []
     app.button(key="confirm_yes").click().run()
     assert "Rolled back from version 2 to version 1" in said(app)
-    assert fakes["lambda"].asked == [{"function": "readmission-promote", "rollback": {"version": "1", "reason": None}}]
+    request = {"version": "1", "reason": "a complaint", "by": "Ada", "force": False}
+    assert fakes["lambda"].asked == [{"function": "readmission-promote", "rollback": request}]
 
 
 @pytest.mark.usefixtures("gateway")
-def test_a_refused_rollback_is_explained(fakes: Fakes) -> None:
-    fakes["lambda"] = Lambda({"errorType": "InvalidRequest", "errorMessage": "there is no version 1"}, "Unhandled")
+def test_the_safe_answer_to_a_rollback_is_the_button_that_stands_out(fakes: Fakes) -> None:
+    app = ask_to_roll_back(page_of("model"))
+    kinds = {key: app.button(key=key).proto.type for key in ("confirm_no", "confirm_yes")}
+    assert kinds == {"confirm_no": "primary", "confirm_yes": "secondary"}
+    app.button(key="confirm_no").click().run()
+    assert fakes["lambda"].asked == [] and not [one for one in app.button if one.key == "confirm_yes"]
+
+
+@pytest.mark.parametrize("missing", ["rollback_by", "rollback_reason"])
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_rollback_without_a_name_or_a_reason_is_not_asked_for(missing: str) -> None:
     app = page_of("model")
+    for key in {"rollback_by", "rollback_reason"} - {missing}:
+        app.text_input(key=key).set_value("text").run()
     button(app, "Roll back…").click().run()
+    assert "no reason or no name" in app.error[0].value
+    assert not [one for one in app.button if one.key == "confirm_yes"]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_confirmation_names_what_differs(gateway: Gateway) -> None:
+    compared: dict[str, Any] = {
+        "challenger": {"log_loss": 0.874, "auc_early": 0.68},
+        "incumbent": {"log_loss": 0.879, "auc_early": 0.68},
+        "difference": {"log_loss": {"value": -0.005, "low": -0.007, "high": -0.003}},
+        "test": {"rows": 14617, "patients": 10727, "early": 1600},
+    }
+    gateway.decisions = [
+        decision("2", "1", **compared),
+        {**decision("1", None), "family": "random_forest", "decided_at": "2026-11-20T10:00:00+00:00"},
+    ]
+    app = ask_to_roll_back(page_of("model"))
+    rows = next(one.value for one in app.dataframe if "What differs" in one.value).values.tolist()
+    assert rows == [
+        ["Model", "Gradient boosting", "Random forest"],
+        ["First decision", "2026-11-24 10:00 UTC", "2026-11-20 10:00 UTC"],
+        ["Log loss", "0.8740 on 14,617 test rows", "0.8790 on 14,617 test rows"],
+    ]
+    assert "version 1 minus version 2: Log loss **+0.0050**" in said(app)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_synthetic_version_replaces_a_real_one_only_after_a_second_decision(
+    gateway: Gateway, fakes: Fakes, language: str
+) -> None:
+    gateway.decisions = [decision("2", "1"), {**decision("1", None), "data_kind": "synthetic"}]
+    app = ask_to_roll_back(page_of("model", language))
+    t = Texts(language)
+    assert t("model.synthetic_over_real", version="1", serving="2") in [one.value for one in app.warning]
+    assert app.button(key="confirm_yes").disabled
+    app.checkbox(key="confirm_force").check().run()
     app.button(key="confirm_yes").click().run()
-    assert "InvalidRequest" in app.error[0].value and "there is no version 1" in app.error[0].value
+    assert fakes["lambda"].asked[0]["rollback"]["force"] is True
+
+
+def test_versions_that_never_served_are_listed_only_on_request_and_need_a_second_decision(
+    gateway: Gateway, fakes: Fakes
+) -> None:
+    gateway.decisions = [decision("3", "2", "refused"), decision("2", "1"), decision("1", None)]
+    app = page_of("model")
+    assert next(one for one in app.selectbox if one.label == "To version").options == ["1"]
+    app.checkbox(key="never_served_too").check().run()
+    versions = next(one for one in app.selectbox if one.label == "To version")
+    assert versions.options == ["3", "1"]
+    versions.set_value("3").run()
+    ask_to_roll_back(app)
+    assert "Version 3 has never been in production" in app.warning[0].value
+    assert app.button(key="confirm_yes").disabled
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("error", roll_back.REFUSALS)
+@pytest.mark.usefixtures("gateway")
+def test_every_refusal_of_a_rollback_is_explained_in_the_pages_language(
+    fakes: Fakes, error: str, language: str
+) -> None:
+    fakes["lambda"] = Lambda({"errorType": error, "errorMessage": "the function's English"}, "Unhandled")
+    app = ask_to_roll_back(page_of("model", language))
+    app.button(key="confirm_yes").click().run()
+    problem = Texts(language)(f"problem.{roll_back.REFUSALS[error]}.what", version="1")
+    assert problem in app.error[0].value and "English" not in app.error[0].value
+
+
+def test_the_page_knows_every_refusal_of_a_rollback() -> None:
+    expected = {InvalidRequest, *RollbackRefused.__subclasses__(), DatabaseUnavailable, TrackingUnavailable}
+    assert {kind.__name__ for kind in expected} == set(roll_back.REFUSALS)
+
+
+@pytest.mark.usefixtures("gateway")
+def test_an_unknown_refusal_is_shown_as_it_is(fakes: Fakes) -> None:
+    fakes["lambda"] = Lambda({"errorType": "Runtime.ExitError", "errorMessage": "it was killed"}, "Unhandled")
+    app = ask_to_roll_back(page_of("model"))
+    app.button(key="confirm_yes").click().run()
+    assert "Runtime.ExitError" in app.error[0].value and "it was killed" in app.error[0].value
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_decision_history_shows_both_log_losses_of_the_same_rows_and_who_forced_a_rollback(
+    gateway: Gateway,
+) -> None:
+    compared = {"challenger": {"log_loss": 0.874}, "incumbent": {"log_loss": 0.879}, "test": {"rows": 14617}}
+    gateway.decisions = [
+        {**decision("1", "2", "rolled back"), "id": 3, "decided_by": "Ada", "forced": True},
+        decision("2", "1", **compared),
+        decision("1", None),
+    ]
+    app = page_of("model")
+    shown = app.dataframe[0].value
+    assert shown["Log loss"].tolist() == ["\N{EN DASH}", "0.8740", "\N{EN DASH}"]
+    assert shown["Previous, same rows"].tolist() == ["\N{EN DASH}", "0.8790", "\N{EN DASH}"]
+    assert shown["Test rows"].tolist() == ["\N{EN DASH}", "14,617", "\N{EN DASH}"]
+    assert (shown["By"].tolist()[0], shown["Decision"].tolist()[0]) == ("Ada", "rolled back, forced")
+    assert Texts("en")("model.history_note") in said(app)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.usefixtures("fakes")
+def test_the_trend_shows_only_differences_on_the_same_rows_oldest_first(gateway: Gateway, language: str) -> None:
+    losses = [{"value": -0.005, "low": -0.007, "high": -0.003}, {"value": None, "low": None, "high": None}]
+    gateway.decisions = [
+        decision("4", "2", "refused", difference={"log_loss": {"value": 0.004, "low": 0.001, "high": 0.007}}),
+        decision("3", "2", "refused", difference={"log_loss": losses[1]}),
+        decision("2", "1", difference={"log_loss": losses[0]}),
+        decision("1", None),
+    ]
+    app = page_of("model", language)
+    t = Texts(language)
+    shown = next(one.value for one in app.dataframe if t("model.trend_axis") in one.value)
+    assert [name.split()[0] for name in shown[t("column.version")]] == ["2", "4"]
+    assert shown[t("model.trend_axis")].tolist()[1].startswith(t.signed(0.004, 4))
+    assert not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_without_comparisons_there_is_no_trend() -> None:
+    assert Texts("en")("model.trend") not in said(page_of("model"))
 
 
 # ---------------------------------------------------------------- the pipeline

@@ -127,16 +127,25 @@ class PromoteResult(TypedDict):
 
 
 class RollbackRequest(TypedDict):
-    """A request to *promote* to roll back to a version; by default, to the one that was in production before."""
+    """A request to *promote* to roll back to a version; by default, to the one that was in production before.
+
+    `by` is who asks for it. `force` overrides the objections of `RollbackNeedsForce`.
+    """
 
     version: NotRequired[str | None]
-    reason: NotRequired[str | None]
+    reason: str
+    by: str
+    force: NotRequired[bool | None]
 
 
 class RollbackResult(TypedDict):
+    """`forced` is whether the rollback overrode an objection."""
+
     version: str
     previous_version: str
     reason: str
+    by: str
+    forced: bool
 
 
 class PlotsEvent(TypedDict):

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from pg8000.native import Connection
 
+from readmission.promotion.reasons import Code
 from readmission.storage.migrations import migrate
 
 type Decision = Literal["promoted", "refused", "rolled back"]
@@ -35,6 +36,9 @@ _COLUMNS: Final = (
     "execution",
     "family",
     "mlflow_run_id",
+    "decided_by",
+    "forced",
+    "reason_code",
 )
 _APPEND: Final = f"""
     INSERT INTO promotion_ledger ({", ".join(_COLUMNS)})
@@ -43,6 +47,7 @@ _APPEND: Final = f"""
 """
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, id FROM promotion_ledger WHERE model_name = :model_name"
 _NEWEST: Final = "ORDER BY id DESC LIMIT 1"
+_ADDED: Final[dict[str, Any]] = {"decided_by": None, "forced": False, "reason_code": ""}
 _LOCK: Final = 7_401_300  # any number that no other advisory lock in this database uses
 
 
@@ -50,8 +55,9 @@ _LOCK: Final = 7_401_300  # any number that no other advisory lock in this datab
 class Entry:
     """One decision.
 
-    `execution` names the state machine's execution and is None for any other caller. `id` is None until the entry is
-    written.
+    `execution` names the state machine's execution and is None for any other caller. `decided_by` is who asked for a
+    rollback, and `forced` whether it overrode an objection. `reason_code` is empty in entries of earlier releases. `id`
+    is None until the entry is written.
     """
 
     model_name: str
@@ -66,6 +72,9 @@ class Entry:
     execution: str | None
     family: str = ""
     mlflow_run_id: str = ""
+    decided_by: str | None = None
+    forced: bool = False
+    reason_code: Code | Literal[""] = ""
     id: int | None = None
 
 
@@ -104,6 +113,29 @@ def newest_move(clean: Connection, model_name: str) -> Entry | None:
     return _one(clean.run(f"{_SELECT} AND decision <> 'refused' {_NEWEST}", model_name=model_name))
 
 
+def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
+    """What has been in Production: version and MLflow run, newest first.
+
+    The run tells a version from another of the same number in a registry that was emptied. It is empty for entries of
+    early releases.
+    """
+    found = clean.run(
+        "SELECT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name"
+        " AND decision <> 'refused' GROUP BY version, mlflow_run_id ORDER BY max(id) DESC",
+        model_name=model_name,
+    )
+    return [(version, run) for version, run in found]
+
+
+def decided(clean: Connection, model_name: str) -> list[tuple[str, str]]:
+    """What has any decision, in the form of `served`, in no order."""
+    found = clean.run(
+        "SELECT DISTINCT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name",
+        model_name=model_name,
+    )
+    return [(version, run) for version, run in found]
+
+
 def withdrawal_of(clean: Connection, model_name: str, version: str) -> Entry | None:
     """The rollback that took the version out of Production, unless it has returned since."""
     found = _one(
@@ -136,7 +168,8 @@ def predecessor_of(clean: Connection, model_name: str, version: str) -> str | No
 def read(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any]]:
     """The newest decisions as JSON objects, newest first; empty before the first pipeline run creates the table.
 
-    Needs only the right to read. `limit` is at most `limit.LARGEST`.
+    Needs only the right to read: before a decision migrates the table, its newest columns have their defaults. `limit`
+    is at most `limit.LARGEST`.
     """
     ((exists,),) = clean.run("SELECT to_regclass('promotion_ledger') IS NOT NULL")
     if not exists:
@@ -147,7 +180,7 @@ def read(clean: Connection, model_name: str, limit: int) -> list[dict[str, Any]]
         model_name=model_name,
         limit=limit,
     )
-    return [row for (row,) in found]
+    return [_ADDED | row for (row,) in found]
 
 
 def _one(rows: list[list[Any]]) -> Entry | None:

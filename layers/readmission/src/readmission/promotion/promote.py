@@ -1,6 +1,6 @@
 """Decides whether the best candidate replaces the version in Production, and carries the decision out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from mlflow import MlflowClient
@@ -11,9 +11,9 @@ from pg8000.native import Connection
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult
 from readmission.errors import ScorerInvalid
 from readmission.evaluation import comparison
-from readmission.promotion import alias, candidates, ledger, scores, verdict, versions
+from readmission.promotion import alias, candidates, ledger, scores, undecided, verdict, versions
+from readmission.promotion.incumbent import Incumbent, contender
 from readmission.promotion.verdict import Contender, Verdict
-from readmission.registry import names
 from readmission.registry.mlflow_client import reachable, version_in_production
 from readmission.settings import ModelSettings
 
@@ -29,26 +29,27 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         client = MlflowClient(settings.tracking_uri)
         alias.settle(client, clean, settings.name)
         if entry := ledger.of_execution(clean, settings.name, execution):
-            return _result(entry)
+            return _result(client, entry)
         run = candidates.best(candidates.find(client, event, settings))
         version = versions.register(client, run, settings)
-        incumbent = version_in_production(client, settings.name)
-        if incumbent and incumbent.version == version.version:
-            return _already_in_production(clean, version)
+        incumbent = Incumbent.find(client, clean, settings.name)
+        undecided.refuse(client, clean, settings.name, incumbent, but=str(version.version))
+        if incumbent and incumbent.serves and incumbent.number == str(version.version):
+            return _already_in_production(client, clean, version)
         decided = _Challenge(client, clean, settings, event["data_kind"], run, version).judge(incumbent)
         entry = versions.ledger_entry(
             version,
-            incumbent,
+            incumbent.number if incumbent else None,
             "promoted" if decided.promoted else "refused",
             decided.reason,
+            decided.code,
             metrics=decided.metrics,
             execution=execution,
         )
-        if _is_repeated(clean, entry):
-            return _result(entry)
-        entry = ledger.append(clean, entry)
-        alias.carry_out(client, version, entry)
-        return _result(entry)
+        if not _is_repeated(clean, entry):
+            entry = ledger.append(clean, entry)
+            alias.carry_out(client, version, entry)
+        return _result(client, entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,15 @@ class _Challenge:
 
     @property
     def challenger(self) -> Contender:
-        return Contender(str(self.version.version), self.version.tags.get(names.FAMILY, ""), self.kind)
+        return replace(contender(self.version), data_kind=self.kind)
 
-    def judge(self, incumbent: ModelVersion | None) -> Verdict:
+    def judge(self, incumbent: Incumbent | None) -> Verdict:
         known = verdict.by_record(
             self.challenger,
-            _contender(incumbent) if incumbent else None,
+            incumbent.contender if incumbent else None,
             candidates.scorer_difference(self.run),
             self._withdrawal(),
+            over_real=incumbent is not None and incumbent.is_real,
         )
         if known:
             return known
@@ -82,27 +84,37 @@ class _Challenge:
             return verdict.unscorable_challenger(self.challenger, str(error))
         figures = scores.figures(test, own)
         if incumbent is None:
-            return verdict.without_incumbent(self.challenger, figures, test.early)
-        return verdict.by_own_figures(self.challenger, _contender(incumbent), figures, test.early) or self._against(
-            incumbent, test, own, figures
-        )
+            return verdict.without_incumbent(self.challenger, figures, test.counts)
+        return self._succeed(incumbent, test, own, figures)
+
+    def _succeed(
+        self, incumbent: Incumbent, test: scores.TestRows, own: scores.Forecasts, figures: comparison.Figures
+    ) -> Verdict:
+        """Against the version that serves or served last."""
+        if found := verdict.by_own_figures(self.challenger, incumbent.contender, figures, test.counts):
+            return found
+        if incumbent.version is None:
+            return verdict.gone_incumbent(self.challenger, incumbent.contender, figures, test.counts)
+        if incumbent.version.version == self.version.version:
+            return verdict.returned(self.challenger, figures, test.counts)
+        return self._against(incumbent.version, test, own, figures)
 
     def _against(
         self, incumbent: ModelVersion, test: scores.TestRows, own: scores.Forecasts, figures: comparison.Figures
     ) -> Verdict:
-        opponent = _contender(incumbent)
+        opponent = contender(incumbent)
         try:
             scorer = versions.scorer_of(self.client, incumbent, self.settings)
             theirs = scores.forecast(scorer, test).ordered_by(own.classes)
         except ScorerInvalid as error:
-            return verdict.unscorable_incumbent(self.challenger, opponent, figures, test.early, str(error))
+            return verdict.unscorable_incumbent(self.challenger, opponent, figures, test.counts, str(error))
         duel = verdict.Duel(
             challenger=figures,
             incumbent=scores.figures(test, theirs),
             difference=comparison.compare(test.rows, own.probabilities, theirs.probabilities, own.classes),
             newer=self._is_newer_than(incumbent),
         )
-        return verdict.by_comparison(self.challenger, opponent, duel, test.early)
+        return verdict.by_comparison(self.challenger, opponent, duel, test.counts)
 
     def _withdrawal(self) -> verdict.Withdrawal | None:
         entry = ledger.withdrawal_of(self.clean, self.version.name, str(self.version.version))
@@ -111,10 +123,6 @@ class _Challenge:
     def _is_newer_than(self, incumbent: ModelVersion) -> bool:
         """By the start of training: version numbers follow the order in which runs were put forward."""
         return bool(self.run.info.start_time > self.client.get_run(str(incumbent.run_id)).info.start_time)
-
-
-def _contender(version: ModelVersion) -> Contender:
-    return Contender(str(version.version), version.tags.get(names.FAMILY, ""), version.tags.get(names.DATA_KIND, ""))
 
 
 def _is_repeated(clean: Connection, entry: ledger.Entry) -> bool:
@@ -126,16 +134,20 @@ def _is_repeated(clean: Connection, entry: ledger.Entry) -> bool:
     return before is not None and all(getattr(before, name) == getattr(entry, name) for name in fields)
 
 
-def _already_in_production(clean: Connection, version: ModelVersion) -> PromoteResult:
+def _already_in_production(client: MlflowClient, clean: Connection, version: ModelVersion) -> PromoteResult:
     """The result for a candidate that is the version in Production, with the decision that put it there."""
-    reason = f"{_contender(version)} is in Production already"
+    reason = f"{contender(version)} is in Production already"
     if entry := ledger.newest_on(clean, version.name, str(version.version)):
         reason += f" ({entry.decision}: {entry.reason})"
-    return _result(versions.ledger_entry(version, None, "promoted", reason))
+    return _result(client, versions.ledger_entry(version, None, "promoted", reason, "returned"))
 
 
-def _result(entry: ledger.Entry) -> PromoteResult:
-    in_production = entry.version if entry.decision == "promoted" else entry.previous_version
+def _result(client: MlflowClient, entry: ledger.Entry) -> PromoteResult:
+    in_production: str | None = entry.version
+    if entry.decision != "promoted":
+        # Not the ledger's: the previous version may have lost the alias, or have been deleted.
+        serving = version_in_production(client, entry.model_name)
+        in_production = str(serving.version) if serving else None
     return PromoteResult(
         decision="promoted" if entry.decision == "promoted" else "refused",
         reason=entry.reason,

@@ -14,7 +14,8 @@ from readmission.errors import ScorerInvalid
 from readmission.evaluation import comparison, dataset
 from readmission.evaluation.arrays import Floats
 from readmission.evaluation.calibration import calibration_of
-from readmission.registry.mlflow_client import reachable
+from readmission.promotion.verdict import Counts
+from readmission.registry.mlflow_client import find_version, reachable
 from readmission.scoring import export
 from readmission.scoring.scorer import Scorer
 from readmission.settings import ModelSettings
@@ -35,9 +36,10 @@ class TestRows:
         return cls(test.features, comparison.Rows(test.target.to_numpy().astype(str), test.patients, test.groups))
 
     @property
-    def early(self) -> int:
-        """The number of early readmissions."""
-        return int(self.rows.early.sum())
+    def counts(self) -> Counts:
+        """Its rows, patients and early readmissions."""
+        patients = len(np.unique(self.rows.patients))
+        return Counts(rows=len(self.rows.target), patients=patients, early=int(self.rows.early.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,13 @@ def figures(test: TestRows, forecasts: Forecasts) -> comparison.Figures:
 def test_scores(settings: ModelSettings, number: str) -> dict[str, float]:
     """The finite ones of `metrics.SCORES` that training recorded for a version on its test rows.
 
-    Raises `TrackingUnavailable`.
+    Empty if the registry does not have the version. Raises `TrackingUnavailable`.
     """
     with reachable(settings):
         client = MlflowClient(settings.tracking_uri)
-        version = client.get_model_version(settings.name, number)
+        version = find_version(client, settings.name, number)
+        if version is None:
+            return {}
         recorded = client.get_run(str(version.run_id)).data.metrics
     scores = {name: recorded.get(f"test_{name}", math.nan) for name in SCORES}
     return {name: value for name, value in scores.items() if math.isfinite(value)}

@@ -7,13 +7,14 @@ more than the one before:
 2. `by_own_figures` or, without an incumbent, `without_incumbent`: the challenger's figures on today's test rows;
 3. `by_comparison`: both models on the same rows.
 
-A reason is a text for people: it is stored in the ledger and shown as it is. Nothing parses it.
+A reason is a text for people: it is stored in the ledger and shown as it is. Nothing parses it: programs read its code.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from readmission.evaluation.comparison import Comparison, Figures
+from readmission.promotion.reasons import Code
 from readmission.scoring.export import TOLERANCE
 
 # A newer model may have a log loss higher by this much, at the upper end of the 95 % interval, and still take over.
@@ -55,6 +56,15 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """The size of today's test split. It grows with every delivery, and figures on other rows are not comparable."""
+
+    rows: int
+    patients: int
+    early: int  # early readmissions
+
+
+@dataclass(frozen=True, slots=True)
 class Duel:
     """Both models on the same test rows; `newer` says whether the challenger was trained after the incumbent."""
 
@@ -70,84 +80,139 @@ class Verdict:
 
     promoted: bool
     reason: str
+    code: Code
     metrics: dict[str, Any] = field(default_factory=dict)
 
 
 def by_record(
-    challenger: Contender, incumbent: Contender | None, scorer_difference: float, withdrawal: Withdrawal | None
+    challenger: Contender,
+    incumbent: Contender | None,
+    scorer_difference: float,
+    withdrawal: Withdrawal | None,
+    *,
+    over_real: bool = False,
 ) -> Verdict | None:
-    """Refuse the challenger for what is known without scoring a row; None if nothing speaks against it."""
+    """Refuse the challenger for what is known without scoring a row; None if nothing speaks against it.
+
+    `over_real` is whether a model trained on real data serves, or served last by the ledger.
+    """
     if scorer_difference > TOLERANCE:
-        return _refused(f"{challenger}: scorer and pipeline differ by {scorer_difference:g}, more than {TOLERANCE:g}")
-    if incumbent and challenger.data_kind == "synthetic" and incumbent.data_kind == "real":
-        return _refused(f"{challenger} was trained on synthetic data, {incumbent} on real data")
+        return _refused(
+            f"{challenger}: scorer and pipeline differ by {scorer_difference:g}, more than {TOLERANCE:g}", "unusable"
+        )
+    if incumbent and challenger.data_kind != "real" and (over_real or incumbent.data_kind == "real"):
+        real = (
+            str(incumbent) if incumbent.data_kind == "real" else "the last version that the ledger put into Production"
+        )
+        return _refused(
+            f"{challenger} was trained on synthetic data, {real} on real data",
+            "synthetic_over_real",
+        )
     if withdrawal:
         return _refused(
             f"{challenger} was taken out of Production by the rollback to version {withdrawal.to_version}"
-            f" ({withdrawal.reason}); only a rollback can bring it back"
+            f" ({withdrawal.reason}); only a rollback can bring it back",
+            "rolled_back_before",
         )
     return None
 
 
 def unscorable_challenger(challenger: Contender, problem: str) -> Verdict:
     """Refuse a challenger that cannot score today's test rows."""
-    return _refused(f"{challenger} cannot be scored: {problem}")
+    return _refused(f"{challenger} cannot be scored: {problem}", "unusable")
 
 
-def without_incumbent(challenger: Contender, figures: Figures, early: int) -> Verdict:
-    """Promote the first version unless it is miscalibrated. `early` is the number of early readmissions."""
-    if refusal := _miscalibrated(challenger, figures, early):
+def without_incumbent(challenger: Contender, figures: Figures, counts: Counts) -> Verdict:
+    """Promote the first version unless it is miscalibrated."""
+    if refusal := _miscalibrated(challenger, figures, counts):
         return refusal
-    return _promoted(f"{challenger} is the first version: {summary(figures, early)}", _metrics(figures))
+    return _promoted(
+        f"{challenger} is the first version: {summary(figures, counts)}", "first", _metrics(figures, counts)
+    )
 
 
-def by_own_figures(challenger: Contender, incumbent: Contender, figures: Figures, early: int) -> Verdict | None:
+def by_own_figures(challenger: Contender, incumbent: Contender, figures: Figures, counts: Counts) -> Verdict | None:
     """Refuse a miscalibrated challenger, promote the first one trained on real data; None if a comparison decides."""
-    if refusal := _miscalibrated(challenger, figures, early):
+    if refusal := _miscalibrated(challenger, figures, counts):
         return refusal
     if challenger.data_kind == "real" and incumbent.data_kind != "real":
         return _promoted(
-            f"{challenger} was trained on real data, {incumbent} on synthetic data: {summary(figures, early)}",
-            _metrics(figures),
+            f"{challenger} was trained on real data, {incumbent} on synthetic data: {summary(figures, counts)}",
+            "real_over_synthetic",
+            _metrics(figures, counts),
         )
     return None
 
 
-def unscorable_incumbent(
-    challenger: Contender, incumbent: Contender, figures: Figures, early: int, problem: str
-) -> Verdict:
-    """Promote the challenger over an incumbent that cannot score today's test rows."""
+def returned(challenger: Contender, figures: Figures, counts: Counts) -> Verdict:
+    """Promote again the version that served last, after somebody took the alias away."""
     return _promoted(
-        f"{challenger}: {summary(figures, early)}; {incumbent} can no longer be scored: {problem}", _metrics(figures)
+        f"{challenger} served last, and no version was in Production: {summary(figures, counts)}",
+        "returned",
+        _metrics(figures, counts),
     )
 
 
-def by_comparison(challenger: Contender, incumbent: Contender, duel: Duel, early: int) -> Verdict:
+def gone_incumbent(challenger: Contender, incumbent: Contender, figures: Figures, counts: Counts) -> Verdict:
+    """Promote the challenger after a version that somebody deleted in the registry."""
+    return _promoted(
+        f"{challenger}: {summary(figures, counts)}; {incumbent}, which served last, is no longer in the registry, so"
+        " they cannot be compared",
+        "previous_gone",
+        _metrics(figures, counts),
+    )
+
+
+def unscorable_incumbent(
+    challenger: Contender, incumbent: Contender, figures: Figures, counts: Counts, problem: str
+) -> Verdict:
+    """Promote the challenger over an incumbent that cannot score today's test rows."""
+    return _promoted(
+        f"{challenger}: {summary(figures, counts)}; {incumbent} can no longer be scored: {problem}",
+        "previous_unusable",
+        _metrics(figures, counts),
+    )
+
+
+def by_comparison(challenger: Contender, incumbent: Contender, duel: Duel, counts: Counts) -> Verdict:
     """Promote the challenger unless its log loss or a subgroup objects."""
-    metrics = _metrics(duel.challenger) | {
+    metrics = _metrics(duel.challenger, counts) | {
         "incumbent": duel.incumbent.as_json(),
         "difference": duel.difference.as_json(),
     }
-    pair = f"{challenger} compared with {incumbent}"
-    if found := objections(duel.difference, duel.newer):
-        return _refused(f"{pair}: {'; '.join(found)}", metrics)
     loss = duel.difference.log_loss
-    how = "better" if loss.high < 0 else f"worse by at most {MARGIN}, and trained later"
-    return _promoted(f"{pair}: test log loss {loss}, {how}; {summary(duel.challenger, early)}", metrics)
+    pair = (
+        f"{challenger} compared with {incumbent} on the same {counts.rows:,} test rows: log loss"
+        f" {duel.challenger.log_loss:.4f} against {duel.incumbent.log_loss:.4f}, difference {loss}"
+    )
+    by_loss, by_subgroup = loss_objections(duel), subgroup_objections(duel.difference)
+    if by_loss or by_subgroup:
+        code: Code = "not_better" if by_loss else "worse_in_subgroups"
+        return _refused(f"{pair}; {'; '.join(by_loss + by_subgroup)}", code, metrics)
+    is_better = loss.high < 0
+    how = "better" if is_better else f"worse by at most {MARGIN}, and trained later"
+    return _promoted(
+        f"{pair}, {how}; {_calibration(duel.challenger, counts)}", "better" if is_better else "newer", metrics
+    )
 
 
-def objections(difference: Comparison, newer: bool) -> list[str]:
-    """Why the comparison speaks against the challenger; empty if it does not. An undefined log loss objects."""
-    found = []
-    loss = difference.log_loss
+def loss_objections(duel: Duel) -> list[str]:
+    """Why the log loss speaks against the challenger; empty if it does not. An undefined log loss objects."""
+    loss = duel.difference.log_loss
     if not loss.high <= MARGIN:
-        found.append(f"test log loss {loss} may be worse by more than {MARGIN}")
-    elif not newer and not loss.high < 0:
-        found.append(f"test log loss {loss} is not better, and it was not trained later")
-    for name, auc in difference.subgroups.items():
-        if auc.value < -SUBGROUP_LOSS and auc.high < 0:
-            found.append(f"AUC of early readmission in the subgroup {name} changes by {auc}")
-    return found
+        return [f"it may be worse by more than {MARGIN}"]
+    if not duel.newer and not loss.high < 0:
+        return ["it is not better, and the model was not trained later"]
+    return []
+
+
+def subgroup_objections(difference: Comparison) -> list[str]:
+    """Which subgroups speak against the challenger."""
+    return [
+        f"AUC of early readmission in the subgroup {name} changes by {auc}"
+        for name, auc in difference.subgroups.items()
+        if auc.value < -SUBGROUP_LOSS and auc.high < 0
+    ]
 
 
 def miscalibration(figures: Figures, early: int) -> list[str]:
@@ -162,25 +227,30 @@ def miscalibration(figures: Figures, early: int) -> list[str]:
     return found
 
 
-def summary(figures: Figures, early: int) -> str:
+def summary(figures: Figures, counts: Counts) -> str:
     """The challenger's figures for a reason, with a note if there are too few early readmissions for the rules."""
-    calibration = f"calibration slope {figures.calibration.slope:.2f}, error {figures.calibration.ece:.3f}"
-    note = "" if early >= ENOUGH_EARLY else f" (not checked: only {early} early readmissions)"
-    return f"test log loss {figures.log_loss:.4f}, {calibration}{note}"
+    return f"log loss {figures.log_loss:.4f} on {counts.rows:,} test rows, {_calibration(figures, counts)}"
 
 
-def _miscalibrated(challenger: Contender, figures: Figures, early: int) -> Verdict | None:
-    found = miscalibration(figures, early)
-    return _refused(f"{challenger}: {'; '.join(found)}", _metrics(figures)) if found else None
+def _calibration(figures: Figures, counts: Counts) -> str:
+    note = "" if counts.early >= ENOUGH_EARLY else f" (not checked: only {counts.early} early readmissions)"
+    return f"calibration slope {figures.calibration.slope:.2f}, error {figures.calibration.ece:.3f}{note}"
 
 
-def _metrics(figures: Figures) -> dict[str, Any]:
-    return {"challenger": figures.as_json()}
+def _miscalibrated(challenger: Contender, figures: Figures, counts: Counts) -> Verdict | None:
+    found = miscalibration(figures, counts.early)
+    if not found:
+        return None
+    return _refused(f"{challenger}: {'; '.join(found)}", "miscalibrated", _metrics(figures, counts))
 
 
-def _promoted(reason: str, metrics: dict[str, Any]) -> Verdict:
-    return Verdict(True, reason, metrics)
+def _metrics(figures: Figures, counts: Counts) -> dict[str, Any]:
+    return {"challenger": figures.as_json(), "test": asdict(counts)}
 
 
-def _refused(reason: str, metrics: dict[str, Any] | None = None) -> Verdict:
-    return Verdict(False, reason, metrics or {})
+def _promoted(reason: str, code: Code, metrics: dict[str, Any]) -> Verdict:
+    return Verdict(True, reason, code, metrics)
+
+
+def _refused(reason: str, code: Code, metrics: dict[str, Any] | None = None) -> Verdict:
+    return Verdict(False, reason, code, metrics or {})

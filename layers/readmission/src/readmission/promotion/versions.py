@@ -1,5 +1,6 @@
 """Versions in MLflow's registry: registering one, loading its scorer, and its ledger entry."""
 
+from collections.abc import Collection
 from typing import Any
 
 import requests
@@ -10,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from readmission.errors import NoCandidates, ScorerInvalid
 from readmission.promotion import ledger
+from readmission.promotion.reasons import Code
 from readmission.registry import names
 from readmission.registry.mlflow_client import ALREADY_EXISTS, reachable
 from readmission.scoring.scorer import Scorer, load
@@ -41,6 +43,12 @@ def register(client: MlflowClient, run: Run, settings: ModelSettings) -> ModelVe
     )
 
 
+def among(version: ModelVersion, listed: Collection[tuple[str, str]]) -> bool:
+    """Whether the version is in a list of `ledger.served` or `ledger.decided`."""
+    number = str(version.version)
+    return (number, str(version.run_id)) in listed or (number, "") in listed
+
+
 def scorer_of(client: MlflowClient, version: ModelVersion, settings: ModelSettings) -> Scorer:
     """The version's scorer. Raises `ScorerInvalid`, also for a missing document, and `TrackingUnavailable`."""
     try:
@@ -54,20 +62,22 @@ def scorer_of(client: MlflowClient, version: ModelVersion, settings: ModelSettin
 
 def ledger_entry(
     version: ModelVersion,
-    incumbent: ModelVersion | None,
+    previous: str | None,
     decision: ledger.Decision,
     reason: str,
+    code: Code,
     *,
     metrics: dict[str, Any] | None = None,
     execution: str | None = None,
 ) -> ledger.Entry:
-    """An entry for a decision on `version` while `incumbent` is in Production; not yet written."""
+    """An entry for a decision on `version` while the version `previous` serves, or served last; not yet written."""
     return ledger.Entry(
         model_name=version.name,
         version=str(version.version),
-        previous_version=str(incumbent.version) if incumbent else None,
+        previous_version=previous,
         decision=decision,
         reason=reason,
+        reason_code=code,
         metrics=metrics or {},
         data_kind=version.tags.get(names.DATA_KIND, ""),
         data_hash=version.tags.get(names.DATA_HASH, ""),

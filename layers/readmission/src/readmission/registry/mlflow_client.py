@@ -7,6 +7,7 @@ from typing import Final
 
 import requests
 from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import (
@@ -31,7 +32,11 @@ def digest(document: bytes) -> str:
 
 
 def experiment_id(client: MlflowClient, settings: ModelSettings) -> str:
-    """The id of the model's experiment, which is created if missing; parallel trainings may race to create it."""
+    """The id of the model's experiment, which is created if missing, and restored with its runs if it was deleted.
+
+    MLflow keeps the name of a deleted experiment until `mlflow gc`, so that no other could be created. Parallel
+    trainings may race for either.
+    """
     found = client.get_experiment_by_name(settings.name)
     if found is None:
         try:
@@ -42,7 +47,17 @@ def experiment_id(client: MlflowClient, settings: ModelSettings) -> str:
             found = client.get_experiment_by_name(settings.name)
             if found is None:
                 raise
+    if found.lifecycle_stage != LifecycleStage.ACTIVE:
+        _restore(client, str(found.experiment_id))
     return str(found.experiment_id)
+
+
+def _restore(client: MlflowClient, experiment: str) -> None:
+    try:
+        client.restore_experiment(experiment)
+    except MlflowException:
+        if client.get_experiment(experiment).lifecycle_stage != LifecycleStage.ACTIVE:
+            raise
 
 
 def find_version(client: MlflowClient, model_name: str, number: str) -> ModelVersion | None:

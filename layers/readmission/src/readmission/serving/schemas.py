@@ -281,6 +281,14 @@ class PromotionDecision(BaseModel):
     ]
     family: Annotated[str, Field(description="The model family of the version.", examples=["gradient_boosting"])]
     mlflow_run_id: Annotated[str, Field(description="The training run of the version.", examples=["0d1e…"])]
+    decided_by: Annotated[
+        str | None,
+        Field(description="Who asked for a rollback; null for a decision of the pipeline.", examples=["Ada Lovelace"]),
+    ]
+    forced: Annotated[bool, Field(description="Whether a rollback overrode an objection.", examples=[False])]
+    reason_code: Annotated[
+        str, Field(description="The reason for programs; empty in entries of earlier releases.", examples=["better"])
+    ]
 
 
 class Problem(BaseModel):

@@ -20,7 +20,7 @@ from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring.format import FORMAT
 from readmission.settings import ModelSettings
-from readmission.training import families
+from readmission.training import families, unfinished
 from readmission.training.code_version import code_version
 from readmission.training.model import TrainedModel, train_model
 
@@ -40,6 +40,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         experiment = experiment_id(client, settings)
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
+        unfinished.end(client, experiment, event)
         parts = dataset.load(clean, kind, settings.newest)
         tags = {
             names.PIPELINE_RUN: event["execution"],
@@ -58,20 +59,9 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
 
 def _finished_run(client: MlflowClient, experiment: str, event: TrainEvent) -> Run | None:
     """The run that an earlier attempt of the same step has finished, or None."""
-    runs = client.search_runs(
-        [experiment],
-        f"attributes.status = 'FINISHED' AND tags.{names.PIPELINE_RUN} = '{_without_quotes(event['execution'])}'"
-        f" AND tags.{names.FAMILY} = '{event['model']}'",
-        max_results=1,
-    )
+    finished = f"attributes.status = 'FINISHED' AND {unfinished.of_step(event)}"
+    runs = client.search_runs([experiment], finished, max_results=1)
     return runs[0] if runs else None
-
-
-def _without_quotes(execution: str) -> str:
-    """The execution's name for an MLflow filter, which has no escapes. Step Functions does not allow quotes either."""
-    if "'" in execution or "\\" in execution:
-        raise ValueError(f"an execution's name must not contain quotes or backslashes: {execution!r}")
-    return execution
 
 
 def _log_model(model: TrainedModel, parts: Mapping[Split, dataset.Part]) -> None:

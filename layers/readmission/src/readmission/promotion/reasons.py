@@ -1,0 +1,24 @@
+"""The codes of the reasons in the ledger, for programs that word a reason themselves, such as the Spanish pages."""
+
+from typing import Literal
+
+type Code = Literal[
+    # promoted
+    "first",
+    "real_over_synthetic",
+    "previous_unusable",
+    "previous_gone",
+    "returned",
+    "better",
+    "newer",
+    # refused
+    "synthetic_over_real",
+    "rolled_back_before",
+    "unusable",
+    "miscalibrated",
+    "not_better",
+    "worse_in_subgroups",
+    "broke_off",
+    # rolled back
+    "by_hand",
+]

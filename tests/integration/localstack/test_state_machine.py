@@ -1,0 +1,114 @@
+"""The pipeline's state machine with functions that misbehave, one in place of all."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from readmission.pipeline import executions
+from readmission.pipeline.executions import Execution
+
+from statemachines import generate
+from tests.integration.localstack.server import Function, Server, wait_for
+
+# *plan* returns the execution's input. *train* reads from the name of the model how often it is to do what, and counts
+# in a file.
+SOURCE = """
+import json, os, pathlib, time
+
+def handler(event, context):
+    if "input" in event:
+        return event["input"]
+    if event.get("task") == "plots":
+        return {}
+    wish = json.loads(event["model"])
+    tries = pathlib.Path(wish["file"])
+    tries.open("a").write(".")
+    if len(tries.read_text()) <= wish["times"]:
+        if wish["does"] == "exit":
+            os._exit(1)
+        time.sleep(20)
+    return {"model": event["model"], "mlflow_run_id": "run"}
+"""
+
+
+@pytest.fixture
+def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execution]:
+    """`run(plan, state_seconds, function_seconds)`: the ended execution with that plan and limits of time.
+
+    They are those of the training's state and of the function.
+    """
+
+    def execute(plan: dict[str, Any], state_seconds: int = 30, function_seconds: int = 30) -> Execution:
+        function = deploy(SOURCE, Timeout=function_seconds)
+        lambdas = server.client("lambda")
+        arn = lambdas.get_function(FunctionName=function.name)["Configuration"]["FunctionArn"]
+        definition = json.loads(generate.definition())
+        for name, state in _tasks(definition).items():
+            state["Parameters"]["FunctionName"] = arn
+            if name == "Train":
+                state["TimeoutSeconds"] = state_seconds
+        machines = server.client("stepfunctions")
+        machine = machines.create_state_machine(
+            name=f"machine-{function.name}",
+            definition=json.dumps(definition),
+            roleArn="arn:aws:iam::000000000000:role/machine",
+        )["stateMachineArn"]
+        execution = executions.start(machines, machine, plan)
+
+        def ended() -> Execution | None:
+            found = executions.describe(machines, execution)
+            return None if found.status == executions.RUNNING else found
+
+        found: Execution = wait_for(ended, "the execution to end", seconds=60)
+        machines.delete_state_machine(stateMachineArn=machine)
+        return found
+
+    return execute
+
+
+def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    states = dict(definition["States"])
+    for state in definition["States"].values():
+        states |= state.get("ItemProcessor", {"States": {}})["States"]
+    return {name: state for name, state in states.items() if state["Type"] == "Task"}
+
+
+def plan(does: str, times: int, file: Path, **changes: Any) -> dict[str, Any]:
+    """A plan of one training that does something the first times it runs."""
+    wish = json.dumps({"does": does, "times": times, "file": str(file)})
+    fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish]}
+    return {**fields, "start_at": "train", "stop_after": "train", **changes}
+
+
+def test_a_step_whose_process_is_killed_runs_again(run: Callable[..., Execution], tmp_path: Path) -> None:
+    found = run(plan("exit", 2, tmp_path / "tries"))
+    assert (found.status, found.error) == ("SUCCEEDED", None)
+    assert (tmp_path / "tries").read_text() == "..."
+
+
+def test_a_step_whose_process_is_always_killed_fails_by_name(run: Callable[..., Execution], tmp_path: Path) -> None:
+    found = run(plan("exit", 100, tmp_path / "tries"))
+    assert (found.step, found.error) == ("train", "Runtime.ExitError")
+    assert "Runtime exited with error: exit status 1" in (found.message or "")
+    assert (tmp_path / "tries").read_text() == "..."
+
+
+@pytest.mark.parametrize("limits", [{"state_seconds": 3}, {"function_seconds": 3}], ids=["state", "function"])
+def test_a_step_that_exceeds_its_time_limit_is_named(
+    run: Callable[..., Execution], tmp_path: Path, limits: dict[str, int]
+) -> None:
+    found = run(plan("hang", 1, tmp_path / "tries"), **limits)
+    assert (found.step, found.error) == ("train", "StepTimedOut")
+    assert found.message == "it did not end within its time limit"
+
+
+def test_a_plan_that_exceeds_its_time_limit_or_lacks_a_field_is_named(
+    run: Callable[..., Execution], tmp_path: Path
+) -> None:
+    incomplete = plan("hang", 0, tmp_path / "tries")
+    del incomplete["manifest"]
+    found = run(incomplete)
+    assert (found.step, found.error) == ("plan", "StepFailed")
+    assert "States." in (found.message or "") and "manifest" in (found.message or "")
