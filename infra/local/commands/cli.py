@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local import stack
+from infra.local import environment, stack
 from infra.local.commands import (
     dataset,
     debian,
@@ -143,7 +143,9 @@ COMMANDS = (
     Command("down", "stop everything; all data stays", lambda s, _: down.down(s)),
     Command("status", "show what is running and where; exits 0 only if everything is up", _status),
     Command("logs", "follow the logs of servers or functions", _logs, _logs_options),
-    Command("env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, _: print(env.exports(s))),
+    Command(
+        "env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, a: print(env.exports(s, a.caller))
+    ),
     Command("deploy", "build the application and deploy it to LocalStack", lambda s, _: deploy.deploy(s)),
     Command("pipeline", "run the state machine and show its progress", _pipeline, _pipeline_options),
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
@@ -169,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments, argparse.Namespace(caller=dict(os.environ)))
+    environment.isolate()
     try:
         code: int | None = parsed.run(load(), parsed)
         return code or 0

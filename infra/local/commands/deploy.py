@@ -17,7 +17,7 @@ def next_commands(settings: Settings, stack: Stack) -> str:
     places = table(
         [
             ("API", stack.api_url, "send the key as the header x-api-key; docs at /docs"),
-            ("API key", stack.api_key, ""),
+            ("API key", "printed by make env", ""),
             ("certificate", str(settings.certificate), "verifies https://localhost"),
             ("MLflow", settings.mlflow_url, f"registered model {NAME!r}"),
         ]

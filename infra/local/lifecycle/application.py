@@ -4,11 +4,15 @@ import os
 import secrets
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from infra.local import aws, stack
+import yaml
+
+from infra.local import aws, environment, stack
 from infra.local.errors import LocalError
 from infra.local.servers import prometheus
 from infra.local.settings import ROOT, Settings
@@ -71,12 +75,19 @@ def _deploy(settings: Settings, built_from: str) -> str:
     found = stack.find(settings)
     if found and found.tags.get("build") == wanted:
         return "already deployed"
-    _sam(
-        settings,
-        "deploy",
-        "--tags",
-        f"build={wanted}",
-        "--parameter-overrides",
+    with _sam_configuration(settings) as file:
+        _sam(settings, "deploy", "--config-file", str(file), "--tags", f"build={wanted}")
+    return "deployed"
+
+
+@contextmanager
+def _sam_configuration(settings: Settings) -> Iterator[Path]:
+    """The repository's samconfig.toml with the parameters of this platform, while `sam deploy` runs.
+
+    Everyone on the machine can read the arguments of a process, so the secrets among them are in a file of their owner.
+    """
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = [
         "DatabaseTls=disable",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={_architecture()}",
@@ -84,15 +95,22 @@ def _deploy(settings: Settings, built_from: str) -> str:
         f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
         # On AWS, CloudWatch charges for queries. Here they are free, so the metrics can be fresh.
         "MetricsCacheSeconds=5",
-    )
-    return "deployed"
+    ]
+    file = settings.secrets / "samconfig.yaml"
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    try:
+        file.write_text(yaml.safe_dump(configuration))
+        yield file
+    finally:
+        file.unlink()
 
 
 def _sam(settings: Settings, command: str, *options: str) -> None:
     log = settings.log(f"sam-{command}")
     binaries = Path(sys.executable).parent
-    environment = {
-        **os.environ,
+    variables = {
+        **environment.isolated(os.environ),
         **aws.environment(settings),
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ARCHITECTURE": _architecture(),
@@ -102,7 +120,7 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         finished = subprocess.run(
             [binaries / "sam", command, *options],
             cwd=ROOT,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
