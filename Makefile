@@ -62,10 +62,10 @@ env: setup ## print shell exports for clients: eval "$(make -s env)"
 deploy: setup ## build the application and deploy it to LocalStack
 	@$(LOCAL) deploy
 
-pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER=]
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
-	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER))
+	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)')
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')

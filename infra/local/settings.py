@@ -116,6 +116,10 @@ class Settings:
         return self.directory / "cloudwatch"
 
     @property
+    def stepfunctions(self) -> Path:
+        return self.directory / "stepfunctions"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
@@ -135,6 +139,7 @@ class Settings:
             self.localstack_files,
             self.prometheus_files,
             self.cloudwatch,
+            self.stepfunctions,
             self.mirror,
         )
         for directory in private:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local import environment, stack
+from infra.local import environment, expected, stack
 from infra.local.commands import (
     dataset,
     debian,
@@ -44,7 +44,7 @@ def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
     deployed = stack.get(settings)
-    request: dict[str, Any] = {}
+    request: dict[str, Any] = pipeline.resumed(settings, deployed, arguments.resume) if arguments.resume else {}
     if arguments.dataset:
         request["source"] = dataset.source(settings, deployed, arguments.dataset)
     if arguments.models:
@@ -105,6 +105,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+    parser.add_argument("--resume", metavar="EXECUTION", help="take up an execution that failed or was interrupted")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader of our output is gone, as in `up | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        said = expected.sentence(error)
+        if said is None:
+            raise
+        print(said, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted. Servers that were started keep running; to see them: make status", file=sys.stderr)

@@ -71,6 +71,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
         "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
+        "STEPFUNCTIONS_DATABASE": str(settings.stepfunctions / "executions.db"),
     }
 
 
