@@ -30,7 +30,7 @@ setup: .venv/.made infra/localstack/.venv/.made ## install what the other target
 
 infra/localstack/.venv/.made: .venv/.made infra/localstack/pyproject.toml infra/localstack/uv.lock
 	@echo "setup       installing LocalStack and the Lambda runtime into infra/localstack ..." >&2
-	@$(MAKE) --silent -C infra/localstack setup UV=$(CURDIR)/$(BIN)/uv PYTHON="$(PYTHON)"
+	@$(MAKE) --silent -C infra/localstack setup UV="$(CURDIR)/$(BIN)/uv" PYTHON="$(PYTHON)"
 	@touch $@
 
 # ---------------------------------------------------------------- run

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from infra.local import aws, environment, stack
+from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
+from infra.local.lifecycle.repair import repair
 from infra.local.servers import prometheus
 from infra.local.settings import ROOT, Settings
 from infra.local.terminal import step
@@ -22,6 +24,8 @@ SOURCES = ("template.yaml", "samconfig.toml", "uv.lock", "functions", "layers", 
 BUILD = ROOT / ".aws-sam" / "build"
 BUILT = ROOT / ".aws-sam" / "built-from"
 LOG_LINES = 25
+LITTLE_SPACE = 200 << 20
+"""Bytes. With fewer, `sam` or LocalStack probably failed because of the disk."""
 
 
 def deploy(settings: Settings) -> stack.Stack:
@@ -62,11 +66,11 @@ def _mark(settings: Settings) -> Path:
 
 
 def _build(settings: Settings, built_from: str) -> str:
-    if BUILT.exists() and BUILT.read_text() == built_from and BUILD.is_dir():
+    if files.kept(BUILT) == built_from and BUILD.is_dir():
         return "already built"
     BUILT.unlink(missing_ok=True)
     _sam(settings, "build")
-    BUILT.write_text(built_from)
+    files.write(BUILT, built_from)
     return "built"
 
 
@@ -75,9 +79,17 @@ def _deploy(settings: Settings, built_from: str) -> str:
     found = stack.find(settings)
     if found and found.tags.get("build") == wanted:
         return "already deployed"
+    options = ["--tags", f"build={wanted}"]
+    repaired = repair(settings)
+    unfinished = settings.directory / "deploying"
+    if repaired or unfinished.exists():
+        # What the deployment that broke off has uploaded may be incomplete, but has the same name.
+        options.append("--force-upload")
+    unfinished.touch()
     with _sam_configuration(settings) as file:
-        _sam(settings, "deploy", "--config-file", str(file), "--tags", f"build={wanted}")
-    return "deployed"
+        _sam(settings, "deploy", "--config-file", str(file), *options)
+    unfinished.unlink()
+    return "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
 
 
 @contextmanager
@@ -97,13 +109,11 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "MetricsCacheSeconds=5",
     ]
     file = settings.secrets / "samconfig.yaml"
-    file.unlink(missing_ok=True)
-    file.touch(mode=0o600)
     try:
-        file.write_text(yaml.safe_dump(configuration))
+        files.write(file, yaml.safe_dump(configuration))
         yield file
     finally:
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def _sam(settings: Settings, command: str, *options: str) -> None:
@@ -128,7 +138,15 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         )
     if finished.returncode:
         tail = "\n".join(log.read_text().splitlines()[-LOG_LINES:])
-        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}")
+        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}{_full_disk(settings)}")
+
+
+def _full_disk(settings: Settings) -> str:
+    """A hint, if there is hardly any space left where a deployment writes."""
+    for folder in (settings.directory, ROOT):
+        if (free := shutil.disk_usage(folder).free) < LITTLE_SPACE:
+            return f"\nThe disk of {folder} has only {free >> 20} MB left. Make space, then run the same command again."
+    return ""
 
 
 def _architecture() -> str:
@@ -138,9 +156,8 @@ def _architecture() -> str:
 def _kept(settings: Settings, name: str) -> str:
     """A secret of the API, generated once, so that clients can keep using it after a restart."""
     file = settings.secrets / name
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(30))
+    if not files.kept(file):
+        files.write(file, secrets.token_urlsafe(30))
     return file.read_text()
 
 

@@ -1,6 +1,7 @@
 """Building and deploying, with a `sam` that only records how it was called."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from infra.local import settings, stack
+from infra.local.errors import LocalError
 from infra.local.lifecycle import application
 
 
@@ -34,6 +36,7 @@ def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings
     loaded = settings.load({"LOCAL_DIR": str(tmp_path)})
     loaded.create_directories()
     monkeypatch.setattr(stack, "find", lambda settings: None)
+    monkeypatch.setattr(application, "repair", lambda settings: [])
     return loaded
 
 
@@ -74,3 +77,33 @@ def test_sam_reaches_the_local_platform_whatever_the_callers_environment(
     assert sam.variables["AWS_ENDPOINT_URL"] == loaded.localstack_url
     assert "127.0.0.1" in sam.variables["NO_PROXY"].split(",")
     assert sam.variables["HTTP_PROXY"] == os.environ["HTTP_PROXY"]
+
+
+def test_after_a_deployment_that_broke_off_everything_is_uploaded_again(
+    loaded: settings.Settings, sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application, "_sam", killed)
+        with pytest.raises(KeyboardInterrupt):
+            application._deploy(loaded, "0" * 64)
+    application._deploy(loaded, "0" * 64)
+    assert "--force-upload" in sam.command
+    application._deploy(loaded, "0" * 64)
+    assert "--force-upload" not in sam.command
+
+
+def test_an_empty_secret_that_a_full_disk_left_behind_is_made_again(loaded: settings.Settings) -> None:
+    (loaded.secrets / "api-key").touch()
+    made = application._kept(loaded, "api-key")
+    assert len(made) == 40 and application._kept(loaded, "api-key") == made
+
+
+def test_little_space_is_named_when_sam_fails(loaded: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(loaded.directory)
+    monkeypatch.setattr(application.shutil, "disk_usage", lambda folder: usage._replace(free=3 << 20))
+    monkeypatch.setattr(application.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    with pytest.raises(LocalError, match=r"has only 3 MB left\. Make space"):
+        application._sam(loaded, "build")

@@ -1,7 +1,10 @@
 """Archives executions as they run, and puts the archived ones into a new LocalStack's Step Functions."""
 
+import logging
 import os
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -22,6 +25,8 @@ from localstack.services.stepfunctions.backend.state_machine import StateMachine
 from localstack.utils.patch import patch
 
 from localstack_plugin.stepfunctions.archive import Archive, Document
+
+LOG = logging.getLogger(__name__)
 
 SETTING = "STEPFUNCTIONS_DATABASE"
 
@@ -78,7 +83,8 @@ def end() -> None:
 
 def _execution_changed(original: Callable[..., None], self: Execution) -> None:
     if kept := archive():
-        kept.put(self.exec_arn, self.exec_status, _document(self))
+        with _logged_errors():
+            kept.put(self.exec_arn, self.exec_status, _document(self))
     original(self)
 
 
@@ -91,7 +97,17 @@ def _environment_of(original: Callable[..., Environment], self: ExecutionWorker)
 def _event_published(original: Callable[..., None], self: EventManager, *arguments: Any, **named: Any) -> None:
     original(self, *arguments, **named)
     if (kept := archive()) and (arn := _histories.get(self)):
-        kept.add_event(arn, self._history_event_list[-1])
+        with _logged_errors():
+            kept.add_event(arn, self._history_event_list[-1])
+
+
+@contextmanager
+def _logged_errors() -> Iterator[None]:
+    """A full disk must not end an execution."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        LOG.error("The archive of executions cannot be written: %s", error)
 
 
 def _document(execution: Execution) -> Document:
