@@ -1,7 +1,9 @@
 # All commands for people and CI. `make help` lists them.
 
-PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
-    "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
+GIVEN := $(PYTHON)
+# Evaluated only where it is used.
+override PYTHON = $(shell infra/find-python '$(GIVEN)' 2>/dev/null)
+UCI = $(if $(filter demo,$(MAKECMDGOALS)),$(if $(DATASET),,--uci))
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
 LOAD_URL = $(if $(filter command line,$(origin URL)),--url '$(URL)')
@@ -21,10 +23,10 @@ help: ## show this list
 setup: .venv/.made infra/localstack/.venv/.made ## install what the other targets need
 
 .venv/.made: uv.lock pyproject.toml layers/readmission/pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.13 is required but was not found on the PATH or in pyenv." \
-	    "Install it (pyenv install 3.13) or give its path: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@test -n "$(PYTHON)" || infra/find-python '$(GIVEN)'
+	@test -x $(BIN)/python || "$(PYTHON)" -m infra.local.requirements $(UCI)
 	@echo "setup       installing Python packages into .venv ..." >&2
-	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
+	@{ $(BIN)/python -c '' && test -x $(BIN)/uv; } 2>/dev/null || { "$(PYTHON)" -m venv --clear .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
 	@$(BIN)/uv sync --quiet --frozen --all-groups
 	@touch $@
 

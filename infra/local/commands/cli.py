@@ -69,6 +69,8 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
+    if arguments.dataset:
+        dataset.check(arguments.dataset)
     up.start(settings)
     print(evaluate.evaluate(settings, arguments.dataset, arguments.model))
 

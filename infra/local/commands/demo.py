@@ -10,9 +10,12 @@ from infra.local.settings import Settings
 def demo(settings: Settings, name: str | None) -> None:
     """Trains on the data set `name`, by default the UCI archive. Raises LocalError as soon as a step fails."""
     began = time.monotonic()
+    # First of all, because the rest takes minutes.
+    name = name or dataset.default()
+    dataset.check(name)
     up.start(settings)
     stack = application.deploy(settings)
-    source = dataset.source(settings, stack, name or dataset.default())
+    source = dataset.source(settings, stack, name)
     output = pipeline.run(settings, stack, {"source": source})
     pipeline.show_models(settings, output)
     print()
