@@ -75,6 +75,13 @@ def publish_service_metrics() -> None:
 
 
 @hooks.on_infra_start()
+def limit_logs() -> None:
+    from localstack_plugin import log_limit
+
+    log_limit.install()
+
+
+@hooks.on_infra_start()
 def restore_executions() -> None:
     from localstack_plugin.stepfunctions import persistence
 
