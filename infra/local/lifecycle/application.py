@@ -16,7 +16,7 @@ import yaml
 from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
 from infra.local.lifecycle.repair import repair
-from infra.local.servers import prometheus
+from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
 from infra.local.terminal import step
 
@@ -138,11 +138,13 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         )
     if finished.returncode:
         tail = "\n".join(log.read_text().splitlines()[-LOG_LINES:])
-        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}{_full_disk(settings)}")
+        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}{_cause(settings, command)}")
 
 
-def _full_disk(settings: Settings) -> str:
-    """A hint, if there is hardly any space left where a deployment writes."""
+def _cause(settings: Settings, command: str) -> str:
+    """A hint, if LocalStack has gone or there is hardly any space left where `sam` and LocalStack write."""
+    if command == "deploy" and not supervision.runs(settings, "localstack"):
+        return "\nLocalStack has stopped. Start it, then run the same command again: make up"
     for folder in (settings.directory, ROOT):
         if (free := shutil.disk_usage(folder).free) < LITTLE_SPACE:
             return f"\nThe disk of {folder} has only {free >> 20} MB left. Make space, then run the same command again."

@@ -107,3 +107,13 @@ def test_little_space_is_named_when_sam_fails(loaded: settings.Settings, monkeyp
     monkeypatch.setattr(application.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
     with pytest.raises(LocalError, match=r"has only 3 MB left\. Make space"):
         application._sam(loaded, "build")
+
+
+def test_a_localstack_that_stopped_meanwhile_is_named_when_sam_fails(
+    loaded: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    with pytest.raises(
+        LocalError, match=r"LocalStack has stopped\. Start it, then run the same command again: make up"
+    ):
+        application._sam(loaded, "deploy")
