@@ -3,7 +3,7 @@
 import time
 
 from infra.local.commands import dataset, deploy, pipeline, predict
-from infra.local.lifecycle import application, up
+from infra.local.lifecycle import up
 from infra.local.settings import Settings
 
 
@@ -13,8 +13,7 @@ def demo(settings: Settings, name: str | None) -> None:
     # First of all, because the rest takes minutes.
     name = name or dataset.default()
     dataset.check(name)
-    up.start(settings)
-    stack = application.deploy(settings)
+    stack = up.deploy(settings)
     source = dataset.source(settings, stack, name)
     output = pipeline.run(settings, stack, {"source": source})
     pipeline.show_models(settings, output)

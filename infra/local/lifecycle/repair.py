@@ -16,15 +16,19 @@ PATIENCE_SECONDS = 120
 POLL_SECONDS = 0.5
 
 
+class CannotDelete(LocalError):
+    """LocalStack fails to delete a stack if one of its resources was never made. Only a new LocalStack helps."""
+
+
 def repair(settings: Settings) -> list[str]:
     """Deletes the stacks that cannot be updated, and returns their names. Nothing of value is lost: buckets are kept,
-    and the new stack gets the same addresses and keys. Raises LocalError if one cannot be deleted."""
+    and the new stack gets the same addresses and keys. Raises CannotDelete."""
     client = aws.client(settings, "cloudformation")
     broken = [name for name in STACKS if _settled(client, name) not in (None, *DEPLOYABLE)]
     for name in broken:
         client.delete_stack(StackName=name)
         if status := _settled(client, name):
-            raise LocalError(
+            raise CannotDelete(
                 f"The stack {name} is in state {status} and cannot be deleted. "
                 "Restart the platform, then deploy again: make down, make up, make deploy. All data stays."
             )
