@@ -7,6 +7,8 @@ this machine. Settings of AWS and MLflow clients (profiles, endpoints, regions, 
 import os
 from collections.abc import Mapping, MutableMapping
 
+from infra.local.settings import DEFAULTS
+
 FOREIGN = ("AWS_", "MLFLOW_")
 """Prefixes of the variables by which a client of AWS or MLflow chooses its server, its login or its region."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -17,7 +19,7 @@ _EVERY_HOST = "*"
 
 def foreign(caller: Mapping[str, str]) -> list[str]:
     """The names of the caller's variables that point clients of AWS or MLflow elsewhere."""
-    return sorted(name for name in caller if name.startswith(FOREIGN))
+    return sorted(name for name in caller if _is_foreign(name))
 
 
 def proxies(caller: Mapping[str, str]) -> dict[str, str]:
@@ -45,8 +47,13 @@ def without_files() -> dict[str, str]:
 
 def isolated(caller: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment for programs that use the local platform."""
-    ours = {name: value for name, value in caller.items() if not name.startswith(FOREIGN)}
+    ours = {name: value for name, value in caller.items() if not _is_foreign(name)}
     return ours | direct(caller) | without_files()
+
+
+def _is_foreign(name: str) -> bool:
+    """The platform's own settings are not, MLFLOW_PORT among them."""
+    return name.startswith(FOREIGN) and name not in DEFAULTS
 
 
 def isolate(environment: MutableMapping[str, str] = os.environ) -> None:

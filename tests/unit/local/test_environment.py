@@ -29,6 +29,12 @@ def test_settings_of_aws_and_mlflow_clients_do_not_stay() -> None:
     assert found["PATH"] == "/bin"
 
 
+def test_the_platforms_own_settings_stay() -> None:
+    own = dict.fromkeys(settings.DEFAULTS, "1")
+    assert environment.isolated(own).items() >= own.items()
+    assert environment.foreign(own) == []
+
+
 def test_proxies_stay_but_not_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     found = environment.isolated(CALLER)
     assert (found["HTTP_PROXY"], found["https_proxy"]) == ("http://127.0.0.1:9", "http://proxy.example:3128")
