@@ -1,7 +1,9 @@
 # All commands for people and CI. `make help` lists them.
 
-PYTHON := $(shell for python in $(PYTHON) python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
-    "$$python" -c 'import sys; sys.exit(print(sys.executable) if sys.version_info[:2] == (3, 13) else 1)' 2>/dev/null && break; done)
+GIVEN := $(PYTHON)
+# Evaluated only where it is used.
+override PYTHON = $(shell infra/find-python '$(GIVEN)' 2>/dev/null)
+UCI = $(if $(filter demo,$(MAKECMDGOALS)),$(if $(DATASET),,--uci))
 BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
 # Only on the command line, never from the environment: it overrides what protects the model in production.
@@ -14,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -23,16 +25,16 @@ help: ## show this list
 setup: .venv/.made infra/localstack/.venv/.made ## install what the other targets need
 
 .venv/.made: uv.lock pyproject.toml layers/readmission/pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.13 is required but was not found on the PATH or in pyenv." \
-	    "Install it (pyenv install 3.13) or give its path: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@test -n "$(PYTHON)" || infra/find-python '$(GIVEN)'
+	@test -x $(BIN)/python || "$(PYTHON)" -m infra.local.requirements $(UCI)
 	@echo "setup       installing Python packages into .venv ..." >&2
-	@test -x $(BIN)/uv || { "$(PYTHON)" -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
+	@{ $(BIN)/python -c '' && test -x $(BIN)/uv; } 2>/dev/null || { "$(PYTHON)" -m venv --clear .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
 	@$(BIN)/uv sync --quiet --frozen --all-groups
 	@touch $@
 
 infra/localstack/.venv/.made: .venv/.made infra/localstack/pyproject.toml infra/localstack/uv.lock
 	@echo "setup       installing LocalStack and the Lambda runtime into infra/localstack ..." >&2
-	@$(MAKE) --silent -C infra/localstack setup UV=$(CURDIR)/$(BIN)/uv PYTHON="$(PYTHON)"
+	@$(MAKE) --silent -C infra/localstack setup UV="$(CURDIR)/$(BIN)/uv" PYTHON="$(PYTHON)"
 	@touch $@
 
 # ---------------------------------------------------------------- run
@@ -64,10 +66,10 @@ env: setup ## print shell exports for clients: eval "$(make -s env)"
 deploy: setup ## build the application and deploy it to LocalStack
 	@$(LOCAL) deploy
 
-pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER=]
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
-	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER))
+	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)')
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
@@ -139,6 +141,9 @@ lint: setup ## run CI's checks other than the tests
 
 openapi: setup ## generate functions/predict/openapi.json from the application
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
+
+statemachine: setup ## generate statemachines/pipeline.asl.json from the YAML file
+	@$(BIN)/python statemachines/generate.py
 
 # Warnings are errors, broken links and anchors among them. External links are listed, not fetched.
 docs: setup ## build the documentation as a site, into docs/_build/html

@@ -1,10 +1,11 @@
 # Builds a layer of third-party packages: installs a dependency group of the root's lock file from wheels for Lambda's
 # platform (either architecture, without Docker or a compiler) and removes files that no function needs.
 #
-# Included by layers/*/Makefile, which `sam build` runs in a copy of their folder, with ARTIFACTS_DIR set.
+# Included by layers/*/Makefile, which `sam build` runs in a copy of their folder, with ARTIFACTS_DIR set. They set HERE to
+# their own folder, with a question mark for each space.
 
 ARCHITECTURE ?= x86_64
-ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+ROOT := $(subst ?, ,$(HERE))../..
 PLATFORM := $(subst arm64,aarch64,$(ARCHITECTURE))-manylinux_2_28
 SITE = $(ARTIFACTS_DIR)/python
 

@@ -19,6 +19,8 @@ from types import FrameType
 from typing import BinaryIO
 from xml.etree import ElementTree
 
+from tests.leash import die_with_parent
+
 ROOT = Path(__file__).parents[1]
 # The order in which they start: the longest first. Each starts its own servers.
 PARTS: Mapping[str, Sequence[str]] = {
@@ -45,10 +47,16 @@ class Part:
     output: BinaryIO | None = None
 
     def start(self, stack: ExitStack) -> None:
-        """In a session of its own, so that an interrupt reaches it once, and from here."""
+        """In a session of its own, so that an interrupt reaches it once, and from here, or from this process's end."""
         with self.file.open("wb") as output:
             self.process = subprocess.Popen(
-                self.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                self.command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGINT),
             )
         self.output = stack.enter_context(self.file.open("rb"))
 
@@ -109,14 +117,19 @@ def _run_all(parts: Sequence[Part], at_once: int, stack: ExitStack) -> None:
 
 
 def _stop(parts: Sequence[Part]) -> None:
-    """Let every running part stop its servers."""
+    """Let every running part stop its servers; one that does not end in time is killed."""
     for part in parts:
         if part.running and part.process is not None:
             part.process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + _STOPPING_SECONDS
     for part in parts:
         if part.process is not None:
-            part.process.wait(timeout=max(1, deadline - time.monotonic()))
+            try:
+                part.process.wait(timeout=max(1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                # Its session, which its own child processes share. `tests.leash` stops its platforms.
+                os.killpg(part.process.pid, signal.SIGKILL)
+                part.process.wait()
         part.show()
 
 

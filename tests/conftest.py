@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.local import aws
+from infra.local import aws, environment
 from tests.platforms import Platform, new_platform, prometheus
 
+environment.isolate()
 # As the template gives it to a training. Read when scikit-learn is imported, which is after this.
 os.environ["OMP_NUM_THREADS"] = "1"
 

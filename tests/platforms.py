@@ -13,6 +13,7 @@ from typing import Any
 from infra.local import aws, settings
 from infra.local.servers import postgres
 from infra.local.settings import ROOT, Settings
+from tests import leash
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def new_platform(folder: Path, **variables: str) -> Platform:
-    """Without Prometheus unless `PROMETHEUS` names it."""
+    """Without Prometheus unless `PROMETHEUS` names it. It does not outlive the process of the tests."""
     numbers = map(str, free_ports(len(settings.PORTS)))
     ports = dict(zip(settings.PORTS, numbers, strict=True))
-    return Platform({"LOCAL_DIR": str(folder), "PROMETHEUS": "off", **ports, **variables})
+    made = {"LOCAL_DIR": str(folder), "PROMETHEUS": "off", **ports, **variables}
+    leash.hold(made)
+    return Platform(made)
 
 
 def prometheus() -> str | None:

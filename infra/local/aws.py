@@ -7,6 +7,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from infra.local.environment import without_files
 from infra.local.settings import Settings
 
 REGION = "us-east-1"
@@ -16,9 +17,12 @@ def environment(settings: Settings) -> dict[str, str]:
     """The variables that point any AWS client at LocalStack."""
     return {
         "AWS_ENDPOINT_URL": settings.localstack_url,
+        # boto3 reads the former, the AWS CLI and other SDKs the latter.
         "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        **without_files(),
     }
 
 

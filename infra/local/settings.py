@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.local import files
 from infra.local.errors import LocalError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +117,10 @@ class Settings:
         return self.directory / "cloudwatch"
 
     @property
+    def stepfunctions(self) -> Path:
+        return self.directory / "stepfunctions"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
@@ -135,6 +140,7 @@ class Settings:
             self.localstack_files,
             self.prometheus_files,
             self.cloudwatch,
+            self.stepfunctions,
             self.mirror,
         )
         for directory in private:
@@ -166,9 +172,7 @@ def recorded(directory: Path) -> dict[str, str]:
 
 
 def record(settings: Settings) -> None:
-    descriptor = os.open(_record(settings.directory), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(as_environment(settings), file, indent=1)
+    files.write(_record(settings.directory), json.dumps(as_environment(settings), indent=1))
 
 
 def forget(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 # Set before anything loads OpenMP: waiting threads must sleep, because spinning slows down a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from infra.local import environment
 from infra.local.servers import postgres
 from tests.arguments import positive
 from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report
@@ -40,6 +41,7 @@ def main() -> int:
     if asked.compare:
         print(report.comparison(*map(report.read, asked.compare)))
         return 0
+    environment.isolate()
     signal.signal(signal.SIGTERM, _end)
     figures: dict[str, Figure] = {}
     about = _about(asked)

@@ -20,6 +20,7 @@ from readmission.telemetry.metrics import SCORES
 from infra.local import aws
 from tests.e2e.conftest import Application, Trained
 from tests.e2e.exposition import Sample, ours, sample, samples_of, samples_written, scrape
+from tests.leash import die_with_parent
 from tests.platforms import free_ports
 
 _VALID = {"encounters": [EXAMPLE, EXAMPLE, {}]}
@@ -135,7 +136,9 @@ def _process(application: Application) -> Iterator[str]:
     environment = os.environ | aws.environment(application.settings) | {"PORT": str(port), "STACK_NAME": "readmission"}
     environment["STATE_MACHINE_ARN"] = application.stack.pipeline_arn
     command = [sys.executable, "-m", "readmission.telemetry.exporter"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent()
+    ) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip()

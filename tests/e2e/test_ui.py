@@ -25,6 +25,7 @@ from readmission.pipeline import synthetic
 from infra.local import aws
 from infra.local.settings import ROOT
 from tests.e2e.conftest import Application, Trained
+from tests.leash import die_with_parent
 from tests.platforms import free_ports
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -76,7 +77,9 @@ def ui(application: Application, trained: Trained, tmp_path_factory: pytest.Temp
     command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
     with (
         log.open("w") as file,
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | variables, stdout=file, stderr=file) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | variables, stdout=file, stderr=file, preexec_fn=die_with_parent()
+        ) as process,
     ):
         try:
             url = f"http://127.0.0.1:{port}"
@@ -300,7 +303,14 @@ def test_an_unreachable_gateway_is_explained_in_the_browser(browser: Browser, tm
     (port, nobody) = free_ports(2)
     variables = os.environ | {"API_URL": f"http://127.0.0.1:{nobody}", "API_KEY": "k", "API_CA": ""}
     command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
-    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent(),
+    ) as it:
         try:
             _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
             page = browser.new_page()

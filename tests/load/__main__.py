@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from infra.local import settings
+from infra.local import environment, settings
 from infra.local.errors import LocalError
 from tests.arguments import positive
 from tests.load import report, target
@@ -25,6 +25,7 @@ _UI_PORT = "8089"
 
 def main() -> int:
     asked = _arguments()
+    environment.isolate()
     known = target.find(asked.url)
     # The locustfile, which may run in another process, reads them from the environment.
     os.environ |= {"API_KEY": known.key, "API_CA": known.ca_file or "", "THINK": str(asked.think)}

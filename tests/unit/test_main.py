@@ -108,3 +108,41 @@ def test_the_report_lists_the_slowest_first_and_ends_with_the_totals_of_all_part
     lines = report(files).splitlines()
     assert lines[1] == "   12.5 s  tests.a::test_slow"
     assert lines[-1] == "2 passed, 2 failed, 2 skipped"
+
+
+def test_the_end_of_the_runner_without_warning_interrupts_what_it_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PATIENT, str(tmp_path)]
+    program = f"import sys; from tests.__main__ import run; sys.exit(run([{command!r}]))"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:
+        _wait_for(tmp_path / "started")
+        process.kill()
+    _wait_for(tmp_path / "ended")
+
+
+STUBBORN = """
+import signal, sys, time
+from pathlib import Path
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+(Path(sys.argv[1]) / "started").touch()
+time.sleep(60)
+"""
+
+
+def test_what_does_not_heed_the_interrupt_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path)]
+    program = (
+        "import sys; from tests import __main__ as runner; runner._STOPPING_SECONDS = 0;"
+        f"sys.exit(runner.run([{command!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) as process:
+        _wait_for(tmp_path / "started")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == INTERRUPTED
+
+
+def _wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < deadline, f"there is no {file.name}"
+        time.sleep(0.05)

@@ -90,3 +90,8 @@ def test_a_change_of_the_package_alone_gets_behind_the_alias() -> None:
     assert function["AutoPublishAlias"] and function["AutoPublishAliasAllProperties"]
     for layer in function["Layers"]:
         assert RESOURCES[layer["Ref"]]["Properties"]["PublishLambdaVersion"]
+
+
+def test_the_inference_function_does_not_keep_the_memory_of_the_models_before() -> None:
+    variables = RESOURCES["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["MALLOC_ARENA_MAX"] == 1

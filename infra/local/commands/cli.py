@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local import stack
+from infra.local import environment, expected, stack
 from infra.local.commands import (
     dataset,
     debian,
@@ -44,7 +44,7 @@ def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
     deployed = stack.get(settings)
-    request: dict[str, Any] = {}
+    request: dict[str, Any] = pipeline.resumed(settings, deployed, arguments.resume) if arguments.resume else {}
     if arguments.dataset:
         request["source"] = dataset.source(settings, deployed, arguments.dataset)
     if arguments.models:
@@ -70,6 +70,8 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
+    if arguments.dataset:
+        dataset.check(arguments.dataset)
     up.start(settings)
     print(evaluate.evaluate(settings, arguments.dataset, arguments.model))
 
@@ -106,6 +108,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+    parser.add_argument("--resume", metavar="EXECUTION", help="take up an execution that failed or was interrupted")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +151,9 @@ COMMANDS = (
     Command("down", "stop everything; all data stays", lambda s, _: down.down(s)),
     Command("status", "show what is running and where; exits 0 only if everything is up", _status),
     Command("logs", "follow the logs of servers or functions", _logs, _logs_options),
-    Command("env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, _: print(env.exports(s))),
+    Command(
+        "env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, a: print(env.exports(s, a.caller))
+    ),
     Command("deploy", "build the application and deploy it to LocalStack", lambda s, _: deploy.deploy(s)),
     Command("pipeline", "run the state machine and show its progress", _pipeline, _pipeline_options),
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
@@ -174,7 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparser = subparsers.add_parser(command.name, help=command.help, description=command.help)
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments, argparse.Namespace(caller=dict(os.environ)))
+    environment.isolate()
     try:
         code: int | None = parsed.run(load(), parsed)
         return code or 0
@@ -183,6 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:  # the reader of our output is gone, as in `up | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        said = expected.sentence(error)
+        if said is None:
+            raise
+        print(said, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted. Servers that were started keep running; to see them: make status", file=sys.stderr)

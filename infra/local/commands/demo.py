@@ -3,16 +3,18 @@
 import time
 
 from infra.local.commands import dataset, deploy, pipeline, predict
-from infra.local.lifecycle import application, up
+from infra.local.lifecycle import up
 from infra.local.settings import Settings
 
 
 def demo(settings: Settings, name: str | None) -> None:
     """Trains on the data set `name`, by default the UCI archive. Raises LocalError as soon as a step fails."""
     began = time.monotonic()
-    up.start(settings)
-    stack = application.deploy(settings)
-    source = dataset.source(settings, stack, name or dataset.default())
+    # First of all, because the rest takes minutes.
+    name = name or dataset.default()
+    dataset.check(name)
+    stack = up.deploy(settings)
+    source = dataset.source(settings, stack, name)
     output = pipeline.run(settings, stack, {"source": source})
     pipeline.show_models(settings, output)
     print()

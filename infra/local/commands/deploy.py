@@ -1,6 +1,6 @@
 """`make deploy`: the application on the running platform, and what to do with it next."""
 
-from infra.local.lifecycle import application, up
+from infra.local.lifecycle import up
 from infra.local.settings import Settings
 from infra.local.stack import NAME, Stack
 from infra.local.terminal import table
@@ -8,8 +8,7 @@ from infra.local.terminal import table
 
 def deploy(settings: Settings) -> None:
     """Raises LocalError if a server does not start or `sam` fails."""
-    up.start(settings)
-    print(f"\n{next_commands(settings, application.deploy(settings))}")
+    print(f"\n{next_commands(settings, up.deploy(settings))}")
 
 
 def next_commands(settings: Settings, stack: Stack) -> str:
@@ -17,7 +16,7 @@ def next_commands(settings: Settings, stack: Stack) -> str:
     places = table(
         [
             ("API", stack.api_url, "send the key as the header x-api-key; docs at /docs"),
-            ("API key", stack.api_key, ""),
+            ("API key", "printed by make env", ""),
             ("certificate", str(settings.certificate), "verifies https://localhost"),
             ("MLflow", settings.mlflow_url, f"registered model {NAME!r}"),
         ]

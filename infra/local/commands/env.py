@@ -1,15 +1,21 @@
 """`make env`: shell exports for clients of the platform."""
 
 import shlex
+from collections.abc import Mapping
 
-from infra.local import aws, stack
+from infra.local import aws, environment, stack
 from infra.local.servers import supervision
 from infra.local.settings import Settings
 
+API = ("API_URL", "API_KEY", "API_CA", "METRICS_TOKEN", "STATE_MACHINE_ARN")
 
-def exports(settings: Settings) -> str:
-    """One `export NAME=value` per line: AWS and MLflow always, the API and Prometheus when they exist."""
-    variables = aws.environment(settings) | {"MLFLOW_TRACKING_URI": settings.mlflow_url}
+
+def exports(settings: Settings, caller: Mapping[str, str]) -> str:
+    """One `export NAME=value` per line: AWS and MLflow always, the API and Prometheus when they exist.
+
+    Before them, `unset` with the caller's variables that would send clients elsewhere.
+    """
+    variables = aws.environment(settings) | {"MLFLOW_TRACKING_URI": settings.mlflow_url} | environment.direct(caller)
     if deployed := stack.find(settings):
         variables |= {
             "API_URL": deployed.api_url,
@@ -20,4 +26,7 @@ def exports(settings: Settings) -> str:
         }
     if supervision.runs(settings, "prometheus"):
         variables["PROMETHEUS_URL"] = settings.prometheus_url
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    unset = [name for name in (*environment.foreign(caller), *API) if name in caller and name not in variables]
+    lines = [f"unset {' '.join(unset)}"] if unset else []
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join(lines)

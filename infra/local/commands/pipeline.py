@@ -1,5 +1,6 @@
 """`make pipeline`: starts the state machine and shows its progress: states, finished batches and times."""
 
+import http.client
 import json
 import sys
 import time
@@ -8,17 +9,21 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from botocore.exceptions import ClientError
 from readmission.pipeline import executions
 from readmission.pipeline.executions import Execution, State
 
-from infra.local import aws
+from infra.local import aws, expected
 from infra.local.errors import LocalError
+from infra.local.servers import supervision
 from infra.local.settings import Settings
 from infra.local.stack import Stack
 from infra.local.terminal import table
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
+INTERRUPTED = "PlatformStopped"
+"""The error of an execution that was running when LocalStack stopped."""
 METRICS = {
     "test_auc_early": "AUC <30 days",
     "test_auc_any": "AUC any",
@@ -32,19 +37,59 @@ METRICS = {
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
     """Runs one execution and returns its output.
 
-    Raises LocalError with the failed step and its error, or if the execution takes longer than three hours.
+    Raises LocalError with the failed step and its error, if LocalStack stops meanwhile, or if the execution takes
+    longer than three hours.
     """
     client = aws.client(settings, "stepfunctions")
     arn = executions.start(client, stack.pipeline_arn, request)
     print(f"pipeline    execution {_name(arn)}, input {json.dumps(request)}", flush=True)
     progress = Progress(live=sys.stdout.isatty())
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
-        execution = executions.describe(client, arn)
-        progress.show(executions.states(client, arn))
+        if not (execution := _look(settings, client, arn, progress)):
+            continue
         if execution.status != executions.RUNNING:
-            return _outcome(arn, execution)
+            return _outcome(settings, arn, execution)
     raise LocalError(
         f"The execution is still running after {LIMIT_SECONDS} s and continues without this command: {arn}"
+    )
+
+
+def resumed(settings: Settings, stack: Stack, name: str) -> dict[str, Any]:
+    """The request that takes up an execution again. Raises LocalError if there is none of that name, or if it has not
+    ended, or has succeeded."""
+    client = aws.client(settings, "stepfunctions")
+    arn = f"{stack.pipeline_arn.replace(':stateMachine:', ':execution:')}:{name}"
+    try:
+        execution = executions.describe(client, arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ExecutionDoesNotExist", "InvalidArn"):
+            raise
+        raise LocalError(f"RESUME: there is no execution {name}. The pipeline page lists them: make ui") from error
+    if execution.error is None:
+        state = "is still running" if execution.status == executions.RUNNING else "has succeeded"
+        raise LocalError(f"RESUME: the execution {name} {state}.")
+    return executions.resumed(execution, executions.states(client, arn))
+
+
+def _look(settings: Settings, client: Any, arn: str, progress: "Progress") -> Execution | None:
+    """The execution now; None if LocalStack runs but did not answer. Raises LocalError if LocalStack has stopped."""
+    try:
+        execution = executions.describe(client, arn)
+        progress.show(executions.states(client, arn))
+    except Exception as error:
+        forgotten = isinstance(error, ClientError) and error.response["Error"]["Code"] == "ExecutionDoesNotExist"
+        if not (forgotten or expected.is_gone(error)):
+            raise
+        if forgotten or not supervision.runs(settings, "localstack"):
+            raise LocalError(_stopped(arn)) from error
+        return None
+    return execution
+
+
+def _stopped(arn: str) -> str:
+    return (
+        f"LocalStack stopped while the execution was running. What its steps had finished is kept.\n"
+        f"To take it up again: make up, then make pipeline RESUME={_name(arn)}"
     )
 
 
@@ -58,14 +103,25 @@ def _until(deadline: float) -> Iterator[None]:
         time.sleep(POLL_SECONDS)
 
 
-def _outcome(arn: str, execution: Execution) -> dict[str, Any]:
+def _outcome(settings: Settings, arn: str, execution: Execution) -> dict[str, Any]:
     if execution.error is None:
         output: dict[str, Any] = execution.output
         return output
+    # While LocalStack stops, it ends functions, and so executions, in ways that say nothing about the pipeline.
+    if execution.error == INTERRUPTED or _is_stopping(settings):
+        raise LocalError(_stopped(arn))
     raise LocalError(
         f"The pipeline failed in step {execution.step or '?'}: {execution.error}: {execution.message}\n"
-        f"To see its logs: make logs FUNCTION=all SINCE=60 ONCE=1 CORRELATION={_name(arn)}"
+        f"To see its logs: make logs FUNCTION=all SINCE=60 ONCE=1 CORRELATION={_name(arn)}\n"
+        f"Once the cause is fixed, to take it up again: make pipeline RESUME={_name(arn)}"
     )
+
+
+def _is_stopping(settings: Settings) -> bool:
+    try:
+        return supervision.states(settings)["localstack"].name == "STOPPING"
+    except supervision.NotRunning:
+        return True
 
 
 class Progress:
@@ -112,5 +168,12 @@ def show_models(settings: Settings, output: dict[str, Any]) -> None:
 
 def _metrics(settings: Settings, run_id: str) -> dict[str, float]:
     query = urllib.parse.urlencode({"run_id": run_id})
-    with urllib.request.urlopen(f"{settings.mlflow_url}/api/2.0/mlflow/runs/get?{query}", timeout=30) as response:
-        return {metric["key"]: metric["value"] for metric in json.load(response)["run"]["data"]["metrics"]}
+    url = f"{settings.mlflow_url}/api/2.0/mlflow/runs/get?{query}"
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return {metric["key"]: metric["value"] for metric in json.load(response)["run"]["data"]["metrics"]}
+    except (OSError, http.client.HTTPException) as error:
+        raise LocalError(
+            f"The execution succeeded, but its metrics cannot be read from MLflow ({error}). "
+            "To start what is down: make up. To see them: make ui"
+        ) from error

@@ -2,15 +2,21 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from infra.local import aws, stack
+import yaml
+
+from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
-from infra.local.servers import prometheus
+from infra.local.lifecycle.repair import repair
+from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
 from infra.local.terminal import step
 
@@ -18,6 +24,8 @@ SOURCES = ("template.yaml", "samconfig.toml", "uv.lock", "functions", "layers", 
 BUILD = ROOT / ".aws-sam" / "build"
 BUILT = ROOT / ".aws-sam" / "built-from"
 LOG_LINES = 25
+LITTLE_SPACE = 200 << 20
+"""Bytes. With fewer, `sam` or LocalStack probably failed because of the disk."""
 
 
 def deploy(settings: Settings) -> stack.Stack:
@@ -58,11 +66,11 @@ def _mark(settings: Settings) -> Path:
 
 
 def _build(settings: Settings, built_from: str) -> str:
-    if BUILT.exists() and BUILT.read_text() == built_from and BUILD.is_dir():
+    if files.kept(BUILT) == built_from and BUILD.is_dir():
         return "already built"
     BUILT.unlink(missing_ok=True)
     _sam(settings, "build")
-    BUILT.write_text(built_from)
+    files.write(BUILT, built_from)
     return "built"
 
 
@@ -71,12 +79,27 @@ def _deploy(settings: Settings, built_from: str) -> str:
     found = stack.find(settings)
     if found and found.tags.get("build") == wanted:
         return "already deployed"
-    _sam(
-        settings,
-        "deploy",
-        "--tags",
-        f"build={wanted}",
-        "--parameter-overrides",
+    options = ["--tags", f"build={wanted}"]
+    repaired = repair(settings)
+    unfinished = settings.directory / "deploying"
+    if repaired or unfinished.exists():
+        # What the deployment that broke off has uploaded may be incomplete, but has the same name.
+        options.append("--force-upload")
+    unfinished.touch()
+    with _sam_configuration(settings) as file:
+        _sam(settings, "deploy", "--config-file", str(file), *options)
+    unfinished.unlink()
+    return "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
+
+
+@contextmanager
+def _sam_configuration(settings: Settings) -> Iterator[Path]:
+    """The repository's samconfig.toml with the parameters of this platform, while `sam deploy` runs.
+
+    Everyone on the machine can read the arguments of a process, so the secrets among them are in a file of their owner.
+    """
+    configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = [
         "DatabaseTls=disable",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={_architecture()}",
@@ -84,15 +107,20 @@ def _deploy(settings: Settings, built_from: str) -> str:
         f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
         # On AWS, CloudWatch charges for queries. Here they are free, so the metrics can be fresh.
         "MetricsCacheSeconds=5",
-    )
-    return "deployed"
+    ]
+    file = settings.secrets / "samconfig.yaml"
+    try:
+        files.write(file, yaml.safe_dump(configuration))
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _sam(settings: Settings, command: str, *options: str) -> None:
     log = settings.log(f"sam-{command}")
     binaries = Path(sys.executable).parent
-    environment = {
-        **os.environ,
+    variables = {
+        **environment.isolated(os.environ),
         **aws.environment(settings),
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ARCHITECTURE": _architecture(),
@@ -102,7 +130,7 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         finished = subprocess.run(
             [binaries / "sam", command, *options],
             cwd=ROOT,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -110,7 +138,17 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         )
     if finished.returncode:
         tail = "\n".join(log.read_text().splitlines()[-LOG_LINES:])
-        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}")
+        raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}{_cause(settings, command)}")
+
+
+def _cause(settings: Settings, command: str) -> str:
+    """A hint, if LocalStack has gone or there is hardly any space left where `sam` and LocalStack write."""
+    if command == "deploy" and not supervision.runs(settings, "localstack"):
+        return "\nLocalStack has stopped. Start it, then run the same command again: make up"
+    for folder in (settings.directory, ROOT):
+        if (free := shutil.disk_usage(folder).free) < LITTLE_SPACE:
+            return f"\nThe disk of {folder} has only {free >> 20} MB left. Make space, then run the same command again."
+    return ""
 
 
 def _architecture() -> str:
@@ -120,9 +158,8 @@ def _architecture() -> str:
 def _kept(settings: Settings, name: str) -> str:
     """A secret of the API, generated once, so that clients can keep using it after a restart."""
     file = settings.secrets / name
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_urlsafe(30))
+    if not files.kept(file):
+        files.write(file, secrets.token_urlsafe(30))
     return file.read_text()
 
 

@@ -5,6 +5,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.local import aws, stack
 from infra.local.errors import LocalError
 from infra.local.lifecycle import application, processes
 from infra.local.lifecycle.lock import only_one
@@ -66,6 +69,8 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
     seen = set(known)
     if supervision.states(settings)["localstack"].runs:
         application.remember(settings)
+        for name in _running_executions(settings):
+            print(f"pipeline    execution {name} is interrupted; after make up: make pipeline RESUME={name}")
     for program in reversed(settings.programs):
         seen |= set(processes.ours(settings))
         if supervision.states(settings)[program].may_run:
@@ -79,6 +84,19 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
     supervision.shut_down(settings)
     processes.wait_until_gone(seen, PATIENCE_SECONDS[SUPERVISOR])
     return list(seen)
+
+
+def _running_executions(settings: Settings) -> list[str]:
+    """Their names; none if LocalStack does not answer, because it must stop nevertheless."""
+    try:
+        deployed = stack.find(settings)
+        if deployed is None:
+            return []
+        states = aws.client(settings, "stepfunctions")
+        found = states.list_executions(stateMachineArn=deployed.pipeline_arn, statusFilter="RUNNING")
+    except (LocalError, BotoCoreError, ClientError):
+        return []
+    return [execution["name"] for execution in found["executions"]]
 
 
 def stop_without_supervisor(leftovers: Sequence[Process]) -> None:

@@ -11,6 +11,7 @@ from infra.local import aws, stack
 from infra.local.errors import LocalError
 from infra.local.lifecycle import application, down, ports, processes
 from infra.local.lifecycle.lock import only_one
+from infra.local.lifecycle.repair import CannotDelete
 from infra.local.servers import mirror, postgres, programs, prometheus, ready, supervision
 from infra.local.settings import Settings, record, refuse_other_settings
 from infra.local.terminal import step, table
@@ -79,6 +80,27 @@ def start(settings: Settings) -> None:
             outcome.text = f"ready on {settings.mlflow_url}"
         ready.wait(settings, "s3-mirror")
         _start_prometheus(settings)
+
+
+def deploy(settings: Settings) -> stack.Stack:
+    """Starts what is down and deploys the application, if need be to a new LocalStack. Raises LocalError as `start` and
+    `application.deploy` do."""
+    start(settings)
+    try:
+        return application.deploy(settings)
+    except CannotDelete:
+        _stop_localstack(settings)
+    start(settings)
+    return application.deploy(settings)
+
+
+def _stop_localstack(settings: Settings) -> None:
+    """Its mirror first, whose last pass saves the newest objects."""
+    with only_one(settings), step("localstack", "replacing it, as it cannot delete the failed stack") as outcome:
+        for program in ("s3-mirror", "localstack"):
+            if supervision.states(settings)[program].may_run:
+                supervision.stop_program(settings, program)
+        outcome.text = "stopped"
 
 
 def addresses(settings: Settings) -> str:

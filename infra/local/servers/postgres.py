@@ -12,6 +12,7 @@ from pathlib import Path
 import pg8000.exceptions
 import pg8000.native
 
+from infra.local import files
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 
@@ -56,10 +57,8 @@ def _superuser(settings: Settings) -> Database:
 def _password(settings: Settings, user: str) -> str:
     """Generated at first use and kept in a file that only its owner can read."""
     file = _password_file(settings, user)
-    if not file.exists():
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as opened:
-            opened.write(secrets.token_urlsafe(24))
+    if not files.kept(file):
+        files.write(file, secrets.token_urlsafe(24))
     return file.read_text()
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from urllib.parse import quote
 
+from infra.local import environment
 from infra.local.errors import LocalError
 from infra.local.servers import postgres, prometheus
 from infra.local.settings import ROOT, Settings, load
@@ -27,24 +28,19 @@ PASSED_ON = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
 )
-"""The only variables inherited from the caller: to find Python's libraries, and to reach the internet."""
+"""With proxies, the only variables inherited from the caller: to find Python's libraries, and to reach the internet."""
 
 
 def clean_environment(settings: Settings) -> dict[str, str]:
     """The variables that all programs share. HOME is in the platform's folder, so that programs ignore the caller's
     configuration (~/.aws) and write nothing elsewhere."""
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    passed |= {name.lower(): value for name, value in passed.items() if name.endswith("_PROXY")}
-    unproxied = os.environ.get("NO_PROXY", "").split(",")
-    no_proxy = ",".join(sorted({*unproxied, "127.0.0.1", "localhost"} - {""}))
     return {
         "PATH": os.defpath,
         **passed,
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
+        **environment.proxies(os.environ),
+        **environment.direct(os.environ),
         "HOME": str(settings.home),
         "PYTHONUNBUFFERED": "1",
         "LOCAL_DIR": str(settings.directory),
@@ -75,6 +71,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "LAMBDA_RUNTIME_EXECUTOR": "process",
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
         "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
+        "STEPFUNCTIONS_DATABASE": str(settings.stepfunctions / "executions.db"),
     }
 
 
@@ -116,8 +113,7 @@ def become(name: str) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)
     command, own = PROGRAMS[name](settings)
-    environment = clean_environment(settings) | {"TMPDIR": str(temporary)} | own
-    os.execvpe(command[0], command, environment)
+    os.execvpe(command[0], command, clean_environment(settings) | {"TMPDIR": str(temporary)} | own)
 
 
 if __name__ == "__main__":

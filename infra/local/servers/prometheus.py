@@ -5,13 +5,13 @@ in `targets.yml`, which Prometheus reloads when it changes, so a deployment need
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
+from infra.local import files
 from infra.local.errors import LocalError
 from infra.local.settings import ROOT, Settings
 
@@ -49,7 +49,7 @@ def configure(settings: Settings) -> None:
     configuration = yaml.safe_load((SOURCE / "prometheus.yml").read_text())
     for setting in ("scrape_interval", "scrape_timeout", "evaluation_interval"):
         configuration["global"][setting] = f"{settings.prometheus_interval}s"
-    _write(folder / "prometheus.yml", yaml.safe_dump(configuration))
+    files.write(folder / "prometheus.yml", yaml.safe_dump(configuration))
     _link(folder / "rules", SOURCE / "rules")
     _link(folder / TOKEN, settings.secrets / TOKEN)
 
@@ -60,14 +60,7 @@ def point(settings: Settings, api_url: str | None) -> None:
     if api_url:
         url = urlsplit(api_url)
         targets = [{"targets": [url.netloc], "labels": {"__metrics_path__": f"{url.path}/metrics"}}]
-    _write(settings.prometheus_files / "targets.yml", json.dumps(targets, indent=1))
-
-
-def _write(path: Path, text: str) -> None:
-    """Atomically, because Prometheus may read the file at any time."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text)
-    os.replace(new, path)
+    files.write(settings.prometheus_files / "targets.yml", json.dumps(targets, indent=1))
 
 
 def _link(path: Path, target: Path) -> None:

@@ -166,6 +166,27 @@ def test_up_replaces_servers_whose_supervisor_was_killed(platform: Any) -> None:
     assert not set(before.values()) & set(after.values())
 
 
+def test_commands_reach_the_platform_whatever_the_callers_environment(platform: Any) -> None:
+    platform.run("up")
+    nowhere = "http://127.0.0.1:9"
+    caller = {
+        "AWS_PROFILE": "nope",
+        "AWS_ENDPOINT_URL_S3": nowhere,
+        "AWS_REGION": "eu-west-1",
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), nowhere),
+    }
+    elsewhere = type(platform)(platform.variables | caller)
+    elsewhere.run("down")
+    elsewhere.run("up")  # starts the servers from there, too
+    elsewhere.run("status")
+    assert {"unset", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"} <= set(elsewhere.run("env").splitlines()[0].split())
+    create_buckets(platform)
+    run = json.loads(mlflow(platform, "api/2.0/mlflow/runs/create", {"experiment_id": "0"}))["run"]["info"]
+    artifact = f"api/2.0/mlflow-artifacts/artifacts/0/{run['run_id']}/artifacts/model.txt"
+    mlflow(platform, artifact, b"a model", method="PUT")  # MLflow writes it to S3
+    assert mlflow(platform, artifact, method="GET") == b"a model"
+
+
 def test_a_setting_that_differs_from_the_running_platforms_is_refused(platform: Any) -> None:
     platform.run("up")
     changed = type(platform)(platform.variables | {"MLFLOW_PORT": "5999"})

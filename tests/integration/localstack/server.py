@@ -19,6 +19,8 @@ import psutil
 import pytest
 from botocore.config import Config
 
+from tests.leash import die_with_parent
+
 PROJECT = Path(__file__).parents[3] / "infra" / "localstack"
 REGION = "eu-west-1"
 ROLE = "arn:aws:iam::000000000000:role/lambda"
@@ -63,6 +65,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=die_with_parent(),
             )
         server = cls(process, f"http://127.0.0.1:{port}", folder)
         server._wait_until_ready()

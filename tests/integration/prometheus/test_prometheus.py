@@ -15,6 +15,7 @@ from infra.local import settings
 from infra.local.servers import prometheus, ready
 from infra.local.settings import Settings
 from tests.integration.prometheus.exporter import TOKEN, serving
+from tests.leash import die_with_parent
 from tests.panels import ask, empty, eventually
 from tests.platforms import free_ports
 
@@ -36,7 +37,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory, prometheus_program: str) 
     _use_http(loaded.prometheus_files / "prometheus.yml")
     command, environment = prometheus.command(loaded)
     with (loaded.logs / "prometheus.log").open("w") as log:
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=log, stderr=log, preexec_fn=die_with_parent()
+        )
     with process:
         try:
             eventually(lambda: not ready.is_ready(loaded, "prometheus"), 30)

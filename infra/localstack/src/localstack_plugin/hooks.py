@@ -74,6 +74,28 @@ def publish_service_metrics() -> None:
     service_metrics.install()
 
 
+@hooks.on_infra_start()
+def limit_logs() -> None:
+    from localstack_plugin import log_limit
+
+    log_limit.install()
+
+
+@hooks.on_infra_start()
+def restore_executions() -> None:
+    from localstack_plugin.stepfunctions import persistence
+
+    persistence.install()
+
+
+# Runs before LocalStack stops its services, whose errors would end the running executions as failed.
+@hooks.on_infra_shutdown(priority=100)
+def abort_running_executions() -> None:
+    from localstack_plugin.stepfunctions import persistence
+
+    persistence.end()
+
+
 # Runs after LocalStack has stopped its services (priority -10): functions may be invoked until then.
 @hooks.on_infra_shutdown(priority=-90)
 def publish_remaining_metrics() -> None:

@@ -1,6 +1,7 @@
 import json
 from datetime import timedelta
 
+import pytest
 from readmission.pipeline import executions
 
 from tests.unit.ui.fakes import EXECUTION, NOW, PIPELINE, StepFunctions, entered, event, left, succeeded
@@ -71,3 +72,29 @@ def test_an_execution_is_started_with_its_input() -> None:
     client = StepFunctions()
     assert executions.start(client, PIPELINE, {"batch_size": 5}) == EXECUTION
     assert client.started == [{"batch_size": 5}]
+
+
+@pytest.mark.parametrize(
+    ("reached", "start_at"),
+    [
+        ("Plan", None),
+        ("Ingest batches", None),
+        ("Clean batches", None),
+        ("Check data", None),
+        ("Train models", "train"),
+        ("Promote", "promote"),
+        ("Model card", "promote"),
+    ],
+)
+def test_an_execution_is_taken_up_again_where_its_work_is_not_yet_done(reached: str, start_at: str | None) -> None:
+    client = StepFunctions()
+    request = {"source": "synthetic:rows=100", "batch_size": 50}
+    client.add(EXECUTION, "FAILED", [entered("Plan", 0), entered(reached, 1)], input=json.dumps(request), error="E")
+    execution, states = executions.describe(client, EXECUTION), executions.states(client, EXECUTION)
+    assert executions.resumed(execution, states) == request | ({"start_at": start_at} if start_at else {})
+
+
+def test_an_execution_that_entered_no_state_is_taken_up_from_the_start() -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "ABORTED", [], input="{}")
+    assert executions.resumed(executions.describe(client, EXECUTION), []) == {}

@@ -16,6 +16,9 @@ STATES: Final = (
     "Model card",
 )
 RUNNING: Final = "RUNNING"
+# What a new execution can skip because an earlier one has done it. Batches are always ingested and cleaned again, which
+# is quick: a later execution cannot know that exactly these batches are in the tables.
+_RESUMED_AT: Final = {"Train models": "train", "Promote": "promote", "Model card": "promote"}
 _FIRST_EVENTS: Final = 30  # contain the result of Plan, even after all retries
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 
@@ -91,6 +94,12 @@ def describe(client: Any, arn: str) -> Execution:
         error=error,
         message=message,
     )
+
+
+def resumed(execution: Execution, states: list[State]) -> dict[str, Any]:
+    """The request that takes up an execution that has failed or was stopped, given the states that it has entered."""
+    stage = _RESUMED_AT.get(states[-1].name) if states else None
+    return execution.request | ({"start_at": stage} if stage else {})
 
 
 def states(client: Any, arn: str) -> list[State]:

@@ -1,0 +1,1 @@
+"""Lets Step Functions' executions outlive LocalStack."""

@@ -1,0 +1,49 @@
+"""`make env`: what a shell gets."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra.local import settings, stack
+from infra.local.commands import env
+from infra.local.servers import supervision
+from infra.local.stack import Stack
+
+STACK = Stack("id", "the key", "https://localhost:1/v1", "token", "arn", "bucket", {})
+CALLER = {
+    "AWS_PROFILE": "nope",
+    "AWS_ENDPOINT_URL_S3": "https://s3.example",
+    "AWS_REGION": "eu-west-1",
+    "MLFLOW_TRACKING_TOKEN": "foreign",
+    "NO_PROXY": "intranet.example",
+    "API_URL": "https://elsewhere.example",
+}
+
+
+def _shell(monkeypatch: pytest.MonkeyPatch, folder: Path, deployed: Stack | None) -> dict[str, str]:
+    """The variables of the caller's shell after `eval "$(make -s env)"`."""
+    monkeypatch.setattr(stack, "find", lambda settings: deployed)
+    monkeypatch.setattr(supervision, "runs", lambda settings, program: False)
+    exports = env.exports(settings.load({"LOCAL_DIR": str(folder), "LOCALSTACK_PORT": "4599"}), CALLER)
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'eval "$0" && env -0', exports], env=CALLER, capture_output=True, text=True, check=True
+    )
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+
+
+def test_a_shell_gets_the_local_platform_and_loses_what_points_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variables = _shell(monkeypatch, tmp_path, STACK)
+    assert {"AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "MLFLOW_TRACKING_TOKEN"} & set(variables) == set()
+    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4599"
+    assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert set(variables["no_proxy"].split(",")) == {"127.0.0.1", "localhost", "::1", "intranet.example"}
+    assert (variables["API_URL"], variables["API_KEY"]) == (STACK.api_url, "the key")
+
+
+def test_without_a_deployed_application_another_api_is_not_left_in_the_shell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "API_URL" not in _shell(monkeypatch, tmp_path, None)

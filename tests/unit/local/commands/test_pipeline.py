@@ -1,0 +1,104 @@
+"""`make pipeline`: what it says when LocalStack stops, and how an execution is taken up again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from infra.local import aws, settings
+from infra.local.commands import pipeline
+from infra.local.errors import LocalError
+from infra.local.servers import supervision
+from infra.local.servers.supervision import State
+from infra.local.stack import Stack
+from tests.unit.ui.fakes import EXECUTION, PIPELINE, StepFunctions, entered, left
+
+STACK = Stack("id", "key", "https://localhost:1/v1", "token", PIPELINE, "bucket", {})
+GONE = EndpointConnectionError(endpoint_url="http://127.0.0.1:4566/")
+UNKNOWN = ClientError({"Error": {"Code": "ExecutionDoesNotExist", "Message": ""}}, "DescribeExecution")
+WAY_ON = "make up, then make pipeline RESUME=first"
+
+
+class Interrupted(StepFunctions):
+    """Starts an execution, and answers the first looks at it with these errors or descriptions."""
+
+    def __init__(self, *answers: Exception | dict[str, Any]) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def describe_execution(self, executionArn: str) -> dict[str, Any]:
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return super().describe_execution(executionArn) | answer
+        return super().describe_execution(executionArn)
+
+
+def _run(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, client: StepFunctions, localstack: str = "RUNNING"
+) -> dict[str, Any]:
+    monkeypatch.setattr(aws, "client", lambda settings, service: client)
+    monkeypatch.setattr(pipeline, "POLL_SECONDS", 0)
+    monkeypatch.setattr(supervision, "is_running", lambda settings: localstack != "EXITED")
+    monkeypatch.setattr(supervision, "states", lambda settings: {"localstack": State(localstack, 1, 0, 0)})
+    return pipeline.run(settings.load({"LOCAL_DIR": str(folder)}), STACK, {})
+
+
+@pytest.mark.parametrize(
+    ("client", "localstack"),
+    [
+        (Interrupted(GONE), "EXITED"),  # killed
+        (Interrupted(UNKNOWN), "RUNNING"),  # killed, and replaced by a new one
+        (Interrupted({"status": "ABORTED", "error": "PlatformStopped", "cause": "x"}), "RUNNING"),
+        (Interrupted({"status": "FAILED", "error": "Lambda.Unknown", "cause": "x"}), "STOPPING"),
+    ],
+)
+def test_a_localstack_that_stops_meanwhile_is_said_with_the_way_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: StepFunctions, localstack: str
+) -> None:
+    with pytest.raises(LocalError, match=f"LocalStack stopped while the execution was running(.|\n)*{WAY_ON}"):
+        _run(monkeypatch, tmp_path, client, localstack)
+
+
+def test_an_answer_that_does_not_come_is_asked_for_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert _run(monkeypatch, tmp_path, Interrupted(GONE, GONE)) == {}
+
+
+def test_other_errors_of_step_functions_are_not_hidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    denied = ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "DescribeExecution")
+    with pytest.raises(ClientError):
+        _run(monkeypatch, tmp_path, Interrupted(denied))
+
+
+def _resumed(monkeypatch: pytest.MonkeyPatch, folder: Path, client: StepFunctions, name: str) -> dict[str, Any]:
+    monkeypatch.setattr(aws, "client", lambda settings, service: client)
+    return pipeline.resumed(settings.load({"LOCAL_DIR": str(folder)}), STACK, name)
+
+
+def test_an_execution_is_taken_up_with_its_input_at_the_state_it_reached(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = StepFunctions()
+    events = [entered("Clean batches", 0, "Map"), left("Clean batches", 1, "Map"), entered("Train models", 2, "Map")]
+    request = {"source": "s3://b/k", "models": ["random_forest"]}
+    client.add(EXECUTION, "ABORTED", events, input=json.dumps(request), error="PlatformStopped")
+    assert _resumed(monkeypatch, tmp_path, client, "first") == request | {"start_at": "train"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("other", "there is no execution other"), ("done", "has succeeded"), ("busy", "is still running")],
+)
+def test_only_an_execution_that_ended_without_success_is_taken_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, said: str
+) -> None:
+    client = StepFunctions()
+    client.add(EXECUTION.replace("first", "done"), "SUCCEEDED", [], output="{}")
+    client.add(EXECUTION.replace("first", "busy"), "RUNNING", [])
+    if name == "other":
+        client = Interrupted(UNKNOWN)
+    with pytest.raises(LocalError, match=said):
+        _resumed(monkeypatch, tmp_path, client, name)

@@ -1,0 +1,119 @@
+"""Building and deploying, with a `sam` that only records how it was called."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.local import settings, stack
+from infra.local.errors import LocalError
+from infra.local.lifecycle import application
+
+
+class Sam:
+    """Takes the place of `subprocess.run`."""
+
+    def __init__(self) -> None:
+        self.command: list[str] = []
+        self.variables: dict[str, str] = {}
+        self.mode = 0
+        self.parameters: dict[str, Any] = {}
+
+    def __call__(self, command: list[Any], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        self.command, self.variables = list(map(str, command)), env
+        file = Path(self.command[self.command.index("--config-file") + 1])
+        self.mode = file.stat().st_mode & 0o777
+        self.parameters = yaml.safe_load(file.read_text())["default"]["deploy"]["parameters"]
+        return subprocess.CompletedProcess(command, 0)
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    loaded = settings.load({"LOCAL_DIR": str(tmp_path)})
+    loaded.create_directories()
+    monkeypatch.setattr(stack, "find", lambda settings: None)
+    monkeypatch.setattr(application, "repair", lambda settings: [])
+    return loaded
+
+
+@pytest.fixture
+def sam(monkeypatch: pytest.MonkeyPatch) -> Sam:
+    sam = Sam()
+    monkeypatch.setattr(application.subprocess, "run", sam)
+    return sam
+
+
+def test_the_secrets_reach_sam_in_a_file_of_their_owner_and_not_as_arguments(
+    loaded: settings.Settings, sam: Sam
+) -> None:
+    application._deploy(loaded, "0" * 64)
+    key, token = ((loaded.secrets / name).read_text() for name in ("api-key", "metrics-token"))
+    assert len(key) == len(token) == 40
+    overrides = sam.parameters["parameter_overrides"]
+    assert f"ApiKeyValue={key}" in overrides and f"MetricsTokenValue={token}" in overrides
+    assert sam.mode == 0o600
+    shown = " ".join((*sam.command, *sam.variables.values()))
+    assert key not in shown and token not in shown
+    assert sorted(file.name for file in loaded.secrets.iterdir()) == ["api-key", "metrics-token"]
+
+
+def test_sam_gets_the_other_parameters_of_samconfig_too(loaded: settings.Settings, sam: Sam) -> None:
+    application._deploy(loaded, "0" * 64)
+    assert sam.parameters["resolve_s3"] and sam.parameters["capabilities"] == "CAPABILITY_IAM"
+
+
+def test_sam_reaches_the_local_platform_whatever_the_callers_environment(
+    loaded: settings.Settings, sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "https://s3.example")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    application._deploy(loaded, "0" * 64)
+    assert {"AWS_PROFILE", "AWS_ENDPOINT_URL_S3"} & set(sam.variables) == set()
+    assert sam.variables["AWS_ENDPOINT_URL"] == loaded.localstack_url
+    assert "127.0.0.1" in sam.variables["NO_PROXY"].split(",")
+    assert sam.variables["HTTP_PROXY"] == os.environ["HTTP_PROXY"]
+
+
+def test_after_a_deployment_that_broke_off_everything_is_uploaded_again(
+    loaded: settings.Settings, sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application, "_sam", killed)
+        with pytest.raises(KeyboardInterrupt):
+            application._deploy(loaded, "0" * 64)
+    application._deploy(loaded, "0" * 64)
+    assert "--force-upload" in sam.command
+    application._deploy(loaded, "0" * 64)
+    assert "--force-upload" not in sam.command
+
+
+def test_an_empty_secret_that_a_full_disk_left_behind_is_made_again(loaded: settings.Settings) -> None:
+    (loaded.secrets / "api-key").touch()
+    made = application._kept(loaded, "api-key")
+    assert len(made) == 40 and application._kept(loaded, "api-key") == made
+
+
+def test_little_space_is_named_when_sam_fails(loaded: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(loaded.directory)
+    monkeypatch.setattr(application.shutil, "disk_usage", lambda folder: usage._replace(free=3 << 20))
+    monkeypatch.setattr(application.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    with pytest.raises(LocalError, match=r"has only 3 MB left\. Make space"):
+        application._sam(loaded, "build")
+
+
+def test_a_localstack_that_stopped_meanwhile_is_named_when_sam_fails(
+    loaded: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    with pytest.raises(
+        LocalError, match=r"LocalStack has stopped\. Start it, then run the same command again: make up"
+    ):
+        application._sam(loaded, "deploy")
