@@ -114,6 +114,11 @@ _IDENTIFIER = IntegerRange(1, 2**63 - 1)
 _DOSES = OneOf(frozenset({"No", "Steady", "Up", "Down"}))
 _DIAGNOSIS = Diagnosis()
 
+# Columns of test results, in which "None" means that the test was not made. An empty value means the same: pandas reads
+# "None" as missing, and writes an empty cell.
+TESTS: Final = ("max_glu_serum", "A1Cresult")
+NOT_MEASURED: Final = "None"
+
 DRUGS: Final = (
     "metformin",
     "repaglinide",

@@ -3,6 +3,8 @@
 Deliveries to the pipeline, batches of the API and files on the page are checked by the same rules.
 """
 
+import io
+import zipfile
 from collections.abc import Collection
 from typing import Final
 
@@ -22,28 +24,22 @@ _BEGINNINGS: Final = (
     (b"\xfe\xff", "UTF-16"),
 )
 _ZIP: Final = b"PK\x03\x04"
-# The first entries of a zip that is an office document.
-_IN_ZIP: Final = (
-    (b"mimetypeapplication/vnd.oasis.opendocument", "OpenDocument"),
-    (b"[Content_Types].xml", "Excel"),
-    (b"docProps/", "Excel"),
-    (b"_rels/.rels", "Excel"),
-    (b"xl/", "Excel"),
-)
 _SEPARATORS: Final = (";", "\t", "|")
 
 SAVE_AS_CSV: Final = "save it as CSV UTF-8 (comma delimited)"
 
 
-def format_of(head: bytes) -> str | None:
-    """The name of the format whose files begin like `head`; None for what may be a CSV. Needs about 100 bytes."""
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:100].lower()
+def format_of(content: bytes) -> str | None:
+    """The name of the format of a file; None for what may be a CSV. The first 200 bytes are enough, but for a zip."""
+    start = content[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for beginning, name in _BEGINNINGS:
-        if head.startswith(beginning) or start.startswith(beginning.lower()):
+        if content.startswith(beginning) or start.startswith(beginning.lower()):
             return name
-    if head.startswith(_ZIP):
-        name_and_content = head[30:]
-        return next((name for beginning, name in _IN_ZIP if name_and_content.startswith(beginning)), "ZIP")
+    if content.startswith(_ZIP):
+        try:
+            return office_format(zipfile.ZipFile(io.BytesIO(content)).NameToInfo) or "ZIP"
+        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            return "ZIP"
     return None
 
 

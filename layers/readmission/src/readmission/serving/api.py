@@ -152,8 +152,11 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> 
         Each encounter has its own answer, in the order of the request: an invalid one does not affect the others.
         """
         kind = bodies.media_type(request, bodies.JSON, bodies.CSV)
-        text = await bodies.text_of(request)
-        encounters = batch.rows_of_csv(text) if kind == bodies.CSV else batch.rows_of_json(bodies.json_of(text))
+        encounters: Sequence[Any]
+        if kind == bodies.CSV:
+            encounters = batch.rows_of_csv(await bodies.csv_of(request))
+        else:
+            encounters = batch.rows_of_json(bodies.json_of(await bodies.text_of(request)))
         model = await served()
         answers = batch.predict(model, encounters)
         _count_rows(meter, model, answers)
