@@ -15,9 +15,10 @@ from threading import Lock, Timer
 from types import TracebackType
 from typing import IO, Final, Self
 
+from readmission.domain.redaction import redacted
 from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
 from readmission.pipeline import source_address
-from readmission.pipeline.source_address import WebAddress, redacted
+from readmission.pipeline.source_address import WebAddress
 from readmission.settings import SourceSettings
 
 _TIMEOUT_SECONDS: Final = 30  # for a connection, and between two pieces of an answer

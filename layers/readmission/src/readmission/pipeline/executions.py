@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from readmission.pipeline.source_address import redacted
+from readmission.domain.redaction import redacted
 
 STATES: Final = (
     "Plan",

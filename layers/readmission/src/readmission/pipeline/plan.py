@@ -17,9 +17,9 @@ from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
 from readmission.domain.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
+from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest
 from readmission.pipeline import sources
-from readmission.pipeline.source_address import redacted
 from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Addresses of data sources on the web: which ones are valid, and how they are shown without their credentials."""
+"""Addresses of data sources on the web: which ones are valid, and where a request for them goes."""
 
 import re
 from base64 import b64encode
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-_HIDDEN: Final = "***"
-_AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 # A host name, an IPv4 address, or an IPv6 address without its brackets.
 _HOST: Final = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
 
@@ -30,33 +28,6 @@ class WebAddress:
     def same_origin(self, other: "WebAddress") -> bool:
         """Whether both are on the same server, so that credentials for one may be sent to the other."""
         return (self.secure, self.host, self.port) == (other.secure, other.host, other.port)
-
-
-def redacted(source: str) -> str:
-    """The source without user, password, and the values of its query, which may be a signature.
-
-    Errors, logs, manifests and results show a source in this form only. Never raises, whatever the text.
-    """
-    scheme, separator, rest = source.partition("://")
-    if not separator:
-        scheme, rest = "", source
-    if scheme.lower() == "s3" or source.partition(":")[0] == "synthetic":
-        return source
-    rest = _without_credentials(rest)
-    address, mark, query = rest.partition("?")
-    if mark:
-        query = "&".join(f"{part.partition('=')[0]}={_HIDDEN}" if "=" in part else _HIDDEN for part in query.split("&"))
-    else:
-        address = address.partition("#")[0]
-    return f"{scheme}{separator}{address}{mark}{query}"
-
-
-def _without_credentials(rest: str) -> str:
-    authority = _AUTHORITY_END.split(rest, maxsplit=1)[0]
-    # A password that contains a slash or a question mark is not in the authority. What should be the port is its start.
-    is_broken = "@" not in authority and not authority.rpartition(":")[2].isdigit() and ":" in authority
-    end = (rest if is_broken else authority).rfind("@")
-    return rest if end < 0 else f"{_HIDDEN}{rest[end:]}"
 
 
 def join(url: str, location: str) -> str:

@@ -10,9 +10,9 @@ from typing import IO, TYPE_CHECKING, Final
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from readmission.domain.payloads import DataKind
+from readmission.domain.redaction import redacted
 from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
 from readmission.pipeline import download, synthetic, tables
-from readmission.pipeline.source_address import redacted
 from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:
