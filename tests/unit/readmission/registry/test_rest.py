@@ -78,7 +78,7 @@ def test_artifacts_that_mlflow_does_not_proxy_cannot_be_written(wire: Wire, uri:
 
 
 def test_a_password_in_the_servers_url_is_not_shown() -> None:
-    client = RestClient(ModelSettings("http://user:secret@mlflow.example:5000", "readmission"), 1)
+    client = RestClient(ModelSettings("http://user:secret@mlflow.example", "readmission"), 1)
     with pytest.raises(TrackingUnavailable) as failed:
         client.run("r1")
-    assert str(failed.value) == "MLflow at http://***@mlflow.example:5000 cannot be reached: the URL is not valid"
+    assert str(failed.value) == "MLflow at http://***@mlflow.example cannot be reached: the URL is not valid"
