@@ -46,7 +46,7 @@ class ColumnsMismatch(ReadmissionError):
 
 
 class RowMalformed(ReadmissionError):
-    """A row has too few or too many fields, or contains a NUL character; the message names the row."""
+    """A row has too few or too many fields, is too long, or contains a NUL character; the message names the row."""
 
 
 class ValueOutOfRange(ReadmissionError):

@@ -20,8 +20,12 @@ from readmission.domain.file_formats import (
 )
 from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
 
-# A row of the table has a few hundred characters. This is the limit of a line, and of a row that spans lines.
-_MAX_ROW: Final = 1 << 20
+# In characters. A row of the table has a few hundred, and *plan* holds a batch of rows in memory. The first line may be
+# longer, so that the error can say how many columns it has.
+_MAX_ROW: Final = 1 << 13
+_MAX_HEADER: Final = 1 << 20
+# `zipfile` reads the whole list of files into memory. This is enough for tens of thousands.
+_MAX_DIRECTORY: Final = 1 << 22
 # A table may be this many times larger than the file may be; the UCI archive expands six times.
 _MAX_EXPANSION: Final = 10
 # Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
@@ -46,34 +50,52 @@ def read(file: IO[bytes], source: str, max_bytes: int) -> Generator[list[str]]:
     """
     raw, where = _open(file, source)
     with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        yield from _rows(_Lines(text, where, max_bytes * _MAX_EXPANSION), where)
+        yield from _rows(_Lines(text), where, max_bytes * _MAX_EXPANSION)
+
+
+class _SmallReads:
+    """A file for `zipfile`, which reads the list of files at once, and everything else in small pieces."""
+
+    def __init__(self, file: IO[bytes], source: str) -> None:
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+        self._file = file
+        self._source = source
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY:
+            raise SourceMalformed(f"{self._source} is an archive of too many files; their list has {size} bytes")
+        return self._file.read(size)
+
+
+class _TooLong(Exception):
+    """A row has more characters than the limit."""
 
 
 class _Lines:
-    """The lines of a text, as `csv.reader` takes them. `row_ended` must be called after each row."""
+    """The lines of a text, as `csv.reader` takes them. `row_ended` must be called after each row.
 
-    def __init__(self, text: IO[str], where: str, most: int) -> None:
+    Raises `_TooLong`; no more than a limit's characters are read of a row, whether it is one line or many.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
         self._read = text.readline
-        self._where = where
-        self._most = most
-        self._total = 0
         self._row = 0
+        self.limit = _MAX_HEADER
+        self.total = 0
 
     def __iter__(self) -> Iterator[str]:
-        while line := self._read(_MAX_ROW + 1):
+        while line := self._read(self.limit + 1):
             self._row += len(line)
-            if self._row > _MAX_ROW:
-                raise SourceMalformed(f"{self._where} has a row of more than {_MAX_ROW} characters")
+            if self._row > self.limit:
+                raise _TooLong
             yield line
 
     def row_ended(self) -> None:
-        self._total += self._row
+        self.total += self._row
         self._row = 0
-        if self._total > self._most:
-            raise SourceLimitExceeded(
-                f"{self._where} contains more than {self._most / 1e6:g} MB of text, {_MAX_EXPANSION} times"
-                " MaxSourceMegabytes"
-            )
+        self.limit = _MAX_ROW
 
 
 def _open(file: IO[bytes], source: str) -> tuple[IO[bytes], str]:
@@ -82,7 +104,7 @@ def _open(file: IO[bytes], source: str) -> tuple[IO[bytes], str]:
     file.seek(0)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
         try:
-            return _in_archive(zipfile.ZipFile(file), source)
+            return _in_archive(zipfile.ZipFile(cast(IO[bytes], _SmallReads(file, source))), source)
         except _ARCHIVE_ERRORS as error:
             raise SourceMalformed(f"{source} is a corrupt archive{_detail(error)}") from error
     if head[:2] == b"\x1f\x8b":
@@ -120,9 +142,11 @@ def _header(archive: zipfile.ZipFile, name: str, where: str) -> list[str]:
     """The first row of a member. Raises `SourceMalformed` if it is no CSV."""
     with archive.open(name) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="") as text:
         try:
-            header = next(csv.reader(_Lines(text, where, _MAX_ROW)), [])
+            header = next(csv.reader(_Lines(text)), [])
         except csv.Error as error:
             raise SourceMalformed(f"{where}: {error}") from error
+        except _TooLong:
+            raise SourceMalformed(f"{where} {_long_header()}") from None
     _check_separator(header, where)
     return header
 
@@ -132,9 +156,15 @@ def _check_separator(header: Sequence[str], where: str) -> None:
         raise SourceMalformed(f"{where} {wrong_separator(separator)}")
 
 
-def _rows(lines: _Lines, where: str) -> Iterator[list[str]]:
+def _long_header() -> str:
+    return f"starts with a line of more than {_MAX_HEADER} characters"
+
+
+def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
+    """The rows below the header; `most` is the largest number of characters of all rows together."""
     reader = csv.reader(lines, strict=True)
     number = 0
+    header: list[str] | None = None
     try:
         header = next(reader, None)
         if header is None:
@@ -148,17 +178,27 @@ def _rows(lines: _Lines, where: str) -> Iterator[list[str]]:
             if not row:
                 continue  # many programs write a blank line at the end of a file
             number += 1
-            if len(row) != len(header):
-                raise RowMalformed(f"{where}, row {number} has {len(row)} fields, not {len(header)}")
-            if "\0" in "".join(row):
-                raise RowMalformed(f"{where}, row {number} contains a NUL character, which Postgres cannot store")
+            _check_row(row, len(header), f"{where}, row {number}")
+            if lines.total > most:
+                raise SourceLimitExceeded(f"{where} has more text than {_MAX_EXPANSION} times MaxSourceMegabytes")
             yield row if as_is else [row[index] for index in order]
+    except _TooLong:
+        if header is None:
+            raise SourceMalformed(f"{where} {_long_header()}") from None
+        raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_ROW} characters") from None
     except csv.Error as error:
         raise SourceMalformed(f"{where}, after row {number}: {error}") from error
     except UnicodeDecodeError as error:
         raise SourceMalformed(f"{where}, after row {number}: the text {NOT_UTF8}") from error
     except _ARCHIVE_ERRORS as error:
         raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt{_detail(error)}") from error
+
+
+def _check_row(row: Sequence[str], columns: int, where: str) -> None:
+    if len(row) != columns:
+        raise RowMalformed(f"{where} has {len(row)} fields, not {columns}")
+    if "\0" in "".join(row):
+        raise RowMalformed(f"{where} contains a NUL character, which Postgres cannot store")
 
 
 def _detail(error: Exception) -> str:
