@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 from readmission.client import Decision, Figure, ModelDescription
+from readmission.domain import spreadsheet
 
 from ui.services import promotions
 from ui.texts import DASH, Texts
@@ -73,7 +74,8 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.decision"): t(f"decision.{decision['decision'].replace(' ', '_')}"),
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
-            t("column.reason"): decisions.reason(t, decision, known),
+            # Streamlit offers every table as a CSV, and a person may have entered the reason.
+            t("column.reason"): spreadsheet.cell(decisions.reason(t, decision, known)),
         }
         for decision in known
     ]

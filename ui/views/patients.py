@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 from readmission.client import RowProblem
+from readmission.domain import spreadsheet
 
 from ui import charts
 from ui.services import configuration, scoring
@@ -188,7 +189,11 @@ def _refused(t: Texts, refused: pd.DataFrame, faults: dict[str, list[int]]) -> N
     st.header(t("patients.failed"), anchor=False)
     st.caption(t("patients.failed_text"))
     rows = [
-        {t("column.reason"): fault, t("column.rows"): len(numbers), t("column.row_numbers"): _listed(t, numbers)}
+        {
+            t("column.reason"): spreadsheet.cell(fault),
+            t("column.rows"): len(numbers),
+            t("column.row_numbers"): _listed(t, numbers),
+        }
         for fault, numbers in sorted(faults.items(), key=lambda one: -len(one[1]))
     ]
     page.table(rows, t("patients.failed"), formats={t("column.rows"): t.number})
