@@ -139,7 +139,7 @@ def _shown(member: str) -> str:
 
 
 def _header(archive: zipfile.ZipFile, name: str, where: str) -> list[str]:
-    """The first row of a member. Raises `SourceMalformed` if it is no CSV."""
+    """The first row of a member. Raises `SourceMalformed` if it is not a CSV."""
     with archive.open(name) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="") as text:
         try:
             header = next(csv.reader(_Lines(text)), [])
