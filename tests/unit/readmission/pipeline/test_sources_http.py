@@ -159,9 +159,19 @@ def test_a_source_that_never_ends_is_stopped_at_the_limit(web: Web) -> None:
     assert "MaxSourceMegabytes" in _refused(SourceLimitExceeded)
 
 
-@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n", response()], ids=["status", "headers", "body"])
-def test_a_source_that_drips_is_stopped_when_the_time_is_up(web: Web, head: bytes) -> None:
-    web.answers = [_dripping(head, b"X" if head else b"H")]
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        pytest.param(b"", b"H", id="status"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"X", id="headers"),
+        pytest.param(response(), b"X", id="body"),
+        pytest.param(response(b"", "Content-Length: 90000"), b"X", id="body-of-known-length"),
+        pytest.param(response(b"fff\r\n", "Transfer-Encoding: chunked"), b"X", id="chunk"),
+        pytest.param(response(b"", "Transfer-Encoding: chunked"), b"1\r\nX\r\n", id="chunks"),
+    ],
+)
+def test_a_source_that_drips_is_stopped_when_the_time_is_up(web: Web, head: bytes, piece: bytes) -> None:
+    web.answers = [_dripping(head, piece)]
     settings = SourceSettings(max_seconds=0.3, allow_http=True)
     assert _refused(SourceLimitExceeded, settings=settings) == (
         f"{SOURCE} takes longer to download than the 0.3 s that MaxSourceSeconds allows"

@@ -47,6 +47,10 @@ def download(source: str, spool: IO[bytes], settings: SourceSettings) -> None:
             if not deadline.passed:
                 # Without its cause, because the message of an HTTPException repeats what the server sent.
                 raise SourceUnavailable(f"{shown} cannot be read: {_reason(error)}") from None
+        except SourceUnavailable:
+            # A connection that the deadline has ended looks like a transfer that broke off.
+            if not deadline.passed:
+                raise
         if deadline.passed:
             raise SourceLimitExceeded(too_slow(shown, settings.max_seconds))
 
