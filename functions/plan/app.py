@@ -3,6 +3,7 @@
 from typing import Any
 
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
+from readmission.pipeline import sources
 from readmission.pipeline.plan import plan
 from readmission.settings import PlanSettings
 from readmission.storage.database import connect
@@ -21,10 +22,12 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     request = parse_request(event["input"])
     settings = PlanSettings.from_environment()
     source = request.source or settings.default_source
+    if request.start_at == "ingest":
+        sources.check(source, settings.sources)
     with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
-        planned = plan(event, request, source, settings.data_bucket, s3_client(), raw)
+        planned = plan(event, request, source, settings.data_bucket, s3_client(), raw, settings=settings.sources)
     meter.count(metrics.ROWS_PLANNED, planned["rows"])
     meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
     logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "rows")})

@@ -13,6 +13,8 @@ from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS, PATIENT_HIS
 from readmission.domain.splits import split_of
 from readmission.pipeline import quality, sources, synthetic
 
+from tests.benchmarks import server
+
 _ENDED = {place for places in ENDS_OF_CARE.values() for place in places}
 
 
@@ -59,7 +61,7 @@ def _source(count: int, archive_url: str | None) -> Iterator[Iterator[list[str]]
     if archive_url is None:
         yield synthetic.rows(count, seed=1)
     else:
-        with sources.open_rows(archive_url, cast(Any, None)) as rows:
+        with sources.open_rows(archive_url, cast(Any, None), server.SETTINGS) as rows:
             yield rows
 
 

@@ -118,7 +118,7 @@ def _rows(count: int) -> list[list[str]]:
     archive = os.environ.get("DIABETES_DATA")
     with server.serve({"/archive.zip": Path(archive).read_bytes()} if archive else {}) as address:
         source = f"{address}/archive.zip" if archive else f"synthetic:rows={count},seed=1"
-        with sources.open_rows(source, cast(Any, None)) as rows:
+        with sources.open_rows(source, cast(Any, None), server.SETTINGS) as rows:
             return list(islice(rows, count))
 
 

@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+from readmission.settings import SourceSettings
+
+# With which a source on this server may be read.
+SETTINGS = SourceSettings(allow_http=True, allow_private=True)
+
 
 @contextmanager
 def serve(pages: dict[str, bytes]) -> Iterator[str]:

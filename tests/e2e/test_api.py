@@ -139,6 +139,21 @@ def test_the_documentation_is_right_behind_the_stage_and_needs_no_key(applicatio
     assert document.status == 200 and "/predict" in document.json["paths"]
 
 
+@pytest.mark.parametrize(("name", "length"), [("swagger-ui-bundle.js", 1_000_000), ("swagger-ui.css", 100_000)])
+def test_the_documentation_loads_its_files_from_the_api(application: Application, name: str, length: int) -> None:
+    file = application.call(f"/docs/{name}", key=None)
+    assert file.status == 200 and len(file.text) > length
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/model", "/model/history", "/docs", "/openapi.json", "/docs/swagger-ui.css"]
+)
+def test_head_is_answered_as_get_without_the_body(application: Application, trained: Trained, path: str) -> None:
+    head, get = application.call(path, method="HEAD"), application.call(path)
+    assert (head.status, head.text) == (200, "")
+    assert head.headers["Content-Type"] == get.headers["Content-Type"]
+
+
 def test_what_moved_a_risk_sums_to_the_score(application: Application, trained: Trained) -> None:
     with application.client as client:
         answer = client.predict(COMPLETE_EXAMPLE, explain=True)

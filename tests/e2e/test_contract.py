@@ -8,9 +8,9 @@ from tests.e2e.conftest import Application, Trained
 
 
 def _behind_the_gateway(document: dict[str, dict[str, dict[str, dict[str, dict[str, object]]]]]) -> dict[str, object]:
-    """With the gateway's answer to a request without a key, of which the application knows nothing.
+    """With an answer to a request without a key that has no content.
 
-    It has no described content: LocalStack does not write the problem document that the template gives it.
+    LocalStack does not write the problem document that the template gives it.
     """
     for item in document["paths"].values():
         for operation in item.values():
@@ -36,7 +36,7 @@ def test_every_answer_is_one_that_the_contract_describes(
     hold(
         case,
         base_url=application.stack.api_url,
-        headers={"x-api-key": application.stack.api_key},
+        headers={"x-api-key": application.stack.api_key, "x-request-id": "contract"},
         verify=str(application.settings.certificate),
     )
 

@@ -9,6 +9,7 @@ from readmission.pipeline import synthetic
 from readmission.pipeline.plan import to_csv
 
 from infra.local.errors import LocalError
+from tests.benchmarks import server
 from tests.e2e.conftest import Application, Trained
 
 KIND = {True: "synthetic", False: "real"}
@@ -175,6 +176,20 @@ def test_bad_data_fails_the_execution_by_name_and_leaves_raw_as_it_was(
     said = str(caught.value)
     assert f"failed in step {error}" in said and source in said and message in said
     assert application.count("raw", "diabetes_raw") == before
+
+
+def test_a_source_on_this_machine_is_read_and_its_credentials_are_not_shown(
+    application: Application, trained: Trained
+) -> None:
+    content = table(list(synthetic.rows(20, seed=321)))
+    with server.serve({"/rows.csv": content}) as address:
+        source = f"{address}/rows.csv?sig=secret".replace("http://", "http://user:secret@")
+        output = application.run(source=source, stop_after="ingest")
+        with pytest.raises(LocalError) as caught:
+            application.run(source=source.replace("rows.csv", "nothing.csv"))
+    shown = f"{address}/rows.csv?sig=***".replace("http://", "http://***@")
+    assert (output["rows"], output["source"]) == (20, shown)
+    assert "SourceNotFound" in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_a_source_that_is_not_there_is_named(application: Application, trained: Trained) -> None:

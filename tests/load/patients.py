@@ -30,7 +30,7 @@ def read(count: int, archive: Path | None = None) -> list[Patient]:
     pages = {"/archive.zip": archive.read_bytes()} if archive else {}
     with server.serve(pages) as address:
         source = f"{address}/archive.zip" if archive else _SYNTHETIC
-        with sources.open_rows(source, cast(Any, None)) as rows:
+        with sources.open_rows(source, cast(Any, None), server.SETTINGS) as rows:
             raw = (dict(zip(NAMES, row, strict=True)) for row in rows)
             return [_patient(one) for one in islice(filter(_is_answered, raw), count)]
 

@@ -43,17 +43,27 @@ def test_only_documentation_and_preflights_need_no_key() -> None:
     assert RESOURCES["Api"]["Properties"]["Auth"] == {"ApiKeyRequired": True}
     events = [event["Properties"] for event in RESOURCES["PredictFunction"]["Properties"]["Events"].values()]
     assert {(event["Method"], event["Path"]) for event in events if "Auth" in event} == {
-        ("GET", "/docs"),
-        ("GET", "/openapi.json"),
+        *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
         ("OPTIONS", "/{proxy+}"),
     }
 
 
+def test_every_path_that_answers_get_answers_head() -> None:
+    events = [
+        (event["Properties"]["Method"], event["Properties"]["Path"])
+        for one in RESOURCES.values()
+        for event in one.get("Properties", {}).get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
+    answering = {method: {path for found, path in events if found == method} for method in ("GET", "HEAD", "ANY")}
+    assert answering["HEAD"] == answering["GET"] and answering["ANY"] == {"/{proxy+}"}
+
+
 def test_the_metrics_are_guarded_by_a_token_that_only_their_function_may_read() -> None:
     function = RESOURCES["MetricsFunction"]["Properties"]
-    (event,) = function["Events"].values()
-    assert (event["Properties"]["Method"], event["Properties"]["Path"]) == ("GET", "/metrics")
-    assert event["Properties"]["Auth"] == {"ApiKeyRequired": False}
+    events = [event["Properties"] for event in function["Events"].values()]
+    assert [(event["Method"], event["Path"]) for event in events] == [("GET", "/metrics"), ("HEAD", "/metrics")]
+    assert all(event["Auth"] == {"ApiKeyRequired": False} for event in events)
     assert function["Environment"]["Variables"]["METRICS_TOKEN_SECRET"] == {"Ref": "MetricsToken"}
     may = {str(one["Action"]): one["Resource"] for policy in function["Policies"] for one in policy["Statement"]}
     assert may == {

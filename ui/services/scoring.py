@@ -12,21 +12,27 @@ from queue import SimpleQueue
 from typing import Final, Literal
 
 from readmission.client import BatchPrediction, Client, RowProblem
+from readmission.domain import spreadsheet
+from readmission.domain.contract import COLUMNS
+from readmission.domain.features import FEATURES, OPTIONAL
+from readmission.domain.file_formats import format_of, separator_of
 
 ROWS: Final = 1000  # per request: the API's limit
 _BYTES: Final = 2_500_000  # per request, header included: below the API's 3 MiB
 IN_FLIGHT: Final = 4
 _IDENTIFIERS: Final = ("encounter_id", "patient_nbr")
+_KNOWN: Final = frozenset((*COLUMNS, *FEATURES, *OPTIONAL))
 
-type Complaint = Literal["empty", "encoding", "header", "rows"]
+type Complaint = Literal["empty", "encoding", "format", "separator", "header", "rows"]
 
 
 class FileRefused(Exception):
-    """The file cannot be sent; `complaint` is the key of the page's text."""
+    """The file cannot be sent; `complaint` is the key of the page's text, and `found` what the file is instead."""
 
-    def __init__(self, complaint: Complaint) -> None:
+    def __init__(self, complaint: Complaint, found: str = "") -> None:
         super().__init__(complaint)
         self.complaint: Complaint = complaint
+        self.found = found
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,13 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Results by column, one entry per row of the file; rejected rows have None and a text in `error`."""
+    """Results by column, one entry per row of the file; rejected rows have None and a text in `error`.
 
-    explain: Callable[[RowProblem], str]
+    `faults` has the rejected rows by what is wrong with them. A row that has several faults is in several lists.
+    """
+
+    explain: Callable[[RowProblem], list[str]]
+    faults: dict[str, list[int]] = field(default_factory=dict)
     row: list[int] = field(default_factory=list)
     readmitted: list[str] = field(default_factory=list)
     risk: list[float | None] = field(default_factory=list)
@@ -56,7 +66,10 @@ class Scores:
         for one in answer["predictions"]:
             self.row.append(len(self.row) + 1)
             forecast, problem = one.get("prediction"), one.get("problem")
-            self.error.append(self.explain(problem) if problem else "")
+            faults = self.explain(problem) if problem else []
+            for fault in faults:
+                self.faults.setdefault(fault, []).append(self.row[-1])
+            self.error.append(spreadsheet.cell("; ".join(faults)))
             self.readmitted.append(forecast["readmitted"] if forecast else "")
             risk = forecast["early_risk"] if forecast else None
             self.risk.append(risk["probability"] if risk else None)
@@ -67,9 +80,11 @@ class Scores:
 
 
 def read(content: bytes) -> Upload:
-    """Parse a CSV file. Raises FileRefused if it has no header or no rows; the API validates the values."""
+    """Parse a CSV file. Raises FileRefused if it is another file, or has no rows; the API validates the values."""
     if not content.strip():
         raise FileRefused("empty")
+    if found := format_of(content):
+        raise FileRefused("format", found)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -79,6 +94,8 @@ def read(content: bytes) -> Upload:
     except csv.Error as error:
         raise FileRefused("header") from error
     header = [name.strip() for name in lines[0]]
+    if len(header) < len(FEATURES) and (separator := separator_of(header, _KNOWN)):
+        raise FileRefused("separator", "TAB" if separator == "\t" else separator)
     if "\0" in text or len(header) < 2:
         raise FileRefused("header")
     if len(lines) == 1:
@@ -87,12 +104,12 @@ def read(content: bytes) -> Upload:
 
 
 def identifiers(upload: Upload) -> dict[str, list[str]]:
-    """The columns that identify a patient or an encounter, if the file has them."""
+    """The columns that identify a patient or an encounter, if the file has them, safe for a spreadsheet."""
     columns: dict[str, list[str]] = {}
     for name in _IDENTIFIERS:
         if name in upload.header:
             index = upload.header.index(name)
-            columns[name] = [row[index] if index < len(row) else "" for row in upload.rows]
+            columns[name] = [spreadsheet.cell(row[index]) if index < len(row) else "" for row in upload.rows]
     return columns
 
 
@@ -100,9 +117,9 @@ def score(
     upload: Upload,
     connect: Callable[[], Client],
     progress: Callable[[int], None],
-    explain: Callable[[RowProblem], str],
+    explain: Callable[[RowProblem], list[str]],
 ) -> Scores:
-    """The forecasts of all rows. `progress` gets the number of finished rows, `explain` words a row's problem.
+    """The forecasts of all rows. `progress` gets the number of finished rows, `explain` words each fault of a row.
 
     Raises ApiProblem or ApiUnreachable of the first request that fails; no further request is started.
     """

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 from readmission.client import Decision, Figure, ModelDescription
+from readmission.domain import spreadsheet
 
 from ui.services import promotions
 from ui.texts import DASH, Texts
@@ -71,13 +72,14 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.version"): decision["version"],
             t("column.before"): decision["previous_version"] or DASH,
             t("column.decision"): _decision(t, decision),
-            t("column.by"): decision.get("decided_by") or "",
+            t("column.by"): spreadsheet.cell(decision.get("decided_by") or ""),
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
             t("column.log_loss"): _log_loss(t, decision, "challenger"),
             t("column.log_loss_before"): _log_loss(t, decision, "incumbent"),
             t("column.test_rows"): _test_rows(t, decision),
-            t("column.reason"): decisions.reason(t, decision, known),
+            # Streamlit offers every table as a CSV, and a person may have entered the reason.
+            t("column.reason"): spreadsheet.cell(decisions.reason(t, decision, known)),
         }
         for decision in known
     ]

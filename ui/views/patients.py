@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 from readmission.client import RowProblem
+from readmission.domain import spreadsheet
 
 from ui import charts
 from ui.services import configuration, scoring
@@ -16,6 +17,9 @@ from ui.texts import DASH, Texts
 from ui.views import page, style
 
 _SHOWN: Final = 1000  # rows of a table; the download has all
+_NUMBERS: Final = 10  # row numbers beside a fault
+# Other files than CSV can be chosen too, so that the page can say what to do with them.
+_TYPES: Final = ["csv", "txt", "tsv", "xlsx", "xls", "ods"]
 _BINS: Final = 40
 _TIMEOUT_SECONDS: Final = 60
 _SCORED: Final = "scored"  # key of the session state, so results end with the session
@@ -25,7 +29,7 @@ def show() -> None:
     t = page.texts()
     page.heading(t, "patients")
     st.html(style.uploader(t("patients.upload"), t("patients.upload_limit")))
-    uploaded = st.file_uploader(t("patients.file"), type="csv", help=t("patients.help.file"))
+    uploaded = st.file_uploader(t("patients.file"), type=_TYPES, help=t("patients.help.file"))
     with st.expander(t("patients.format")):
         st.markdown(t("patients.format_text"))
     if uploaded is None:
@@ -45,7 +49,7 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
     try:
         upload = scoring.read(content)
     except scoring.FileRefused as error:
-        page.problem(t, f"file_{error.complaint}")
+        page.problem(t, f"file_{error.complaint}", found=error.found)
         return
     settings = configuration.load()
     model = page.gateway().model()
@@ -58,7 +62,7 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
     began = time.monotonic()
     try:
         connect = partial(page.connect, settings, timeout=_TIMEOUT_SECONDS)
-        scores = scoring.score(upload, connect, progress, partial(_problem, t))
+        scores = scoring.score(upload, connect, progress, partial(_faults, t))
     finally:
         bar.empty()
     st.session_state[_SCORED] = {
@@ -67,14 +71,15 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
         "version": model["version"],
         "data_kind": model["data_kind"],
         "table": _table(scores, scoring.identifiers(upload)),
+        "faults": scores.faults,
     }
 
 
-def _problem(t: Texts, problem: RowProblem) -> str:
-    """What is wrong with a row, in the page's language."""
+def _faults(t: Texts, problem: RowProblem) -> list[str]:
+    """What is wrong with a row, by field, in the page's language."""
     if problem["errors"]:
-        return "; ".join(f"{error['field']}: {t.message(error)}" for error in problem["errors"])
-    return t.translation("row.no_forecast") if t.translates else problem["detail"]
+        return [f"{error['field']}: {t.message(error)}" for error in problem["errors"]]
+    return [t.translation("row.no_forecast") if t.translates else problem["detail"]]
 
 
 def _table(scores: scoring.Scores, identifiers: dict[str, list[str]]) -> pd.DataFrame:
@@ -109,7 +114,7 @@ def _results(t: Texts, known: dict[str, Any]) -> None:
     if len(scored):
         _scored(t, scored)
     if len(refused):
-        _refused(t, refused)
+        _refused(t, refused, known["faults"])
     download = table.rename(columns={"later": "probability_later", "never": "probability_none"})
     st.download_button(
         t("patients.download"),
@@ -175,11 +180,22 @@ def _span(t: Texts, low: float, high: float) -> str:
     return f"{t.percent(low, 0)}{DASH}{t.percent(high, 0)}"
 
 
-def _refused(t: Texts, refused: pd.DataFrame) -> None:
+def _listed(t: Texts, numbers: list[int]) -> str:
+    more = "; …" if len(numbers) > _NUMBERS else ""
+    return "; ".join(map(t.number, numbers[:_NUMBERS])) + more
+
+
+def _refused(t: Texts, refused: pd.DataFrame, faults: dict[str, list[int]]) -> None:
     st.header(t("patients.failed"), anchor=False)
     st.caption(t("patients.failed_text"))
-    reasons = Counter(refused["error"])
-    rows = [{t("column.reason"): reason, t("column.rows"): count} for reason, count in reasons.most_common(20)]
+    rows = [
+        {
+            t("column.reason"): spreadsheet.cell(fault),
+            t("column.rows"): len(numbers),
+            t("column.row_numbers"): _listed(t, numbers),
+        }
+        for fault, numbers in sorted(faults.items(), key=lambda one: -len(one[1]))
+    ]
     page.table(rows, t("patients.failed"), formats={t("column.rows"): t.number})
     identifiers = [name for name in ("encounter_id", "patient_nbr") if name in refused]
     with st.expander(t("patients.failed_rows")):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import streamlit as st
+from readmission.domain import spreadsheet
 from readmission.domain.payloads import DEFAULT_BATCH_SIZE, FAMILIES, MAX_BATCH_SIZE, STAGES
 from readmission.pipeline import executions
 from readmission.pipeline.executions import Execution, State
@@ -188,7 +189,8 @@ def _last(t: Texts) -> None:
             t("column.duration"): t.seconds(one.seconds()),
             t("column.rows"): t.number(one.rows) if one.rows is not None else DASH,
             t("column.outcome"): _outcome(t, one),
-            t("column.source"): one.request.get("source") or t("pipeline.source_default"),
+            # Streamlit offers every table as a CSV.
+            t("column.source"): spreadsheet.cell(str(one.request.get("source") or t("pipeline.source_default"))),
         }
         for one in last
     ]

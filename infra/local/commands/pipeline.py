@@ -42,7 +42,7 @@ def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, 
     """
     client = aws.client(settings, "stepfunctions")
     arn = executions.start(client, stack.pipeline_arn, request)
-    print(f"pipeline    execution {_name(arn)}, input {json.dumps(request)}", flush=True)
+    print(f"pipeline    execution {_name(arn)}, input {json.dumps(executions.shown(request))}", flush=True)
     progress = Progress(live=sys.stdout.isatty())
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
         if not (execution := _look(settings, client, arn, progress)):

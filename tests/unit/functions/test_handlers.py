@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
-from readmission.settings import DatabaseSettings, ModelSettings
+from readmission.settings import DatabaseSettings, ModelSettings, SourceSettings
 from readmission.telemetry import metrics
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
@@ -30,8 +30,8 @@ class Step:
         self.answer = answer
         self.calls: list[tuple[Any, ...]] = []
 
-    def __call__(self, *arguments: Any) -> Any:
-        self.calls.append(arguments)
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.calls.append((*arguments, *named.values()))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -248,9 +248,10 @@ def test_plan_returns_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str])
 def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], source: str) -> None:
     module, step, _ = _plan()
     module.handler({**PLAN_EVENT, "input": input_}, Context())
-    ((_, request, planned, bucket, s3, raw),) = step.calls
+    ((_, request, planned, bucket, s3, raw, sources),) = step.calls
     assert (request.source, planned) == (input_.get("source"), source)
     assert (bucket, s3, raw) == ("bucket", "client of s3", "connection to raw")
+    assert sources == SourceSettings()
 
 
 def test_plan_migrates_both_databases_first() -> None:
@@ -259,7 +260,20 @@ def test_plan_migrates_both_databases_first() -> None:
     assert migrate.calls == [("connection to raw", "raw"), ("connection to clean", "clean")]
 
 
-@pytest.mark.parametrize("input_", [{"batch_size": 0}, {"sources": 1}, [], "text", None], ids=repr)
+@pytest.mark.parametrize(
+    "input_",
+    [
+        {"batch_size": 0},
+        {"sources": 1},
+        {"source": "https://host:99999/"},
+        {"source": "http://example.org/data.csv"},
+        {"source": "/etc/passwd"},
+        [],
+        "text",
+        None,
+    ],
+    ids=repr,
+)
 def test_plan_refuses_invalid_input_before_it_connects_to_anything(input_: Any) -> None:
     module, step, migrate = _plan()
     with pytest.raises(InvalidRequest):

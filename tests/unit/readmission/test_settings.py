@@ -17,6 +17,7 @@ from readmission.settings import (
     PromoteSettings,
     ReportSettings,
     ServingSettings,
+    SourceSettings,
     TrainSettings,
 )
 
@@ -27,6 +28,10 @@ ENVIRONMENT = {
     "DATABASE_TLS": "verify-full",
     "DATA_BUCKET": "bucket",
     "DEFAULT_SOURCE": "synthetic",
+    "MAX_SOURCE_MEGABYTES": "5",
+    "MAX_SOURCE_SECONDS": "7.5",
+    "ALLOW_HTTP_SOURCES": "on",
+    "ALLOW_PRIVATE_SOURCES": "off",
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     "MODEL_NAME": "readmission",
     "MODEL_REFRESH_SECONDS": "2.5",
@@ -44,7 +49,7 @@ EXPORTER = ExporterSettings("readmission", "arn", 60)
 # What each function, or process, needs, and the variables it cannot do without.
 HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
     PlanSettings: (
-        PlanSettings(DATABASE, "bucket", "synthetic"),
+        PlanSettings(DATABASE, "bucket", "synthetic", SourceSettings(5_000_000, 7.5, True, False)),
         ("DATABASE_SECRET", "DATA_BUCKET", "DEFAULT_SOURCE"),
     ),
     IngestSettings: (IngestSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),

@@ -37,12 +37,16 @@ class SourceMalformed(ReadmissionError):
     """The data source does not contain a readable table: a corrupt archive, no CSV file, text that is not UTF-8."""
 
 
+class SourceLimitExceeded(ReadmissionError):
+    """The data source is larger, or takes longer to download, than the parameters allow."""
+
+
 class ColumnsMismatch(ReadmissionError):
     """The table's columns are not those of the contract; the message names the missing and the extra ones."""
 
 
 class RowMalformed(ReadmissionError):
-    """A row has too few or too many fields, or contains a NUL character; the message names the row."""
+    """A row has too few or too many fields, is too long, or contains a NUL character; the message names the row."""
 
 
 class ValueOutOfRange(ReadmissionError):

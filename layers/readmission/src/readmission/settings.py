@@ -77,12 +77,35 @@ class ExporterSettings:
 
 # ---------------------------------------------------------------- pipeline functions
 @dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Which data sources may be read: the largest size, the longest download in seconds, and from where.
+
+    A source on the web must be at an https URL on a public address, unless http and private addresses are allowed.
+    """
+
+    max_bytes: int = 4_000_000_000
+    max_seconds: float = 600
+    allow_http: bool = False
+    allow_private: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            max_bytes=_count(environment, "MAX_SOURCE_MEGABYTES", 4000) * 1_000_000,
+            max_seconds=_seconds(environment, "MAX_SOURCE_SECONDS", 600),
+            allow_http=_switch(environment, "ALLOW_HTTP_SOURCES"),
+            allow_private=_switch(environment, "ALLOW_PRIVATE_SOURCES"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSettings:
     """*plan*: the S3 bucket of batches and manifests, and the source of an execution that does not name one."""
 
     database: DatabaseSettings
     data_bucket: str
     default_source: str
+    sources: SourceSettings
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -90,6 +113,7 @@ class PlanSettings:
             database=DatabaseSettings.from_environment(environment),
             data_bucket=_required(environment, "DATA_BUCKET"),
             default_source=_required(environment, "DEFAULT_SOURCE"),
+            sources=SourceSettings.from_environment(environment),
         )
 
 
@@ -289,6 +313,13 @@ def _count(environment: Environment, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise _invalid(name, text, "must be a positive integer")
     return int(text)
+
+
+def _switch(environment: Environment, name: str) -> bool:
+    text = environment.get(name, "off")
+    if text not in ("on", "off"):
+        raise _invalid(name, text, "must be on or off")
+    return text == "on"
 
 
 def _origins(environment: Environment, name: str) -> tuple[str, ...]:

@@ -82,6 +82,13 @@ def test_a_readable_but_invalid_row_goes_to_quarantine_with_every_reason(stores:
     assert "age: '[200-210)'" in reason and "readmitted: 'MAYBE'" in reason
 
 
+def test_an_empty_test_result_means_not_measured(stores: Stores, rows: list[list[str]]) -> None:
+    _, (result,) = stores.load([changed(row, A1Cresult="", max_glu_serum="") for row in rows])
+    assert (result["cleaned"], result["quarantined"]) == (40, 0)
+    found = stores.clean.run("SELECT DISTINCT a1cresult_encoded, max_glu_serum_encoded FROM diabetes_clean")
+    assert found == [[0, 0]]
+
+
 def test_no_row_is_lost_between_raw_clean_and_quarantine(stores: Stores, rows: list[list[str]]) -> None:
     for index in (3, 9, 27):
         rows[index] = changed(rows[index], insulin="Perhaps")

@@ -46,6 +46,12 @@ def test_missing_extra_and_repeated_columns_are_reported_together() -> None:
     assert "missing: 'age'; extra: 'Age'; repeated: 'race'" in message
 
 
+def test_a_header_without_any_known_column_is_not_repeated() -> None:
+    assert _mismatch(["root:x:0", "secret"]).endswith(
+        "the first line has none of the 50 columns of the UCI diabetes data"
+    )
+
+
 def test_a_column_mismatch_names_the_file() -> None:
     assert _mismatch([]).startswith("some.csv: ")
 

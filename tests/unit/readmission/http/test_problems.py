@@ -149,10 +149,41 @@ def test_the_docs_may_run_only_their_own_scripts(api: Api) -> None:
     policy = dict(part.split(None, 1) for part in page.headers["Content-Security-Policy"].split(";"))
     (inline,) = re.findall("<script>(.*?)</script>", page.text, re.DOTALL)
     digest = base64.b64encode(sha256(inline.encode()).digest()).decode()
-    assert policy["script-src"].split() == ["https://cdn.jsdelivr.net", f"'sha256-{digest}'"]
-    assert policy["connect-src"] == "'self'"
-    for address in re.findall(r'(?:src|href)="(https?://[^/"]*)', page.text):
-        assert address in f"{policy['script-src']} {policy['style-src']}"
+    assert policy["script-src"].split() == ["'self'", f"'sha256-{digest}'"]
+    assert (policy["style-src"], policy["connect-src"]) == ("'self' 'unsafe-inline'", "'self'")
+    assert "http" not in page.headers["Content-Security-Policy"]
+
+
+def test_the_docs_load_their_files_from_the_api_itself(api: Api) -> None:
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', api.get("/docs").text)
+    assert sorted(addresses) == ["data:,", "docs/swagger-ui-bundle.js", "docs/swagger-ui.css"]
+    for name, media_type in (("swagger-ui-bundle.js", "text/javascript"), ("swagger-ui.css", "text/css")):
+        answer = api.get(f"/docs/{name}")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"{media_type}; charset=utf-8")
+        assert len(answer.text) > 100_000
+
+
+@pytest.mark.parametrize("name", ["favicon-32x32.png", "..%2Fmain.py", "__init__.py", ""])
+def test_no_other_file_is_served(api: Api, name: str) -> None:
+    assert api.get(f"/docs/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/model", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/nothing"])
+def test_head_is_answered_as_get_without_the_body(api: Api, path: str) -> None:
+    head, get = api.request("HEAD", path), api.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for name in ("Content-Type", "Content-Length", "Cache-Control", "Content-Security-Policy"):
+        if path != "/nothing" or name != "Content-Length":  # the request id there may be longer
+            assert head.headers[name] == get.headers[name]
+
+
+def test_head_is_not_allowed_where_get_is_not(api: Api) -> None:
+    answer = api.request("HEAD", "/predict")
+    assert (answer.status_code, answer.headers["Allow"], answer.content) == (405, "POST", b"")
+
+
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(api: Api) -> None:
+    assert api.post("/health").headers["Allow"] == "GET, HEAD"
 
 
 PREFLIGHT = {

@@ -39,6 +39,11 @@ def test_an_answer_has_the_request_id_and_the_security_headers() -> None:
     }
 
 
+def test_head_is_answered_as_get_without_the_body() -> None:
+    answer = proxy.respond(_event(httpMethod="HEAD"), _ok, LOGGER)
+    assert (answer["statusCode"], answer["body"], answer["headers"]["Content-Type"]) == (200, "", "text/plain")
+
+
 @pytest.mark.parametrize("name", ["x-request-id", "X-Request-Id"])
 def test_a_client_may_choose_the_request_id(name: str) -> None:
     ids: list[str] = []

@@ -1,5 +1,5 @@
 import pytest
-from readmission.pipeline.data_report import Report, document, metrics, total
+from readmission.pipeline.data_report import Report, document, faults, metrics, total
 
 
 def _report(rows: int, quarantined: int = 0, **rules: int) -> Report:
@@ -28,6 +28,16 @@ def test_reports_add_up() -> None:
 
 def test_the_rule_broken_most_often_comes_first() -> None:
     assert list(total(REPORTS.values())["rules"].items()) == [("gender", 3), ("age", 2)]
+
+
+def test_there_is_a_line_for_each_rule_with_its_first_rows() -> None:
+    first = _report(30, 3, age=8, gender=1) | {"first_rows": {"age": [9, 11, 12, 20, 21], "gender": [4]}}
+    second = _report(10, 2, gender=2) | {"first_rows": {"gender": [31, 35]}}
+    assert faults([second, first]) == ["age: 8 rows (9, 11, 12, 20, 21, …)", "gender: 3 rows (4, 31, 35)"]
+
+
+def test_a_report_of_an_earlier_release_has_no_row_numbers() -> None:
+    assert faults([_report(30, 3, age=2), _report(10, 1, gender=1)]) == ["age: 2 rows", "gender: 1 row"]
 
 
 def test_adding_up_does_not_change_the_reports() -> None:

@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from readmission.pipeline import executions
@@ -41,6 +42,20 @@ def test_a_successful_execution_has_a_decision() -> None:
     client.add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps({"promotion": {"decision": "refused"}}))
     found = executions.describe(client, EXECUTION)
     assert (found.decision, found.error, found.seconds(), found.name) == ("refused", None, 75, "first")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"source": "https://u:secret@h/d", "batch_size": 5}, {"source": "https://***@h/d", "batch_size": 5}),
+        ({"source": 5}, {"source": 5}),
+        ({}, {}),
+    ],
+)
+def test_the_request_of_an_execution_has_no_credentials(given: dict[str, Any], shown: dict[str, Any]) -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "RUNNING", [], input=json.dumps(given))
+    assert executions.describe(client, EXECUTION).request == shown
 
 
 def test_a_failed_execution_has_the_step_the_error_and_its_message() -> None:

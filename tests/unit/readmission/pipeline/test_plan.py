@@ -90,6 +90,12 @@ def test_the_manifest_has_the_source_its_data_kind_and_the_time_of_delivery() ->
     }
 
 
+def test_plan_and_manifest_do_not_have_the_credentials_of_a_source() -> None:
+    s3 = FakeS3()
+    planned = _plan(s3, FakeRaw(), source="https://user:secret@example.org/d?sig=secret", start_at="clean")
+    assert planned["source"] == _manifest(s3, planned)["source"] == "https://***@example.org/d?sig=***"
+
+
 def test_each_run_has_a_manifest_of_its_own() -> None:
     s3 = _s3()
     assert _plan(s3, execution="run-1")["manifest"] == "pipeline/runs/run-1/manifest.json"

@@ -132,6 +132,12 @@ def test_rules_are_counted_without_the_values_that_break_them() -> None:
     assert report_of(rows, [broken])["rules"] == {broken.rule: 2}
 
 
+def test_a_report_has_the_numbers_of_the_first_rows_that_break_a_rule() -> None:
+    rows = batch(*_each("gender", ["Female", *["?"] * 7]))
+    (broken,) = broken_rules(rows)
+    assert report_of(rows, [broken])["first_rows"] == {broken.rule: [2, 3, 4, 5, 6]}
+
+
 def test_a_report_counts_rows_classes_and_splits_of_the_clean_rows() -> None:
     rows = batch(*_each("readmitted", ["NO", "<30", "NO", "never"]))
     rows["split"][1] = "test"

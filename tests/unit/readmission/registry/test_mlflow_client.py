@@ -140,3 +140,12 @@ def test_an_error_that_is_not_the_servers_is_raised_unchanged(error: Exception) 
 
 def test_the_digest_of_a_document_is_its_sha_256() -> None:
     assert digest(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_password_in_the_servers_url_is_not_shown() -> None:
+    uri = "http://user:secret@mlflow.example"
+    with pytest.raises(TrackingUnavailable) as failed, reachable(ModelSettings(uri, "readmission")):
+        raise requests.ConnectionError(f"API request to {uri}/api failed")
+    assert str(failed.value) == (
+        "MLflow at http://***@mlflow.example: API request to http://***@mlflow.example/api failed"
+    )

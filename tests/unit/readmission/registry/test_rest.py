@@ -75,3 +75,10 @@ def test_artifacts_that_mlflow_does_not_proxy_cannot_be_written(wire: Wire, uri:
     with pytest.raises(ConfigurationError, match="does not proxy"):
         CLIENT.write_artifact(Run("r1", uri, {}, {}, {}), "model_card.md", b"")
     assert wire.asked == []
+
+
+def test_a_password_in_the_servers_url_is_not_shown() -> None:
+    client = RestClient(ModelSettings("http://user:secret@mlflow.example", "readmission"), 1)
+    with pytest.raises(TrackingUnavailable) as failed:
+        client.run("r1")
+    assert str(failed.value) == "MLflow at http://***@mlflow.example cannot be reached: the URL is not valid"

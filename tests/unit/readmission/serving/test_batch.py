@@ -11,6 +11,7 @@ from readmission.domain.features import FEATURES
 from readmission.serving.api import MAX_BATCH_BYTES, MAX_BODY_BYTES
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE
 
+from tests.unit.readmission.builders import archive
 from tests.unit.readmission.documents import document, numbers, stump
 from tests.unit.readmission.serving.fakes import Api, serving, with_quantiles
 
@@ -267,3 +268,68 @@ def test_the_answer_has_the_accepted_type_or_else_that_of_the_body(
 def test_bands_and_percentiles_are_empty_if_the_model_lacks_them() -> None:
     (row,) = _rows(_post_csv(serving(0.1, 0.2, 0.7), _csv(EXAMPLE)))
     assert (row["early_risk"], row["band"], row["percentile"], row["error"]) == ("0.1", "", "", "")
+
+
+@pytest.mark.parametrize("name", ["max_glu_serum", "A1Cresult"])
+def test_an_empty_test_result_means_not_measured(api: Api, name: str) -> None:
+    (expected, empty, missing) = _post(api, RAW_EXAMPLE, {**RAW_EXAMPLE, name: ""}, {**RAW_EXAMPLE, name: None}).json()[
+        "predictions"
+    ]
+    assert expected["prediction"] == empty["prediction"] == missing["prediction"]
+    (row,) = _rows(_post_csv(api, _csv({**RAW_EXAMPLE, name: ""})))
+    assert (row["error"], float(row["early_risk"])) == ("", expected["prediction"]["early_risk"]["probability"])
+
+
+def test_a_test_result_that_is_left_out_is_still_required(api: Api) -> None:
+    (row,) = _post(api, {name: value for name, value in RAW_EXAMPLE.items() if name != "A1Cresult"}).json()[
+        "predictions"
+    ]
+    assert [error["code"] for error in row["problem"]["errors"]] == ["required"]
+
+
+def test_a_first_column_without_a_name_is_ignored(api: Api) -> None:
+    plain = _rows(_post_csv(api, _csv(RAW_EXAMPLE, RAW_EXAMPLE)))
+    assert _rows(_post_csv(api, _csv({"": 0, **RAW_EXAMPLE}, {"": 1, **RAW_EXAMPLE}))) == plain
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        (
+            b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500),
+            "looks like Excel, not CSV; save it as CSV UTF-8 (comma delimited)",
+            "not_csv",
+        ),
+        (
+            archive({"docProps/app.xml": b"", "[Content_Types].xml": b"", "xl/workbook.xml": b""}),
+            "looks like Excel, not CSV; save it as CSV UTF-8 (comma delimited)",
+            "not_csv",
+        ),
+        (archive({"data.csv": b"a,b"}), "looks like ZIP, not CSV; save it as CSV UTF-8 (comma delimited)", "not_csv"),
+        (
+            _csv(RAW_EXAMPLE).encode("utf-16"),
+            "is in UTF-16, not UTF-8; save it as CSV UTF-8 (comma delimited)",
+            "not_csv",
+        ),
+        (
+            _csv({**RAW_EXAMPLE, "medical_specialty": "Zo\xeb"}).encode("cp1252"),
+            "is not UTF-8 but another encoding, probably Windows-1252; save it as CSV UTF-8 (comma delimited)",
+            "not_utf8",
+        ),
+        (
+            _csv(RAW_EXAMPLE, delimiter=";").encode(),
+            "has columns separated by semicolons, not commas; save it as CSV UTF-8 (comma delimited)",
+            "wrong_separator",
+        ),
+        (
+            _csv(EXAMPLE, delimiter="\t").encode(),
+            "has columns separated by tabs, not commas; save it as CSV UTF-8 (comma delimited)",
+            "wrong_separator",
+        ),
+    ],
+    ids=["xls", "xlsx", "zip", "utf-16", "cp1252", "semicolons", "tabs"],
+)
+def test_a_file_of_another_format_is_named_with_what_to_do(api: Api, body: bytes, message: str, code: str) -> None:
+    answer = _post_csv(api, body)
+    assert _errors(answer) == {"body": message}
+    assert [error["code"] for error in answer.json()["errors"]] == [code]

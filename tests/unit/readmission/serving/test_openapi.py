@@ -14,6 +14,7 @@ from readmission.serving.openapi import PromotionHistory
 from readmission.serving.schemas import RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving
+from tests.unit.templates import RESOURCES
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +56,38 @@ def test_every_path_of_the_api_is_documented(openapi: Any) -> None:
         "/predict/batch": {"post"},
         "/model": {"get"},
         "/model/history": {"get"},
+        "/metrics": {"get"},
         "/health": {"get"},
         "/reload-model": {"post"},
     }
 
 
-def test_every_path_requires_the_api_key(openapi: Any) -> None:
-    (name, scheme), *others = openapi["components"]["securitySchemes"].items()
-    assert others == []
-    assert scheme == {"type": "apiKey", "in": "header", "name": "x-api-key"}
+def test_every_path_requires_the_api_key_and_the_metrics_their_token(openapi: Any) -> None:
+    assert openapi["components"]["securitySchemes"] == {
+        "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        "MetricsToken": {"type": "http", "scheme": "bearer"},
+    }
+    for path, item in openapi["paths"].items():
+        for operation in item.values():
+            assert operation["security"] == [{"MetricsToken" if path == "/metrics" else "APIKeyHeader": []}]
+
+
+def test_every_request_may_have_an_id(openapi: Any) -> None:
     for item in openapi["paths"].values():
         for operation in item.values():
-            assert operation["security"] == [{name: []}]
+            assert [one["name"] for one in operation["parameters"] if one["in"] == "header"] == ["x-request-id"]
+
+
+def test_operations_have_names_that_read_as_functions(openapi: Any) -> None:
+    assert [operation["operationId"] for item in openapi["paths"].values() for operation in item.values()] == [
+        "predict",
+        "predict_batch",
+        "get_model",
+        "get_health",
+        "reload_model",
+        "get_model_history",
+        "get_metrics",
+    ]
 
 
 def test_every_path_is_described(openapi: Any) -> None:
@@ -95,10 +116,11 @@ def test_a_batch_accepts_and_answers_json_and_csv(openapi: Any) -> None:
 
 
 PROBLEMS = {
-    "/predict": ("409", "413", "415", "422"),
-    "/predict/batch": ("413", "415", "422"),
-    "/model": ("404", "422"),
-    "/model/history": ("422", "500"),
+    "/predict": ("403", "409", "413", "415", "422"),
+    "/predict/batch": ("403", "413", "415", "422"),
+    "/model": ("403", "404", "422"),
+    "/model/history": ("403", "422"),
+    "/metrics": ("401",),
 }
 
 
@@ -106,9 +128,18 @@ def test_every_problem_is_described_as_a_problem_document(openapi: Any) -> None:
     for path, item in openapi["paths"].items():
         for operation in item.values():
             problems = {status: answer for status, answer in operation["responses"].items() if status != "200"}
-            assert problems.keys() == {"503", *PROBLEMS.get(path, ())}
+            assert problems.keys() == {"400", "429", "500", "502", "503", "504", *PROBLEMS.get(path, ("403",))}
             for answer in problems.values():
                 assert list(answer["content"]) == ["application/problem+json"]
+
+
+def test_the_gateways_own_answers_are_described(openapi: Any) -> None:
+    responses = RESOURCES["Api"]["Properties"]["GatewayResponses"].values()
+    described = {status for item in openapi["paths"].values() for one in item.values() for status in one["responses"]}
+    assert {str(one["StatusCode"]) for one in responses} <= described
+    for item in openapi["paths"].values():
+        for operation in item.values():
+            assert set(operation["responses"]["429"]["headers"]) == {"Retry-After"}
 
 
 def test_every_referenced_schema_exists(openapi: Any) -> None:
@@ -233,7 +264,7 @@ def _history(decisions: list[dict[str, Any]], **query: str) -> dict[str, Any]:
 
 
 def test_the_limit_of_the_history_is_that_of_the_function(openapi: Any) -> None:
-    (limit,) = openapi["paths"]["/model/history"]["get"]["parameters"]
+    limit, _ = openapi["paths"]["/model/history"]["get"]["parameters"]
     schema = limit["schema"]
     assert (limit["name"], limit["in"], limit["required"]) == ("limit", "query", False)
     assert (schema["type"], schema["minimum"], schema["maximum"], schema["default"]) == ("integer", 1, 1000, 20)

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 import pytest
 from readmission.client import ApiProblem, Client, RowProblem
 
+from tests.unit.readmission.builders import archive
 from tests.unit.ui.fakes import Gateway, serving
 from ui.services import scoring
 from ui.services.scoring import FileRefused, Upload
@@ -19,8 +20,8 @@ def url(gateway: Gateway) -> Iterator[str]:
         yield url
 
 
-def explain(problem: RowProblem) -> str:
-    return "; ".join(f"{error['field']}: {error['message']}" for error in problem["errors"])
+def explain(problem: RowProblem) -> list[str]:
+    return [f"{error['field']}: {error['message']}" for error in problem["errors"]]
 
 
 def upload(rows: int) -> Upload:
@@ -33,7 +34,8 @@ def upload(rows: int) -> Upload:
         (b"", "empty"),
         (b"  \n", "empty"),
         ("risk,año\n1,2".encode("latin-1"), "encoding"),
-        (b"PK\x03\x04\xff\xfe", "encoding"),
+        (b"PK\x03\x04\xff\xfe", "format"),
+        (b"risk;patient_nbr;age\n1;2;3", "separator"),
         (b"just some text", "header"),
         (b'risk,note\n1,"never closed', "header"),
         (b"risk,note\n", "rows"),
@@ -45,6 +47,14 @@ def test_an_unreadable_file_is_refused_with_the_reason(content: bytes, complaint
     assert raised.value.complaint == complaint
 
 
+def test_what_the_file_is_instead_is_named() -> None:
+    workbook = archive({"[Content_Types].xml": b"", "xl/workbook.xml": b""})
+    for content, found in ((workbook, "Excel"), (b"age\tgender\n1\t2", "TAB"), (b"age;gender\n1;2", ";")):
+        with pytest.raises(FileRefused) as raised:
+            scoring.read(content)
+        assert raised.value.found == found
+
+
 def test_byte_order_marks_quotes_and_empty_lines_are_read() -> None:
     read = scoring.read(b'\xef\xbb\xbfrisk, note\r\n0.1,"two\nlines"\r\n\r\n0.2,x\r\n')
     assert (read.header, read.rows) == (["risk", "note"], [["0.1", "two\nlines"], ["0.2", "x"]])
@@ -53,6 +63,11 @@ def test_byte_order_marks_quotes_and_empty_lines_are_read() -> None:
 def test_identifiers_are_kept_if_the_file_has_them() -> None:
     read = Upload(["patient_nbr", "risk"], [["7", "0.1"], []])
     assert scoring.identifiers(read) == {"patient_nbr": ["7", ""]}
+
+
+def test_a_formula_in_an_identifier_becomes_text() -> None:
+    read = Upload(["encounter_id", "risk"], [["=cmd|' /C calc'!A0", "0.1"], ["-7", "0.1"]])
+    assert scoring.identifiers(read) == {"encounter_id": ["'=cmd|' /C calc'!A0", "-7"]}
 
 
 @pytest.mark.parametrize(("rows", "sizes"), [(1, [1]), (1000, [1000]), (1001, [1000, 1]), (2500, [1000, 1000, 500])])
@@ -84,6 +99,12 @@ def test_an_invalid_row_has_its_reason_and_does_not_affect_the_others(url: str) 
     rows = [["0.2", "x"], ["", "x"], ["0.3", "x"]]
     scores = scoring.score(Upload(["risk", "a"], rows), lambda: Client(url), print, explain)
     assert scores.risk == [0.2, None, 0.3] and scores.error == ["", "risk: is required", ""]
+
+
+def test_rows_are_counted_by_what_is_wrong_with_them(url: str) -> None:
+    rows = [["0.2", "x"], ["", "x"], ["0.3", "x"], ["", "x"]]
+    scores = scoring.score(Upload(["risk", "a"], rows), lambda: Client(url), print, explain)
+    assert scores.faults == {"risk: is required": [2, 4]}
 
 
 def test_a_failed_request_ends_the_scoring(gateway: Gateway, url: str) -> None:

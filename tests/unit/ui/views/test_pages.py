@@ -300,7 +300,7 @@ def test_a_file_is_scored_and_shown_by_risk() -> None:
     assert [one.value for one in app.metric] == ["3", "1", "0", "1"]
     shown = app.dataframe[0].value
     assert shown["patient_nbr"].tolist() == ["b", "d", "a"] and shown["row"].tolist() == [2, 4, 1]
-    assert app.dataframe[1].value.values.tolist() == [["risk: is required", 1]]
+    assert app.dataframe[1].value.values.tolist() == [["risk: is required", 1, "3"]]
     assert app.dataframe[2].value["patient_nbr"].tolist() == ["c"]
     assert not app.exception and not app.error
 
@@ -308,13 +308,27 @@ def test_a_file_is_scored_and_shown_by_risk() -> None:
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_the_reasons_of_rejected_rows_are_translated() -> None:
     app = upload(page_of("patients", "es"), b"risk,patient_nbr\n0.1,a\n,c\n")
-    assert app.dataframe[1].value.values.tolist() == [["risk: es obligatorio", 1]]
+    assert app.dataframe[1].value.values.tolist() == [["risk: es obligatorio", 1, "2"]]
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_rejected_rows_have_one_line_for_each_fault_with_the_first_row_numbers() -> None:
+    app = upload(page_of("patients"), b"risk,patient_nbr\n" + b",c\n" * 1_012)
+    assert app.dataframe[0].value.values.tolist() == [["risk: is required", 1_012, "1; 2; 3; 4; 5; 6; 7; 8; 9; 10; …"]]
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_formula_in_the_file_is_shown_and_downloaded_as_text() -> None:
+    app = upload(page_of("patients"), b"risk,patient_nbr\n0.1,=cmd|'/C calc'!A0\n")
+    assert app.dataframe[0].value["patient_nbr"].tolist() == ["'=cmd|'/C calc'!A0"]
 
 
 @pytest.mark.parametrize(
     ("content", "way_out"),
     [
         (b"", "column names"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "looks like Excel"),
+        (b"age;gender\n1;2", "separated by “;”"),
         ("risk,ñ\n1,2\n".encode("latin-1"), "CSV UTF-8"),
         (b"no table", "separated by commas"),
         (b"risk,a\n", "Each row"),

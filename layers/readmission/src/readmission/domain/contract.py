@@ -5,6 +5,7 @@ Source: UCI "Diabetes 130-US Hospitals 1999-2008" (CC BY 4.0), `diabetic_data.cs
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,9 @@ from typing import Final
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 MISSING: Final = "?"
+# A header with more columns is not read: no table that resembles the contract's has so many.
+MAX_COLUMNS: Final = 200
+_NAME_SHOWN: Final = 40  # characters of a file's column name in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,11 @@ _IDENTIFIER = IntegerRange(1, 2**63 - 1)
 _DOSES = OneOf(frozenset({"No", "Steady", "Up", "Down"}))
 _DIAGNOSIS = Diagnosis()
 
+# Columns of test results, in which "None" means that the test was not made. An empty value means the same: pandas reads
+# "None" as missing, and writes an empty cell.
+TESTS: Final = ("max_glu_serum", "A1Cresult")
+NOT_MEASURED: Final = "None"
+
 DRUGS: Final = (
     "metformin",
     "repaglinide",
@@ -188,13 +197,23 @@ def sql_name(column: str) -> str:
 def column_order(header: Sequence[str], where: str) -> list[int]:
     """The index in `header` of each column of the contract.
 
-    Raises `ColumnsMismatch` with every missing, extra and repeated column; `where` names the file.
+    A first column without a name is ignored: pandas writes its row numbers there.
+
+    Raises `ColumnsMismatch` with the missing, extra and repeated columns; `where` names the file. A header that has
+    none of the contract's columns is not repeated, because the file may be anything.
     """
-    missing = [name for name in NAMES if name not in header]
-    extra = [name for name in header if name not in COLUMNS]
-    repeated = sorted({name for name in header if header.count(name) > 1 and name in COLUMNS})
+    if len(header) > MAX_COLUMNS:
+        raise ColumnsMismatch(
+            f"{where}: the first line has {len(header)} columns, more than the limit of {MAX_COLUMNS}"
+        )
+    counts = Counter(header[1:] if header[:1] == [""] else header)
+    if counts.keys().isdisjoint(COLUMNS):
+        raise ColumnsMismatch(f"{where}: the first line has none of the 50 columns of the UCI diabetes data")
+    missing = [name for name in NAMES if name not in counts]
+    extra = [name for name in counts if name not in COLUMNS]
+    repeated = sorted(name for name, count in counts.items() if count > 1 and name in COLUMNS)
     problems = [
-        f"{kind}: {', '.join(repr(name) for name in names)}"
+        f"{kind}: {', '.join(repr(name[:_NAME_SHOWN]) for name in names)}"
         for kind, names in (("missing", missing), ("extra", extra), ("repeated", repeated))
         if names
     ]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from readmission.domain.file_formats import NOT_UTF8, format_of, not_csv
 from readmission.http.problems import Code, FieldError, Params, Refused, printable_name
 
 JSON: Final = "application/json"
@@ -34,6 +35,17 @@ async def text_of(request: Request) -> str:
         return (await request.body()).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _unreadable("is not valid UTF-8", "not_utf8") from None
+
+
+async def csv_of(request: Request) -> str:
+    """The body as the text of a CSV. Raises `Refused` (422) if it is another file, or in another encoding."""
+    body = await request.body()
+    if name := format_of(body):
+        raise _unreadable(not_csv(name), "not_csv", {"format": [name]})
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise _unreadable(NOT_UTF8, "not_utf8") from None
 
 
 def json_of(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""ASGI middleware for every request: request ids, security headers, the access log, and unexpected errors."""
+"""ASGI middleware for every request: request ids, security headers, the access log, unexpected errors, and HEAD."""
 
 import traceback
 from collections.abc import Callable
@@ -86,3 +86,20 @@ class UnexpectedErrors:
             # Answers are sent only once they are complete, so this one has not started yet.
             answer = problem_response(scope, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
             await answer(scope, receive, send)
+
+
+class HeadRequests:
+    """Answers HEAD as GET, without the body. The headers are those of GET, the length among them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_without_body)

@@ -36,6 +36,8 @@ type Code = Literal[
     "details_of_no_stay",
     "more_changed_doses_than_drugs",
     "not_utf8",
+    "not_csv",
+    "wrong_separator",
     "invalid_json",
     "nested_too_deeply",
     "invalid_csv",

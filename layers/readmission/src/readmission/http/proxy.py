@@ -54,7 +54,7 @@ def respond(
     """Answer a proxy event with `endpoint`, and log the request.
 
     Never raises: `Refused` becomes its problem document, any other exception is logged and answered with status 500.
-    `correlate` receives the request id before anything is logged.
+    `correlate` receives the request id before anything is logged. HEAD is answered as GET, without the body.
     """
     start = perf_counter()
     request = Request.from_event(event)
@@ -70,7 +70,7 @@ def respond(
             "Content-Type": response.content_type,
             **response.headers,
         },
-        "body": response.body,
+        "body": "" if request.method == "HEAD" else response.body,
     }
 
 

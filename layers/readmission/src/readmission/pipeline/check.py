@@ -1,6 +1,7 @@
 """The check between *clean* and *train*: stops a run if too many of its rows are invalid."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pg8000.native import Connection
 
@@ -12,8 +13,6 @@ from readmission.pipeline.plan import read_manifest
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_RULES_SHOWN: Final = 3
 
 
 def check(event: CheckEvent, bucket: str, s3: "S3Client", clean: Connection, max_share: float) -> CheckResult:
@@ -28,15 +27,16 @@ def check(event: CheckEvent, bucket: str, s3: "S3Client", clean: Connection, max
         raise BatchMissing(f"batch {unreported[0]} has no report; run the pipeline from 'clean'")
     total = data_report.total(reports.values())
     if share(total["quarantined"], total["rows"]) > max_share:
-        raise TooManyInvalidRows(_message(manifest["source"], total, max_share))
+        lines = data_report.faults(reports.values())
+        raise TooManyInvalidRows(_message(manifest["source"], total, max_share, lines))
     return CheckResult(rows=total["rows"], cleaned=total["cleaned"], quarantined=total["quarantined"])
 
 
-def _message(source: str, total: Report, max_share: float) -> str:
-    rules = "; ".join(f"{rule} ({count})" for rule, count in list(total["rules"].items())[:_RULES_SHOWN])
+def _message(source: str, total: Report, max_share: float, faults: Sequence[str]) -> str:
+    lines = "\n".join(faults)
     return (
         f"{source}: {total['quarantined']} of {total['rows']} rows"
         f" ({share(total['quarantined'], total['rows']):.2%}) break the data contract, more than the share of"
-        f" {max_share:g} that MaxInvalidShare allows. Rules broken most often (rows): {rules}."
-        " The table quarantine in the database clean has these rows with every rule they break"
+        f" {max_share:g} that MaxInvalidShare allows. Rules, rows that break them, and the numbers of the first:\n"
+        f"{lines}\nThe table quarantine in the database clean has these rows with every rule they break"
     )

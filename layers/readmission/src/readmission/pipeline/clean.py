@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pg8000.native import Connection
 
-from readmission.domain.contract import NAMES, sql_name
+from readmission.domain.contract import NAMES, NOT_MEASURED, TESTS, sql_name
 from readmission.domain.features import STORED, fields_of, inputs_of
 from readmission.domain.payloads import BatchEvent, CleanResult
 from readmission.pipeline import data_report, quality
@@ -125,7 +125,12 @@ def _raw_rows(raw: Connection, batch_ids: list[str]) -> dict[str, quality.Column
 
 
 def _by_column(rows: Sequence[Sequence[str]]) -> quality.Columns:
-    return dict(zip(_RAW, zip(*rows, strict=True) if rows else [()] * len(_RAW), strict=True))
+    columns: dict[str, Sequence[str]] = dict(
+        zip(_RAW, zip(*rows, strict=True) if rows else [()] * len(_RAW), strict=True)
+    )
+    for name in TESTS:
+        columns[name] = [value or NOT_MEASURED for value in columns[name]]
+    return columns
 
 
 def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: Rows) -> None:

@@ -4,13 +4,15 @@ A report consists of counts, so that reports can be added up; `document` adds sh
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 from pg8000.native import Connection
 
 from readmission.domain.payloads import DataKind
+
+FIRST_ROWS: Final = 5  # row numbers kept for each rule
 
 _SAVE: Final = """
     INSERT INTO batch_report (batch_id, report) VALUES (:batch_id, CAST(:report AS jsonb))
@@ -30,6 +32,9 @@ class Report(TypedDict):
     cleaned: int
     quarantined: int
     rules: dict[str, int]  # rows that break the rule
+    first_rows: NotRequired[
+        dict[str, list[int]]
+    ]  # numbers of the first of them; reports of an earlier release have none
     missing: dict[str, int]  # rows without a value in the column
     classes: dict[str, int]  # clean rows of the class
     splits: dict[str, int]  # clean rows in the split
@@ -73,6 +78,26 @@ def total(reports: Iterable[Report]) -> Report:
         classes=dict(classes),
         splits=dict(splits),
     )
+
+
+def faults(reports: Iterable[Report]) -> list[str]:
+    """A line for each broken rule: how many rows break it, and the numbers of the first; the most frequent first."""
+    counts, first_rows = Counter[str](), defaultdict[str, list[int]](list)
+    for report in reports:
+        counts.update(report["rules"])
+        for rule, numbers in report.get("first_rows", {}).items():
+            first_rows[rule] += numbers
+    return [
+        f"{rule}: {count} {'row' if count == 1 else 'rows'}{_listed(first_rows[rule], count)}"
+        for rule, count in counts.most_common()
+    ]
+
+
+def _listed(numbers: Iterable[int], count: int) -> str:
+    shown = sorted(set(numbers))[:FIRST_ROWS]
+    if not shown:
+        return ""
+    return f" ({', '.join(map(str, shown))}{', …' if count > len(shown) else ''})"
 
 
 def document(reports: Mapping[str, Report]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from readmission.domain.redaction import redacted
+
 STATES: Final = (
     "Plan",
     "Ingest batches",
@@ -79,6 +81,13 @@ def newest(client: Any, pipeline_arn: str, limit: int) -> list[str]:
     return [execution["executionArn"] for execution in newest_first[:limit]]
 
 
+def shown(request: Any) -> Any:
+    """An execution's input without the credentials in its source."""
+    if isinstance(request, dict) and isinstance(request.get("source"), str):
+        return request | {"source": redacted(request["source"])}
+    return request
+
+
 def describe(client: Any, arn: str) -> Execution:
     """The state of an execution, with its error if it failed. `rows` is not filled in: see `rows`."""
     found = client.describe_execution(executionArn=arn)
@@ -88,7 +97,7 @@ def describe(client: Any, arn: str) -> Execution:
         status=found["status"],
         started=found["startDate"],
         ended=found.get("stopDate"),
-        request=json.loads(found.get("input") or "{}"),
+        request=shown(json.loads(found.get("input") or "{}")),
         output=json.loads(found.get("output") or "{}"),
         step=step,
         error=error,

@@ -17,8 +17,10 @@ from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
 from readmission.domain.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
+from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest
 from readmission.pipeline import sources
+from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -43,25 +45,35 @@ class Manifest(TypedDict):
     batches: list[Batch]
 
 
-def plan(event: PlanEvent, request: PipelineRequest, source: str, bucket: str, s3: "S3Client", raw: Connection) -> Plan:
+def plan(
+    event: PlanEvent,
+    request: PipelineRequest,
+    source: str,
+    bucket: str,
+    s3: "S3Client",
+    raw: Connection,
+    *,
+    settings: SourceSettings | None = None,
+) -> Plan:
     """Write the run's manifest to S3, and its batches if it starts at *ingest*.
 
     A run that starts at *ingest* reads `source`. One that starts at *clean* lists the batches in `raw`. A run that
-    starts later has no batches. Raises the errors of `sources.open_rows`, and `InvalidRequest` if there would be more
-    than `MAX_BATCHES` batches.
+    starts later has no batches. Manifest and result name the source without its credentials. Raises the errors of
+    `sources.open_rows`, and `InvalidRequest` if there would be more than `MAX_BATCHES` batches.
     """
     kind = sources.data_kind(source) if request.source or request.start_at == "ingest" else _kind_in(raw)
     batches: list[Batch] = []
     if request.start_at == "ingest":
-        with sources.open_rows(source, s3) as rows:
+        with sources.open_rows(source, s3, settings or SourceSettings()) as rows:
             batches = list(_write_batches(rows, request.batch_size, bucket, s3))
     elif request.start_at == "clean":
         batches = _list_loaded(raw, kind)
-    manifest = Manifest(source=source, data_kind=kind, delivered_at=event["started_at"], batches=batches)
+    shown = redacted(source)
+    manifest = Manifest(source=shown, data_kind=kind, delivered_at=event["started_at"], batches=batches)
     key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
     return Plan(
-        source=source,
+        source=shown,
         data_kind=kind,
         manifest=key,
         rows=sum(batch["rows"] for batch in batches),

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
-from readmission.domain.contract import CLASSES, COLUMNS, MISSING, IntegerRange, OneOf, Rule
+from readmission.domain.contract import CLASSES, COLUMNS, MISSING, NOT_MEASURED, TESTS, IntegerRange, OneOf, Rule
 from readmission.domain.features import STORED
 from readmission.domain.icd9 import COMORBIDITIES
 from readmission.domain.splits import SPLITS
 from readmission.errors import CleanRowInvalid
-from readmission.pipeline.data_report import Report
+from readmission.pipeline.data_report import FIRST_ROWS, Report
 
 # The rows of a batch by column: the values of a column, in the order of the rows.
 type Columns = Mapping[str, Sequence[str]]
@@ -51,8 +51,6 @@ CLEAN_COLUMNS: Final[Mapping[str, CleanColumn]] = {
     **{name: CleanColumn(rule, nullable=name in COMORBIDITIES) for name, rule in STORED.items()},
 }
 _ENCOUNTER: Final = ("data_kind", "encounter_id")
-# In these columns, "None" means that the test was not made.
-_NOT_MEASURED: Final = {"max_glu_serum": "None", "A1Cresult": "None"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,16 @@ def report_of(rows: Columns, broken: Sequence[BrokenRule]) -> Report:
         cleaned=count - len(invalid),
         quarantined=len(invalid),
         rules={one.rule: len(one.violations) for one in broken},
+        first_rows={one.rule: _numbers(rows, one.violations) for one in broken},
         missing={name: _missing(name, rows[name]) for name in COLUMNS},
         classes={name: classes[name] for name in CLASSES},
         splits={name: splits[name] for name in SPLITS},
     )
+
+
+def _numbers(rows: Columns, violations: Iterable[int]) -> list[int]:
+    """The numbers, in the delivery, of the first rows with a violation."""
+    return sorted(int(rows["row_number"][index]) for index in violations)[:FIRST_ROWS]
 
 
 def check_clean(rows: Sequence[Sequence[object]], batch_id: str) -> None:
@@ -132,7 +136,7 @@ def _problems(rows: Sequence[Sequence[object]]) -> Iterator[str]:
 
 def _missing(name: str, values: Sequence[str]) -> int:
     """The number of rows without a value in the column."""
-    return values.count(MISSING) + (values.count(_NOT_MEASURED[name]) if name in _NOT_MEASURED else 0)
+    return values.count(MISSING) + (values.count(NOT_MEASURED) if name in TESTS else 0)
 
 
 def _superseded(rows: Columns, invalid: Collection[int]) -> dict[int, str]:

@@ -1,52 +1,28 @@
 """Reads a data source row by row in constant memory: a zip, gzip or CSV file at a URL or S3 key."""
 
-import csv
-import gzip
-import io
-import lzma
 import tempfile
-import urllib.error
-import urllib.request
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import IO, TYPE_CHECKING, Final, cast
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from readmission.domain.contract import column_order
 from readmission.domain.payloads import DataKind
-from readmission.errors import (
-    ColumnsMismatch,
-    InvalidRequest,
-    RowMalformed,
-    SourceMalformed,
-    SourceNotFound,
-    SourceUnavailable,
-)
-from readmission.pipeline import synthetic
+from readmission.domain.redaction import redacted
+from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
+from readmission.pipeline import download, synthetic, tables
+from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_TIMEOUT_SECONDS: Final = 30
 _CHUNK: Final = 1 << 20
+_DEFAULT: Final = SourceSettings()
 _DEFAULT_SYNTHETIC: Final = {"rows": 20_000, "seed": 1}
 _MAX_SYNTHETIC_ROWS: Final = 100_000_000
 _MAX_DIGITS: Final = 18
-# Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
-_ARCHIVE_ERRORS: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,62 +59,54 @@ def data_kind(source: str) -> DataKind:
     return "synthetic" if parse_synthetic(source) else "real"
 
 
+def check(source: str, settings: SourceSettings) -> None:
+    """Raise `InvalidRequest` for an address that is never read, whatever is there. Connects to nothing."""
+    scheme, separator, rest = source.partition("://")
+    if separator and scheme.lower() in ("https", "http"):
+        download.parse(source, settings)
+    elif not (parse_synthetic(source) or (scheme == "s3" and all(rest.partition("/")))):
+        raise InvalidRequest(
+            f"input field 'source': {redacted(source)!r} must be one of https://…, s3://bucket/key, synthetic"
+        )
+
+
 @contextmanager
-def open_rows(source: str, s3: "S3Client") -> Iterator[Iterator[list[str]]]:
+def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Iterator[list[str]]]:
     """Open `source` and iterate over its rows of 50 fields, always in the contract's order.
 
     The file is downloaded to disk first, because a zip's directory is at its end. This also detects an interrupted
     transfer before the first row is used.
 
-    Raises `InvalidRequest`, `SourceNotFound`, `SourceUnavailable`, `SourceMalformed`, `ColumnsMismatch` and
-    `RowMalformed`. Messages name the source and, if there is one, the row. Row 1 is the first row after the header.
+    Raises `InvalidRequest`, `SourceNotFound`, `SourceUnavailable`, `SourceLimitExceeded`, `SourceMalformed`,
+    `ColumnsMismatch` and `RowMalformed`. Messages name the source, without its credentials, and, if there is one, the
+    row. Row 1 is the first row after the header.
     """
+    check(source, settings)
     if generated := parse_synthetic(source):
         yield synthetic.rows(generated.rows, generated.seed)
         return
     with tempfile.TemporaryFile() as spool:
-        _fetch(source, s3, spool)
-        text, where = _open_table(spool, source)
-        with text:
-            yield _read(text, where)
+        if source.startswith("s3://"):
+            _fetch_object(source, s3, spool, settings)
+        else:
+            download.download(source, spool, settings)
+        spool.seek(0)
+        with closing(tables.read(spool, redacted(source), settings.max_bytes)) as rows:
+            yield rows
 
 
-def _fetch(source: str, s3: "S3Client", spool: IO[bytes]) -> None:
-    scheme, _, rest = source.partition("://")
-    if scheme in ("http", "https"):
-        _fetch_url(source, spool)
-    elif scheme == "s3" and all(rest.partition("/")):
-        bucket, _, key = rest.partition("/")
-        _fetch_object(source, bucket, key, s3, spool)
-    else:
-        raise InvalidRequest(
-            f"input field 'source': {source!r} must be one of https://…, http://…, s3://bucket/key, synthetic"
-        )
-    spool.seek(0)
-
-
-def _fetch_url(source: str, spool: IO[bytes]) -> None:
-    request = urllib.request.Request(source, headers={"User-Agent": "readmission"})
-    try:
-        with closing(urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS)) as response:
-            expected = response.headers.get("Content-Length")
-            size = 0
-            while chunk := response.read(_CHUNK):
-                size += spool.write(chunk)
-    except urllib.error.HTTPError as error:
-        kind = SourceUnavailable if error.code >= 500 or error.code in (408, 429) else SourceNotFound
-        raise kind(f"{source} responded with {error.code} {error.reason}") from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise SourceUnavailable(f"{source} cannot be read: {getattr(error, 'reason', None) or error}") from error
-    if expected is not None and size != int(expected):
-        raise SourceUnavailable(f"{source}: the transfer ended after {size} of {expected} bytes")
-
-
-def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[bytes]) -> None:
+def _fetch_object(source: str, s3: "S3Client", spool: IO[bytes], settings: SourceSettings) -> None:
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    end = monotonic() + settings.max_seconds
     try:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        size = 0
         for chunk in body.iter_chunks(_CHUNK):
-            spool.write(chunk)
+            size += spool.write(chunk)
+            if size > settings.max_bytes:
+                raise SourceLimitExceeded(download.too_large(source, settings.max_bytes))
+            if monotonic() > end:
+                raise SourceLimitExceeded(download.too_slow(source, settings.max_seconds))
     except ClientError as error:
         code = error.response["Error"]["Code"]
         kind = (
@@ -149,66 +117,3 @@ def _fetch_object(source: str, bucket: str, key: str, s3: "S3Client", spool: IO[
         raise InvalidRequest(f"input field 'source': {source!r} is not an S3 address: {error}") from error
     except BotoCoreError as error:
         raise SourceUnavailable(f"{source} cannot be read: {error}") from error
-
-
-def _open_table(spool: IO[bytes], source: str) -> tuple[IO[str], str]:
-    """The table in the downloaded file as text, and its name for error messages."""
-    magic = spool.read(4)
-    spool.seek(0)
-    raw: IO[bytes] = spool
-    where = source
-    try:
-        if magic in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
-            archive = zipfile.ZipFile(spool)
-            member = _table_in(archive, source)
-            raw, where = archive.open(member), f"{source} ({member})"
-        elif magic[:2] == b"\x1f\x8b":
-            raw = cast(IO[bytes], gzip.GzipFile(fileobj=spool))
-    except _ARCHIVE_ERRORS as error:
-        raise SourceMalformed(f"{source} is a corrupt archive: {error}") from error
-    return io.TextIOWrapper(raw, "utf-8-sig", newline=""), where
-
-
-def _table_in(archive: zipfile.ZipFile, source: str) -> str:
-    """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
-    tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
-    mismatch: ColumnsMismatch | None = None
-    for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
-        with archive.open(name) as raw:
-            try:
-                header = next(csv.reader(io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")), [])
-            except csv.Error:
-                header = []  # the first line exceeds the csv module's limit, so it is not a header
-        try:
-            column_order(header, f"{source} ({name})")
-        except ColumnsMismatch as error:
-            mismatch = mismatch or error
-        else:
-            return name
-    raise mismatch or SourceMalformed(
-        f"{source} does not contain a CSV file, only {', '.join(archive.namelist()[:10]) or 'nothing'}"
-    )
-
-
-def _read(text: IO[str], where: str) -> Iterator[list[str]]:
-    reader = csv.reader(text, strict=True)
-    number = 0
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise SourceMalformed(f"{where} is empty")
-        order = column_order(header, where)
-        as_is = order == list(range(len(order)))
-        # Blank lines are skipped: many programs write one at the end of a file.
-        for number, row in enumerate(filter(None, reader), start=1):
-            if len(row) != len(header):
-                raise RowMalformed(f"{where}, row {number} has {len(row)} fields, not {len(header)}")
-            if "\0" in "".join(row):
-                raise RowMalformed(f"{where}, row {number} contains a NUL character, which Postgres cannot store")
-            yield row if as_is else [row[index] for index in order]
-    except csv.Error as error:
-        raise SourceMalformed(f"{where}, after row {number}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise SourceMalformed(f"{where}, after row {number}: not UTF-8 ({error.reason})") from error
-    except _ARCHIVE_ERRORS as error:
-        raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt: {error}") from error

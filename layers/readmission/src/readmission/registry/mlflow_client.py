@@ -17,6 +17,7 @@ from mlflow.protos.databricks_pb2 import (
     ErrorCode,
 )
 
+from readmission.domain.redaction import redacted
 from readmission.errors import TrackingUnavailable
 from readmission.registry import names
 from readmission.settings import ModelSettings
@@ -88,7 +89,9 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
     except (requests.RequestException, MlflowException) as error:
         if not _is_transient(error):
             raise
-        raise TrackingUnavailable(f"MLflow at {settings.tracking_uri}: {error}") from error
+        shown = redacted(settings.tracking_uri)
+        message = str(error).replace(settings.tracking_uri, shown)  # MLflow's client repeats the URL
+        raise TrackingUnavailable(f"MLflow at {shown}: {message}") from error
 
 
 def _is_transient(error: BaseException | None) -> bool:

@@ -6,9 +6,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from typing import Any, Final
 
+from readmission.domain.redaction import redacted
 from readmission.errors import ConfigurationError, TrackingUnavailable
 from readmission.settings import ModelSettings
 
@@ -58,6 +59,7 @@ class RestClient:
 
     def __init__(self, settings: ModelSettings, timeout_seconds: float) -> None:
         self._server = settings.tracking_uri
+        self._shown = redacted(settings.tracking_uri)
         self._model = settings.name
         self._timeout = timeout_seconds
 
@@ -97,7 +99,7 @@ class RestClient:
         """
         root = urllib.parse.urlsplit(run.artifact_uri)
         if root.scheme != _PROXIED:
-            raise ConfigurationError(f"MLflow at {self._server} does not proxy its artifacts: {run.artifact_uri}")
+            raise ConfigurationError(f"MLflow at {self._shown} does not proxy its artifacts: {run.artifact_uri}")
         target = urllib.parse.quote(f"{root.path.strip('/')}/{path}")
         self._request("PUT", f"api/2.0/mlflow-artifacts/artifacts/{target}", body=content)
 
@@ -110,7 +112,7 @@ class RestClient:
         try:
             return read(json.loads(answer))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise UnexpectedAnswer(f"MLflow at {self._server} sent something other than {expected}") from error
+            raise UnexpectedAnswer(f"MLflow at {self._shown} sent something other than {expected}") from error
 
     def _request(
         self, method: str, endpoint: str, query: dict[str, str] | None = None, body: bytes | None = None
@@ -124,13 +126,16 @@ class RestClient:
                 return content
         except urllib.error.HTTPError as error:
             with error:
-                message = f"MLflow at {self._server} answered {error.code} to {method} {endpoint}"
+                message = f"MLflow at {self._shown} answered {error.code} to {method} {endpoint}"
                 if error.code >= 500 or error.code in (408, 429):
                     raise TrackingUnavailable(message) from error
                 raise UnexpectedAnswer(message, error.code) from error
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", None) or error
-            raise TrackingUnavailable(f"MLflow at {self._server} cannot be reached: {reason}") from error
+            # An invalid URL's message repeats a part of it, which may be a password.
+            reason = (
+                "the URL is not valid" if isinstance(error, InvalidURL) else getattr(error, "reason", None) or error
+            )
+            raise TrackingUnavailable(f"MLflow at {self._shown} cannot be reached: {reason}") from error
 
 
 def _version(document: Any) -> ModelVersion:

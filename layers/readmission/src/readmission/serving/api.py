@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from time import perf_counter
 from typing import Annotated, Any, Final
@@ -20,7 +20,7 @@ from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerI
 from readmission.http import bodies, request_id
 from readmission.http.asgi import REQUEST_ID, problem_response
 from readmission.http.body_limit import BodyLimit
-from readmission.http.middleware import AccessLog, Envelope, UnexpectedErrors
+from readmission.http.middleware import AccessLog, Envelope, HeadRequests, UnexpectedErrors
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.serving import batch, description, docs, openapi
 from readmission.serving.encounters import fields_of_encounter
@@ -71,6 +71,7 @@ def create_app(
         servers=[{"url": "."}],
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
         # A redirect would omit the gateway's stage from the path.
         redirect_slashes=False,
     )
@@ -81,6 +82,7 @@ def create_app(
 
     logger = logger or logging.getLogger(__name__)
     # The middleware added last is outermost.
+    app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
     app.add_middleware(UnexpectedErrors, logger=logger)
     if cors_origins:
@@ -152,8 +154,11 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> 
         Each encounter has its own answer, in the order of the request: an invalid one does not affect the others.
         """
         kind = bodies.media_type(request, bodies.JSON, bodies.CSV)
-        text = await bodies.text_of(request)
-        encounters = batch.rows_of_csv(text) if kind == bodies.CSV else batch.rows_of_json(bodies.json_of(text))
+        encounters: Sequence[Any]
+        if kind == bodies.CSV:
+            encounters = batch.rows_of_csv(await bodies.csv_of(request))
+        else:
+            encounters = batch.rows_of_json(bodies.json_of(await bodies.text_of(request)))
         model = await served()
         answers = batch.predict(model, encounters)
         _count_rows(meter, model, answers)
@@ -185,6 +190,10 @@ def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: Model
     async def show_docs() -> HTMLResponse:
         return page
 
+    @app.get("/docs/{name}", include_in_schema=False)
+    def docs_file(name: str) -> Response:
+        return docs.file(name)
+
 
 def _id_of(request: Request) -> str:
     found: str = request.scope[REQUEST_ID]
@@ -212,11 +221,18 @@ async def _problem(request: Request, error: Exception) -> Response:
             errors = [FieldError(str(one["loc"][-1]), one["msg"], "invalid_parameter") for one in error.errors()]
             return problem_response(scope, HTTPStatus.UNPROCESSABLE_ENTITY, "A query parameter is invalid", errors)
         case HTTPException():
-            return problem_response(scope, error.status_code, _detail(error), headers=error.headers)
+            return problem_response(scope, error.status_code, _detail(error), headers=_with_head(error.headers))
         case ExplanationUnavailable():
             return problem_response(scope, HTTPStatus.CONFLICT, sentence(str(error)))
         case _:
             return problem_response(scope, HTTPStatus.SERVICE_UNAVAILABLE, sentence(str(error)))
+
+
+def _with_head(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """The headers; if `Allow` lists GET, then also HEAD, which `HeadRequests` answers."""
+    if headers and "GET" in headers.get("Allow", ""):
+        return {**headers, "Allow": f"{headers['Allow']}, HEAD"}
+    return headers
 
 
 def _detail(error: HTTPException) -> str:

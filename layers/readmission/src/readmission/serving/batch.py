@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 
-from readmission.domain.contract import CLASSES, IntegerRange
+from readmission.domain import spreadsheet
+from readmission.domain.contract import CLASSES, TESTS, IntegerRange
 from readmission.domain.features import FEATURES
+from readmission.domain.file_formats import separator_of, wrong_separator
 from readmission.errors import ScorerInvalid
 from readmission.http.bodies import CSV, JSON
 from readmission.http.problems import FieldError, Refused, first_errors, printable_name, sentence
@@ -34,7 +36,6 @@ _INTEGERS: Final = frozenset(name for name, rule in PREPARED_RULES.items() if is
 # Per row: the answer to a thousand invalid rows must fit into 6 MB, Lambda's limit.
 MAX_ROW_ERRORS: Final = 10
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _WEIGHT: Final = re.compile(r"[01](\.[0-9]{0,3})?")
 
 # The document of an encounter, or why it cannot be read.
@@ -56,7 +57,9 @@ def rows_of_json(document: Any) -> Sequence[Any]:
 
 
 def rows_of_csv(text: str) -> list[Row]:
-    """The encounters of a CSV whose first line names the fields. An empty cell means that the field is left out.
+    """The encounters of a CSV whose first line names the fields.
+
+    An empty cell means that the field is left out; in a test result, that the test was not made.
 
     Raises `Refused` (422) if the CSV or its header is invalid, or it has more than `MAX_ROWS` rows.
     """
@@ -64,14 +67,16 @@ def rows_of_csv(text: str) -> list[Row]:
     rows: list[Row] = []
     try:
         header = next(lines, [])
-        _check_header(header)
+        # pandas writes its row numbers to a first column without a name.
+        unnamed = int(header[:1] == [""])
+        _check_header(header[unnamed:])
         # The schema of raw encounters accepts numbers as text.
         integers: Collection[str] = () if not RAW_ONLY.isdisjoint(header) else _INTEGERS.intersection(header)
         for cells in lines:
             if len(rows) == MAX_ROWS and cells:
                 raise _too_many()
             if cells:
-                rows.append(_row(header, cells, integers))
+                rows.append(_row(header, cells, integers, unnamed))
     except csv.Error as error:
         what = f"is not valid CSV: {error} in line {lines.line_num}"
         body_error = FieldError("body", what, "invalid_csv", {"line": lines.line_num})
@@ -115,7 +120,12 @@ def _too_many() -> Refused:
 
 def _check_header(header: list[str]) -> None:
     """Raises `Refused` (422) if every row below this header would be invalid."""
-    if {*PREPARED_RULES, *RAW_RULES, *IGNORED}.isdisjoint(header):
+    known = {*PREPARED_RULES, *RAW_RULES, *IGNORED}
+    if len(header) < len(FEATURES) and (separator := separator_of(header[:MAX_FIELDS], known)):
+        what = wrong_separator(separator)
+        params = {"separator": ["TAB" if separator == "\t" else separator]}
+        raise Refused(422, f"The CSV {what}", [FieldError("body", what, "wrong_separator", params)])
+    if known.isdisjoint(header):
         # The cells are not repeated in the message: if the header is missing, they are a patient's values.
         error = FieldError("body", "does not start with a header of field names", "no_header")
         raise Refused(422, "The first line must contain the field names", [error])
@@ -137,15 +147,16 @@ def _check_header(header: list[str]) -> None:
         raise Refused(422, "The header is invalid", errors)
 
 
-def _row(header: list[str], cells: list[str], integers: Collection[str]) -> Row:
+def _row(header: list[str], cells: list[str], integers: Collection[str], first: int) -> Row:
+    """The encounter of a row, from the cell with the index `first` on."""
     if len(cells) != len(header):
         what = f"has {len(cells)} cells, but the header has {len(header)}"
         counts = {"cells": len(cells), "columns": len(header)}
         return Refused(422, f"The row {what}", [FieldError("encounter", what, "cell_count", counts)])
     return {
         name: to_integer(cell) if name in integers else cell
-        for name, cell in zip(header, cells, strict=True)
-        if cell != ""
+        for name, cell in zip(header[first:], cells[first:], strict=True)
+        if cell != "" or name in TESTS
     }
 
 
@@ -164,8 +175,8 @@ def _cells(answer: dict[str, Any]) -> list[Any]:
     row = answer["index"] + 1
     if problem := answer.get("problem"):
         text = "; ".join(f"{error['field']}: {error['message']}" for error in problem["errors"]) or problem["detail"]
-        # It may start with a field name of the client's, which a spreadsheet must not run as a formula.
-        return [row, *[""] * (len(COLUMNS) - 2), f"'{text}" if text.startswith(_FORMULA) else text]
+        # It may start with a field name of the client's.
+        return [row, *[""] * (len(COLUMNS) - 2), spreadsheet.cell(text)]
     prediction = answer["prediction"]
     probabilities, risk = prediction["probabilities"], prediction["early_risk"]
     return [

@@ -1,18 +1,25 @@
-"""Additions to the OpenAPI document: bodies that routes parse themselves, problems, and `/model/history`."""
+"""Additions to the OpenAPI document: bodies that routes parse themselves, problems, and what others behind the gateway
+answer: the functions *history* and *metrics*, and the gateway itself."""
 
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from readmission.http import request_id
 from readmission.http.bodies import CSV, JSON
 from readmission.http.problems import MEDIA_TYPE
 from readmission.promotion.limit import DEFAULT, LARGEST
 from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, PromotionDecision, RawEncounter
 
 _REFERENCES: Final = "#/components/schemas/{model}"
-_TEXT: Final = {"schema": {"type": "string"}}
+_STRING: Final = {"type": "string"}
+_TEXT: Final = {"schema": _STRING}
+# As bytes, because generators of clients skip a text body that is not JSON, or encode it as JSON.
+_FILE: Final = {"schema": {"type": "string", "format": "binary"}}
+_METRICS_TOKEN: Final = "MetricsToken"
 
 
 class PromotionHistory(BaseModel):
@@ -30,7 +37,7 @@ def _body(content: dict[str, Any]) -> dict[str, Any]:
 
 
 ENCOUNTER: Final = _body({JSON: {"schema": {"anyOf": [_reference("Encounter"), _reference("RawEncounter")]}}})
-BATCH: Final = _body({JSON: {"schema": _reference("Batch")}, CSV: _TEXT})
+BATCH: Final = _body({JSON: {"schema": _reference("Batch")}, CSV: _FILE})
 BATCH_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "An answer for each encounter.", "content": {CSV: _TEXT}}
 }
@@ -40,6 +47,36 @@ def refusals(**descriptions: str) -> dict[int | str, dict[str, Any]]:
     """The problems that a path answers with, for example `refusals(_413="…")`."""
     content = {MEDIA_TYPE: {"schema": _reference("Problem")}}
     return {int(name[1:]): {"description": text, "content": content} for name, text in descriptions.items()}
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of a route's operation, from which generators make the names of functions."""
+    return f"get_{route.name}" if route.methods == {"GET"} else route.name
+
+
+def _with_headers(answers: dict[int | str, dict[str, Any]], **headers: str) -> dict[int | str, dict[str, Any]]:
+    described = {name.replace("_", "-"): {"description": text, "schema": _STRING} for name, text in headers.items()}
+    return {status: answer | {"headers": described} for status, answer in answers.items()}
+
+
+# Any request may get these. Most are the gateway's, which the template describes under GatewayResponses.
+_EVERYWHERE: Final = refusals(
+    _400="The gateway cannot read the request.",
+    _500="An unexpected error. Look up the request id in the log.",
+    _502="The function failed.",
+    _504="The function took too long.",
+) | _with_headers(
+    refusals(_429="The API key or the stage exceeds its rate, or the key its daily quota."),
+    Retry_After="Seconds until the next try.",
+)
+_REQUEST_ID: Final = {
+    "name": request_id.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The id of the request: 1 to 64 letters, digits, dots, underscores or hyphens; others are ignored.",
+    "schema": _STRING,
+}
+_WITHOUT_KEY: Final = refusals(_403="The API key is missing or wrong.")
 
 
 def describe(app: FastAPI) -> None:
@@ -52,24 +89,54 @@ def describe(app: FastAPI) -> None:
             models = (Encounter, RawEncounter, Batch, BatchPrediction, Problem, PromotionHistory)
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
             document["components"]["schemas"] |= schemas["$defs"]
-            document["paths"]["/model/history"] = {"get": _history()}
+            document["components"]["securitySchemes"][_METRICS_TOKEN] = {"type": "http", "scheme": "bearer"}
+            document["paths"] |= {"/model/history": {"get": _history()}, "/metrics": {"get": _metrics()}}
+            for item in document["paths"].values():
+                for operation in item.values():
+                    _add_what_all_have(operation)
         return generate()
 
     # FastAPI's documented way to extend its document; mypy does not accept assigning to a method.
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+def _add_what_all_have(operation: dict[str, Any]) -> None:
+    needs_key = {_METRICS_TOKEN: []} not in operation["security"]
+    common = {str(status): answer for status, answer in (_EVERYWHERE | (_WITHOUT_KEY if needs_key else {})).items()}
+    operation["parameters"] = [*operation.get("parameters", []), _REQUEST_ID]
+    operation["responses"] = dict(sorted((common | operation["responses"]).items()))
+
+
+def _metrics() -> dict[str, Any]:
+    """The operation of the function *metrics*."""
+    problems = _with_headers(
+        refusals(_401="The bearer token is missing or wrong."), WWW_Authenticate="The scheme: Bearer."
+    ) | refusals(_503="The bearer token cannot be checked now.")
+    return {
+        "summary": "Get Metrics",
+        "description": "CloudWatch's metrics of the stack in the format of Prometheus.\n\n"
+        "A Lambda function of its own answers this path, so it exists behind the gateway only.",
+        "operationId": "get_metrics",
+        "security": [{_METRICS_TOKEN: []}],
+        "responses": {
+            "200": {
+                "description": "The metrics, in the format that the Accept header asks for.",
+                "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT},
+            },
+            **{str(status): answer for status, answer in problems.items()},
+        },
+    }
+
+
 def _history() -> dict[str, Any]:
     """The operation of the function *history*, which shares the gateway with this application but not its code."""
     limit = {"type": "integer", "minimum": 1, "maximum": LARGEST, "default": DEFAULT}
-    problems = refusals(
-        _422="`limit` is out of range.", _500="An unexpected error.", _503="The database is unavailable."
-    )
+    problems = refusals(_422="`limit` is out of range.", _503="The database is unavailable.")
     return {
-        "summary": "Model History",
+        "summary": "Get Model History",
         "description": "The newest decisions on which version is served: promotions, refusals and rollbacks.\n\n"
         "A Lambda function of its own answers this path, so it exists behind the gateway only.",
-        "operationId": "model_history_model_history_get",
+        "operationId": "get_model_history",
         "security": [{"APIKeyHeader": []}],
         "parameters": [
             {

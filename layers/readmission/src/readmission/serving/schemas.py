@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from readmission.domain.contract import COLUMNS, DRUGS, Diagnosis, IntegerRange, OneOf, Rule
+from readmission.domain.contract import COLUMNS, DRUGS, NOT_MEASURED, TESTS, Diagnosis, IntegerRange, OneOf, Rule
 from readmission.domain.features import DOSED, FEATURES, OPTIONAL, PATIENT_HISTORY
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
@@ -64,8 +64,8 @@ _OPTIONAL: Final = {
 }
 _RAW: Final = {
     "age": ("Age in years, as one of UCI's ten-year ranges.", "[50-60)"),
-    "max_glu_serum": ("Glucose serum test in mg/dL, None if not measured.", "None"),
-    "A1Cresult": ("HbA1c test in %, None if not measured.", "None"),
+    "max_glu_serum": ("Glucose serum test in mg/dL; None, an empty text or null if not measured.", "None"),
+    "A1Cresult": ("HbA1c test in %; None, an empty text or null if not measured.", "None"),
     **{name: (f"Change of {name}: No (not prescribed), Steady, Up (dose increased) or Down.", "No") for name in DRUGS},
     "metformin": ("Change of metformin: No (not prescribed), Steady, Up (dose increased) or Down.", "Steady"),
     "insulin": ("Change of insulin: No (not prescribed), Steady, Up (dose increased) or Down.", "Up"),
@@ -90,6 +90,10 @@ def to_integer(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
 
 
+def _test_result(value: Any) -> Any:
+    return NOT_MEASURED if value is None or value == "" else value
+
+
 def _kind(rule: Rule) -> Any:
     """The type of the values that a rule of the data contract allows."""
     if isinstance(rule, IntegerRange):
@@ -109,6 +113,13 @@ def _raw_kind(rule: Rule) -> Any:
     return Annotated[_kind(rule), BeforeValidator(to_integer, json_schema_input_type=described)]
 
 
+def _test_kind(rule: Rule) -> Any:
+    """The type of a raw test result, which may be empty."""
+    kind = _kind(rule)
+    described: Any = kind | Literal[""] | None
+    return Annotated[kind, BeforeValidator(_test_result, json_schema_input_type=described)]
+
+
 def _required(kind: Any, description: str, example: Any) -> Any:
     return Annotated[kind, Field(description=description, examples=[example])], ...
 
@@ -123,6 +134,8 @@ def _raw_fields() -> dict[str, Any]:
     for name in COLUMNS:
         if name in IGNORED:
             fields[name] = Annotated[Any, Field(description="Accepted but ignored.", examples=["?"])], None
+        elif name in TESTS:
+            fields[name] = _required(_test_kind(COLUMNS[name]), *_RAW[name])
         elif name in RAW_REQUIRED:
             fields[name] = _required(_raw_kind(COLUMNS[name]), *(_RAW.get(name) or _DESCRIPTIONS[name]))
         else:

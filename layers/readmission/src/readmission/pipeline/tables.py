@@ -1,0 +1,210 @@
+"""Reads the table in a delivered file: plain, gzip or zip. Memory does not grow with the file or its lines."""
+
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from typing import IO, Final, cast
+
+from readmission.domain.contract import COLUMNS, column_order
+from readmission.domain.file_formats import (
+    NOT_UTF8,
+    format_of,
+    not_csv,
+    office_format,
+    separator_of,
+    wrong_separator,
+)
+from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
+
+# In characters. A row of the table has a few hundred, and *plan* holds a batch of rows in memory. The first line may be
+# longer, so that the error can say how many columns it has.
+_MAX_ROW: Final = 1 << 13
+_MAX_HEADER: Final = 1 << 20
+# `zipfile` reads the whole list of files into memory. This is enough for tens of thousands.
+_MAX_DIRECTORY: Final = 1 << 22
+# A table may be this many times larger than the file may be; the UCI archive expands six times.
+_MAX_EXPANSION: Final = 10
+# Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
+_ARCHIVE_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+def read(file: IO[bytes], source: str, max_bytes: int) -> Generator[list[str]]:
+    """The rows of the table in the file, each with the contract's fields in order.
+
+    `source` names the file in errors. `max_bytes` is the largest size of the file, from which the largest size of the
+    table follows.
+
+    Raises `SourceMalformed`, `SourceLimitExceeded`, `ColumnsMismatch` and `RowMalformed`.
+    """
+    raw, where = _open(file, source)
+    with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
+        yield from _rows(_Lines(text), where, max_bytes * _MAX_EXPANSION)
+
+
+class _SmallReads:
+    """A file for `zipfile`, which reads the list of files at once, and everything else in small pieces."""
+
+    def __init__(self, file: IO[bytes], source: str) -> None:
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+        self._file = file
+        self._source = source
+
+    def read(self, size: int = -1) -> bytes:
+        if size > _MAX_DIRECTORY:
+            raise SourceMalformed(f"{self._source} is an archive of too many files; their list has {size} bytes")
+        return self._file.read(size)
+
+
+class _TooLong(Exception):
+    """A row has more characters than the limit."""
+
+
+class _Lines:
+    """The lines of a text, as `csv.reader` takes them. `row_ended` must be called after each row.
+
+    Raises `_TooLong`; no more than a limit's characters are read of a row, whether it is one line or many.
+    """
+
+    def __init__(self, text: IO[str]) -> None:
+        self._read = text.readline
+        self._row = 0
+        self.limit = _MAX_HEADER
+        self.total = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._read(self.limit + 1):
+            self._row += len(line)
+            if self._row > self.limit:
+                raise _TooLong
+            yield line
+
+    def row_ended(self) -> None:
+        self.total += self._row
+        self._row = 0
+        self.limit = _MAX_ROW
+
+
+def _open(file: IO[bytes], source: str) -> tuple[IO[bytes], str]:
+    """The bytes of the table, and its name for error messages."""
+    head = file.read(200)
+    file.seek(0)
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
+        try:
+            return _in_archive(zipfile.ZipFile(cast(IO[bytes], _SmallReads(file, source))), source)
+        except _ARCHIVE_ERRORS as error:
+            raise SourceMalformed(f"{source} is a corrupt archive{_detail(error)}") from error
+    if head[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file)), source
+    if found := format_of(head):
+        raise SourceMalformed(f"{source} {not_csv(found)}")
+    return file, source
+
+
+def _in_archive(archive: zipfile.ZipFile, source: str) -> tuple[IO[bytes], str]:
+    """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
+    if office := office_format(archive.NameToInfo):
+        raise SourceMalformed(f"{source} {not_csv(office)}")
+    tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+    mismatch: ColumnsMismatch | SourceMalformed | None = None
+    for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
+        where = f"{source} ({_shown(name)})"
+        try:
+            column_order(_header(archive, name, where), where)
+        except (ColumnsMismatch, SourceMalformed) as error:
+            mismatch = mismatch or error
+        else:
+            return archive.open(name), where
+    if mismatch:
+        raise mismatch
+    raise SourceMalformed(f"{source} does not contain a CSV file; it contains {len(archive.namelist())} others")
+
+
+def _shown(member: str) -> str:
+    """The name of an archive's member, made safe for a message."""
+    return "".join(character if character.isprintable() else "?" for character in member[-60:])
+
+
+def _header(archive: zipfile.ZipFile, name: str, where: str) -> list[str]:
+    """The first row of a member. Raises `SourceMalformed` if it is not a CSV."""
+    with archive.open(name) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="") as text:
+        try:
+            header = next(csv.reader(_Lines(text)), [])
+        except csv.Error as error:
+            raise SourceMalformed(f"{where}: {error}") from error
+        except _TooLong:
+            raise SourceMalformed(f"{where} {_long_header()}") from None
+    _check_separator(header, where)
+    return header
+
+
+def _check_separator(header: Sequence[str], where: str) -> None:
+    if len(header) < len(COLUMNS) and (separator := separator_of(header, COLUMNS)):
+        raise SourceMalformed(f"{where} {wrong_separator(separator)}")
+
+
+def _long_header() -> str:
+    return f"starts with a line of more than {_MAX_HEADER} characters"
+
+
+def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
+    """The rows below the header; `most` is the largest number of characters of all rows together."""
+    reader = csv.reader(lines, strict=True)
+    number = 0
+    header: list[str] | None = None
+    try:
+        header = next(reader, None)
+        if header is None:
+            raise SourceMalformed(f"{where} is empty")
+        lines.row_ended()
+        _check_separator(header, where)
+        order = column_order(header, where)
+        as_is = order == list(range(len(header)))
+        for row in reader:
+            lines.row_ended()
+            if not row:
+                continue  # many programs write a blank line at the end of a file
+            number += 1
+            _check_row(row, len(header), f"{where}, row {number}")
+            if lines.total > most:
+                raise SourceLimitExceeded(f"{where} has more text than {_MAX_EXPANSION} times MaxSourceMegabytes")
+            yield row if as_is else [row[index] for index in order]
+    except _TooLong:
+        if header is None:
+            raise SourceMalformed(f"{where} {_long_header()}") from None
+        raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_ROW} characters") from None
+    except csv.Error as error:
+        raise SourceMalformed(f"{where}, after row {number}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SourceMalformed(f"{where}, after row {number}: the text {NOT_UTF8}") from error
+    except _ARCHIVE_ERRORS as error:
+        raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt{_detail(error)}") from error
+
+
+def _check_row(row: Sequence[str], columns: int, where: str) -> None:
+    if len(row) != columns:
+        raise RowMalformed(f"{where} has {len(row)} fields, not {columns}")
+    if "\0" in "".join(row):
+        raise RowMalformed(f"{where} contains a NUL character, which Postgres cannot store")
+
+
+def _detail(error: Exception) -> str:
+    """What kind of corruption it is. The messages of `zipfile` repeat names in the archive."""
+    if isinstance(error, NotImplementedError):
+        return " or compressed in a way that is not supported"
+    if isinstance(error, RuntimeError):
+        return " or encrypted"
+    return ""
