@@ -84,7 +84,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     return fakes
 
 
-def page_of(name: str, language: str = "en") -> AppTest:
+def page_of(name: str, language: str = "en", **state: Any) -> AppTest:
     def script(name: str) -> None:
         import importlib
 
@@ -92,6 +92,8 @@ def page_of(name: str, language: str = "en") -> AppTest:
 
     app = AppTest.from_function(script, kwargs={"name": name}, default_timeout=30)
     app.session_state["lang"] = language
+    for key, value in state.items():
+        app.session_state[key] = value
     return app.run()
 
 
@@ -193,11 +195,54 @@ def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
     assert "Synthetic data" in page_of("model").warning[0].value
 
 
+def diagnosis(app: AppTest) -> str:
+    return str(app.session_state["patient_diag_1"])
+
+
+# AppTest cannot type a value that is not in a list, so these tests begin with it.
+@pytest.mark.parametrize(
+    ("typed", "code"), [("asthma", "493"), ("008.45", "8.45"), ("e885", "E885"), ("428.21", "428.21")]
+)
 @pytest.mark.usefixtures("fakes")
-def test_an_invalid_diagnosis_is_not_sent(gateway: Gateway) -> None:
-    app = page_of("patient")
-    app.session_state["asked"] = {"diag_1": "abc", "diag_2": None, "diag_3": None}
-    app.run()
+def test_a_typed_diagnosis_becomes_its_code_with_a_name(gateway: Gateway, typed: str, code: str) -> None:
+    app = page_of("patient", patient_diag_1=typed)
+    assert diagnosis(app) == code and not app.error and gateway.predicted == []
+    shown = [option for option in app.selectbox(key="patient_diag_1").options if option.startswith(f"{code} · ")]
+    assert len(shown) == 1
+    button(app, "Forecast").click().run()
+    assert gateway.predicted[-1]["diag_1"] == code
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_name_of_several_codes_is_not_guessed() -> None:
+    app = page_of("patient", patient_diag_1="heart attack")
+    (suggested,) = app.get("pills")
+    assert suggested.options == [
+        "410 · Acute myocardial infarction (heart attack)",
+        "412 · Old myocardial infarction (past heart attack)",
+    ]
+    assert diagnosis(app) == "heart attack" and not app.error
+
+
+@pytest.mark.parametrize(
+    ("typed", "language", "reason"),
+    [
+        ("E11.9", "en", "looks like an ICD-10-CM code"),
+        ("E119", "es", "parece un código CIE-10-MC"),
+        ("abc", "en", "No ICD-9-CM code has the number or name"),
+        ("V99", "en", "No ICD-9-CM code has the number or name"),
+    ],
+)
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_text_that_is_no_diagnosis_is_refused_at_once(typed: str, language: str, reason: str) -> None:
+    app = page_of("patient", language, patient_diag_1=typed)
+    assert len(app.error) == 1 and reason in app.error[0].value and f"`{typed}`" in app.error[0].value
+
+
+@pytest.mark.parametrize("typed", ["abc", "heart attack", "E11.9"])
+@pytest.mark.usefixtures("fakes")
+def test_an_unclear_diagnosis_is_not_sent(gateway: Gateway, typed: str) -> None:
+    app = page_of("patient", asked={"diag_1": typed, "diag_2": None, "diag_3": None}, asked_number=1)
     assert "Primary diagnosis" in app.error[0].value and gateway.predicted == []
 
 
