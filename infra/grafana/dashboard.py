@@ -191,9 +191,9 @@ def _gain(counter: str, window: str) -> str:
     """What each series of a counter gained in the window, exactly.
 
     PromQL's `increase` extrapolates, and loses the first value of a new series and what a counter gains between two
-    windows. Here the gains of all windows of a range add up to the gain of the range. Without a value before the window,
-    a series began at 0 if the exporter was scraped then; else Prometheus is new, and its first value had been there. A
-    smaller value than before is a counter that began again at 0, as the exporter's do at New Year.
+    windows. Here the gains of all windows of a range add up to the gain of the range. Without a value before the
+    window, a series began at 0 if the exporter was scraped then; else Prometheus is new, and its first value had been
+    there. A smaller value than before is a counter that began again at 0, as the exporter's do at New Year.
     """
     now = f"last_over_time({counter}[{_RECENT}])"
     then = f"last_over_time({counter}[{_RECENT}] offset {window})"
