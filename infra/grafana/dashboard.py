@@ -195,10 +195,12 @@ def _gain(counter: str, window: str) -> str:
     window, a series began at 0 if the exporter was scraped then; else Prometheus is new, and its first value had been
     there. A smaller value than before is a counter that began again at 0, as the exporter's do at New Year.
     """
-    now = f"last_over_time({counter}[{_RECENT}])"
-    then = f"last_over_time({counter}[{_RECENT}] offset {window})"
+    # Every instance of the exporter has the same counters, so the largest value is the newest.
+    one = "max without (instance, job)"
+    now = f"{one} (last_over_time({counter}[{_RECENT}]))"
+    then = f"{one} (last_over_time({counter}[{_RECENT}] offset {window}))"
     new = f"0 * {now} and on () last_over_time(readmission_cloudwatch_up[{_RECENT}] offset {window})"
-    before = f"({then} or {new} or min_over_time({counter}[{window}]))"
+    before = f"({then} or {new} or {one} (min_over_time({counter}[{window}])))"
     return f"({now} - {before} >= 0 or {now} < {before})"
 
 

@@ -158,14 +158,14 @@ def test_the_first_paint_and_a_forecast_in_the_browser(
         page.close()
     page = browser.new_page(viewport=DESKTOP)
     _open(page, ui, "")
-    page.get_by_role("button", name="High risk").click()
+    page.get_by_role("button", name="Frequent stays").click()
     figure = page.locator(".risk-figure")
     figure.wait_for()
     _rest(page)
     picture(page, "patient")
     for turn in range(REPEATS + 1):
         before = figure.inner_text()
-        name = ("Low risk", "High risk")[turn % 2]
+        name = ("Planned surgery", "Frequent stays")[turn % 2]
         # Measured in the page, without Playwright's overhead.
         trips.append(page.evaluate(TRIP, [name, before]) / 1000)
         _rest(page)
@@ -192,7 +192,7 @@ TRIP = """async ([name, before]) => {
 
 def test_what_if_changes_the_forecast_at_once(ui: str, page: Page) -> None:
     _open(page, ui, "")
-    page.get_by_role("button", name="High risk").click()
+    page.get_by_role("button", name="Frequent stays").click()
     expect(page.locator(".risk-figure")).to_be_visible()
     page.get_by_role("slider", name="Inpatient stays").press("ArrowLeft")
     expect(page.locator(".risk-change")).to_contain_text("Entered")
@@ -276,7 +276,7 @@ def test_a_page_fits_a_phone_in_either_language(ui: str, page: Page, picture: Pi
     for language in ("en", "es"):
         _open(page, ui, name, language)
         if not name:
-            page.get_by_role("button", name="Riesgo alto" if language == "es" else "High risk").click()
+            page.get_by_role("button", name="Ingresos frecuentes" if language == "es" else "Frequent stays").click()
             page.locator(".risk-figure").wait_for()
         _rest(page)
         assert page.evaluate(

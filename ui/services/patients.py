@@ -69,8 +69,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "medication_changed": False,
     **dict.fromkeys(HISTORY, None),
 }
+# Named by what is known of the patients, not by a band of risk: that depends on the model in production.
 EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
-    "low": DEFAULTS
+    "planned_surgery": DEFAULTS
     | {
         "age_numeric": 45,
         "time_in_hospital": 2,
@@ -85,7 +86,7 @@ EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "diag_1": "574",
         "diag_3": "278",
     },
-    "medium": DEFAULTS
+    "heart_disease": DEFAULTS
     | {
         "age_numeric": 65,
         "time_in_hospital": 5,
@@ -101,7 +102,7 @@ EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "glipizide": "Up",
         "medication_changed": True,
     },
-    "high": DEFAULTS
+    "frequent_stays": DEFAULTS
     | {
         "age_numeric": 75,
         "time_in_hospital": 9,

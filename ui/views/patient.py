@@ -355,7 +355,7 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
         for row in rows[:_SHOWN]
     ]
     st.caption(t("patient.sides"))
-    summary = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
+    summary = "; ".join(f"{row['name']}: {row['given']} ({row['direction']} {row['effect']})" for row in rows[:_SHOWN])
     page.chart(t, charts.contributions(shown), f"{t('patient.why')}. {summary}")
     table = [
         {

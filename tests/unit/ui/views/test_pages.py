@@ -139,7 +139,7 @@ def test_the_address_chooses_the_language_and_the_switch_changes_it() -> None:
 def test_an_example_is_forecast_at_once(gateway: Gateway) -> None:
     app = page_of("patient")
     assert gateway.predicted == []
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     assert "30.0%" in risk(app) and "High" in risk(app) and "84 in 100" in risk(app)
     assert gateway.predicted[-1]["number_inpatient"] == 4
     assert "version 2" in said(app) and not app.warning
@@ -160,7 +160,7 @@ def test_the_request_holds_the_forms_values(gateway: Gateway) -> None:
 @pytest.mark.usefixtures("fakes")
 def test_what_if_changes_the_forecast_and_shows_the_change(gateway: Gateway) -> None:
     app = page_of("patient")
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     slider = next(one for one in app.slider if one.label == "Inpatient stays")
     slider.set_value(0).run()
     assert "10.0%" in risk(app) and "Entered: 30.0%" in risk(app) and "20.0 points" in risk(app)
@@ -170,7 +170,7 @@ def test_what_if_changes_the_forecast_and_shows_the_change(gateway: Gateway) -> 
 @pytest.mark.usefixtures("fakes")
 def test_the_explanation_uses_the_forms_words(gateway: Gateway) -> None:
     app = page_of("patient")
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     table = app.dataframe[0].value
     assert table.values.tolist() == [
         ["Inpatient stays", "4", "raises", 0.4],
@@ -182,7 +182,7 @@ def test_the_explanation_uses_the_forms_words(gateway: Gateway) -> None:
 def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> None:
     gateway.explains = False
     app = page_of("patient")
-    app.button(key="example_low").click().run()
+    app.button(key="example_planned_surgery").click().run()
     assert "10.0%" in risk(app) and "does not support explanations" in said(app)
 
 
@@ -190,7 +190,7 @@ def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> N
 def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
     gateway.model = {**gateway.model, "data_kind": "synthetic"}
     app = page_of("patient")
-    app.button(key="example_low").click().run()
+    app.button(key="example_planned_surgery").click().run()
     assert "Synthetic data" in app.warning[0].value
     assert "Synthetic data" in page_of("model").warning[0].value
 
@@ -299,7 +299,7 @@ def test_an_unreachable_gateway_is_explained(gateway: Gateway, monkeypatch: pyte
     monkeypatch.setenv("API_URL", url)
     app = page_of(name)
     if name == "patient":
-        app.button(key="example_low").click().run()
+        app.button(key="example_planned_surgery").click().run()
     assert "make up" in app.error[0].value and not app.exception
 
 
@@ -488,6 +488,15 @@ def test_a_failed_execution_shows_the_error(fakes: Fakes) -> None:
     app = page_of("pipeline")
     assert "RowMalformed in step Clean" in app.error[0].value and "row 3 is broken" in app.error[0].value
     assert app.dataframe[0].value["Outcome"].tolist() == ["RowMalformed"]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_the_spanish_page_explains_the_error_beside_the_english_message(fakes: Fakes) -> None:
+    cause = 'check failed: {"errorMessage": "5% of the rows are in quarantine"}'
+    fakes["stepfunctions"].add(EXECUTION, "FAILED", [entered("Plan", 0)], error="TooManyInvalidRows", cause=cause)
+    app = page_of("pipeline", "es")
+    assert "Hay demasiadas filas en cuarentena." in app.error[0].value
+    assert "en inglés: 5% of the rows are in quarantine" in app.error[0].value
 
 
 # ---------------------------------------------------------------- monitoring
