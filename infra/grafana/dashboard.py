@@ -76,6 +76,7 @@ BARS = Style(GraphDrawStyle.BARS, StackingMode.NONE, 70)
 STACKED_BARS = Style(GraphDrawStyle.BARS, StackingMode.NORMAL, 70)
 
 _RECENT = "5m"  # longer than a scrape interval
+_LAPSED = "30d"  # the exporter omits a model version after two weeks without data, and then has its whole count again
 
 type Query = tuple[str, str]
 """A PromQL expression and the legend of its series."""
@@ -187,7 +188,7 @@ def _quantile(share: str) -> str:
     return f"histogram_quantile({share}, sum by (route, le) (rate({buckets}[$__rate_interval])))"
 
 
-def _gain(counter: str, window: str) -> str:
+def _gain(counter: str, window: str, recent: str) -> str:
     """What each series of a counter gained in the window, exactly.
 
     PromQL's `increase` extrapolates, and loses the first value of a new series and what a counter gains between two
@@ -198,14 +199,14 @@ def _gain(counter: str, window: str) -> str:
     # Every instance of the exporter has the same counters, so the largest value is the newest.
     one = "max without (instance, job)"
     now = f"{one} (last_over_time({counter}[{_RECENT}]))"
-    then = f"{one} (last_over_time({counter}[{_RECENT}] offset {window}))"
+    then = f"{one} (last_over_time({counter}[{recent}] offset {window}))"
     new = f"0 * {now} and on () last_over_time(readmission_cloudwatch_up[{_RECENT}] offset {window})"
     before = f"({then} or {new} or {one} (min_over_time({counter}[{window}])))"
     return f"({now} - {before} >= 0 or {now} < {before})"
 
 
-def _increase(counter: str, by: str = "", window: str = "$__interval") -> str:
-    return f"sum{f' by ({by}) ' if by else ''}({_gain(counter, window)})"
+def _increase(counter: str, by: str = "", window: str = "$__interval", recent: str = _RECENT) -> str:
+    return f"sum{f' by ({by}) ' if by else ''}({_gain(counter, window, recent)})"
 
 
 def _mean(metric: str, by: str) -> str:
@@ -219,7 +220,7 @@ def _cost(window: str) -> str:
     handler_duration = _increase('readmission_request_duration_seconds_sum{service="predict"}', window=window)
     duration = f"({lambda_duration} > 0 or {handler_duration})"
     requests = _increase('readmission_requests_total{service="predict"}', window=window)
-    predictions = f"({_increase('readmission_predictions_total', window=window)} > 0)"
+    predictions = f"({_increase('readmission_predictions_total', window=window, recent=_LAPSED)} > 0)"
     price = f"{duration} * $memory_gb * $gb_second + {requests} * ($lambda_request + $api_request)"
     return f"1000 * ({price}) / {predictions}"
 
@@ -315,7 +316,7 @@ def predictions() -> list[Panel]:
         ),
         figure(
             "Predictions",
-            _increase("readmission_predictions_total", window="$__range"),
+            _increase("readmission_predictions_total", window="$__range", recent=_LAPSED),
             "short",
             "In the selected time range.",
         ),

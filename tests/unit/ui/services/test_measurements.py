@@ -153,6 +153,17 @@ def test_a_counter_begins_again_at_new_year(span: int, step: int) -> None:
     assert totals(samples, span, step) == {"200": 4}
 
 
+@pytest.mark.parametrize(("span", "step"), SPANS)
+def test_a_version_that_comes_back_after_two_weeks_counts_only_what_is_new(span: int, step: int) -> None:
+    weeks = 7 * 24 * 60
+
+    def counted(minute: float) -> float | None:
+        return 5000 if minute < -2 * weeks else 5040 if minute > 20 else None
+
+    samples = {UP: scraped(lambda _: 1, LONG_AGO, 58), OK: scraped(counted, -3 * weeks, 58)}
+    assert totals(samples, span, step) == {"200": 40}
+
+
 def test_a_step_is_dated_by_its_start() -> None:
     samples = {OK: scraped(lambda minute: 4.0 * (minute > 10), -10, 58)}
     with serving(FakePrometheus(samples).answer) as url:

@@ -72,8 +72,8 @@ def test_figures_and_subgroups_are_written_in_spanish() -> None:
     t = Texts("es")
     assert decisions.reason(t, known[0], known) == ("Menor AUC que la versión 1 en: edad: de 60 a 79, sexo: hombre")
     assert decisions.reason(t, known[1], known) == (
-        "Primera versión. En las filas de prueba: pérdida logarítmica 0,8765, pendiente de calibración 0,97, "
-        "error de calibración \N{EN DASH}"
+        "Primera versión. En las filas de prueba: pérdida logarítmica, 0,8765; pendiente de calibración, 0,97; "
+        "error de calibración, \N{EN DASH}"
     )
 
 
