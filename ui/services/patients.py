@@ -86,18 +86,18 @@ EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "diag_1": "574",
         "diag_3": "278",
     },
-    "heart_disease": DEFAULTS
+    "heart_failure": DEFAULTS
     | {
-        "age_numeric": 65,
+        "age_numeric": 75,
         "time_in_hospital": 5,
         "num_medications": 17,
         "number_outpatient": 1,
-        "number_diagnoses": 8,
-        "a1cresult_encoded": 3,
+        "number_inpatient": 1,
         "discharge_disposition_id": 6,
         "medical_specialty": "Cardiology",
-        "diag_1": "414",
+        "diag_1": "428",
         "diag_2": "250.02",
+        "diag_3": "414",
         "insulin": "Steady",
         "glipizide": "Up",
         "medication_changed": True,

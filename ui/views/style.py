@@ -21,6 +21,9 @@ STYLE: Final = """<style>
 .scale-ends span:first-child { transform: none; }
 .scale-ends span:last-child { transform: translateX(-100%); }
 .st-key-answer { scroll-margin-top: 4.5rem; }
+/* Streamlit writes captions in 60 % of the text's colour, which has too little contrast. */
+.stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stFileUploaderDropzoneInstructions"] span {
+  color: #4A5A66; }
 [data-testid="stMetricLabel"] p { white-space: normal; overflow: visible; }
 @media (max-width: 640px) {
   .block-container { padding-left: 1rem; padding-right: 1rem; }

@@ -14,7 +14,7 @@ def test_the_api_accepts_the_forms_defaults_and_the_examples(values: dict) -> No
 def test_the_examples_are_what_they_say() -> None:
     surgery, heart, frequent = patients.EXAMPLES.values()
     assert surgery["admission_type_id"] == 3 and surgery["medical_specialty"].startswith("Surgery")  # 3: elective
-    assert comorbidities([heart["diag_1"]])["has_ischemic_heart_disease"]
+    assert comorbidities([heart["diag_1"]])["has_heart_failure"]
     assert frequent["number_inpatient"] >= 3
     # What is known of the stays before must agree with it.
     assert frequent["prior_early_readmissions"] <= frequent["prior_encounters"]
