@@ -26,9 +26,9 @@ def panels() -> list[dict[str, Any]]:
 
 
 def queries(window: str) -> dict[str, str]:
-    """Every query by its panel's title and letter, with values for Grafana's variables: `window` for rates, a range of
-    three hours, all routes."""
-    values = PRICES | {"__rate_interval": window, "__range": "3h", "route": ".*"}
+    """Every query by its panel's title and letter, with values for Grafana's variables: `window` for rates and steps, a
+    range of three hours, all routes."""
+    values = PRICES | {"__rate_interval": window, "__interval": window, "__range": "3h", "route": ".*"}
     pattern = re.compile(r"\$(\w+)")
     return {
         f"{panel['title']} {target['refId']}": pattern.sub(lambda match: values[match[1]], target["expr"])

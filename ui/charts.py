@@ -33,6 +33,8 @@ _NUMBERS: Final[Mapping[str, dict[str, Any]]] = {
 }
 
 type Chart = alt.Chart | alt.LayerChart
+type Lines = Mapping[str, Mapping[str, Sequence[float]]]
+"""The coordinates `x` and `y` of the points of each line, by label."""
 
 
 def localized(chart: Chart, language: str) -> Chart:
@@ -166,6 +168,76 @@ def differences(rows: Sequence[Mapping[str, Any]], x: str) -> alt.LayerChart:
     point = base.mark_point(color=BLUE, filled=True, size=70).encode(x=alt.X("value:Q", **same))
     zero = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(color=GREY).encode(x=alt.X("zero:Q", **same))
     chart: alt.LayerChart = (zero + interval + point).properties(height=34 * len(rows) + 40)
+    return chart
+
+
+def curves(
+    lines: Mapping[str, Mapping[str, Sequence[float]]],
+    dotted: Mapping[str, Mapping[str, Sequence[float]]],
+    x: str,
+    y: str,
+) -> alt.LayerChart:
+    """Curves of shares over shares by label: solid ones, and dotted ones to compare them with."""
+    labels = [*lines, *dotted]
+    rows = [
+        {"label": label, "x": across, "y": up, "order": order}
+        for label, line in {**lines, **dotted}.items()
+        for order, (across, up) in enumerate(zip(line["x"], line["y"], strict=True))
+    ]
+    # A dotted line has the colour of the solid one that it belongs to, or grey.
+    paired = [BLUE, VERMILION] if len(dotted) > 1 else [GREY]
+    color = alt.Scale(domain=labels, range=[BLUE, VERMILION, *paired])
+    dash = alt.Scale(domain=labels, range=[*([[1, 0]] * len(lines)), *([[2, 4]] * len(dotted))])
+    legend = alt.Legend(orient="top", columns=1, labelFontSize=13, labelLimit=420, symbolType="stroke")
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("x:Q", title=x, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("y:Q", title=y, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5)),
+        color=alt.Color("label:N", title=None, sort=labels, scale=color, legend=legend),
+        strokeDash=alt.StrokeDash("label:N", title=None, sort=labels, scale=dash, legend=legend),
+        order="order:Q",
+    )
+    chart: alt.LayerChart = alt.layer(base.mark_line(strokeWidth=2)).properties(height=420)
+    return chart
+
+
+def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], perfect: str, x: str, y: str) -> alt.LayerChart:
+    """Observed shares over mean probabilities by label, with intervals, and the line where both are equal."""
+    rows = [{"label": label, **one} for label, found in bins.items() for one in found]
+    top = min(1.0, 1.1 * max(max(row["probability"], row["high"]) for row in rows))
+    color = alt.Color(
+        "label:N",
+        title=None,
+        scale=alt.Scale(domain=[*bins, perfect], range=[BLUE, VERMILION, GREY]),
+        legend=alt.Legend(orient="top", columns=1, labelFontSize=13, labelLimit=420),
+    )
+    span = alt.Scale(domain=[0, top])
+    axis = alt.Axis(format="%", tickCount=5)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("probability:Q", title=x, scale=span, axis=axis), color=color
+    )
+    points = base.mark_line(point=alt.OverlayMarkDef(size=45)).encode(
+        y=alt.Y("observed:Q", title=y, scale=span, axis=axis)
+    )
+    intervals = base.mark_rule().encode(y=alt.Y("low:Q", title=y), y2="high:Q")
+    equal = [{"label": perfect, "probability": end, "observed": end} for end in (0, top)]
+    line = (
+        alt.Chart(alt.InlineData(values=equal))
+        .mark_line(strokeDash=[2, 4])
+        .encode(x="probability:Q", y="observed:Q", color=color)
+    )
+    chart: alt.LayerChart = (line + intervals + points).properties(height=420)
+    return chart
+
+
+def effects(rows: Sequence[Mapping[str, Any]], x: str, color: str) -> alt.LayerChart:
+    """Bars with intervals: rows of `name`, `value`, `low`, `high` and `text`, in this order."""
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(260)),
+        tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
+    )
+    bar = base.mark_bar(**_BAR, color=color).encode(x=alt.X("value:Q", title=x, axis=alt.Axis(tickCount=4)))
+    interval = base.mark_rule(color=GREY).encode(x="low:Q", x2="high:Q")
+    chart: alt.LayerChart = (bar + interval).properties(height=24 * len(rows) + 20)
     return chart
 
 

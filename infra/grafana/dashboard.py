@@ -75,6 +75,9 @@ SHARES = Style(GraphDrawStyle.LINE, StackingMode.PERCENT, 70)
 BARS = Style(GraphDrawStyle.BARS, StackingMode.NONE, 70)
 STACKED_BARS = Style(GraphDrawStyle.BARS, StackingMode.NORMAL, 70)
 
+_RECENT = "5m"  # longer than a scrape interval
+_LAPSED = "30d"  # the exporter omits a model version after two weeks without data, and then has its whole count again
+
 type Query = tuple[str, str]
 """A PromQL expression and the legend of its series."""
 
@@ -182,11 +185,28 @@ TRAFFIC = 'readmission_requests_total{service!="metrics", route=~"$route"}'
 
 def _quantile(share: str) -> str:
     buckets = 'readmission_request_duration_seconds_bucket{service!="metrics", route=~"$route"}'
-    return f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval])))"
+    return f"histogram_quantile({share}, sum by (route, le) (rate({buckets}[$__rate_interval])))"
 
 
-def _increase(metric: str, by: str = "", window: str = "$__rate_interval") -> str:
-    return f"sum{f' by ({by}) ' if by else ''}(increase({metric}[{window}]))"
+def _gain(counter: str, window: str, recent: str) -> str:
+    """What each series of a counter gained in the window, exactly.
+
+    PromQL's `increase` extrapolates, and loses the first value of a new series and what a counter gains between two
+    windows. Here the gains of all windows of a range add up to the gain of the range. Without a value before the
+    window, a series began at 0 if the exporter was scraped then; else Prometheus is new, and its first value had been
+    there. A smaller value than before is a counter that began again at 0, as the exporter's do at New Year.
+    """
+    # Every instance of the exporter has the same counters, so the largest value is the newest.
+    one = "max without (instance, job)"
+    now = f"{one} (last_over_time({counter}[{_RECENT}]))"
+    then = f"{one} (last_over_time({counter}[{recent}] offset {window}))"
+    new = f"0 * {now} and on () last_over_time(readmission_cloudwatch_up[{_RECENT}] offset {window})"
+    before = f"({then} or {new} or {one} (min_over_time({counter}[{window}])))"
+    return f"({now} - {before} >= 0 or {now} < {before})"
+
+
+def _increase(counter: str, by: str = "", window: str = "$__interval", recent: str = _RECENT) -> str:
+    return f"sum{f' by ({by}) ' if by else ''}({_gain(counter, window, recent)})"
 
 
 def _mean(metric: str, by: str) -> str:
@@ -196,12 +216,11 @@ def _mean(metric: str, by: str) -> str:
 
 def _cost(window: str) -> str:
     """Dollars per 1,000 predictions."""
-    duration = (
-        f'(sum(increase(aws_lambda_duration_seconds_sum{{function_name=~".*-predict"}}[{window}])) > 0'
-        f' or sum(increase(readmission_request_duration_seconds_sum{{service="predict"}}[{window}])))'
-    )
-    requests = f'sum(increase(readmission_requests_total{{service="predict"}}[{window}]))'
-    predictions = f"(sum(increase(readmission_predictions_total[{window}])) > 0)"
+    lambda_duration = _increase('aws_lambda_duration_seconds_sum{function_name=~".*-predict"}', window=window)
+    handler_duration = _increase('readmission_request_duration_seconds_sum{service="predict"}', window=window)
+    duration = f"({lambda_duration} > 0 or {handler_duration})"
+    requests = _increase('readmission_requests_total{service="predict"}', window=window)
+    predictions = f"({_increase('readmission_predictions_total', window=window, recent=_LAPSED)} > 0)"
     price = f"{duration} * $memory_gb * $gb_second + {requests} * ($lambda_request + $api_request)"
     return f"1000 * ({price}) / {predictions}"
 
@@ -249,12 +268,15 @@ def traffic() -> list[Panel]:
             STATUS_COLOURS,
             STACKED_LINES,
         ),
-        graph(
-            "Time in the handler",
-            [(_quantile(share), name) for share, name in (("0.50", "p50"), ("0.95", "p95"), ("0.99", "p99"))],
-            "s",
-            "For the selected routes, without gateway and network.",
-            _palette(("p50", "p95", "p99")),
+        *(
+            graph(
+                f"Time in the handler, {name}",
+                [(_quantile(share), "{{route}}")],
+                "s",
+                "By route, without gateway and network. A batch takes longer than one encounter.",
+                _palette(ROUTES),
+            )
+            for share, name in (("0.50", "p50"), ("0.95", "p95"), ("0.99", "p99"))
         ),
         graph(
             "Error rate by source",
@@ -294,7 +316,7 @@ def predictions() -> list[Panel]:
         ),
         figure(
             "Predictions",
-            _increase("readmission_predictions_total", window="$__range"),
+            _increase("readmission_predictions_total", window="$__range", recent=_LAPSED),
             "short",
             "In the selected time range.",
         ),

@@ -1,6 +1,7 @@
 """The deployed application's metrics over time, from Prometheus or CloudWatch.
 
-Both sources return the same points: the increase of a counter in each time step.
+Both sources return the same points: the exact increase of a counter in each time step. Its sum over a range does not
+depend on the step.
 """
 
 import json
@@ -8,7 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -19,6 +20,17 @@ from readmission.telemetry import metrics
 _QUERIES_PER_REQUEST: Final = 500
 _TIMEOUT_SECONDS: Final = 10
 _API: Final = "predict"
+FORECAST_ROUTES: Final = ("/predict", "/predict/batch")  # one encounter, and many: their times cannot be compared
+
+
+# Prometheus' own labels. Every instance of the exporter has the same counters, so the largest value is the newest.
+_TARGET: Final = frozenset({"__name__", "instance", "job"})
+_LAST: Final = "max without (instance, job) (last_over_time"
+_UP: Final = "readmission_cloudwatch_up"
+_LOOKBACK_SECONDS: Final = 300  # at least a scrape, whatever its interval
+_HISTORY: Final = "30d"
+
+type _Series = frozenset[tuple[str, str]]
 
 
 class MeasurementsUnavailable(Exception):
@@ -56,10 +68,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """Everything that the page shows."""
+    """Everything that the page shows. `latency` is by route of `FORECAST_ROUTES`."""
 
     requests: list[Point]
-    latency: list[Point]
+    latency: dict[str, list[Point]]
     predictions: list[Point]
     versions: list[Point]
     validation_errors: list[Point]
@@ -73,7 +85,7 @@ class Measurements:
 def measure(source: Source, window: Window) -> Measurements:
     """Query the source. Raises MeasurementsUnavailable, or botocore's errors."""
     api = {metrics.SERVICE: _API}
-    buckets = source.increase(f"{metrics.REQUEST_DURATION}Bucket", metrics.LE, api, window)
+    buckets = metrics.bucket_of(metrics.REQUEST_DURATION)
     rows = [
         Point(point.time, name, point.value)
         for name in (metrics.ROWS_CLEANED, metrics.ROWS_QUARANTINED)
@@ -81,7 +93,10 @@ def measure(source: Source, window: Window) -> Measurements:
     ]
     return Measurements(
         requests=source.increase(metrics.REQUESTS, "status", api, window),
-        latency=latencies(buckets),
+        latency={
+            route: latencies(source.increase(buckets, metrics.LE, api | {"route": route}, window))
+            for route in FORECAST_ROUTES
+        },
         predictions=source.increase(metrics.PREDICTIONS, "readmitted", api, window),
         versions=source.increase(metrics.PREDICTIONS, "model_version", api, window),
         validation_errors=source.increase(metrics.VALIDATION_ERRORS, "route", api, window),
@@ -179,33 +194,89 @@ def _query(index: int, name: str, dimensions: Mapping[str, str], window: Window)
 
 
 class Prometheus:
-    """The same metrics from a Prometheus server that scrapes the exporter. Raises MeasurementsUnavailable."""
+    """The same metrics from a Prometheus server that scrapes the exporter. Raises MeasurementsUnavailable.
+
+    PromQL's `increase` is not exact: it extrapolates, loses what a counter gains between two steps, and loses the first
+    value of a new series. This class subtracts the counter's values at the ends of each step instead.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def increase(self, name: str, by: str | None, where: Mapping[str, str], window: Window) -> list[Point]:
-        step = int(window.step.total_seconds())
         selector = ",".join(f'{key}="{value}"' for key, value in where.items())
-        query = f"sum {f'by ({by}) ' if by else ''}(increase({_prometheus(name)}{{{selector}}}[{step}s]))"
-        # Prometheus dates a step by its end.
-        start, end = window.start.timestamp() + step, window.end.timestamp()
-        points = [
-            Point(datetime.fromtimestamp(float(time) - step, UTC), one["metric"].get(by or "", name), float(value))
-            for one in self._range(query, start, end, step)
-            for time, value in one["values"]
-        ]
-        return _single(points) if name.endswith("Bucket") else [point for point in points if point.value > 0]
+        sums: defaultdict[tuple[datetime, str], float] = defaultdict(float)
+        for series, before, values in self._counters(f"{_prometheus(name)}{{{selector}}}", window):
+            label = dict(series).get(by or "", name)
+            for time, value in sorted(values.items()):
+                # A smaller value is a counter that began again at 0, as the exporter's do at New Year.
+                gained = value - before if value >= before else value
+                before = value
+                if gained:
+                    # Prometheus dates a step by its end.
+                    sums[datetime.fromtimestamp(time, UTC) - window.step, label] += gained
+        points = [Point(time, label, value) for (time, label), value in sorted(sums.items())]
+        return _single(points) if name == metrics.bucket_of(metrics.REQUEST_DURATION) else points
 
-    def _range(self, query: str, start: float, end: float, step: int) -> list[dict[str, Any]]:
-        parameters = urllib.parse.urlencode({"query": query, "start": start, "end": end, "step": step})
-        url = f"{self._url}/api/v1/query_range?{parameters}"
+    def _counters(self, selector: str, window: Window) -> Iterator[tuple[_Series, float, dict[float, float]]]:
+        """Each series with its value at the start and at the end of each step, where it has one."""
+        seconds = window.step.total_seconds()
+        lookback = max(int(seconds), _LOOKBACK_SECONDS)
+        found = self._range(f"{_LAST}({selector}[{lookback}s]))", window)
+        start = window.start.timestamp()
+        without = {series for series, values in found.items() if start not in values}
+        earlier = self._first_values(selector, window) if without else {}
+        for series, values in found.items():
+            before = earlier.get(series, 0.0) if series in without else values.pop(start)
+            yield series, before, values
+
+    def _first_values(self, selector: str, window: Window) -> dict[_Series, float]:
+        """The values that were there before the window's first. A series that is not among them began at 0."""
+        earlier = self._at(f"{_LAST}({selector}[{_HISTORY}]))", window.start.timestamp())
+        if earlier or self._at(f"max(max_over_time({_UP}[{_HISTORY}])) == 1", window.start.timestamp()):
+            return earlier
+        # Prometheus has scraped only since some step of the window. What its first scrape found had happened before.
+        seconds = int(window.step.total_seconds())
+        reads = next(iter(self._range(f"max(max_over_time({_UP}[{seconds}s])) == 1", window).values()), None)
+        if reads is None:
+            return {}
+        read = min(
+            time for samples in self._samples(f"{_UP}[{seconds}s]", min(reads)).values() for time, up in samples if up
+        )
+        return {
+            series: value
+            for series, ((time, value), *_) in self._samples(f"{selector}[{seconds}s]", min(reads)).items()
+            if time <= read
+        }
+
+    def _range(self, query: str, window: Window) -> dict[_Series, dict[float, float]]:
+        start, end, step = window.start.timestamp(), window.end.timestamp(), window.step.total_seconds()
+        return {
+            series: {float(time): float(value) for time, value in one["values"]}
+            for series, one in self._ask("query_range", query=query, start=start, end=end, step=step)
+        }
+
+    def _at(self, query: str, time: float) -> dict[_Series, float]:
+        return {series: float(one["value"][1]) for series, one in self._ask("query", query=query, time=time)}
+
+    def _samples(self, query: str, time: float) -> dict[_Series, list[tuple[float, float]]]:
+        """The samples of each series as they were scraped, with their times."""
+        return {
+            series: [(float(at), float(value)) for at, value in one["values"]]
+            for series, one in self._ask("query", query=query, time=time)
+        }
+
+    def _ask(self, path: str, **parameters: Any) -> list[tuple[_Series, dict[str, Any]]]:
+        url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
-                result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+                return [(_series(one["metric"]), one) for one in json.load(answer)["data"]["result"]]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise MeasurementsUnavailable(f"Prometheus at {self._url}: {error}") from error
-        return result
+
+
+def _series(labels: Mapping[str, str]) -> _Series:
+    return frozenset((key, value) for key, value in labels.items() if key not in _TARGET)
 
 
 def _single(points: Iterable[Point]) -> list[Point]:
@@ -217,7 +288,6 @@ def _single(points: Iterable[Point]) -> list[Point]:
     for time, counts in sorted(by_time.items()):
         before = 0.0
         for bound in sorted(counts):
-            # `increase` extrapolates, so a bound may seem to have fewer than the bound below it.
             if counts[bound] > before:
                 found.append(Point(time, str(bound), counts[bound] - before))
                 before = counts[bound]

@@ -69,8 +69,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "medication_changed": False,
     **dict.fromkeys(HISTORY, None),
 }
+# Named by what is known of the patients, not by a band of risk: that depends on the model in production.
 EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
-    "low": DEFAULTS
+    "planned_surgery": DEFAULTS
     | {
         "age_numeric": 45,
         "time_in_hospital": 2,
@@ -85,23 +86,23 @@ EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "diag_1": "574",
         "diag_3": "278",
     },
-    "medium": DEFAULTS
+    "heart_failure": DEFAULTS
     | {
-        "age_numeric": 65,
+        "age_numeric": 75,
         "time_in_hospital": 5,
         "num_medications": 17,
         "number_outpatient": 1,
-        "number_diagnoses": 8,
-        "a1cresult_encoded": 3,
+        "number_inpatient": 1,
         "discharge_disposition_id": 6,
         "medical_specialty": "Cardiology",
-        "diag_1": "414",
+        "diag_1": "428",
         "diag_2": "250.02",
+        "diag_3": "414",
         "insulin": "Steady",
         "glipizide": "Up",
         "medication_changed": True,
     },
-    "high": DEFAULTS
+    "frequent_stays": DEFAULTS
     | {
         "age_numeric": 75,
         "time_in_hospital": 9,

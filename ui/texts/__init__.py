@@ -102,9 +102,9 @@ class Texts:
         return self(f"choice.{field}.{value if value is not None else 'unknown'}")
 
     def diagnosis(self, code: str) -> str:
-        """The code with its name, or its chapter's name."""
+        """The code with its name, if its category has one."""
         name = diagnoses.name(code, self.language)
-        return f"{code} · {name or self(f'chapter.{diagnoses.chapter(code)}')}"
+        return f"{code} · {name}" if name else code
 
     def value(self, field: str, value: Any) -> str:
         """The value of an encounter's field in words."""

@@ -1,7 +1,7 @@
-"""The model card with its plots: as the pipeline wrote it in English, else composed anew from the same data."""
+"""The model card with its plots: as the pipeline wrote them in English, else composed anew from the same data."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
@@ -13,7 +13,7 @@ from readmission.reporting.facts import Facts
 from ui.services import configuration, training_runs
 from ui.services.training_runs import RunsUnavailable
 from ui.texts import Texts
-from ui.views import decisions, page
+from ui.views import card_plots, decisions, page
 
 _IMAGE: Final = re.compile(r"^!\[(?P<alt>[^\]]*)\]\(plots/(?P<name>\w+)\.png\)$", re.MULTILINE)
 _NOT_FOUND: Final = 404
@@ -29,43 +29,56 @@ def show(t: Texts, model: ModelDescription, known: Sequence[Decision]) -> None:
         st.info(t("model.no_card"))
         return
     url = configuration.load().mlflow_url
-    plots: dict[str, bytes] = {}
     try:
-        if t.translates:
-            text = _translated(t, model, known, url) or text
-        plots = _plots(url, model["name"], model["mlflow_run_id"])
+        if t.translates and (translated := _translated(t, model, known, url)):
+            _render(t, *translated)
+        else:
+            _render(t, text, _plots(url, model["name"], model["mlflow_run_id"]))
     except RunsUnavailable as error:
         st.info(t(f"model.{error.reason}"))
         if t.translates:
             st.caption(t("model.card_english"))
-    if t.translates and plots:
-        st.caption(t("model.plots_english"))
-    _render(t, text, plots)
+        _render(t, text, {})
 
 
-def _render(t: Texts, text: str, plots: dict[str, bytes]) -> None:
+def _render(t: Texts, text: str, plots: Mapping[str, bytes | card_plots.Plot]) -> None:
     """The card's Markdown, with headings below the page's own and the plots in place."""
     start = 0
     text = re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
     for image in _IMAGE.finditer(text):
         st.markdown(text[start : image.start()])
-        if image["name"] in plots:
-            st.image(plots[image["name"]], caption=image["alt"], alt=image["alt"], width="stretch")
-        else:
+        plot = plots.get(image["name"])
+        if plot is None:
             st.caption(t("model.no_plot", name=image["alt"]))
+        elif isinstance(plot, bytes):
+            st.image(plot, caption=image["alt"], alt=image["alt"], width="stretch")
+        else:
+            _show(t, plot, image["alt"])
         start = image.end()
     st.markdown(text[start:])
 
 
-def _translated(t: Texts, model: ModelDescription, known: Sequence[Decision], url: str | None) -> str | None:
-    """The card in the page's language; None if the ledger or MLflow lacks its data. Raises RunsUnavailable."""
+def _show(t: Texts, plot: card_plots.Plot, title: str) -> None:
+    st.markdown(f"**{title}**")
+    for column, chart in zip(st.columns(len(plot)), plot, strict=True):
+        with column:
+            page.chart(t, chart, title)
+
+
+def _translated(
+    t: Texts, model: ModelDescription, known: Sequence[Decision], url: str | None
+) -> tuple[str, dict[str, card_plots.Plot]] | None:
+    """The card and its plots in the page's language, None if the ledger or MLflow lacks its data.
+
+    Raises RunsUnavailable.
+    """
     decision = next((one for one in known if one["version"] == model["version"]), None)
     data = _data(url, model["name"], model["version"])
     if decision is None or data is None:
         return None
     facts, evaluation = data
     made = CardDecision(decision["decision"], decisions.reason(t, decision, known), model["version"])
-    return card.markdown(facts, evaluation, made, Wording(t))
+    return card.markdown(facts, evaluation, made, Wording(t)), card_plots.draw(t, evaluation)
 
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner=False)
@@ -97,6 +110,8 @@ class Wording:
         kind, _, name = key.partition("_")
         if kind in ("family", "decision"):
             return self._t.get(f"{kind}.{name.replace(' ', '_')}", otherwise)
+        if kind == "input":
+            return card_plots.input_name(self._t, name)
         return self._t.translation_or(f"{kind}.{name}", otherwise)
 
     def number(self, value: float, digits: int = 0) -> str:

@@ -63,7 +63,8 @@ def _figures(t: Texts, found: Measurements) -> None:
     refused = measurements.total(point for point in found.requests if "400" <= point.label < "500")
     rows = measurements.total(point for point in found.rows if point.label == metrics.ROWS_CLEANED)
     quarantined = measurements.total(point for point in found.rows if point.label == metrics.ROWS_QUARANTINED)
-    median = [point.value for point in found.latency if point.label == "p50"]
+    single, _ = measurements.FORECAST_ROUTES
+    median = [point.value for point in found.latency[single] if point.label == "p50"]
     columns = st.columns(5)
     columns[0].metric(t("monitoring.requests"), t.number(requests), border=True)
     columns[1].metric(t("monitoring.errors"), _share(t, failed, requests), border=True)
@@ -72,6 +73,11 @@ def _figures(t: Texts, found: Measurements) -> None:
     columns[3].metric(t("monitoring.median"), latest, border=True, help=t("monitoring.help.median"))
     share = _share(t, quarantined, rows + quarantined)
     columns[4].metric(t("monitoring.quarantine"), share, border=True, help=t("monitoring.help.quarantine"))
+
+
+def _of_route(t: Texts, label: str) -> str:
+    route, _, measure = label.partition(" ")
+    return f"{route}, {t(f'measured.{measure}')}"
 
 
 def _share(t: Texts, some: float, of: float) -> str:
@@ -85,8 +91,12 @@ def _charts(t: Texts, found: Measurements, window: Window) -> None:
         _chart(t, "by_class", found.predictions, window, lambda label: t(f"class.{label}"))
         _chart(t, "rows", found.rows, window, lambda label: t(f"measured.{label}"))
     with right:
-        milliseconds = [Point(point.time, point.label, 1000 * point.value) for point in found.latency]
-        _chart(t, "latency", milliseconds, window, lambda label: t(f"measured.{label}"), stacked=False)
+        milliseconds = [
+            Point(point.time, f"{route} {point.label}", 1000 * point.value)
+            for route, points in found.latency.items()
+            for point in points
+        ]
+        _chart(t, "latency", milliseconds, window, lambda label: _of_route(t, label), stacked=False)
         _chart(t, "by_version", found.versions, window, lambda label: t("model.version", version=label))
         _chart(t, "validation", found.validation_errors, window, str)
 

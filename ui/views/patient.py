@@ -11,9 +11,10 @@ from readmission.domain.features import DOSED
 from ui import charts
 from ui.services import diagnoses, patients
 from ui.texts import Texts
-from ui.views import page
+from ui.views import page, style
 
 _PREFIX = "patient_"
+_SUGGESTED = 8  # codes that a typed text may mean
 _SHOWN = 8  # contributions in the chart; the table has all
 _NUMBERS = {  # largest values that the form accepts: above any real stay
     "time_in_hospital": 60,
@@ -37,12 +38,16 @@ def show() -> None:
         st.markdown(t("patient.examples"), width="content")
         for name in patients.EXAMPLES:
             st.button(t(f"patient.example.{name}"), key=f"example_{name}", on_click=_take_example, args=(name,))
+    st.html(style.look_up(t("patient.look_up")))
     form, answer = st.columns([11, 10], gap="large")
     # The answer renders first, so that it does not wait for the form.
-    with answer, page.explained(t):
+    with answer, st.container(key="answer"), page.explained(t):
         _answer(t)
-    with form:
+    if number := st.session_state.get("asked_number"):
+        st.html(style.into_view("answer", number), unsafe_allow_javascript=True)
+    with form, st.container(border=True):
         _form(t)
+        st.button(t("patient.submit"), type="primary", on_click=_take_form, width="stretch")
 
 
 def _take_example(name: str) -> None:
@@ -53,47 +58,44 @@ def _take_example(name: str) -> None:
 
 def _take_form() -> None:
     for name in patients.DIAGNOSES:
-        key = _PREFIX + name
-        if (text := st.session_state[key]) and not diagnoses.is_code(text):
-            # A name was typed, not chosen from the list.
-            st.session_state[key] = diagnoses.find(text, page.texts().language) or text
+        _look_up(name)
     st.session_state["asked"] = {name: st.session_state[_PREFIX + name] for name in patients.DEFAULTS}
     # The what-if controls are reset for every patient.
     st.session_state["asked_number"] = st.session_state.get("asked_number", 0) + 1
 
 
 # ---------------------------------------------------------------- the form
+# A fragment, not `st.form`, whose fields are unknown until it is submitted: a typed diagnosis is looked up at once.
+@st.fragment
 def _form(t: Texts) -> None:
-    with st.form("patient", enter_to_submit=False):
-        st.header(t("patient.form"), anchor=False)
-        left, right = st.columns(2)
-        with left:
-            _choice(t, "age_numeric", patients.AGES)
-        with right:
-            _number(t, "time_in_hospital")
-        _choice(t, "discharge_disposition_id", patients.DISCHARGES, help=t("patient.help.discharge"))
-        _diagnosis(t, "diag_1")
-        left, right = st.columns(2)
-        with left:
-            _diagnosis(t, "diag_2")
-        with right:
-            _diagnosis(t, "diag_3")
-        for name in ("a1cresult_encoded", "max_glu_serum_encoded"):
-            st.segmented_control(
-                t(f"field.{name}"),
-                range(4),
-                format_func=partial(t.choice, name),
-                key=_PREFIX + name,
-                required=True,
-                persist_state="session",
-            )
-        st.markdown(f"**{t('patient.year_before')}**")
-        visits = ("number_inpatient", "number_emergency", "number_outpatient")
-        for column, name in zip(st.columns(len(visits), vertical_alignment="bottom"), visits, strict=True):
-            with column:
-                _number(t, name)
-        _more(t)
-        st.form_submit_button(t("patient.submit"), type="primary", on_click=_take_form, width="stretch")
+    st.header(t("patient.form"), anchor=False)
+    left, right = st.columns(2)
+    with left:
+        _choice(t, "age_numeric", patients.AGES)
+    with right:
+        _number(t, "time_in_hospital")
+    _choice(t, "discharge_disposition_id", patients.DISCHARGES, help=t("patient.help.discharge"))
+    _diagnosis(t, "diag_1")
+    left, right = st.columns(2)
+    with left:
+        _diagnosis(t, "diag_2")
+    with right:
+        _diagnosis(t, "diag_3")
+    for name in ("a1cresult_encoded", "max_glu_serum_encoded"):
+        st.segmented_control(
+            t(f"field.{name}"),
+            range(4),
+            format_func=partial(t.choice, name),
+            key=_PREFIX + name,
+            required=True,
+            persist_state="session",
+        )
+    st.markdown(f"**{t('patient.year_before')}**")
+    visits = ("number_inpatient", "number_emergency", "number_outpatient")
+    for column, name in zip(st.columns(len(visits), vertical_alignment="bottom"), visits, strict=True):
+        with column:
+            _number(t, name)
+    _more(t)
 
 
 def _more(t: Texts) -> None:
@@ -153,17 +155,57 @@ def _number(t: Texts, name: str) -> None:
 
 
 def _diagnosis(t: Texts, name: str) -> None:
+    key = _PREFIX + name
+    options = list(diagnoses.names(t.language))
+    chosen = _look_up(name)
+    if chosen and chosen not in options and diagnoses.as_code(chosen):
+        options.insert(0, chosen)  # a typed code of more digits than those in the list
     st.selectbox(
         t(f"field.{name}"),
-        list(diagnoses.names(t.language)),
+        options,
         index=None,
         format_func=t.diagnosis,
-        key=_PREFIX + name,
+        key=key,
         placeholder=t("patient.diagnosis"),
         help=t("patient.help.diagnosis"),
         accept_new_options=True,
+        filter_mode="contains",
         persist_state="session",
     )
+    if chosen and not diagnoses.as_code(chosen):
+        _unclear(t, name, chosen)
+
+
+def _look_up(name: str) -> str | None:
+    """The field's text, with the code in place of a text that was typed instead of chosen and can only mean one."""
+    text: str | None = st.session_state[_PREFIX + name]
+    if text:
+        found = [code] if (code := diagnoses.as_code(text)) else diagnoses.find(text, page.texts().language)
+        if len(found) == 1 and found[0] != text:
+            st.session_state[_PREFIX + name] = text = found[0]
+    return text
+
+
+def _unclear(t: Texts, name: str, typed: str) -> None:
+    """Why the typed text is not taken, or the codes that it may mean."""
+    text, key = typed.replace("`", "'")[:40], f"suggested_{name}_{typed}"
+    if found := diagnoses.find(typed, t.language):
+        st.pills(
+            t("patient.diagnosis_several", text=text),
+            found[:_SUGGESTED],
+            format_func=t.diagnosis,
+            key=key,
+            on_change=_take_suggestion,
+            args=(name, key),
+        )
+    elif diagnoses.looks_like_icd10(typed):
+        st.error(t("patient.diagnosis_icd10", text=text))
+    else:
+        st.error(t("patient.diagnosis_unknown", text=text))
+
+
+def _take_suggestion(name: str, key: str) -> None:
+    st.session_state[_PREFIX + name] = st.session_state[key]
 
 
 # ---------------------------------------------------------------- the answer
@@ -171,9 +213,9 @@ def _diagnosis(t: Texts, name: str) -> None:
 def _answer(t: Texts) -> None:
     asked: dict[str, Any] | None = st.session_state.get("asked")
     if asked is None:
-        st.info(t("patient.empty"), icon=":material/arrow_back:")
+        st.info(t("patient.empty"), icon=":material/info:")
         return
-    if wrong := [name for name in patients.DIAGNOSES if asked[name] and not diagnoses.is_code(asked[name])]:
+    if wrong := [name for name in patients.DIAGNOSES if asked[name] and not diagnoses.as_code(asked[name])]:
         page.problem(t, "diagnosis", fields=", ".join(t(f"field.{name}") for name in wrong))
         return
     with page.explained(t):
@@ -313,7 +355,7 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
         for row in rows[:_SHOWN]
     ]
     st.caption(t("patient.sides"))
-    summary = "; ".join(f"{row['name']}: {row['given']}, {row['direction']} {row['effect']}" for row in rows[:_SHOWN])
+    summary = "; ".join(f"{row['name']}: {row['given']} ({row['direction']} {row['effect']})" for row in rows[:_SHOWN])
     page.chart(t, charts.contributions(shown), f"{t('patient.why')}. {summary}")
     table = [
         {

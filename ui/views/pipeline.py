@@ -159,7 +159,10 @@ def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
         elif execution.status == executions.RUNNING:
             st.markdown(f":gray[:material/radio_button_unchecked: {t(f'state.{name}')}]")
     if execution.error:
-        page.problem(t, "execution", step=_step(t, execution), error=execution.error, message=execution.message or DASH)
+        message = execution.message or DASH
+        if known := _explained(t, execution):
+            message = f"{known}\n\n{t.translation('execution.original', message=message)}"
+        page.problem(t, "execution", step=_step(t, execution), error=execution.error, message=message)
 
 
 def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
@@ -200,7 +203,14 @@ def _last(t: Texts) -> None:
         if one.error:
             with st.expander(t("pipeline.failed", started=t.moment(one.started), error=one.error)):
                 st.markdown(t("pipeline.failed_text", step=_step(t, one), error=one.error))
+                if known := _explained(t, one):
+                    st.markdown(known)
                 st.code(one.message or DASH, language=None, wrap_lines=True)
+
+
+def _explained(t: Texts, execution: Execution) -> str:
+    """What the error means, in a language other than English, which its own message is in; empty if it is unknown."""
+    return t.translation_or(f"error.{execution.error}", "") if t.translates else ""
 
 
 def _step(t: Texts, execution: Execution) -> str:

@@ -1,4 +1,4 @@
-"""CSS beyond Streamlit's theme: the risk card, and phone widths."""
+"""CSS and JavaScript beyond Streamlit's theme: the risk card, phone widths, and texts that Streamlit has in English."""
 
 from typing import Final
 
@@ -20,6 +20,10 @@ STYLE: Final = """<style>
 .scale-ends span { position: absolute; transform: translateX(-50%); }
 .scale-ends span:first-child { transform: none; }
 .scale-ends span:last-child { transform: translateX(-100%); }
+.st-key-answer { scroll-margin-top: 4.5rem; }
+/* Streamlit writes captions in 60 % of the text's colour, which has too little contrast. */
+.stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stFileUploaderDropzoneInstructions"] span {
+  color: #4A5A66; }
 [data-testid="stMetricLabel"] p { white-space: normal; overflow: visible; }
 @media (max-width: 640px) {
   .block-container { padding-left: 1rem; padding-right: 1rem; }
@@ -42,3 +46,32 @@ _UPLOADER: Final = """<style>
 def uploader(upload: str, limit: str) -> str:
     """CSS that replaces the texts inside a file uploader. The texts are the pages' own, without quotation marks."""
     return _UPLOADER.format(upload=upload, limit=limit)
+
+
+# The line of a picker that takes what was typed. It begins with the English word "Add".
+_LOOK_UP: Final = """<style>
+[data-key="__creatable__"] [data-item-hl] {{ visibility: hidden; white-space: nowrap; width: 0; }}
+[data-key="__creatable__"] [data-item-hl]::before {{ content: "{text}"; visibility: visible; }}
+</style>"""
+
+# Once for each number, and only if the element begins above the window or in its lower half.
+_INTO_VIEW: Final = """<script>
+if (window.readmissionShown !== {number}) {{
+  window.readmissionShown = {number};
+  requestAnimationFrame(() => {{
+    const element = document.querySelector(".st-key-{key}");
+    const top = element.getBoundingClientRect().top;
+    if (top < 0 || top > window.innerHeight / 2) element.scrollIntoView({{ block: "start" }});
+  }});
+}}
+</script>"""
+
+
+def look_up(text: str) -> str:
+    """CSS that replaces the text of the pickers' line for a typed value. The text is without quotation marks."""
+    return _LOOK_UP.format(text=text)
+
+
+def into_view(key: str, number: int) -> str:
+    """JavaScript that scrolls to a container, once for each number."""
+    return _INTO_VIEW.format(key=key, number=number)

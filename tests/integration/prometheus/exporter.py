@@ -1,9 +1,9 @@
-"""An exporter of every application metric and AWS's metrics, whose counters rise with each scrape."""
+"""An exporter of every application metric and AWS's metrics, whose counters rise with each scrape, or of any text."""
 
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -48,15 +48,19 @@ def _series(metric: Metric, count: int) -> Iterator[str]:
                 yield f'{name}_bucket{{{labels}, le="{bound}"}} {count}'
 
 
-@contextmanager
-def serving() -> Iterator[int]:
-    """Yields its port. It answers 401 without the token."""
+def rising() -> Callable[[], str]:
     counts = itertools.count(0, 10)
+    return lambda: exposition(next(counts))
+
+
+@contextmanager
+def serving(text: Callable[[], str]) -> Iterator[int]:
+    """Yields the port of an exporter of this text. It answers 401 without the token."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             allowed = self.headers["Authorization"] == f"Bearer {TOKEN}" and self.path == "/v1/metrics"
-            body = exposition(next(counts)).encode() if allowed else b""
+            body = text().encode() if allowed else b""
             self.send_response(200 if allowed else 401)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))

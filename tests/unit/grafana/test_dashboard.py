@@ -58,11 +58,20 @@ def test_the_data_source_variable_defaults_to_the_provisioned_one() -> None:
 
 def test_every_query_uses_exported_or_recorded_series() -> None:
     kinds = {"counter": "_total", "gauge": "", "histogram": "", "summary": ""}
-    exported = {f"{prometheus_name(metric)}{kinds[metric.kind]}" for metric in METRICS}
+    exported = {f"{prometheus_name(metric)}{kinds[metric.kind]}" for metric in METRICS} | {"readmission_cloudwatch_up"}
     for query in queries("5m").values():
         names = re.findall(r"[a-z_]*:?readmission_[a-z_:0-9]+", query)
         for name in names:
             assert name in recorded() or re.sub(r"_(bucket|sum|count)$", "", name) in exported, name
+
+
+def test_no_query_uses_an_increase_that_prometheus_extrapolates() -> None:
+    assert [title for title, query in queries("5m").items() if re.search(r"\bincrease\(", query)] == []
+
+
+def test_times_are_by_route() -> None:
+    times = {title: query for title, query in queries("5m").items() if "request_duration_seconds_bucket" in query}
+    assert times and all("by (route, le)" in query for query in times.values())
 
 
 def test_serve_starts_grafana_on_loopback_with_the_files_of_this_folder(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+import re
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -325,3 +328,75 @@ class CloudWatch:
         sums = self._sums[key]
         times = [start + timedelta(minutes=minute) for minute in sums]
         return {"Id": query["Id"], "Timestamps": times, "Values": list(sums.values())}
+
+
+type Samples = dict[str, list[tuple[float, float]]]
+"""Times and values by series: `name{label="value"}`."""
+
+
+class Prometheus:
+    """The few queries of the pages, over samples: the last or the largest value in a window, and raw samples."""
+
+    _SERIES = re.compile(r"(\w+)(?:{(.*?)})?")
+    _OVER_TIME = re.compile(r"(last|max)_over_time\((.*)\[(\d+)([sd])\]\)")
+    _RAW = re.compile(r"(.*)\[(\d+)([sd])\]")
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self.down = False
+
+    def answer(self, method: str, path: str, body: str) -> tuple[int, str]:
+        if self.down:
+            return 503, ""
+        parts = urlsplit(path)
+        query = dict(parse_qsl(parts.query))
+        if parts.path == "/api/v1/query_range":
+            start, end, step = (float(query[name]) for name in ("start", "end", "step"))
+            times = [start + index * step for index in range(int((end - start) / step) + 1)]
+            found = self._over_time(query["query"], times, "values")
+        elif "_over_time" in query["query"]:
+            found = self._over_time(query["query"], [float(query["time"])], "value")
+        else:
+            found = self._raw(query["query"], float(query["time"]))
+        return 200, json.dumps({"data": {"result": found}})
+
+    def _over_time(self, query: str, times: list[float], key: str) -> list[dict[str, Any]]:
+        match = self._OVER_TIME.search(query)
+        assert match, query
+        lookback, only_one = int(match[3]) * {"s": 1, "d": 86400}[match[4]], query.endswith("== 1")
+        result = []
+        for labels, samples in self._matching(match[2]):
+            points = []
+            for time in times:
+                values = [value for _, value in _between(samples, time - lookback, time)]
+                if values and not (only_one and max(values) != 1):
+                    points.append([time, str(values[-1] if match[1] == "last" else max(values))])
+            if points:
+                result.append({"metric": labels, key: points if key == "values" else points[0]})
+        return result
+
+    def _raw(self, query: str, time: float) -> list[dict[str, Any]]:
+        match = self._RAW.fullmatch(query)
+        assert match, query
+        lookback = int(match[2]) * {"s": 1, "d": 86400}[match[3]]
+        found = [
+            (labels, [[at, str(value)] for at, value in _between(samples, time - lookback, time)])
+            for labels, samples in self._matching(match[1])
+        ]
+        return [{"metric": labels, "values": values} for labels, values in found if values]
+
+    def _matching(self, selector: str) -> Iterator[tuple[dict[str, str], list[tuple[float, float]]]]:
+        name, wanted = self._parse(selector)
+        for series, samples in self._samples.items():
+            own, labels = self._parse(series)
+            if own == name and wanted.items() <= labels.items():
+                yield labels | {"job": "readmission", "instance": "here"}, samples
+
+    def _parse(self, series: str) -> tuple[str, dict[str, str]]:
+        match = self._SERIES.fullmatch(series)
+        assert match, series
+        return match[1], dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+
+
+def _between(samples: list[tuple[float, float]], after: float, until: float) -> list[tuple[float, float]]:
+    return samples[bisect_right(samples, (after, inf)) : bisect_right(samples, (until, inf))]

@@ -1,33 +1,143 @@
 import pytest
+from readmission.domain.contract import Diagnosis
 from readmission.http.problems import Refused
 from readmission.serving.encounters import fields_of_encounter
 
 from ui.services import diagnoses, patients
 
+# Every category of ICD-9-CM: 001 to 999 without those never assigned, V01 to V91, E000 to E030 and E800 to E999.
+NUMBERED, SUPPLEMENTARY, EXTERNAL = 928, 90, 216
+
 
 def test_both_languages_name_the_same_codes_and_the_api_accepts_each() -> None:
     english, spanish = diagnoses.names("en"), diagnoses.names("es")
-    assert english.keys() == spanish.keys() and len(english) > 250
-    assert all(map(diagnoses.is_code, english)) and all(english.values()) and all(spanish.values())
+    assert english.keys() == spanish.keys()
+    for named in (english, spanish):
+        assert all(named.values()) and len(set(named.values())) == len(named)
+    assert all(diagnoses.as_code(code) == code and Diagnosis().allows(code) for code in english)
 
 
-def test_a_code_without_a_name_gets_that_of_its_category_or_chapter() -> None:
-    assert diagnoses.name("428.21", "en") == "Heart failure"
-    assert diagnoses.name("250.83", "en") == "Diabetes type 1 with other complication, uncontrolled"
-    assert diagnoses.name("630", "en") is None and diagnoses.chapter("630") == "pregnancy"
+def test_all_categories_of_icd_9_cm_have_a_name() -> None:
+    categories = [code for code in diagnoses.names("en") if "." not in code]
+    begun = {letter: sum(code.startswith(letter) for code in categories) for letter in "VE"}
+    assert (len(categories) - sum(begun.values()), begun) == (NUMBERED, {"V": SUPPLEMENTARY, "E": EXTERNAL})
+    assert {str(code) for code in range(390, 399)} <= set(categories)
 
 
 @pytest.mark.parametrize(
-    ("text", "language", "code"),
-    [("asthma", "en", "493"), (" Heart Fail", "en", "428"), ("CARDIACA", "es", "428"), ("nothing like it", "en", None)],
+    ("code", "name"),
+    [
+        ("428.21", "Heart failure"),
+        ("250.83", "Diabetes type 1 with other complication, uncontrolled"),
+        ("250.10", "Diabetes with ketoacidosis"),  # not "without complication", as its category is called
+        ("250.00", "Diabetes without complication"),
+        ("V57.89", "Rehabilitation"),
+        ("19", None),
+        ("E119", None),
+    ],
 )
-def test_a_typed_name_finds_the_most_frequent_code(text: str, language: str, code: str | None) -> None:
-    assert diagnoses.find(text, language) == code
+def test_a_code_has_its_own_name_or_that_of_the_next_wider_code(code: str, name: str | None) -> None:
+    assert diagnoses.name(code, "en") == name
 
 
-@pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "v57", "428.123"])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("428", "428"), (" 428.21 ", "428.21"), ("008.45", "8.45"), ("038", "38"), ("v57", "V57"), ("e885", "E885")],
+)
+def test_a_typed_code_is_taken_in_the_notation_of_the_data(text: str, code: str) -> None:
+    assert diagnoses.as_code(text) == code
+    fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": code}))
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "codes"),
+    [
+        ("asthma", "en", ["493"]),
+        (" Heart Fail", "en", ["428"]),
+        ("heart attack", "en", ["410", "412"]),
+        ("MI", "en", ["410", "412"]),
+        ("flu", "en", ["487"]),  # not the words that only begin with it, such as fluid
+        ("infarto", "es", ["410", "434", "412"]),
+        ("insuficiencia CARDIACA", "es", ["428"]),
+        ("ataque al corazón", "es", ["410"]),
+        ("pneumonia", "en", ["486"]),  # its name, although others contain the word
+        ("nothing like it", "en", []),
+        ("the", "en", []),
+        ("  ", "en", []),
+    ],
+)
+def test_a_code_is_found_by_its_names(text: str, language: str, codes: list[str]) -> None:
+    assert diagnoses.find(text, language) == codes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "heart attack",
+        "high blood pressure",
+        "stroke",
+        "blood clot",
+        "kidney failure",
+        "COPD",
+        "UTI",
+        "lung cancer",
+        "broken hip",
+        "flu",
+        "dialysis",
+        "depression",
+        "hypoglycemia",
+        "type 2 diabetes",
+        "type 1 diabetes",
+        "sepsis",
+        "reflux",
+        "kidney stone",
+        "back pain",
+        "chest pain",
+    ],
+)
+def test_common_names_find_something(text: str) -> None:
+    assert diagnoses.find(text, "en")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "infarto",
+        "tensión alta",
+        "ictus",
+        "trombosis",
+        "insuficiencia renal",
+        "EPOC",
+        "infección de orina",
+        "cáncer de pulmón",
+        "fractura de cadera",
+        "gripe",
+        "diálisis",
+        "depresión",
+        "hipoglucemia",
+        "diabetes tipo 2",
+        "sepsis",
+        "reflujo",
+        "cólico nefrítico",
+        "dolor de espalda",
+        "dolor torácico",
+        "pulmonía",
+    ],
+)
+def test_common_spanish_names_find_something(text: str) -> None:
+    assert diagnoses.find(text, "es")
+
+
+@pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "428.123", "E119", "E785", "E11.9", "I50"])
 def test_the_page_and_the_api_reject_the_same_codes(text: str) -> None:
-    assert not diagnoses.is_code(text)
+    assert diagnoses.as_code(text) is None
     if text != "?":  # which means unknown in the API
         with pytest.raises(Refused):
             fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": text}))
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"), [("E11.9", True), ("e119", True), ("I50", True), ("428", False), ("flu", False)]
+)
+def test_a_code_of_icd_10_is_recognized(text: str, looks: bool) -> None:
+    assert diagnoses.looks_like_icd10(text) is looks

@@ -1,4 +1,5 @@
 import pytest
+from readmission.domain.icd9 import comorbidities
 from readmission.serving.encounters import fields_of_encounter
 
 from ui.services import diagnoses, patients
@@ -8,6 +9,15 @@ from ui.services import diagnoses, patients
 def test_the_api_accepts_the_forms_defaults_and_the_examples(values: dict) -> None:
     fields = patients.encounter(values)
     assert {name: value for name, value in fields_of_encounter(fields).items() if value is not None} == fields
+
+
+def test_the_examples_are_what_they_say() -> None:
+    surgery, heart, frequent = patients.EXAMPLES.values()
+    assert surgery["admission_type_id"] == 3 and surgery["medical_specialty"].startswith("Surgery")  # 3: elective
+    assert comorbidities([heart["diag_1"]])["has_heart_failure"]
+    assert frequent["number_inpatient"] >= 3
+    # What is known of the stays before must agree with it.
+    assert frequent["prior_early_readmissions"] <= frequent["prior_encounters"]
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_figures_and_subgroups_are_written_in_spanish() -> None:
         "Menor AUC que la versión 1, en las mismas filas de prueba, en estos grupos: edad: de 60 a 79, sexo: hombre"
     )
     assert decisions.reason(t, known[1], known) == (
-        "Primera versión. En las filas de prueba: pérdida logarítmica 0,8765, pendiente de calibración 0,97, "
-        "error de calibración \N{EN DASH}"
+        "Primera versión. En las filas de prueba: pérdida logarítmica, 0,8765; pendiente de calibración, 0,97; "
+        "error de calibración, \N{EN DASH}"
     )
 
 

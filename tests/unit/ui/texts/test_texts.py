@@ -1,19 +1,23 @@
+import inspect
+import json
 import re
 from pathlib import Path
 from string import Formatter
 from typing import get_args
 
 import pytest
+from readmission import errors
 from readmission.domain.contract import CLASSES
-from readmission.domain.features import FEATURES, OPTIONAL
-from readmission.domain.icd9 import GROUPS
+from readmission.domain.features import FEATURES, INPUTS, OPTIONAL
 from readmission.domain.payloads import FAMILIES
 from readmission.http.problems import Code
 from readmission.pipeline import executions
 from readmission.reporting.wording import TEXTS
 
-from ui.services import patients, reasons
+from tests.unit.readmission.reporting.documents import document
+from ui.services import patients, reasons, training_runs
 from ui.texts import LANGUAGES, Texts, table
+from ui.views import card_plots
 
 UI = Path(__file__).parents[4] / "ui"
 SOURCES = [path.read_text() for path in UI.rglob("*.py")]
@@ -21,6 +25,10 @@ SOURCES = [path.read_text() for path in UI.rglob("*.py")]
 WRITTEN = {key for text in SOURCES for key in re.findall(r"""\bt\(\s*f?["']([a-z_.]+[^"'{}]*)["']""", text)}
 BEGUN = {key for text in SOURCES for key in re.findall(r"""\b(?:t|self)\(\s*f["']([a-z_]+\.[^"'{]*)\{""", text)}
 PAGES = {"patient", "patients", "model", "pipeline", "monitoring"}
+
+
+def _is_raised(error: type) -> bool:
+    return issubclass(error, errors.ReadmissionError) and error not in (errors.ReadmissionError, errors.Transient)
 
 
 def test_both_languages_have_the_same_texts() -> None:
@@ -49,7 +57,7 @@ def test_everything_named_in_the_data_has_a_name_on_the_pages(language: str) -> 
     t = Texts(language)
     for name in (*FEATURES, *OPTIONAL, *patients.HISTORY, "other_drugs"):
         assert t(f"field.{name}")
-    for group, names in {"class": CLASSES, "chapter": GROUPS, "family": FAMILIES, "state": executions.STATES}.items():
+    for group, names in {"class": CLASSES, "family": FAMILIES, "state": executions.STATES}.items():
         assert [t(f"{group}.{name}") for name in names]
     choices = {
         "age_numeric": patients.AGES,
@@ -97,6 +105,24 @@ def test_every_reason_of_a_decision_has_a_translation(reason: str) -> None:
     assert reason == "by_hand" or table("api.es")[f"reason.{reason}"]
 
 
+@pytest.mark.parametrize("name", [name for name, one in inspect.getmembers(errors, inspect.isclass) if _is_raised(one)])
+def test_every_error_of_a_step_is_explained(name: str) -> None:
+    assert table("api.es")[f"error.{name}"]
+
+
+@pytest.mark.parametrize("feature", INPUTS)
+def test_every_input_of_a_model_has_a_spanish_name(feature: str) -> None:
+    assert card_plots.input_name(Texts("es"), feature) != feature
+
+
+def test_every_plot_of_a_card_can_be_drawn_in_spanish() -> None:
+    drawn = card_plots.draw(Texts("es"), document())
+    assert set(drawn) == set(training_runs.PLOTS)
+    legends = json.dumps([chart.to_dict() for chart in drawn["roc"]], ensure_ascii=False)
+    assert "en 30 días: AUC 0,684 (de 0,674 a 0,694)" in legends and "azar" in legends
+    assert [len(charts) for charts in drawn.values()] == [1, 1, 1, 2]
+
+
 def test_numbers_are_written_as_the_language_does() -> None:
     english, spanish = Texts("en"), Texts("es")
     assert (english.number(12345.678, 1), english.percent(0.1234)) == ("12,345.7", "12.3%")
@@ -120,7 +146,7 @@ def test_values_are_written_in_words() -> None:
     t = Texts("es")
     assert t.value("diag_1", "428") == "428 · Insuficiencia cardíaca"
     assert t.value("diag_2", "999.9") == "999.9 · Complicación de la atención médica"
-    assert t.value("diag_3", "V99") == "V99 · otro motivo de asistencia"
+    assert t.value("diag_3", "V99") == "V99"
     assert t.value("insulin", "Up") == "dosis aumentada"
     assert t.value("change_encoded", 1) == "sí"
     assert t.value("num_medications", 12) == "12"

@@ -86,7 +86,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     return fakes
 
 
-def page_of(name: str, language: str = "en") -> AppTest:
+def page_of(name: str, language: str = "en", **state: Any) -> AppTest:
     def script(name: str) -> None:
         import importlib
 
@@ -94,6 +94,8 @@ def page_of(name: str, language: str = "en") -> AppTest:
 
     app = AppTest.from_function(script, kwargs={"name": name}, default_timeout=30)
     app.session_state["lang"] = language
+    for key, value in state.items():
+        app.session_state[key] = value
     return app.run()
 
 
@@ -139,7 +141,7 @@ def test_the_address_chooses_the_language_and_the_switch_changes_it() -> None:
 def test_an_example_is_forecast_at_once(gateway: Gateway) -> None:
     app = page_of("patient")
     assert gateway.predicted == []
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     assert "30.0%" in risk(app) and "High" in risk(app) and "84 in 100" in risk(app)
     assert gateway.predicted[-1]["number_inpatient"] == 4
     assert "version 2" in said(app) and not app.warning
@@ -160,7 +162,7 @@ def test_the_request_holds_the_forms_values(gateway: Gateway) -> None:
 @pytest.mark.usefixtures("fakes")
 def test_what_if_changes_the_forecast_and_shows_the_change(gateway: Gateway) -> None:
     app = page_of("patient")
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     slider = next(one for one in app.slider if one.label == "Inpatient stays")
     slider.set_value(0).run()
     assert "10.0%" in risk(app) and "Entered: 30.0%" in risk(app) and "20.0 points" in risk(app)
@@ -170,7 +172,7 @@ def test_what_if_changes_the_forecast_and_shows_the_change(gateway: Gateway) -> 
 @pytest.mark.usefixtures("fakes")
 def test_the_explanation_uses_the_forms_words(gateway: Gateway) -> None:
     app = page_of("patient")
-    app.button(key="example_high").click().run()
+    app.button(key="example_frequent_stays").click().run()
     table = app.dataframe[0].value
     assert table.values.tolist() == [
         ["Inpatient stays", "4", "raises", 0.4],
@@ -182,7 +184,7 @@ def test_the_explanation_uses_the_forms_words(gateway: Gateway) -> None:
 def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> None:
     gateway.explains = False
     app = page_of("patient")
-    app.button(key="example_low").click().run()
+    app.button(key="example_planned_surgery").click().run()
     assert "10.0%" in risk(app) and "does not support explanations" in said(app)
 
 
@@ -190,16 +192,59 @@ def test_a_model_that_cannot_be_explained_still_forecasts(gateway: Gateway) -> N
 def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
     gateway.model = {**gateway.model, "data_kind": "synthetic"}
     app = page_of("patient")
-    app.button(key="example_low").click().run()
+    app.button(key="example_planned_surgery").click().run()
     assert "Synthetic data" in app.warning[0].value
     assert "Synthetic data" in page_of("model").warning[0].value
 
 
+def diagnosis(app: AppTest) -> str:
+    return str(app.session_state["patient_diag_1"])
+
+
+# AppTest cannot type a value that is not in a list, so these tests begin with it.
+@pytest.mark.parametrize(
+    ("typed", "code"), [("asthma", "493"), ("008.45", "8.45"), ("e885", "E885"), ("428.21", "428.21")]
+)
 @pytest.mark.usefixtures("fakes")
-def test_an_invalid_diagnosis_is_not_sent(gateway: Gateway) -> None:
-    app = page_of("patient")
-    app.session_state["asked"] = {"diag_1": "abc", "diag_2": None, "diag_3": None}
-    app.run()
+def test_a_typed_diagnosis_becomes_its_code_with_a_name(gateway: Gateway, typed: str, code: str) -> None:
+    app = page_of("patient", patient_diag_1=typed)
+    assert diagnosis(app) == code and not app.error and gateway.predicted == []
+    shown = [option for option in app.selectbox(key="patient_diag_1").options if option.startswith(f"{code} · ")]
+    assert len(shown) == 1
+    button(app, "Forecast").click().run()
+    assert gateway.predicted[-1]["diag_1"] == code
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_name_of_several_codes_is_not_guessed() -> None:
+    app = page_of("patient", patient_diag_1="heart attack")
+    (suggested,) = app.get("pills")
+    assert suggested.options == [
+        "410 · Acute myocardial infarction (heart attack)",
+        "412 · Old myocardial infarction (past heart attack)",
+    ]
+    assert diagnosis(app) == "heart attack" and not app.error
+
+
+@pytest.mark.parametrize(
+    ("typed", "language", "reason"),
+    [
+        ("E11.9", "en", "looks like an ICD-10-CM code"),
+        ("E119", "es", "parece un código CIE-10-MC"),
+        ("abc", "en", "No ICD-9-CM code has the number or name"),
+        ("V99", "en", "No ICD-9-CM code has the number or name"),
+    ],
+)
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_text_that_is_no_diagnosis_is_refused_at_once(typed: str, language: str, reason: str) -> None:
+    app = page_of("patient", language, patient_diag_1=typed)
+    assert len(app.error) == 1 and reason in app.error[0].value and f"`{typed}`" in app.error[0].value
+
+
+@pytest.mark.parametrize("typed", ["abc", "heart attack", "E11.9"])
+@pytest.mark.usefixtures("fakes")
+def test_an_unclear_diagnosis_is_not_sent(gateway: Gateway, typed: str) -> None:
+    app = page_of("patient", asked={"diag_1": typed, "diag_2": None, "diag_3": None}, asked_number=1)
     assert "Primary diagnosis" in app.error[0].value and gateway.predicted == []
 
 
@@ -256,7 +301,7 @@ def test_an_unreachable_gateway_is_explained(gateway: Gateway, monkeypatch: pyte
     monkeypatch.setenv("API_URL", url)
     app = page_of(name)
     if name == "patient":
-        app.button(key="example_low").click().run()
+        app.button(key="example_planned_surgery").click().run()
     assert "make up" in app.error[0].value and not app.exception
 
 
@@ -596,6 +641,15 @@ def test_a_failed_execution_shows_the_error(fakes: Fakes) -> None:
     app = page_of("pipeline")
     assert "RowMalformed in step Clean" in app.error[0].value and "row 3 is broken" in app.error[0].value
     assert app.dataframe[0].value["Outcome"].tolist() == ["RowMalformed"]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_the_spanish_page_explains_the_error_beside_the_english_message(fakes: Fakes) -> None:
+    cause = 'check failed: {"errorMessage": "5% of the rows are in quarantine"}'
+    fakes["stepfunctions"].add(EXECUTION, "FAILED", [entered("Plan", 0)], error="TooManyInvalidRows", cause=cause)
+    app = page_of("pipeline", "es")
+    assert "Hay demasiadas filas en cuarentena." in app.error[0].value
+    assert "en inglés: 5% of the rows are in quarantine" in app.error[0].value
 
 
 # ---------------------------------------------------------------- monitoring

@@ -68,7 +68,8 @@ def effects(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
     largest = [one["feature"] for one in evaluation["feature_effects"][:_LARGEST_EFFECTS]]
     if not largest:
         return [Text(wording.text("effects_none"))]
-    return [Text(wording.text("effects_largest", features=", ".join(largest))), _plot("feature_effect", wording)]
+    named = ", ".join(wording.known(f"input_{feature}", feature) for feature in largest)
+    return [Text(wording.text("effects_largest", features=named)), _plot("feature_effect", wording)]
 
 
 def percent(share: float | None, wording: Wording) -> str:
