@@ -176,7 +176,7 @@ def curves(
     dotted: Mapping[str, Mapping[str, Sequence[float]]],
     x: str,
     y: str,
-) -> alt.LayerChart:
+) -> alt.Chart:
     """Curves of shares over shares by label: solid ones, and dotted ones to compare them with."""
     labels = [*lines, *dotted]
     rows = [
@@ -196,14 +196,14 @@ def curves(
         strokeDash=alt.StrokeDash("label:N", title=None, sort=labels, scale=dash, legend=legend),
         order="order:Q",
     )
-    chart: alt.LayerChart = alt.layer(base.mark_line(strokeWidth=2)).properties(height=420)
+    chart: alt.Chart = base.mark_line(strokeWidth=2).properties(height=420)
     return chart
 
 
 def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], perfect: str, x: str, y: str) -> alt.LayerChart:
     """Observed shares over mean probabilities by label, with intervals, and the line where both are equal."""
     rows = [{"label": label, **one} for label, found in bins.items() for one in found]
-    top = min(1.0, 1.1 * max(max(row["probability"], row["high"]) for row in rows))
+    top = min(1.0, 1.1 * max(max(one["probability"], one["high"]) for found in bins.values() for one in found))
     color = alt.Color(
         "label:N",
         title=None,
