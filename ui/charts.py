@@ -171,12 +171,7 @@ def differences(rows: Sequence[Mapping[str, Any]], x: str) -> alt.LayerChart:
     return chart
 
 
-def curves(
-    lines: Mapping[str, Mapping[str, Sequence[float]]],
-    dotted: Mapping[str, Mapping[str, Sequence[float]]],
-    x: str,
-    y: str,
-) -> alt.LayerChart:
+def curves(lines: Lines, dotted: Lines, x: str, y: str) -> alt.Chart:
     """Curves of shares over shares by label: solid ones, and dotted ones to compare them with."""
     labels = [*lines, *dotted]
     rows = [
@@ -196,14 +191,14 @@ def curves(
         strokeDash=alt.StrokeDash("label:N", title=None, sort=labels, scale=dash, legend=legend),
         order="order:Q",
     )
-    chart: alt.LayerChart = alt.layer(base.mark_line(strokeWidth=2)).properties(height=420)
+    chart: alt.Chart = base.mark_line(strokeWidth=2).properties(height=420)
     return chart
 
 
 def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], perfect: str, x: str, y: str) -> alt.LayerChart:
     """Observed shares over mean probabilities by label, with intervals, and the line where both are equal."""
     rows = [{"label": label, **one} for label, found in bins.items() for one in found]
-    top = min(1.0, 1.1 * max(max(row["probability"], row["high"]) for row in rows))
+    top = min(1.0, 1.1 * max(max(one["probability"], one["high"]) for found in bins.values() for one in found))
     color = alt.Color(
         "label:N",
         title=None,
@@ -218,12 +213,13 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], perfect: str,
     points = base.mark_line(point=alt.OverlayMarkDef(size=45)).encode(
         y=alt.Y("observed:Q", title=y, scale=span, axis=axis)
     )
+    # The same titles in all layers: Vega joins different ones.
     intervals = base.mark_rule().encode(y=alt.Y("low:Q", title=y), y2="high:Q")
     equal = [{"label": perfect, "probability": end, "observed": end} for end in (0, top)]
     line = (
         alt.Chart(alt.InlineData(values=equal))
         .mark_line(strokeDash=[2, 4])
-        .encode(x="probability:Q", y="observed:Q", color=color)
+        .encode(x=alt.X("probability:Q", title=x), y=alt.Y("observed:Q", title=y), color=color)
     )
     chart: alt.LayerChart = (line + intervals + points).properties(height=420)
     return chart
@@ -236,7 +232,7 @@ def effects(rows: Sequence[Mapping[str, Any]], x: str, color: str) -> alt.LayerC
         tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
     )
     bar = base.mark_bar(**_BAR, color=color).encode(x=alt.X("value:Q", title=x, axis=alt.Axis(tickCount=4)))
-    interval = base.mark_rule(color=GREY).encode(x="low:Q", x2="high:Q")
+    interval = base.mark_rule(color=GREY).encode(x=alt.X("low:Q", title=x), x2="high:Q")
     chart: alt.LayerChart = (bar + interval).properties(height=24 * len(rows) + 20)
     return chart
 

@@ -27,14 +27,10 @@ BEGUN = {key for text in SOURCES for key in re.findall(r"""\b(?:t|self)\(\s*f["'
 PAGES = {"patient", "patients", "model", "pipeline", "monitoring"}
 
 
-def _is_raised(error: type) -> bool:
+def _stops_an_execution(error: type) -> bool:
+    """Refusals of a rollback do not; the page's dialog explains them."""
     bases = (errors.ReadmissionError, errors.Transient)
-    # The pages have texts of their own for the refusals of a rollback.
-    return (
-        issubclass(error, errors.ReadmissionError)
-        and not issubclass(error, errors.RollbackRefused)
-        and error not in bases
-    )
+    return issubclass(error, bases) and error not in bases and not issubclass(error, errors.RollbackRefused)
 
 
 def test_both_languages_have_the_same_texts() -> None:
@@ -111,8 +107,10 @@ def test_every_reason_of_a_decision_has_a_translation(reason: str) -> None:
     assert reason == "by_hand" or table("api.es")[f"reason.{reason}"]
 
 
-@pytest.mark.parametrize("name", [name for name, one in inspect.getmembers(errors, inspect.isclass) if _is_raised(one)])
-def test_every_error_of_a_step_is_explained(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name, one in inspect.getmembers(errors, inspect.isclass) if _stops_an_execution(one)]
+)
+def test_every_error_of_an_execution_is_explained(name: str) -> None:
     assert table("api.es")[f"error.{name}"]
 
 
