@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui screenshots test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -66,8 +66,9 @@ env: setup ## print shell exports for clients: eval "$(make -s env)"
 deploy: setup ## build the application and deploy it to LocalStack
 	@$(LOCAL) deploy
 
-pipeline: setup ## run the training pipeline and show its progress  [DATASET= BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= SITE= TAKEN_ON=YYYY-MM-DD BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
+	    $(if $(SITE),--site '$(SITE)') $(if $(TAKEN_ON),--taken-on '$(TAKEN_ON)') \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
 	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)')
 
@@ -91,6 +92,13 @@ history: setup ## show promotions, refusals and rollbacks with their reasons
 rollback: setup ## put an earlier model version back into production  [REASON='…' VERSION=n BY=name FORCE=1]
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
 	    $(if $(BY),--by '$(BY)') $(if $(FORCED),--force)
+
+deliveries: setup ## show what has been delivered, what became of it, and how it differs from what came before
+	@$(LOCAL) deliveries
+
+withdraw: setup ## take a delivery back, so that nothing of it is learned from any more  [DELIVERY=name REASON='…']
+	@test -n '$(DELIVERY)' || { echo "Usage: make withdraw DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
+	@$(LOCAL) withdraw '$(DELIVERY)' $(if $(REASON),--reason '$(REASON)')
 
 evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')

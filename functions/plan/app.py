@@ -4,7 +4,8 @@ from typing import Any
 
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
 from readmission.pipeline import sources
-from readmission.pipeline.plan import plan
+from readmission.pipeline.adoption import adopt
+from readmission.pipeline.plan import Databases, plan
 from readmission.settings import PlanSettings
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
@@ -27,8 +28,12 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
-        planned = plan(event, request, source, settings.data_bucket, s3_client(), raw, settings=settings.sources)
+        adopted = adopt(raw, clean)
+        databases = Databases(raw, clean)
+        planned = plan(event, request, source, settings.data_bucket, s3_client(), databases, settings=settings.sources)
     meter.count(metrics.ROWS_PLANNED, planned["rows"])
     meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
-    logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "rows")})
+    if adopted:
+        logger.info("took over what an earlier release loaded", extra={"deliveries": adopted})
+    logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "site", "rows")})
     return planned

@@ -8,6 +8,7 @@ from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
 from readmission.pipeline.plan import to_csv
 
+from infra.local.commands import deliveries
 from infra.local.errors import LocalError
 from tests.benchmarks import server
 from tests.e2e.conftest import Application, Trained
@@ -161,6 +162,7 @@ BROKEN = {
         "ingest: ValueOutOfRange",
         "row 12, column 'time_in_hospital': '-4'",
     ),
+    "a header without rows": (table([]), "plan: SourceMalformed", "has a header but no rows"),
     "a number that is none": (with_field("patient_nbr", "12x"), "ingest: ValueOutOfRange", "column 'patient_nbr'"),
 }
 
@@ -232,5 +234,20 @@ def test_a_run_with_too_many_invalid_rows_stops_before_the_training_and_says_why
     with pytest.raises(LocalError) as caught:
         application.run(source=source)
     said = str(caught.value)
-    assert f"failed in step check data: TooManyInvalidRows: {source}: 1 of 30 rows (3.33%)" in said
+    assert f"failed in step check data: TooManyInvalidRows: {source}, delivery " in said
+    assert "1 of 30 rows (3.33%)" in said
     assert "MaxInvalidShare" in said and "age: not one of" in said and "quarantine" in said
+
+
+def test_a_delivery_of_a_site_can_be_listed_and_withdrawn(application: Application, trained: Trained) -> None:
+    before = application.count("clean", "diabetes_clean")
+    source = application.put_source("north.csv", table(list(synthetic.rows(60, seed=9))))
+    application.run(source=source, site="north", stop_after="clean")
+    assert application.count("clean", "diabetes_clean WHERE site = 'north'") == 60
+    newest = deliveries.deliveries(application.settings, application.stack).splitlines()[1]
+    assert "north" in newest and "accepted" in newest and source in newest
+    said = deliveries.withdraw(application.settings, application.stack, newest.split()[2], "the wrong ward")
+    assert "60 of its encounters left the clean table" in said
+    assert application.count("clean", "diabetes_clean") == before
+    newest = deliveries.deliveries(application.settings, application.stack).splitlines()[1]
+    assert "withdrawn" in newest and "the wrong ward" in newest

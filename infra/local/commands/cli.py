@@ -12,6 +12,7 @@ from infra.local import environment, expected, stack
 from infra.local.commands import (
     dataset,
     debian,
+    deliveries,
     demo,
     deploy,
     env,
@@ -49,7 +50,7 @@ def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
         request["source"] = dataset.source(settings, deployed, arguments.dataset)
     if arguments.models:
         request["models"] = arguments.models.split(",")
-    for name in ("batch_size", "start_at", "stop_after"):
+    for name in ("batch_size", "site", "taken_on", "start_at", "stop_after"):
         if (value := getattr(arguments, name)) is not None:
             request[name] = value
     pipeline.show_models(settings, pipeline.run(settings, deployed, request))
@@ -67,6 +68,14 @@ def _history(settings: Settings, arguments: argparse.Namespace) -> None:
 def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
     request = history.rollback_request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
     print(history.rollback(settings, stack.get(settings), request))
+
+
+def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(deliveries.deliveries(settings, stack.get(settings)))
+
+
+def _withdraw(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(deliveries.withdraw(settings, stack.get(settings), arguments.delivery, arguments.reason))
 
 
 def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -105,6 +114,8 @@ def _dataset_option(parser: argparse.ArgumentParser) -> None:
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     _dataset_option(parser)
     parser.add_argument("--batch-size", type=int, help="rows per batch; default: 15000")
+    parser.add_argument("--site", help="the institution whose encounters these are; default: default")
+    parser.add_argument("--taken-on", help="the day on which the data set was taken from the records, YYYY-MM-DD")
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
@@ -137,6 +148,11 @@ def _rollback_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _withdraw_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("delivery", help="the name of the delivery, as make deliveries shows it")
+    parser.add_argument("--reason", help="recorded with the delivery")
+
+
 @dataclass(frozen=True)
 class Command:
     name: str
@@ -159,6 +175,8 @@ COMMANDS = (
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
+    Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
+    Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
     Command(
         "evaluate",
         "cross-validate the recipe over five patient-grouped folds and compare it with the 14 required fields alone",

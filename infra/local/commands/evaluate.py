@@ -5,6 +5,7 @@ import time
 from typing import Any, cast
 
 from readmission.domain.payloads import FAMILIES, DataKind
+from readmission.storage.migrations import migrate
 
 from infra.local import stack
 from infra.local.commands import dataset, pipeline
@@ -65,8 +66,8 @@ def _clean_rows(settings: Settings, name: str | None) -> DataKind:
     if name is None:
         connection = postgres.connect(postgres.database(settings), "clean")
         try:
-            (present,) = connection.run("SELECT to_regclass('encounters') IS NOT NULL")
-            kinds = connection.run("SELECT DISTINCT data_kind FROM diabetes_clean") if present[0] else []
+            migrate(connection, "clean")
+            kinds = connection.run("SELECT DISTINCT data_kind FROM diabetes_clean")
         finally:
             connection.close()
         preferred: tuple[DataKind, ...] = ("real", "synthetic")

@@ -1,12 +1,9 @@
 """`make history` and `make rollback`: the promotion ledger and rollbacks, through the function `promote`."""
 
 import getpass
-import json
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infra.local import aws
+from infra.local.commands.functions import invoke
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 from infra.local.stack import NAME, Stack
@@ -69,18 +66,4 @@ def _loss(figures: dict[str, Any]) -> str:
 
 def _invoke(settings: Settings, stack: Stack, event: dict[str, Any]) -> Any:
     """The function's result. Raises LocalError with its error, or if it cannot be invoked."""
-    try:
-        response = aws.client(settings, "lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps(event))
-    except ClientError as error:
-        what = error.response["Error"].get("Message", str(error))
-        raise LocalError(
-            f"The function {FUNCTION} cannot be invoked: {what}. Deploy the application again: make deploy"
-        ) from error
-    except BotoCoreError as error:
-        raise LocalError(
-            f"The function {FUNCTION} did not answer: {error}. To see what is running: make status"
-        ) from error
-    answer = json.load(response["Payload"])
-    if "FunctionError" in response:
-        raise LocalError(f"{answer.get('errorType', 'Error')}: {answer.get('errorMessage', answer)}")
-    return answer
+    return invoke(settings, FUNCTION, event)

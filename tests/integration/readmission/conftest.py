@@ -11,17 +11,28 @@ import pytest
 from pg8000.native import Connection
 from readmission import settings
 from readmission.domain.contract import NAMES
-from readmission.domain.payloads import CheckResult, CleanResult, IngestResult, Plan, PlanEvent, parse_request
+from readmission.domain.payloads import (
+    CheckResult,
+    CleanResult,
+    IngestResult,
+    Plan,
+    PlanEvent,
+    WithdrawalResult,
+    parse_request,
+)
 from readmission.pipeline import synthetic
 from readmission.pipeline.check import check
 from readmission.pipeline.clean import clean
 from readmission.pipeline.ingest import ingest
-from readmission.pipeline.plan import plan, to_csv
+from readmission.pipeline.plan import Databases, plan, to_csv
+from readmission.pipeline.publication import withdraw
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
 
 from tests.platforms import Platform
 
+RAW_TABLES = "diabetes_raw, batch, shared_row"
+CLEAN_TABLES = "diabetes_clean, clean_row, quarantine, batch_report, delivery, delivery_batch"
 BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")
 _deliveries = count(1)
 
@@ -35,21 +46,24 @@ class Stores:
     s3: Any
     plans: list[Plan] = field(default_factory=list)
 
-    def deliver(self, rows: Sequence[Sequence[str]], **request: Any) -> Plan:
+    def deliver(self, rows: Sequence[Sequence[str]], header: Sequence[str] = NAMES, **request: Any) -> Plan:
         """Plan a run over `rows`; each delivery is a second later than the one before."""
         number = next(_deliveries)
         key = f"sources/{number}.csv"
-        self.s3.put_object(Bucket=BUCKETS[0], Key=key, Body=to_csv([NAMES, *rows]).encode())
+        self.s3.put_object(Bucket=BUCKETS[0], Key=key, Body=to_csv([header, *rows]).encode())
         return self.plan(number, source=f"s3://{BUCKETS[0]}/{key}", **request)
 
     def plan(self, number: int = 0, **request: Any) -> Plan:
+        number = number or next(_deliveries)
         event = PlanEvent(
-            execution=f"run-{number or next(_deliveries)}",
+            execution=f"run-{number}",
             started_at=f"2026-01-01T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}Z",
             input=request,
         )
         parsed = parse_request(request)
-        return plan(event, parsed, parsed.source or "synthetic:rows=100", BUCKETS[0], self.s3, self.raw)
+        return plan(
+            event, parsed, parsed.source or "synthetic:rows=100", BUCKETS[0], self.s3, Databases(self.raw, self.clean)
+        )
 
     def ingest(self, planned: Plan) -> list[IngestResult]:
         return [
@@ -58,10 +72,23 @@ class Stores:
         ]
 
     def tidy(self, planned: Plan) -> list[CleanResult]:
+        """Clean every batch of the run, and accept its deliveries whatever their rows are."""
+        results = self.clean_batches(planned)
+        self.check(planned, 1)
+        return results
+
+    def clean_batches(self, planned: Plan) -> list[CleanResult]:
         return [
             clean({"manifest": planned["manifest"], "batch": number}, BUCKETS[0], self.s3, self.raw, self.clean)
             for number in planned["batches"]
         ]
+
+    def withdraw(self, planned: Plan, reason: str = "") -> WithdrawalResult:
+        return withdraw({"delivery": delivery_of(planned), "reason": reason}, self.clean)
+
+    def empty(self) -> None:
+        self.raw.run(f"TRUNCATE {RAW_TABLES}")
+        self.clean.run(f"TRUNCATE {CLEAN_TABLES}")
 
     def check(self, planned: Plan, max_share: float) -> CheckResult:
         return check({"manifest": planned["manifest"]}, BUCKETS[0], self.s3, self.clean, max_share)
@@ -81,9 +108,9 @@ def stores(system: Platform) -> Iterator[Stores]:
     with connect("raw", database) as raw, connect("clean", database) as clean_:
         migrate(raw, "raw")
         migrate(clean_, "clean")
-        raw.run("TRUNCATE diabetes_raw")
-        clean_.run("TRUNCATE diabetes_clean, quarantine, batch_report")
-        yield Stores(raw, clean_, s3)
+        stores = Stores(raw, clean_, s3)
+        stores.empty()
+        yield stores
     s3.close()
 
 
@@ -102,6 +129,11 @@ def rows() -> list[list[str]]:
 def changed(row: Sequence[str], **fields: str) -> list[str]:
     """The row with some changes."""
     return [fields.get(name, value) for name, value in zip(NAMES, row, strict=True)]
+
+
+def delivery_of(planned: Plan) -> str:
+    """The id of the run's delivery."""
+    return planned["manifest"].split("/")[2]
 
 
 def manifest_of(stores: Stores, planned: Plan) -> Any:

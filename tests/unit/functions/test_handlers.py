@@ -17,7 +17,7 @@ from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in,
 DATABASE = DatabaseSettings("secret", "require")
 MODEL = ModelSettings("http://mlflow.example", "readmission")
 PLAN_EVENT = {"execution": "run", "started_at": "2026-01-01T00:00:00Z", "input": {"batch_size": 10}}
-PLAN = {"source": "synthetic", "data_kind": "synthetic", "rows": 25, "batches": [1, 2, 3]}
+PLAN = {"source": "synthetic", "data_kind": "synthetic", "site": "default", "rows": 25, "batches": [1, 2, 3]}
 BATCH_EVENT = {"manifest": "key", "batch": 2}
 TRAIN_EVENT = {"execution": "run", "data_kind": "real", "model": "random_forest"}
 PROMOTE_EVENT = {"data_kind": "real", "models": ["random_forest"], "candidates": []}
@@ -227,6 +227,7 @@ def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:
     module, step = _wired("plan", answer)
     migrate = Step(None)
     vars(module)["migrate"] = migrate
+    vars(module)["adopt"] = Step(0)
     return module, step, migrate
 
 
@@ -248,9 +249,9 @@ def test_plan_returns_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str])
 def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], source: str) -> None:
     module, step, _ = _plan()
     module.handler({**PLAN_EVENT, "input": input_}, Context())
-    ((_, request, planned, bucket, s3, raw, sources),) = step.calls
+    ((_, request, planned, bucket, s3, databases, sources),) = step.calls
     assert (request.source, planned) == (input_.get("source"), source)
-    assert (bucket, s3, raw) == ("bucket", "client of s3", "connection to raw")
+    assert (bucket, s3, databases) == ("bucket", "client of s3", ("connection to raw", "connection to clean"))
     assert sources == SourceSettings()
 
 
@@ -279,3 +280,27 @@ def test_plan_refuses_invalid_input_before_it_connects_to_anything(input_: Any) 
     with pytest.raises(InvalidRequest):
         module.handler({**PLAN_EVENT, "input": input_}, Context())
     assert step.calls == migrate.calls == []
+
+
+def test_deliveries_are_listed_and_withdrawn_without_counting_as_runs_of_the_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module, step = _wired("check", None)
+    listed, withdrawn = [{"delivery_id": "run-1"}], {"delivery": "run-1", "removed": 2, "kept": 1}
+    read, withdraw = Step(listed), Step(withdrawn)
+    vars(module)["deliveries"] = SimpleNamespace(read=read)
+    vars(module)["withdraw"] = withdraw
+    assert module.handler({"deliveries": {}}, Context()) == listed
+    assert module.handler({"withdraw": {"delivery": "run-1"}}, Context()) == withdrawn
+    assert read.calls == [("connection to clean", 100)]
+    assert withdraw.calls == [({"delivery": "run-1"}, "connection to clean")]
+    assert (step.calls, counters_in(capsys.readouterr().out)) == ([], {})
+
+
+def test_plan_takes_over_what_an_earlier_release_loaded_before_it_plans() -> None:
+    module, _, migrate = _plan()
+    adopted = Step(1)
+    vars(module)["adopt"] = adopted
+    module.handler(PLAN_EVENT, Context())
+    assert adopted.calls == [("connection to raw", "connection to clean")]
+    assert len(migrate.calls) == 2

@@ -60,12 +60,20 @@ def numbered(count: int) -> list[list[str]]:
     return [fields(encounter_id=str(number), patient_nbr=str(number)) for number in range(1, count + 1)]
 
 
-def batch(*encounters: dict[str, str], data_kind: str = "real") -> dict[str, list[str]]:
-    """The raw rows of a batch by column, as *clean* reads them, with their numbers in the delivery."""
+def batch(
+    *encounters: dict[str, str], data_kind: str = "real", dates: Sequence[str] | None = None
+) -> dict[str, list[str]]:
+    """The raw rows of a batch by column, as *clean* reads them, with their numbers in the delivery.
+
+    `dates` are their discharge dates, None if the delivery has none; it came on 2026-03-01.
+    """
     return {
         "data_kind": [data_kind] * len(encounters),
         "split": ["train"] * len(encounters),
         "row_number": [str(number) for number in range(1, len(encounters) + 1)],
+        "delivered_at": ["2026-03-01 12:00:00+00"] * len(encounters),
+        "dated": ["f" if dates is None else "t"] * len(encounters),
+        "discharge_date": list(dates or [""] * len(encounters)),
         **{name: [one[name] for one in encounters] for name in NAMES},
     }
 

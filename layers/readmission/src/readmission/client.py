@@ -132,6 +132,7 @@ class ModelDescription(TypedDict):
     version: str
     family: str
     data_kind: str
+    sites: list[str]
     serves_since: str | None
     reason: str | None
     mlflow_run_id: str

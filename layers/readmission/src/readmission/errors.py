@@ -61,6 +61,14 @@ class TooManyInvalidRows(ReadmissionError):
     """Too many of a run's rows are in quarantine; the message has their share and the rules broken most often."""
 
 
+class RowsMissing(ReadmissionError):
+    """Fewer or more rows of a batch were cleaned than were delivered; the message names the delivery and the batch."""
+
+
+class DeliveryWithdrawn(ReadmissionError):
+    """The delivery was withdrawn while its run was going on, so nothing may be learned from it."""
+
+
 class BatchMissing(ReadmissionError):
     """A manifest or batch of the run is missing in S3, or the report on a batch is missing in Postgres."""
 

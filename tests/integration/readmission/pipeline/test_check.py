@@ -1,7 +1,7 @@
 import pytest
 from readmission.errors import BatchMissing, TooManyInvalidRows
 
-from tests.integration.readmission.conftest import Stores, changed
+from tests.integration.readmission.conftest import Stores, changed, delivery_of
 
 
 def _with_invalid(rows: list[list[str]], *indices: int) -> list[list[str]]:
@@ -11,8 +11,8 @@ def _with_invalid(rows: list[list[str]], *indices: int) -> list[list[str]]:
 def test_a_run_within_the_limit_continues_with_the_counts_of_its_batches(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(_with_invalid(rows, 3, 30), batch_size=15)
     stores.ingest(planned)
-    stores.tidy(planned)
-    assert stores.check(planned, 0.05) == {"rows": 40, "cleaned": 38, "quarantined": 2}
+    stores.clean_batches(planned)
+    assert stores.check(planned, 0.05) == {"rows": 40, "cleaned": 38, "quarantined": 2, "duplicates": 0}
 
 
 def test_a_run_above_the_limit_stops_and_says_which_rules_are_broken_and_where_the_rows_are(
@@ -24,11 +24,13 @@ def test_a_run_above_the_limit_stops_and_says_which_rules_are_broken_and_where_t
             rows[row] = changed(rows[row], **{column: ""})
     planned = stores.deliver(rows, batch_size=15)
     stores.ingest(planned)
-    stores.tidy(planned)
+    stores.clean_batches(planned)
     with pytest.raises(TooManyInvalidRows) as raised:
         stores.check(planned, 0.2)
     said = str(raised.value)
-    assert said.startswith(f"{planned['source']}: 10 of 40 rows (25.00%) break the data contract")
+    assert said.startswith(
+        f"{planned['source']}, delivery {delivery_of(planned)}: 10 of 40 rows (25.00%) break the data contract"
+    )
     assert "more than the share of 0.2 that MaxInvalidShare allows" in said
     lines = said.split("\n")[1:-1]
     assert lines[:2] == [
@@ -43,24 +45,29 @@ def test_only_the_runs_own_batches_count(stores: Stores, rows: list[list[str]]) 
     stores.load(_with_invalid(rows[:10], *range(10)))
     planned = stores.deliver(rows[10:])
     stores.ingest(planned)
-    stores.tidy(planned)
-    assert stores.check(planned, 0) == {"rows": 30, "cleaned": 30, "quarantined": 0}
+    stores.clean_batches(planned)
+    assert stores.check(planned, 0) == {"rows": 30, "cleaned": 30, "quarantined": 0, "duplicates": 0}
 
 
 def test_a_run_without_rows_continues(stores: Stores) -> None:
-    assert stores.check(stores.plan(start_at="clean"), 0) == {"rows": 0, "cleaned": 0, "quarantined": 0}
+    assert stores.check(stores.plan(start_at="clean"), 0) == {
+        "rows": 0,
+        "cleaned": 0,
+        "quarantined": 0,
+        "duplicates": 0,
+    }
 
 
 def test_checking_again_gives_the_same_result(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(_with_invalid(rows, 3))
     stores.ingest(planned)
     for _ in range(2):
-        stores.tidy(planned)
-        assert stores.check(planned, 0.05) == {"rows": 40, "cleaned": 39, "quarantined": 1}
+        stores.clean_batches(planned)
+        assert stores.check(planned, 0.05) == {"rows": 40, "cleaned": 39, "quarantined": 1, "duplicates": 0}
 
 
 def test_a_batch_that_was_not_cleaned_is_named(stores: Stores, rows: list[list[str]]) -> None:
     planned = stores.deliver(rows)
     stores.ingest(planned)
-    with pytest.raises(BatchMissing, match=r"batch [0-9a-f]{24} has no report; run the pipeline from 'clean'"):
+    with pytest.raises(BatchMissing, match=r"batch 1 \([0-9a-f]{24}\) has no report; run the pipeline from 'clean'"):
         stores.check(planned, 1)

@@ -43,12 +43,15 @@ def test_loading_the_same_rows_again_adds_none(stores: Stores, rows: list[list[s
     assert (again["added"], count(stores)) == (0, 40)
 
 
-def test_loading_the_same_rows_in_other_batches_adds_none_and_moves_them(stores: Stores, rows: list[list[str]]) -> None:
+def test_rows_that_other_batches_brought_are_not_added_again_but_belong_to_both(
+    stores: Stores, rows: list[list[str]]
+) -> None:
     stores.ingest(stores.deliver(rows))
     results = stores.ingest(stores.deliver(rows, batch_size=7))
     assert sum(result["added"] for result in results) == 0
-    batches = stores.raw.run("SELECT count(DISTINCT batch_id) FROM diabetes_raw")
-    assert (count(stores), batches) == (40, [[6]])
+    assert (count(stores), stores.raw.run("SELECT count(DISTINCT batch_id) FROM diabetes_raw")) == (40, [[1]])
+    shared = stores.raw.run("SELECT count(DISTINCT batch_id), count(DISTINCT row_hash), max(place) FROM shared_row")
+    assert shared == [[6, 40, 6]]
 
 
 def test_a_duplicate_row_in_a_batch_is_loaded_once(stores: Stores, rows: list[list[str]]) -> None:

@@ -48,7 +48,7 @@ def stays(rows: list[list[str]]) -> list[list[str]]:
 
 def seen(stores: Stores, rows: Sequence[Sequence[str]]) -> pd.DataFrame:
     """The model inputs of the rows, with no other rows in the database."""
-    stores.clean.run("TRUNCATE diabetes_clean")
+    stores.empty()
     stores.load(rows)
     return dataset.read(stores.clean, "real")[list(INPUTS)]
 

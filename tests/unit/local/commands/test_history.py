@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from infra.local import settings
+from infra.local import aws, settings
 from infra.local.commands import history
 from infra.local.errors import LocalError
 from infra.local.stack import Stack
@@ -34,7 +34,7 @@ class FakeLambda:
 
 def with_answer(monkeypatch: pytest.MonkeyPatch, answer: Any, error: str | None = None) -> FakeLambda:
     fake = FakeLambda(answer, error)
-    monkeypatch.setattr(history.aws, "client", lambda *_: fake)
+    monkeypatch.setattr(aws, "client", lambda *_: fake)
     return fake
 
 
@@ -169,6 +169,6 @@ def test_a_function_that_cannot_be_invoked_gives_a_readable_error(
         def invoke(self, **_: Any) -> None:
             raise error
 
-    monkeypatch.setattr(history.aws, "client", lambda *_: Away())
+    monkeypatch.setattr(aws, "client", lambda *_: Away())
     with pytest.raises(LocalError, match=says):
         history.history(settings.load({}), STACK, 5)

@@ -1,5 +1,16 @@
+from datetime import date
+
 import pytest
-from readmission.domain.contract import COLUMNS, NAMES, IntegerRange, check_numbers, check_rows, column_order, sql_name
+from readmission.domain.contract import (
+    COLUMNS,
+    NAMES,
+    IntegerRange,
+    check_numbers,
+    check_rows,
+    column_order,
+    parse_date,
+    sql_name,
+)
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 from tests.unit.readmission.builders import fields
@@ -125,3 +136,25 @@ def test_checking_many_rows_finds_the_first_invalid_one() -> None:
     rows[3], rows[2] = fields(time_in_hospital="x"), fields(num_medications="-1")
     with pytest.raises(ValueOutOfRange, match=r"some\.csv, row 13, column 'num_medications': '-1'"):
         check_rows(rows, 11, "some.csv")
+
+
+def test_the_optional_column_follows_those_of_the_contract_wherever_it_is() -> None:
+    header = [NAMES[0], "discharge_date", *NAMES[1:]]
+    assert [header[index] for index in column_order(header, "some.csv")] == [*NAMES, "discharge_date"]
+
+
+def test_an_optional_column_must_not_be_repeated() -> None:
+    with pytest.raises(ColumnsMismatch, match="repeated: 'discharge_date'"):
+        column_order([*NAMES, "discharge_date", "discharge_date"], "some.csv")
+
+
+@pytest.mark.parametrize("text", ["2024-02-29", "1999-12-31"])
+def test_a_date_is_written_year_month_day(text: str) -> None:
+    assert parse_date(text) == date.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "?", "2023-02-29", "29.02.2024", "2024-2-9", "20240229", "2024-W09-4", " 2024-02-29"]
+)
+def test_anything_else_is_no_date(text: str) -> None:
+    assert parse_date(text) is None

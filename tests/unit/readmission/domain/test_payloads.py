@@ -1,3 +1,4 @@
+from datetime import date
 from typing import Any
 
 import pytest
@@ -53,12 +54,34 @@ def _refused(document: Any) -> str:
         pytest.param("start_at", ["ingest"], id="start_at-list"),
         pytest.param("stop_after", "done", id="stop_after-unknown"),
         pytest.param("stop_after", 3, id="stop_after-number"),
+        pytest.param("site", "", id="site-empty"),
+        pytest.param("site", "North", id="site-capital"),
+        pytest.param("site", "a,b", id="site-comma"),
+        pytest.param("site", "-a", id="site-hyphen-first"),
+        pytest.param("site", "a" * 41, id="site-too-long"),
+        pytest.param("site", None, id="site-null"),
+        pytest.param("taken_on", "2026-02-30", id="taken_on-no-such-day"),
+        pytest.param("taken_on", "2026-W01-1", id="taken_on-week"),
+        pytest.param("taken_on", "20260101", id="taken_on-compact"),
+        pytest.param("taken_on", 20260101, id="taken_on-number"),
         pytest.param("sources", "s3://a/b", id="unknown-field"),
         pytest.param("", 1, id="nameless-field"),
     ],
 )
 def test_an_invalid_field_is_named(name: str, value: Any) -> None:
     assert f"input field {name!r}" in _refused({name: value})
+
+
+def test_a_delivery_names_its_site_and_the_day_on_which_it_was_taken() -> None:
+    found = parse_request({"site": "st-mary_2", "taken_on": "2026-01-31"})
+    assert (found.site, found.taken_on) == ("st-mary_2", date(2026, 1, 31))
+
+
+@pytest.mark.parametrize("field", [{"site": "north"}, {"taken_on": "2026-01-31"}], ids=["site", "taken_on"])
+@pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
+def test_a_run_that_brings_no_delivery_cannot_describe_one(field: dict[str, str], start_at: str) -> None:
+    said = _refused({"start_at": start_at, **field})
+    assert f"input field {next(iter(field))!r}" in said and f"starts at {start_at!r} brings none" in said
 
 
 @pytest.mark.parametrize("document", [[], ["source"], "source", 5, None, True], ids=repr)

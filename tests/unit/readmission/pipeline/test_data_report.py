@@ -54,6 +54,17 @@ def test_the_document_has_all_batches_and_their_total_with_shares() -> None:
     assert found["total"]["class_share"] == {"NO": 1.0, ">30": 0.0, "<30": 0.0}
 
 
+def test_reports_of_an_earlier_release_add_up_with_new_ones() -> None:
+    found = total([_report(10), {**_report(5), "rows": 7, "duplicates": 2}])
+    assert (found["rows"], found["duplicates"], found["profile"]["rows"]) == (17, 2, 0)
+
+
+def test_the_document_lists_the_deliveries_and_no_profile() -> None:
+    found = document(REPORTS, [{"delivery": "run-1"}])
+    assert found["deliveries"] == [{"delivery": "run-1"}]
+    assert "profile" not in found["total"] and "profile" not in found["batches"]["a"]
+
+
 def test_the_metrics_cover_all_batches() -> None:
     assert metrics(REPORTS) == {
         "data_batches": 2,

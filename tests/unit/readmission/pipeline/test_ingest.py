@@ -15,21 +15,33 @@ from readmission.storage.database import text_line
 
 from tests.unit.readmission.builders import BUCKET, FakeS3, fields, numbered
 
-DELIVERY = ("id", "real", "2026-01-01T00:00:00Z")
+DELIVERY = ("id", "real", "2026-01-01T00:00:00Z", "default")
 _PATIENT = NAMES.index("patient_nbr")
 EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
 class FakeRaw:
-    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails, the merge adds all but one."""
+    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails, the merge adds all but one.
 
-    def __init__(self, known: str = "") -> None:
+    A batch that is `loaded` cannot be claimed; `loaded` is what is known of it.
+    """
+
+    def __init__(self, known: str = "", loaded: tuple[int, bool] | None = None) -> None:
         self.statements: list[str] = []
         self.copies: list[bytes] = []
         self.known = known
+        self.loaded = loaded
+        self.merged = False
+        self.parameters: dict[str, Any] = {}
 
-    def run(self, statement: str, stream: Any = (), **_: Any) -> list[list[int]]:
-        self.statements.append(statement.split(" (")[0])
+    def run(self, statement: str, stream: Any = (), **parameters: Any) -> list[list[Any]]:
+        self.statements.append(statement.strip().split(" (")[0])
+        self.parameters |= parameters
+        if self.statements[-1] == "INSERT INTO batch":
+            return [] if self.loaded else [["id"]]
+        if self.loaded and statement.strip().startswith("SELECT first_row"):
+            return [list(self.loaded)]
+        self.merged = self.statements[-1] == "INSERT INTO diabetes_raw"
         if sent := b"".join(stream):
             self.copies.append(sent)
         if self.known and self.statements[-1] == "COPY diabetes_raw":
@@ -42,16 +54,24 @@ class FakeRaw:
 
     @property
     def row_count(self) -> int:
-        return len(self.rows)
+        return len(self.rows) - self.merged
 
     @property
     def rows(self) -> list[list[str]]:
         return [line.split("\t") for line in self.copied.decode().splitlines()]
 
 
-def _s3(rows: list[list[str]], first_row: int = 1) -> FakeS3:
+def _s3(rows: list[list[str]], first_row: int = 1, site: str = "default") -> FakeS3:
     batch = {"number": 1, "batch_ids": ["id"], "keys": ["batch"], "first_row": first_row, "rows": len(rows)}
-    manifest = {"source": "some.csv", "data_kind": "real", "delivered_at": "2026-01-01T00:00:00Z", "batches": [batch]}
+    manifest = {
+        "source": "some.csv",
+        "data_kind": "real",
+        "site": site,
+        "delivered_at": "2026-01-01T00:00:00Z",
+        "dated": any(len(row) > len(NAMES) for row in rows),
+        "deliveries": ["run"],
+        "batches": [batch],
+    }
     s3 = FakeS3(batch=gzip.compress(to_csv(rows).encode()))
     s3.objects["manifest.json"] = json.dumps(manifest).encode()
     return s3
@@ -65,17 +85,50 @@ def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "") -> tuple
 def test_new_rows_are_copied_straight_into_the_table() -> None:
     answer, raw = _ingest(numbered(5))
     assert answer == {"batch": 1, "rows": 5, "added": 5}
-    assert raw.statements == ["BEGIN", "SAVEPOINT part", "COPY diabetes_raw", "COMMIT"]
+    assert [one for one in raw.statements if not one.startswith("UPDATE batch")] == [
+        *("BEGIN", "INSERT INTO batch", "SAVEPOINT part", "COPY diabetes_raw", "COMMIT")
+    ]
+    assert raw.parameters == {"batch_id": "id", "first_row": 1, "rows": 5, "distinct_rows": 5}
 
 
 @pytest.mark.parametrize("code", ["23505", "40P01"], ids=["unique violation", "deadlock"])
 def test_rows_are_merged_if_some_exist_or_are_being_loaded(code: str) -> None:
     answer, raw = _ingest(numbered(5), known=code)
     assert answer == {"batch": 1, "rows": 5, "added": 4}
-    assert raw.statements[3] == "ROLLBACK TO SAVEPOINT part"
-    assert raw.statements[5] == "COPY staged"
+    assert raw.statements[4] == "ROLLBACK TO SAVEPOINT part"
+    assert raw.statements[6] == "COPY staged"
+    assert raw.statements[8] == "INSERT INTO shared_row"
     first, second = raw.copies
     assert first == second
+
+
+def test_a_batch_that_is_loaded_in_full_is_left_as_it_is() -> None:
+    raw = FakeRaw(loaded=(1, True))
+    answer = ingest(EVENT, BUCKET, _s3(numbered(5)), raw)  # type: ignore[arg-type]
+    assert answer == {"batch": 1, "rows": 5, "added": 0}
+    assert raw.copies == []
+
+
+def test_a_batch_that_lacks_rows_is_completed_with_the_row_numbers_that_it_has() -> None:
+    raw = FakeRaw(known="23505", loaded=(101, False))
+    ingest(EVENT, BUCKET, _s3(numbered(2)), raw)  # type: ignore[arg-type]
+    assert [row[2] for row in raw.rows] == ["101", "102"]
+
+
+def test_rows_of_another_site_or_of_synthetic_data_are_other_rows() -> None:
+    row = fields()
+    raw = FakeRaw()
+    ingest(EVENT, BUCKET, _s3([row], site="north"), raw)  # type: ignore[arg-type]
+    (sent,) = raw.rows
+    assert (sent[0], sent[6]) == (row_hash(row, "real/north"), "north")
+    assert len({row_hash(row), row_hash(row, "real/north"), row_hash(row, "synthetic/default")}) == 3
+
+
+def test_a_discharge_date_is_sent_with_its_row_and_counts_in_the_hash() -> None:
+    _, raw = _ingest([[*fields(), "2026-01-31"]])
+    (sent,) = raw.rows
+    assert (sent[0], sent[-1]) == (row_hash([*fields(), "2026-01-31"]), "2026-01-31")
+    assert sent[0] != row_hash(fields())
 
 
 def test_other_errors_are_raised() -> None:

@@ -3,12 +3,17 @@ import gzip
 import io
 import json
 import tracemalloc
+from collections.abc import Collection, Sequence
+from datetime import date
 from typing import Any
 
 import pytest
+from readmission.domain.contract import NAMES
 from readmission.domain.payloads import MAX_BATCHES, Plan, parse_request
-from readmission.errors import BatchMissing, InvalidRequest, RowMalformed
-from readmission.pipeline.plan import plan, read_batch, read_text, to_csv
+from readmission.errors import BatchMissing, InvalidRequest, RowMalformed, SourceMalformed
+from readmission.pipeline import deliveries
+from readmission.pipeline.deliveries import DeliveredBatch, Delivery
+from readmission.pipeline.plan import Databases, plan, read_batch, read_text, to_csv
 
 from tests.unit.readmission.builders import BUCKET, FakeS3, client_error, fields, numbered, table
 
@@ -17,15 +22,51 @@ ROWS = numbered(7)
 
 
 class FakeRaw:
-    """Answers the two queries of a plan to the raw database; `loaded` has the batches of each data kind."""
+    """The raw database, with the batches that are `loaded`."""
 
-    def __init__(self, **loaded: list[list[Any]]) -> None:
+    def __init__(self, loaded: Collection[str] = ()) -> None:
         self._loaded = loaded
 
-    def run(self, statement: str, kind: str = "") -> list[list[Any]]:
-        if "EXISTS" in statement:
-            return [[bool(self._loaded.get("real"))]]
-        return self._loaded.get(kind, [])
+    def run(self, statement: str, ids: list[str]) -> list[list[str]]:
+        assert "FROM batch" in statement
+        return [[one] for one in ids if one in self._loaded]
+
+
+class FakeClean:
+    """The clean database: runs the statements of a transaction, and nothing else."""
+
+    def run(self, statement: str) -> None:
+        assert statement in ("BEGIN", "COMMIT", "ROLLBACK")
+
+
+class Registry:
+    """The registry of deliveries in memory, in place of the functions of `deliveries` that a plan calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.known: dict[str, tuple[Delivery, list[DeliveredBatch]]] = {}
+        for name in ("register", "to_clean", "batches_of", "kind_to_clean"):
+            monkeypatch.setattr(deliveries, name, getattr(self, name))
+
+    def register(self, clean: FakeClean, delivery: Delivery, batches: list[DeliveredBatch]) -> None:
+        self.known[delivery.delivery_id] = (delivery, batches)
+
+    def to_clean(self, clean: FakeClean, kind: str) -> list[Delivery]:
+        return [delivery for delivery, _ in self.known.values() if delivery.data_kind == kind]
+
+    def batches_of(self, clean: FakeClean, ids: list[str]) -> dict[str, list[DeliveredBatch]]:
+        return {one: self.known[one][1] for one in ids}
+
+    def kind_to_clean(self, clean: FakeClean) -> str:
+        return "real" if self.to_clean(clean, "real") else "synthetic"
+
+    def add(self, name: str, *batches: tuple[str, int], kind: Any = "real") -> None:
+        listed = [DeliveredBatch(number, one, 1, rows) for number, (one, rows) in enumerate(batches, start=1)]
+        self.known[name] = (Delivery(name, kind, "default", "a source", "2026-01-01T00:00:00Z"), listed)
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    return Registry(monkeypatch)
 
 
 def _plan(
@@ -33,11 +74,12 @@ def _plan(
 ) -> Plan:
     parsed = parse_request(request)
     event: Any = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
-    return plan(event, parsed, parsed.source or default, BUCKET, s3, raw or FakeRaw())  # type: ignore[arg-type]
+    databases = Databases(raw or FakeRaw(), FakeClean())  # type: ignore[arg-type]
+    return plan(event, parsed, parsed.source or default, BUCKET, s3, databases)  # type: ignore[arg-type]
 
 
-def _s3(rows: list[list[str]] = ROWS) -> FakeS3:
-    return FakeS3(source=table(rows))
+def _s3(rows: list[list[str]] = ROWS, header: Sequence[str] = NAMES) -> FakeS3:
+    return FakeS3(source=table(rows, header))
 
 
 def _manifest(s3: FakeS3, planned: Plan) -> Any:
@@ -141,9 +183,69 @@ def test_a_source_that_fails_leaves_no_manifest() -> None:
     assert [key for key in s3.writes if "manifest" in key] == []
 
 
-def test_a_source_without_rows_has_no_batches() -> None:
-    planned = _plan(_s3([]))
-    assert (planned["rows"], planned["batches"]) == (0, [])
+def test_a_source_without_rows_is_refused_by_name(registry: Registry) -> None:
+    s3 = _s3([])
+    with pytest.raises(SourceMalformed, match=f"{SOURCE} has a header but no rows"):
+        _plan(s3)
+    assert (s3.writes, registry.known) == ([], {})
+
+
+def test_the_delivery_is_registered_with_its_batches_before_the_manifest_names_it(registry: Registry) -> None:
+    s3 = _s3()
+    planned = _plan(s3, execution="run-1", batch_size=3, site="north")
+    delivery, batches = registry.known["run-1"]
+    assert delivery == Delivery("run-1", "real", "north", SOURCE, "2026-01-01T00:00:00Z", None, "pending")
+    listed = _manifest(s3, planned)["batches"]
+    assert [(one.number, [one.batch_id], one.first_row, one.rows) for one in batches] == [
+        (one["number"], one["batch_ids"], one["first_row"], one["rows"]) for one in listed
+    ]
+    assert _manifest(s3, planned)["deliveries"] == ["run-1"]
+    assert planned["site"] == _manifest(s3, planned)["site"] == "north"
+
+
+def test_the_same_rows_of_two_sites_are_different_batches() -> None:
+    s3 = _s3()
+    ids = [_manifest(s3, _plan(s3, **site))["batches"][0]["batch_ids"] for site in ({}, {"site": "north"})]
+    assert ids[0] != ids[1]
+
+
+DATED = (*NAMES, "discharge_date")
+
+
+def _dated(*days: str) -> FakeS3:
+    return _s3([[*row, day] for row, day in zip(ROWS, days, strict=False)], DATED)
+
+
+def test_a_delivery_that_does_not_say_when_it_was_taken_counts_as_taken_on_its_newest_discharge_so_far(
+    registry: Registry,
+) -> None:
+    s3 = _dated("2025-12-01", "2025-12-24", "2026-01-02", "a day", "2025-11-30")
+    assert _manifest(s3, _plan(s3))["dated"] is True
+    assert registry.known["run"][0].taken_on == date(2025, 12, 24)
+
+
+def test_a_delivery_can_say_when_it_was_taken(registry: Registry) -> None:
+    _plan(_dated("2025-11-01"), taken_on="2025-12-31")
+    assert registry.known["run"][0].taken_on == date(2025, 12, 31)
+
+
+def test_a_delivery_without_discharge_dates_has_no_day(registry: Registry) -> None:
+    s3 = _s3()
+    assert _manifest(s3, _plan(s3))["dated"] is False
+    assert registry.known["run"][0].taken_on is None
+
+
+@pytest.mark.parametrize(
+    ("s3", "taken_on", "message"),
+    [
+        (_s3(), "2025-12-31", "has no effect without discharge dates: .* has no column 'discharge_date'"),
+        (_dated("2025-11-01"), "2026-01-02", "2026-01-02 is after the start of the run"),
+    ],
+    ids=["no dates", "in the future"],
+)
+def test_a_day_that_cannot_be_is_refused(s3: FakeS3, taken_on: str, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"input field 'taken_on'.*{message}"):
+        _plan(s3, taken_on=taken_on)
 
 
 def test_the_plan_repeats_the_request() -> None:
@@ -179,22 +281,32 @@ def test_the_largest_number_of_batches_is_accepted_and_fits_into_a_payload_of_st
     assert len(json.dumps(planned)) < 256 * 1024 / 10
 
 
-LOADED = {"real": [["a", 15], ["b", 10]], "synthetic": [["s", 99]]}
-
-
-def test_a_start_at_clean_lists_the_loaded_batches() -> None:
+def test_a_start_at_clean_lists_the_batches_of_the_deliveries_once_each(registry: Registry) -> None:
     s3 = FakeS3()
-    planned = _plan(s3, FakeRaw(**LOADED), start_at="clean")
+    registry.add("first", ("a", 15), ("b", 10))
+    registry.add("second", ("b", 10), ("c", 5))
+    planned = _plan(s3, FakeRaw("abc"), start_at="clean")
+    assert _manifest(s3, planned)["deliveries"] == ["first", "second"]
     assert _manifest(s3, planned)["batches"] == [
         {"number": 1, "batch_ids": ["a"], "keys": [], "first_row": 0, "rows": 15},
         {"number": 2, "batch_ids": ["b"], "keys": [], "first_row": 0, "rows": 10},
+        {"number": 3, "batch_ids": ["c"], "keys": [], "first_row": 0, "rows": 5},
     ]
-    assert (planned["batches"], planned["rows"]) == ([1, 2], 25)
+    assert (planned["batches"], planned["rows"]) == ([1, 2, 3], 30)
+
+
+def test_a_start_at_clean_leaves_out_a_delivery_that_is_not_loaded_in_full(registry: Registry) -> None:
+    s3 = FakeS3()
+    registry.add("first", ("a", 15))
+    registry.add("broken", ("b", 10), ("c", 5))
+    planned = _plan(s3, FakeRaw("ab"), start_at="clean")
+    assert (_manifest(s3, planned)["deliveries"], planned["rows"]) == (["first"], 15)
 
 
 @pytest.mark.parametrize("start_at", ["train", "promote"])
-def test_a_later_start_has_no_batches(start_at: str) -> None:
-    planned = _plan(FakeS3(), FakeRaw(**LOADED), start_at=start_at)
+def test_a_later_start_has_no_batches(start_at: str, registry: Registry) -> None:
+    registry.add("first", ("a", 15))
+    planned = _plan(FakeS3(), FakeRaw("a"), start_at=start_at)
     assert (planned["batches"], planned["rows"]) == ([], 0)
 
 
@@ -202,30 +314,33 @@ def test_a_later_start_has_no_batches(start_at: str) -> None:
 def test_a_later_start_reads_no_source(start_at: str) -> None:
     s3 = FakeS3()
     assert s3.writes == []
-    planned = _plan(s3, FakeRaw(**LOADED), source="s3://nowhere/nothing", start_at=start_at)
+    planned = _plan(s3, source="s3://nowhere/nothing", start_at=start_at)
     assert s3.writes == [planned["manifest"]]
 
 
 @pytest.mark.parametrize(
-    ("loaded", "request_", "kind"),
+    ("delivered", "request_", "kind"),
     [
-        pytest.param(LOADED, {}, "real", id="real-goes-before-synthetic"),
-        pytest.param({"synthetic": [["s", 9]]}, {}, "synthetic", id="only-synthetic"),
-        pytest.param(LOADED, {"source": "synthetic"}, "synthetic", id="synthetic-asked-for"),
-        pytest.param({"synthetic": [["s", 9]]}, {"source": SOURCE}, "real", id="real-asked-for"),
+        pytest.param(("real", "synthetic"), {}, "real", id="real-goes-before-synthetic"),
+        pytest.param(("synthetic",), {}, "synthetic", id="only-synthetic"),
+        pytest.param(("real", "synthetic"), {"source": "synthetic"}, "synthetic", id="synthetic-asked-for"),
+        pytest.param(("synthetic",), {"source": SOURCE}, "real", id="real-asked-for"),
     ],
 )
 @pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
-def test_a_later_start_uses_the_requested_or_the_loaded_data_kind(
-    loaded: dict[str, list[list[Any]]], request_: dict[str, str], kind: str, start_at: str
+def test_a_later_start_uses_the_requested_or_the_delivered_data_kind(
+    registry: Registry, delivered: tuple[str, ...], request_: dict[str, str], kind: str, start_at: str
 ) -> None:
-    assert _plan(FakeS3(), FakeRaw(**loaded), start_at=start_at, **request_)["data_kind"] == kind
+    for one in delivered:
+        registry.add(one, (one, 9), kind=one)
+    assert _plan(FakeS3(), start_at=start_at, **request_)["data_kind"] == kind
 
 
-def test_a_start_at_clean_joins_loaded_batches_if_there_are_too_many() -> None:
+def test_a_start_at_clean_joins_loaded_batches_if_there_are_too_many(registry: Registry) -> None:
     s3 = FakeS3()
-    loaded = [[f"{number:05}", 2] for number in range(2 * MAX_BATCHES + 1)]
-    planned = _plan(s3, FakeRaw(real=loaded), start_at="clean")
+    loaded = [(f"{number:05}", 2) for number in range(2 * MAX_BATCHES + 1)]
+    registry.add("first", *loaded)
+    planned = _plan(s3, FakeRaw({id_ for id_, _ in loaded}), start_at="clean")
     batches = _manifest(s3, planned)["batches"]
     assert len(batches) <= MAX_BATCHES
     assert [id_ for batch in batches for id_ in batch["batch_ids"]] == [id_ for id_, _ in loaded]
@@ -250,6 +365,13 @@ def test_a_batch_that_the_manifest_does_not_list_is_missing(number: int) -> None
 def test_a_manifest_that_does_not_exist_is_missing() -> None:
     with pytest.raises(BatchMissing, match=f"s3://{BUCKET}/pipeline/runs/x/manifest.json does not exist"):
         read_batch(BUCKET, "pipeline/runs/x/manifest.json", 1, FakeS3())  # type: ignore[arg-type]
+
+
+def test_a_manifest_of_an_earlier_release_says_what_to_do() -> None:
+    s3 = FakeS3()
+    s3.objects["manifest.json"] = json.dumps({"source": "a", "batches": []}).encode()
+    with pytest.raises(BatchMissing, match="is of an earlier release; start the execution again"):
+        read_batch(BUCKET, "manifest.json", 1, s3)  # type: ignore[arg-type]
 
 
 def test_a_batch_object_that_does_not_exist_is_missing() -> None:

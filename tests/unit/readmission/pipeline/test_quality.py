@@ -225,3 +225,28 @@ def test_every_invalid_column_of_the_clean_rows_is_listed_with_its_first_invalid
 def test_a_duplicate_encounter_among_the_clean_rows_is_an_error() -> None:
     with pytest.raises(CleanRowInvalid, match="encounter_id: '2278392': not unique"):
         check_clean([_clean(), _clean()], "b1")
+
+
+def test_a_discharge_date_must_be_a_date_up_to_the_day_of_the_delivery() -> None:
+    encounters = [encounter(encounter_id=str(number)) for number in range(1, 6)]
+    rows = batch(*encounters, dates=["2026-03-01", "", "1.3.2026", "2026-03-02", "2024-02-29"])
+    assert reasons(broken_rules(rows)) == {
+        1: "discharge_date: '' is not a date in the form YYYY-MM-DD",
+        2: "discharge_date: '1.3.2026' is not a date in the form YYYY-MM-DD",
+        3: "discharge_date: 2026-03-02 is after the day of the delivery, 2026-03-01",
+    }
+
+
+def test_a_delivery_without_discharge_dates_breaks_no_rule_on_them() -> None:
+    assert broken_rules(batch(encounter())) == []
+
+
+def test_duplicates_count_among_the_rows_of_a_report() -> None:
+    report = report_of(batch(encounter()), [], duplicates=2)
+    assert (report["rows"], report["cleaned"], report["duplicates"]) == (3, 1, 2)
+
+
+def test_only_valid_rows_are_in_the_profile() -> None:
+    rows = batch(encounter(num_medications="10"), encounter(encounter_id="1", num_medications="30", gender="x"))
+    profile = report_of(rows, broken_rules(rows))["profile"]
+    assert (profile["rows"], profile["numbers"]["num_medications"]) == (1, {"sum": 10, "squares": 100})

@@ -41,6 +41,11 @@ def test_the_time_and_reason_of_the_promotion_are_read_from_tags(wire: Wire) -> 
     assert (version.promoted_at, version.decision_reason) == ("2026-01-01T12:00:00+00:00", "better")
 
 
+def test_the_sites_that_the_version_learned_from_are_read_from_a_tag(wire: Wire) -> None:
+    wire.answer = _answer(_entry({**TAGS, "sites": "default,north"}))
+    assert REGISTRY.production().sites == ("default", "north")
+
+
 def test_the_request_names_the_model_and_the_alias(wire: Wire) -> None:
     wire.answer = _answer(_entry())
     REGISTRY.production()

@@ -56,6 +56,18 @@ def test_the_card_says(form: Form, what: str) -> None:
     assert what in form(FACTS, document(), DECISION)
 
 
+@both
+def test_the_card_counts_the_stays_of_each_site(form: Form) -> None:
+    tags, params = {"sites": "default,north"}, {"rows_site_default": "101766", "rows_site_north": "200"}
+    text = form(replace(FACTS, tags=tags, params=params), document(), DECISION)
+    assert "default: 101,766 stays" in text and "north: 200 stays" in text
+
+
+@both
+def test_the_card_of_an_earlier_release_names_no_site(form: Form) -> None:
+    assert "Sites whose stays" not in form(FACTS, document(), DECISION)
+
+
 REPORT = {
     "total": {
         "rows": 12_345,

@@ -31,7 +31,7 @@ class FakeRegistry:
         self._version: Version
         self._documents: dict[str, bytes] = {}
 
-    def promote(self, number: str, document: Any, registered_sha256: str | None = None, **tags: str) -> Version:
+    def promote(self, number: str, document: Any, registered_sha256: str | None = None, **tags: Any) -> Version:
         content = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._documents[number] = content
         hashed = registered_sha256 or sha256(content).hexdigest()

@@ -10,7 +10,11 @@ SECOND = constant(0.2, 0.2, 0.6)
 def api() -> Api:
     api = Api()
     api.registry.promote(
-        "1", constant(0.1, 0.2, 0.7), promoted_at="2026-01-01T12:00:00+00:00", decision_reason="the first"
+        "1",
+        constant(0.1, 0.2, 0.7),
+        promoted_at="2026-01-01T12:00:00+00:00",
+        decision_reason="the first",
+        sites=("default", "north"),
     )
     api.registry.run_metrics = {
         "test_auc_early": 0.67,
@@ -32,6 +36,7 @@ def test_the_model_in_production_is_described(api: Api) -> None:
             "version": "1",
             "family": "random_forest",
             "data_kind": "synthetic",
+            "sites": ["default", "north"],
             "serves_since": "2026-01-01T12:00:00+00:00",
             "reason": "the first",
             "mlflow_run_id": "run-1",

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import requests
+from botocore.exceptions import ClientError, EndpointConnectionError
 from pg8000.exceptions import DatabaseError, InterfaceError
-from readmission.errors import DatabaseUnavailable
+from pg8000.native import Connection
+from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 from readmission.storage import database
 from readmission.storage.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
@@ -47,6 +49,8 @@ class Server:
 
     def __init__(self) -> None:
         self.problem: Exception | None = None
+        self.secret_problem: Exception | None = None
+        self.secret = json.dumps({"host": "postgres", "port": "5432", "username": "user", "password": "password"})
         self.refusal: Exception | None = None
         self.addresses: list[tuple[str, int]] = []
         self.secrets = 0
@@ -55,8 +59,9 @@ class Server:
     def get_secret_value(self, SecretId: str) -> dict[str, str]:
         assert SecretId == "secret"
         self.secrets += 1
-        credentials = {"host": "postgres", "port": "5432", "username": "user", "password": "password"}
-        return {"SecretString": json.dumps(credentials)}
+        if self.secret_problem:
+            raise self.secret_problem
+        return {"SecretString": self.secret}
 
     def network(self, address: tuple[str, int], timeout: float) -> Any:
         assert 0 < timeout <= 30
@@ -77,10 +82,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     fake = Server()
     monkeypatch.setattr(database, "boto3", SimpleNamespace(client=lambda _: fake))
     monkeypatch.setattr(socket, "create_connection", fake.network)
-    monkeypatch.setattr(database, "Connection", fake.connection)
+    monkeypatch.setattr(database, "_Connection", fake.connection)
     database._credentials.cache_clear()
     yield fake
     database._credentials.cache_clear()
+
+
+def _refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "…"}}, "GetSecretValue")
 
 
 def _failed(code: str) -> DatabaseError:
@@ -175,6 +184,52 @@ def test_a_lost_connection_that_cannot_be_closed_is_ignored(server: Server) -> N
         server.connections[0].failures["close"] = InterfaceError("connection is closed")
 
 
+@pytest.mark.parametrize(
+    ("problem", "kind"),
+    [
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), DatabaseUnavailable),
+        (_refused("ThrottlingException"), DatabaseUnavailable),
+        (_refused("InternalServiceError"), DatabaseUnavailable),
+        (_refused("ResourceNotFoundException"), ConfigurationError),
+        (_refused("AccessDeniedException"), ConfigurationError),
+    ],
+    ids=["no answer", "throttled", "failed", "not there", "denied"],
+)
+def test_a_secret_that_cannot_be_read_is_named(server: Server, problem: Exception, kind: type[Exception]) -> None:
+    server.secret_problem = problem
+    said = "the secret 'secret' with the database credentials cannot be read"
+    with pytest.raises(kind, match=said), connect("raw", SETTINGS):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no JSON", "must be a JSON object"),
+        ("5", "must be a JSON object"),
+        ('{"host": "h", "username": "u"}', "lacks port, password"),
+    ],
+)
+def test_a_secret_that_says_something_else_is_named(server: Server, text: str, message: str) -> None:
+    server.secret = text
+    with pytest.raises(ConfigurationError, match=f"the secret 'secret' .*{message}"), connect("raw", SETTINGS):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [InterfaceError("network error"), ConnectionResetError(104, "reset"), BrokenPipeError(32, "pipe"), EOFError("end")],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_a_statement_on_a_lost_connection_is_unavailable(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(Connection, "run", fail)
+    with pytest.raises(DatabaseUnavailable, match="the connection to the database was lost: "):
+        object.__new__(database._Connection).run("SELECT 1")
+
+
 def test_a_transaction_is_committed_on_exit() -> None:
     connection = FakeConnection()
     with transaction(connection):  # type: ignore[arg-type]
@@ -190,7 +245,7 @@ def test_a_transaction_is_rolled_back_whatever_is_raised(error: BaseException) -
     assert connection.ran == ["BEGIN", "ROLLBACK"]
 
 
-@pytest.mark.parametrize("failure", [InterfaceError("network error"), OSError("closed"), _failed("57P01")], ids=str)
+@pytest.mark.parametrize("failure", [DatabaseUnavailable("lost"), _failed("57P01")], ids=str)
 def test_a_failed_rollback_does_not_hide_the_original_error(failure: Exception) -> None:
     connection = FakeConnection()
     connection.failures["ROLLBACK"] = failure

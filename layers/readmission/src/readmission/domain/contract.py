@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
@@ -107,6 +108,31 @@ class Diagnosis:
         return f"{value[:40]!r} is not {self.expected}"
 
 
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A date in the form YYYY-MM-DD."""
+
+    @property
+    def expected(self) -> str:
+        return "a date in the form YYYY-MM-DD"
+
+    def allows(self, value: str) -> bool:
+        return parse_date(value) is not None
+
+    def violation(self, value: str) -> str:
+        return f"{value[:40]!r} is not {self.expected}"
+
+
+def parse_date(text: str) -> date | None:
+    """The date that the text is in the form YYYY-MM-DD, or None if it is none."""
+    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII) is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 # Every rule describes the `expected` values, decides whether it `allows` a value, and words the `violation` by another.
 type Rule = IntegerRange | OneOf | Text | Diagnosis
 
@@ -182,6 +208,12 @@ COLUMNS: Final[Mapping[str, Rule]] = {
     "readmitted": OneOf(frozenset(CLASSES)),
 }
 NAMES: Final = tuple(COLUMNS)
+# Columns that a delivery may have in addition. UCI's data has no dates. A hospital's has, and with the day on which it
+# was taken they tell which labels are due.
+DISCHARGE_DATE: Final = "discharge_date"
+OPTIONAL_COLUMNS: Final[Mapping[str, Date]] = {DISCHARGE_DATE: Date()}
+# A stay's label is due this many days after the discharge: before, "NO" only means "not yet".
+LABEL_DUE_DAYS: Final = 30
 _NUMBERS: Final = tuple(
     (index, name, rule) for index, (name, rule) in enumerate(COLUMNS.items()) if isinstance(rule, IntegerRange)
 )
@@ -195,7 +227,7 @@ def sql_name(column: str) -> str:
 
 
 def column_order(header: Sequence[str], where: str) -> list[int]:
-    """The index in `header` of each column of the contract.
+    """The index in `header` of each column of the contract, followed by those of the optional columns that it has.
 
     A first column without a name is ignored: pandas writes its row numbers there.
 
@@ -210,8 +242,8 @@ def column_order(header: Sequence[str], where: str) -> list[int]:
     if counts.keys().isdisjoint(COLUMNS):
         raise ColumnsMismatch(f"{where}: the first line has none of the 50 columns of the UCI diabetes data")
     missing = [name for name in NAMES if name not in counts]
-    extra = [name for name in counts if name not in COLUMNS]
-    repeated = sorted(name for name, count in counts.items() if count > 1 and name in COLUMNS)
+    extra = [name for name in counts if name not in COLUMNS and name not in OPTIONAL_COLUMNS]
+    repeated = sorted(name for name, count in counts.items() if count > 1 and name not in extra)
     problems = [
         f"{kind}: {', '.join(repr(name[:_NAME_SHOWN]) for name in names)}"
         for kind, names in (("missing", missing), ("extra", extra), ("repeated", repeated))
@@ -221,7 +253,7 @@ def column_order(header: Sequence[str], where: str) -> list[int]:
         raise ColumnsMismatch(
             f"{where}: the columns do not match the 50 of the UCI diabetes data; {'; '.join(problems)}"
         )
-    return [header.index(name) for name in NAMES]
+    return [header.index(name) for name in (*NAMES, *OPTIONAL_COLUMNS) if name in header]
 
 
 def check_numbers(row: Sequence[str], row_number: int, where: str) -> None:

@@ -7,10 +7,13 @@ Every event contains the execution's name, which functions log as `correlation_i
 other use.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
+from readmission.domain.contract import parse_date
 from readmission.errors import InvalidRequest
 
 # A stage is a part of the pipeline that an execution can start at or stop after; it may run several functions.
@@ -24,18 +27,27 @@ DEFAULT_BATCH_SIZE: Final = 15_000
 MAX_BATCH_SIZE: Final = 100_000
 # Step Functions stops an execution after 25,000 events; a batch causes about 14.
 MAX_BATCHES: Final = 1_000
-_FIELDS: Final = ("batch_size", "models", "source", "start_at", "stop_after")
+# The site of a delivery that names none.
+DEFAULT_SITE: Final = "default"
+_FIELDS: Final = ("batch_size", "models", "site", "source", "start_at", "stop_after", "taken_on")
+_SITE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineRequest:
-    """A validated execution input, with defaults filled in."""
+    """A validated execution input, with defaults filled in.
+
+    `site` is the institution whose encounters the source has. `taken_on` is the day on which they were taken from its
+    records, None if the input does not say.
+    """
 
     source: str | None
     batch_size: int
     models: tuple[Family, ...]
     start_at: Stage
     stop_after: Stage
+    site: str = DEFAULT_SITE
+    taken_on: date | None = None
 
 
 class PlanEvent(TypedDict):
@@ -51,6 +63,7 @@ class Plan(TypedDict):
 
     source: str
     data_kind: DataKind
+    site: str
     manifest: str
     rows: int
     batches: list[int]
@@ -74,10 +87,13 @@ class IngestResult(TypedDict):
 
 
 class CleanResult(TypedDict):
+    """Row counts of the batch. `duplicates` are rows that repeat an earlier row of the same batch in all fields."""
+
     batch: int
     rows: int
     cleaned: int
     quarantined: int
+    duplicates: int
 
 
 class CheckEvent(TypedDict):
@@ -88,11 +104,27 @@ class CheckEvent(TypedDict):
 
 
 class CheckResult(TypedDict):
-    """Row counts over all batches of the run."""
+    """Row counts over all deliveries of the run. `rows` is the sum of the other three."""
 
     rows: int
     cleaned: int
     quarantined: int
+    duplicates: int
+
+
+class WithdrawalRequest(TypedDict):
+    """A request to *check* to take a delivery back."""
+
+    delivery: str
+    reason: NotRequired[str | None]
+
+
+class WithdrawalResult(TypedDict):
+    """How many of the delivery's encounters left the clean table, and how many stay by another delivery's row."""
+
+    delivery: str
+    removed: int
+    kept: int
 
 
 class TrainEvent(TypedDict):
@@ -190,7 +222,31 @@ def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
     stop_after: Stage = _choice(document, "stop_after", STAGES, "promote")
     if STAGES.index(stop_after) < STAGES.index(start_at):
         raise InvalidRequest(f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}")
-    return PipelineRequest(source, batch_size, _models(document), start_at, stop_after)
+    site, taken_on = _site(document), _taken_on(document)
+    if start_at != "ingest" and (named := [name for name in ("site", "taken_on") if name in document]):
+        raise InvalidRequest(
+            f"input field {named[0]!r} describes a delivery, but a run that starts at {start_at!r} brings none"
+        )
+    return PipelineRequest(source, batch_size, _models(document), start_at, stop_after, site, taken_on)
+
+
+def _site(document: Mapping[str, Any]) -> str:
+    site = document.get("site", DEFAULT_SITE)
+    if not isinstance(site, str) or not _SITE.fullmatch(site):
+        raise InvalidRequest(
+            "input field 'site' must have 1 to 40 lower-case letters, digits, hyphens and underscores, and begin with a"
+            " letter or digit"
+        )
+    return site
+
+
+def _taken_on(document: Mapping[str, Any]) -> date | None:
+    text = document.get("taken_on")
+    if text is None:
+        return None
+    if not isinstance(text, str) or (day := parse_date(text)) is None:
+        raise InvalidRequest("input field 'taken_on' must be a date in the form YYYY-MM-DD")
+    return day
 
 
 def _choice[T: str](document: Mapping[str, Any], name: str, allowed: tuple[T, ...], default: T) -> T:

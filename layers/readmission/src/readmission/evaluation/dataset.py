@@ -23,29 +23,42 @@ _GROUPS: Final = ("race", "gender")
 _AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
 # Discharge dispositions after which a patient cannot be readmitted: a model trained on them would predict death.
 _ENDED: Final = sorted(code for codes in ENDS_OF_CARE.values() for code in codes)
+# The reason in `excluded` for stays discharged too recently to know whether a readmission follows.
+NOT_DUE: Final = "label not due yet"
 _USED: Final = f"""
-    data_kind = current_setting('readmission.data_kind')
+    data_kind = current_setting('readmission.data_kind') AND label_due
     AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
 """
-# The order makes training deterministic.
+# The order makes training deterministic. Numbers of encounters tell the order in time within a site only, so the newest
+# are the same share of each site's.
 _READ: Final = f"""
     COPY (
-        SELECT split, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET} FROM encounters
-        WHERE {_USED} AND encounter_id >= coalesce((
-            SELECT encounter_id FROM diabetes_clean WHERE {_USED}
-            ORDER BY encounter_id DESC OFFSET current_setting('readmission.newest')::bigint - 1 LIMIT 1
-        ), 0)
-        ORDER BY encounter_id
+        WITH newest AS (
+            SELECT site, encounter_id FROM (
+                SELECT site, encounter_id,
+                    row_number() OVER (PARTITION BY site ORDER BY encounter_id DESC)::float8
+                    / count(*) OVER (PARTITION BY site) AS age
+                FROM diabetes_clean WHERE {_USED}
+            ) AS aged ORDER BY age, site LIMIT current_setting('readmission.newest')::bigint
+        ),
+        since AS (SELECT site, min(encounter_id) AS encounter_id FROM newest GROUP BY site)
+        SELECT split, site, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET}
+        FROM encounters JOIN since USING (site)
+        WHERE {_USED} AND encounters.encounter_id >= since.encounter_id
+        ORDER BY encounters.encounter_id, site
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
 _EXCLUDED: Final = """
-    SELECT CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
-    FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1
+    SELECT label_due, CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
+    FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1, 2
+"""
+_SITES: Final = """
+    SELECT site, count(*) FROM diabetes_clean WHERE data_kind = :kind AND label_due GROUP BY site ORDER BY site
 """
 # Covers the identity and the content of the rows: two versions with the same hash were trained on the same data.
 _HASH: Final = """
-    SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id)::bytea), 'hex'), '')
-    FROM diabetes_clean WHERE data_kind = :kind
+    SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id, site)::bytea), 'hex'), '')
+    FROM diabetes_clean WHERE data_kind = :kind AND label_due
 """
 
 
@@ -54,8 +67,8 @@ class Part:
     """Some rows, usually of one split.
 
     `features` is rows x `INPUTS`: numbers as float64 with NaN if unknown, categories as text with "?" if unknown.
-    `target` holds `CLASSES`, `patients` holds patient numbers (int64), and `groups` has the text columns `race`,
-    `gender` and `age_band`.
+    `target` holds `CLASSES`, `patients` tells patients apart by a number each (int64), and `groups` has the text
+    columns `race`, `gender` and `age_band`.
     """
 
     features: pd.DataFrame
@@ -85,7 +98,8 @@ def load(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[Split, P
 def read(clean: Connection, kind: DataKind, newest: int = _ALL) -> pd.DataFrame:
     """The clean rows of that kind without the `excluded` ones, ordered by `encounter_id`.
 
-    The columns are split, patient number, groups, `INPUTS` and target. `newest` limits the number of rows.
+    The columns are split, site, patient number, groups, `INPUTS` and target. `newest` limits the number of rows. If
+    there are several sites, their patients are numbered anew: sites use the same numbers for different patients.
     """
     text = io.BytesIO()
     with transaction(clean):
@@ -93,14 +107,17 @@ def read(clean: Connection, kind: DataKind, newest: int = _ALL) -> pd.DataFrame:
             clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
         clean.run(_READ, stream=text)
     text.seek(0)
-    texts = dict.fromkeys(("split", *_GROUPS, *CATEGORIES, TARGET), "str")
+    texts = dict.fromkeys(("split", "site", *_GROUPS, *CATEGORIES, TARGET), "str")
     numbers = dict.fromkeys(NUMBERS, "float64")
-    return pd.read_csv(
+    table = pd.read_csv(
         text,
         dtype={"patient_nbr": "int64", **texts, **numbers},
         keep_default_na=False,
         na_values={name: [""] for name in NUMBERS},
     )
+    if table["site"].nunique() > 1:
+        table["patient_nbr"] = table.groupby(["site", "patient_nbr"]).ngroup()
+    return table
 
 
 def part_of(rows: pd.DataFrame) -> Part:
@@ -111,14 +128,26 @@ def part_of(rows: pd.DataFrame) -> Part:
 
 
 def excluded(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[str, int]:
-    """The number of clean rows of that kind that are not used, by reason: the end of care, or more than `newest` rows.
+    """The number of clean rows of that kind that are not used, by reason.
 
-    Older rows still count in the patient history of the newer ones.
+    The reasons are the end of care, a label that is not due yet, and more than `newest` rows. All of these rows
+    still count in the patient history of later ones.
     """
-    counts = dict(clean.run(_EXCLUDED, kind=kind, ended=_ENDED))
+    lines = clean.run(_EXCLUDED, kind=kind, ended=_ENDED)
+    counts = {code: count for due, code, count in lines if due}
     found = {reason: sum(counts.get(code, 0) for code in codes) for reason, codes in ENDS_OF_CARE.items()}
+    undue = sum(count for due, _, count in lines if not due)
     older = counts.get(None, 0) - newest
-    return found | ({f"older than the newest {newest:,}": older} if older > 0 else {})
+    return (
+        found
+        | ({NOT_DUE: undue} if undue else {})
+        | ({f"older than the newest {newest:,}": older} if older > 0 else {})
+    )
+
+
+def sites(clean: Connection, kind: DataKind) -> dict[str, int]:
+    """The number of clean rows of that kind by site, without those whose label is not due yet."""
+    return dict(clean.run(_SITES, kind=kind))
 
 
 def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:

@@ -8,90 +8,94 @@ from typing import TYPE_CHECKING, Final
 
 from pg8000.native import Connection
 
-from readmission.domain.contract import NAMES, NOT_MEASURED, TESTS, sql_name
-from readmission.domain.features import STORED, fields_of, inputs_of
+from readmission.domain.contract import DISCHARGE_DATE, NAMES, NOT_MEASURED, TESTS, sql_name
+from readmission.domain.features import fields_of, inputs_of
 from readmission.domain.payloads import BatchEvent, CleanResult
 from readmission.pipeline import data_report, quality
 from readmission.pipeline.plan import read_batch
+from readmission.pipeline.publication import ROW_COLUMNS
 from readmission.storage.database import Rows, transaction
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_LINEAGE: Final = ("data_kind", "split", "row_hash", "batch_id", "delivered_at", "row_number")
-_RAW: Final = (*_LINEAGE, *NAMES)
+_LINEAGE: Final = ("batch_id", "place", "data_kind", "site", "split", "row_hash", "row_number", "delivered_at")
+_DATES: Final = ("dated", DISCHARGE_DATE)
+_RAW: Final = (*_LINEAGE, *NAMES, *_DATES)
 _BATCH_ID: Final = _RAW.index("batch_id")
+_STORED: Final = ("data_kind", "site", "split", "row_hash", "delivered_at", *map(sql_name, NAMES))
+# Each row of the batches, under the id of the requested batch and in its order there.
 _READ: Final = f"""
     COPY (
-        SELECT {", ".join(map(sql_name, _RAW))} FROM diabetes_raw
-        WHERE batch_id = ANY (string_to_array(current_setting('readmission.pipeline.plan'), ','))
-        -- as in _MERGE: the last row of an encounter counts
-        ORDER BY delivered_at, row_number, row_hash DESC
+        SELECT batch.batch_id, place, data_kind, site, split, row_hash, first_row + place, delivered_at,
+            {", ".join(map(sql_name, NAMES))}, {DISCHARGE_DATE} IS NOT NULL, coalesce({DISCHARGE_DATE}, '')
+        FROM batch, LATERAL (
+            SELECT row_number - first_row AS place, {", ".join(_STORED)}, {DISCHARGE_DATE} FROM diabetes_raw
+            WHERE diabetes_raw.batch_id = batch.batch_id
+            UNION ALL
+            SELECT place, {", ".join(_STORED)}, {DISCHARGE_DATE} FROM shared_row JOIN diabetes_raw USING (row_hash)
+            WHERE shared_row.batch_id = batch.batch_id
+        ) AS line
+        WHERE batch.batch_id = ANY (string_to_array(current_setting('readmission.pipeline.plan'), ','))
+        -- The last row of an encounter counts.
+        ORDER BY batch.batch_id, place
     ) TO STDOUT WITH (FORMAT csv)
 """
-_CLEAN: Final = (
-    "data_kind",
-    "split",
-    "row_hash",
-    "batch_id",
-    "delivered_at",
-    "row_number",
-    "encounter_id",
-    "patient_nbr",
-    "race",
-    "gender",
-    *STORED,
-    "readmitted",
-)
-_KEY: Final = ("data_kind", "encounter_id")
-_cleaned_of: Final = itemgetter(*_CLEAN)
+_row_of: Final = itemgetter(*ROW_COLUMNS)
 _checked_of: Final = itemgetter(*quality.CLEAN_COLUMNS)
-_QUARANTINE: Final = ("data_kind", "row_hash", "batch_id", "row_number", "encounter_id", "reason")
-# The newest delivery of an encounter wins, whichever batch is cleaned first.
-_MERGE: Final = f"""
-    INSERT INTO diabetes_clean ({", ".join(_CLEAN)})
-    SELECT DISTINCT ON (data_kind, encounter_id) {", ".join(_CLEAN)} FROM cleaned
-    ORDER BY data_kind, encounter_id, delivered_at DESC, row_number DESC, row_hash
-    ON CONFLICT (data_kind, encounter_id) DO UPDATE
-    SET cleaned_at = now(), {", ".join(f"{name} = excluded.{name}" for name in _CLEAN if name not in _KEY)}
-    WHERE (excluded.delivered_at, excluded.row_number) >= (diabetes_clean.delivered_at, diabetes_clean.row_number)
+_QUARANTINE: Final = ("data_kind", "site", "row_hash", "batch_id", "place", "row_number", "encounter_id", "reason")
+# Two runs may clean the same batch at once. The order prevents deadlocks.
+_LOCK: Final = """
+    SELECT pg_advisory_xact_lock(CAST(:lock AS integer), name) FROM (
+        SELECT DISTINCT hashtext(id) AS name FROM unnest(CAST(:ids AS text[])) AS id ORDER BY name
+    ) AS batch
 """
-_MERGE_QUARANTINE: Final = f"""
-    INSERT INTO quarantine ({", ".join(_QUARANTINE)}) SELECT {", ".join(_QUARANTINE)} FROM rejected ORDER BY row_hash
-    ON CONFLICT (row_hash) DO UPDATE SET batch_id = excluded.batch_id, reason = excluded.reason
-"""
-# The contract may have changed since a row was last cleaned, so the row may move between the two tables.
-_RELEASE: Final = "DELETE FROM quarantine USING cleaned WHERE quarantine.row_hash = cleaned.row_hash"
-_WITHDRAW: Final = """
-    DELETE FROM diabetes_clean USING rejected
-    WHERE diabetes_clean.data_kind = rejected.data_kind AND diabetes_clean.encounter_id = rejected.encounter_id
-    AND diabetes_clean.row_hash = rejected.row_hash
-"""
+_LOCK_NUMBER: Final = 7_401_302  # any number that no other advisory lock in this database uses
 
 
 def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, target: Connection) -> CleanResult:
     """Clean the batch's raw rows into `target` (database `clean`) in one transaction. Idempotent.
 
+    Nothing is learned from these rows before *check* accepts their delivery.
+
     Raises `CleanRowInvalid` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
     _, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
-    cleaned, rejected = Rows(), Rows()
-    reports: dict[str, data_report.Report] = {}
-    for batch_id, rows in _raw_rows(raw, batch["batch_ids"]).items():
-        broken = quality.broken_rules(rows)
-        reports[batch_id] = quality.report_of(rows, broken)
-        _sort_out(rows, quality.reasons(broken), batch_id, cleaned, rejected)
-    with transaction(target):
-        _stage(target, "cleaned", "diabetes_clean", _CLEAN, cleaned)
-        _stage(target, "rejected", "quarantine", _QUARANTINE, rejected)
-        for statement in (_MERGE, _RELEASE, _MERGE_QUARANTINE, _WITHDRAW):
-            target.run(statement)
-        data_report.save(target, reports)
+    total = clean_batches(batch["batch_ids"], raw, target)
     return CleanResult(
         batch=batch["number"],
-        rows=cleaned.count + rejected.count,
-        cleaned=cleaned.count,
-        quarantined=rejected.count,
+        rows=total["rows"],
+        cleaned=total["cleaned"],
+        quarantined=total["quarantined"],
+        duplicates=total["duplicates"],
+    )
+
+
+def clean_batches(ids: list[str], raw: Connection, target: Connection) -> data_report.Total:
+    """Clean these batches, as `clean` does, and return the sum of their reports."""
+    duplicates = _duplicates(raw, ids)
+    cleaned, rejected = Rows(), Rows()
+    reports: dict[str, data_report.Report] = {}
+    for batch_id, rows in _raw_rows(raw, ids).items():
+        broken = quality.broken_rules(rows)
+        reports[batch_id] = quality.report_of(rows, broken, duplicates.get(batch_id, 0))
+        _sort_out(rows, quality.reasons(broken), batch_id, cleaned, rejected)
+    with transaction(target):
+        target.run(_LOCK, lock=_LOCK_NUMBER, ids=ids)
+        for table, columns, found in (("clean_row", ROW_COLUMNS, cleaned), ("quarantine", _QUARANTINE, rejected)):
+            target.run(f"DELETE FROM {table} WHERE batch_id = ANY (CAST(:ids AS text[]))", ids=ids)
+            found.copy_into(target, table, columns)
+        data_report.save(target, reports)
+    return data_report.total(reports.values())
+
+
+def _duplicates(raw: Connection, batch_ids: list[str]) -> dict[str, int]:
+    """How many rows of each batch repeat an earlier row of it, and were not loaded."""
+    return dict(
+        raw.run(
+            "SELECT batch_id, rows - distinct_rows FROM batch WHERE batch_id = ANY (CAST(:ids AS text[]))",
+            ids=batch_ids,
+        )
     )
 
 
@@ -105,13 +109,14 @@ def _sort_out(rows: quality.Columns, reasons: Mapping[int, str], batch_id: str, 
             rejected.add(row[name] for name in _QUARANTINE)
         else:
             fields = {**row, **inputs_of(fields_of(row))}
-            cleaned.add(_cleaned_of(fields))
+            fields[DISCHARGE_DATE] = row[DISCHARGE_DATE] or None
+            cleaned.add(_row_of(fields))
             checked.append(_checked_of(fields))
     quality.check_clean(checked, batch_id)
 
 
 def _raw_rows(raw: Connection, batch_ids: list[str]) -> dict[str, quality.Columns]:
-    """The rows of each batch, by batch id; a batch whose rows are now part of another one has none."""
+    """The rows of each batch, by batch id; a batch that is not loaded has none."""
     content = io.BytesIO()
     with transaction(raw):
         raw.run("SELECT set_config('readmission.pipeline.plan', :ids, true)", ids=",".join(batch_ids))
@@ -131,10 +136,3 @@ def _by_column(rows: Sequence[Sequence[str]]) -> quality.Columns:
     for name in TESTS:
         columns[name] = [value or NOT_MEASURED for value in columns[name]]
     return columns
-
-
-def _stage(target: Connection, stage: str, table: str, columns: tuple[str, ...], rows: Rows) -> None:
-    """Copy the rows to a temporary table with the given `columns` of `table`."""
-    names = ", ".join(columns)
-    target.run(f"CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {names} FROM {table} WITH NO DATA")
-    rows.copy_into(target, stage, columns)

@@ -5,12 +5,13 @@ A report consists of counts, so that reports can be added up; `document` adds sh
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NotRequired, TypedDict, cast
 
 from pg8000.native import Connection
 
 from readmission.domain.payloads import DataKind
+from readmission.pipeline.profile import Profile, add_up
 
 FIRST_ROWS: Final = 5  # row numbers kept for each rule
 
@@ -26,11 +27,16 @@ _OF_CLEAN_ROWS: Final = """
 
 
 class Report(TypedDict):
-    """Counts of rows. A row that breaks two rules counts for both, but only once in `quarantined`."""
+    """Counts of rows. A row that breaks two rules counts for both, but only once in `quarantined`.
+
+    `rows`, as delivered, is the sum of `cleaned`, `quarantined` and `duplicates`: rows that repeat an earlier one of
+    the batch in all fields. Reports of an earlier release have no duplicates and no profile.
+    """
 
     rows: int
     cleaned: int
     quarantined: int
+    duplicates: NotRequired[int]
     rules: dict[str, int]  # rows that break the rule
     first_rows: NotRequired[
         dict[str, list[int]]
@@ -38,6 +44,21 @@ class Report(TypedDict):
     missing: dict[str, int]  # rows without a value in the column
     classes: dict[str, int]  # clean rows of the class
     splits: dict[str, int]  # clean rows in the split
+    profile: NotRequired[Profile]  # of the clean rows
+
+
+class Total(TypedDict):
+    """The sum of reports."""
+
+    rows: int
+    cleaned: int
+    quarantined: int
+    duplicates: int
+    rules: dict[str, int]
+    missing: dict[str, int]
+    classes: dict[str, int]
+    splits: dict[str, int]
+    profile: Profile
 
 
 def save(clean: Connection, reports: Mapping[str, Report]) -> None:
@@ -57,26 +78,31 @@ def of_clean_rows(clean: Connection, kind: DataKind) -> dict[str, Report]:
     return _by_batch(clean.run(_OF_CLEAN_ROWS, kind=kind))
 
 
-def total(reports: Iterable[Report]) -> Report:
+def total(reports: Iterable[Report]) -> Total:
     """The sum of the reports, with the rule broken most often first. A row that was in two batches counts twice."""
-    rows = cleaned = quarantined = 0
+    rows = cleaned = quarantined = duplicates = 0
+    profiles: list[Profile] = []
     rules, missing, classes, splits = (Counter[str]() for _ in range(4))
     for report in reports:
         rows += report["rows"]
         cleaned += report["cleaned"]
         quarantined += report["quarantined"]
+        duplicates += report.get("duplicates", 0)
+        profiles += [report["profile"]] if "profile" in report else []
         rules.update(report["rules"])
         missing.update(report["missing"])
         classes.update(report["classes"])
         splits.update(report["splits"])
-    return Report(
+    return Total(
         rows=rows,
         cleaned=cleaned,
         quarantined=quarantined,
+        duplicates=duplicates,
         rules=dict(rules.most_common()),
         missing=dict(missing),
         classes=dict(classes),
         splits=dict(splits),
+        profile=add_up(profiles),
     )
 
 
@@ -100,11 +126,15 @@ def _listed(numbers: Iterable[int], count: int) -> str:
     return f" ({', '.join(map(str, shown))}{', …' if count > len(shown) else ''})"
 
 
-def document(reports: Mapping[str, Report]) -> dict[str, Any]:
-    """The document that a training run logs: `total` and `batches` (by batch id), with shares added."""
+def document(reports: Mapping[str, Report], deliveries: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """The document that a training run logs: `total`, `batches` (by batch id) and `deliveries`, with shares added.
+
+    `deliveries` is as `deliveries.accepted` returns it: each with its comparison with the ones before.
+    """
     return {
         "total": _with_shares(total(reports.values())),
-        "batches": {batch_id: _with_shares(reports[batch_id]) for batch_id in sorted(reports)},
+        "batches": {batch_id: _with_shares(total([reports[batch_id]])) for batch_id in sorted(reports)},
+        "deliveries": list(deliveries),
     }
 
 
@@ -124,13 +154,14 @@ def share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _with_shares(report: Report) -> dict[str, Any]:
+def _with_shares(report: Total) -> dict[str, Any]:
+    counts = {name: value for name, value in report.items() if name != "profile"}
     shares = {
         "quarantined_share": share(report["quarantined"], report["rows"]),
         "missing_share": {name: share(count, report["rows"]) for name, count in report["missing"].items()},
         "class_share": {name: share(count, report["cleaned"]) for name, count in report["classes"].items()},
     }
-    return {**report, **shares}
+    return {**counts, **shares}
 
 
 def _by_batch(rows: Any) -> dict[str, Report]:

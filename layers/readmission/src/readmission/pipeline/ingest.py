@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import batched
 from typing import TYPE_CHECKING, Final
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from readmission.domain.contract import CHECKED_FIELDS, NAMES, check_rows, sql_name
+from readmission.domain.contract import CHECKED_FIELDS, DISCHARGE_DATE, NAMES, check_rows, sql_name
 from readmission.domain.payloads import BatchEvent, IngestResult
 from readmission.domain.splits import split_of
-from readmission.pipeline.plan import read_batch, read_text
+from readmission.pipeline import deliveries
+from readmission.pipeline.plan import Batch, read_batch, read_text
 from readmission.storage.database import copy_lines, is_conflict, savepoint, text_line, transaction
 
 if TYPE_CHECKING:
@@ -26,53 +27,87 @@ _CHECKED_ROWS: Final = 1000
 _SEPARATOR: Final = "\x1f"
 _SPECIAL_CHARACTERS: Final = '"\\\t\r'
 _PATIENT: Final = NAMES.index("patient_nbr")
-_LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at")
+_LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at", "site")
 _NAMES: Final = (*_LINEAGE, *map(sql_name, NAMES))
-_COLUMNS: Final = ", ".join(_NAMES)
+_COLUMNS: Final = ", ".join((*_NAMES, DISCHARGE_DATE))
 _STAGE: Final = f"CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT {_COLUMNS} FROM diabetes_raw WITH NO DATA"
-# A row that an earlier batch loaded is only moved to this batch, because *clean* finds rows by batch.
+# Another load of the same batch waits here for the first.
+_CLAIM: Final = """
+    INSERT INTO batch (batch_id, first_row, rows, distinct_rows) VALUES (:batch_id, :first_row, :rows, 0)
+    ON CONFLICT DO NOTHING RETURNING batch_id
+"""
+_LOADED: Final = """
+    SELECT first_row, distinct_rows = (SELECT count(*) FROM diabetes_raw WHERE diabetes_raw.batch_id = batch.batch_id)
+        + (SELECT count(*) FROM shared_row WHERE shared_row.batch_id = batch.batch_id)
+    FROM batch WHERE batch_id = :batch_id
+"""
+_FINISH: Final = "UPDATE batch SET distinct_rows = :distinct_rows WHERE batch_id = :batch_id"
 # The order by hash prevents deadlocks between concurrent loads.
 _MERGE: Final = f"""
-    WITH merged AS (
-        INSERT INTO diabetes_raw ({_COLUMNS}) SELECT {_COLUMNS} FROM staged ORDER BY row_hash
-        ON CONFLICT (row_hash) DO UPDATE SET batch_id = excluded.batch_id
-        WHERE diabetes_raw.batch_id <> excluded.batch_id
-        RETURNING (xmax = 0) AS added
-    )
-    SELECT count(*) FILTER (WHERE added) FROM merged
+    INSERT INTO diabetes_raw ({_COLUMNS}) SELECT {_COLUMNS} FROM staged ORDER BY row_hash
+    ON CONFLICT (row_hash) DO NOTHING
+"""
+_SHARE: Final = """
+    INSERT INTO shared_row (batch_id, row_hash, place)
+    SELECT staged.batch_id, row_hash, staged.row_number - :first_row
+    FROM staged JOIN diabetes_raw AS loaded USING (row_hash) WHERE loaded.batch_id <> staged.batch_id
+    ON CONFLICT DO NOTHING
 """
 
 
 def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> IngestResult:
     """Load the batch and count its new rows.
 
+    A batch is named by its rows, so one that is loaded already is left as it is.
+
     Raises `ValueOutOfRange` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
     manifest, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     text = read_text(bucket, batch["keys"][0], s3)
     rows = _checked(text, batch["first_row"], manifest["source"])
-    delivery = text_line((batch["batch_ids"][0], manifest["data_kind"], manifest["delivered_at"]))
+    batch_id = batch["batch_ids"][0]
+    lineage = text_line((batch_id, manifest["data_kind"], manifest["delivered_at"], manifest["site"]))
+    scope = deliveries.scope(manifest["data_kind"], manifest["site"])
+    columns = (*_NAMES, DISCHARGE_DATE) if manifest["dated"] else _NAMES
+    added = 0
     with transaction(raw):
-        added = _load(raw, lambda: _lines(rows, batch["first_row"], delivery))
+        first_row = _claim(raw, batch)
+        if first_row is not None:
+            added, distinct = _load(raw, first_row, columns, lambda: _lines(rows, first_row, lineage, scope))
+            raw.run(_FINISH, batch_id=batch_id, distinct_rows=distinct)
     return IngestResult(batch=batch["number"], rows=len(rows), added=added)
 
 
-def _load(raw: Connection, lines: Callable[[], Iterable[str]]) -> int:
-    """Load the lines and return how many rows were new.
+def _claim(raw: Connection, batch: Batch) -> int | None:
+    """The number of the batch's first row if the batch must be loaded, or None if it is there."""
+    batch_id = batch["batch_ids"][0]
+    if raw.run(_CLAIM, batch_id=batch_id, first_row=batch["first_row"], rows=batch["rows"]):
+        return batch["first_row"]
+    ((first_row, complete),) = raw.run(_LOADED, batch_id=batch_id)
+    return None if complete else int(first_row)
+
+
+def _load(
+    raw: Connection, first_row: int, columns: Sequence[str], lines: Callable[[], Iterable[str]]
+) -> tuple[int, int]:
+    """Load the lines and return how many rows were new, and how many there are.
 
     Most batches are entirely new, and copying them straight into the table takes a third of the time of a merge. If a
     row exists already, or a concurrent load with the same rows causes a deadlock, the lines are merged instead.
     """
     try:
         with savepoint(raw):
-            return copy_lines(raw, "diabetes_raw", _NAMES, lines())
+            count = copy_lines(raw, "diabetes_raw", columns, lines())
+            return count, count
     except DatabaseError as error:
         if not is_conflict(error):
             raise
     raw.run(_STAGE)
-    copy_lines(raw, "staged", _NAMES, lines())
-    ((added,),) = raw.run(_MERGE)
-    return int(added)
+    count = copy_lines(raw, "staged", columns, lines())
+    raw.run(_MERGE)
+    added: int = raw.row_count
+    raw.run(_SHARE, first_row=first_row)
+    return added, count
 
 
 def _checked(text: str, first_row: int, source: str) -> list[_Row]:
@@ -85,17 +120,18 @@ def _checked(text: str, first_row: int, source: str) -> list[_Row]:
     return rows
 
 
-def _lines(rows: Iterable[_Row], first_row: int, delivery: str) -> Iterator[str]:
+def _lines(rows: Iterable[_Row], first_row: int, lineage: str, scope: str) -> Iterator[str]:
     """The rows as lines of `_NAMES`. Keeps the first of duplicate rows.
 
     A generator, so that Postgres loads lines while later ones are still being made.
     """
+    prefix = f"{scope}{_SEPARATOR}" if scope else ""
     hashes = set()
     for number, (patient, line, joined) in enumerate(rows, start=first_row):
-        key = _hash(joined)
+        key = _hash(prefix + joined)
         if key not in hashes:
             hashes.add(key)
-            yield f"{key}\t{split_of(patient)}\t{number}\t{delivery}\t{line}\n"
+            yield f"{key}\t{split_of(patient)}\t{number}\t{lineage}\t{line}\n"
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:
@@ -112,9 +148,10 @@ def _rows(text: str) -> Iterator[tuple[str, str]]:
         yield from zip(*(plain.replace(",", separator).split("\n") for separator in ("\t", _SEPARATOR)), strict=True)
 
 
-def row_hash(row: Iterable[str]) -> str:
-    """The row's identity: the SHA-256 of its 50 fields in hexadecimal."""
-    return _hash(_SEPARATOR.join(row))
+def row_hash(row: Iterable[str], scope: str = "") -> str:
+    """The row's identity in hexadecimal: the SHA-256 of its `deliveries.scope` (if any) and its fields."""
+    joined = _SEPARATOR.join(row)
+    return _hash(_SEPARATOR.join((scope, joined)) if scope else joined)
 
 
 def _hash(joined: str) -> str:

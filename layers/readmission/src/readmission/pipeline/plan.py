@@ -8,19 +8,24 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from functools import partial
 from hashlib import sha256
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
 
 from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
+from readmission.domain.contract import DISCHARGE_DATE, NAMES, parse_date
 from readmission.domain.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
 from readmission.domain.redaction import redacted
-from readmission.errors import BatchMissing, InvalidRequest
-from readmission.pipeline import sources
+from readmission.errors import BatchMissing, InvalidRequest, SourceMalformed
+from readmission.pipeline import deliveries, sources
+from readmission.pipeline.deliveries import DeliveredBatch, Delivery
 from readmission.settings import SourceSettings
+from readmission.storage.database import transaction
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,10 +44,41 @@ class Batch(TypedDict):
 
 
 class Manifest(TypedDict):
+    """A run's batches, and the ids of the deliveries that they belong to.
+
+    `dated` is whether the rows in S3 have the optional column of discharge dates.
+    """
+
     source: str
     data_kind: DataKind
+    site: str
     delivered_at: str
+    dated: bool
+    deliveries: list[str]
     batches: list[Batch]
+
+
+class Databases(NamedTuple):
+    raw: Connection
+    clean: Connection
+
+
+class _Dates:
+    """Watches the rows go by: whether they have discharge dates, and the newest date up to the day of delivery."""
+
+    def __init__(self, day: date) -> None:
+        self._day = day
+        self.dated = False
+        self.newest: date | None = None
+
+    def watch(self, rows: Iterable[list[str]]) -> Iterator[list[str]]:
+        for row in rows:
+            if len(row) > len(NAMES):
+                self.dated = True
+                found = parse_date(row[-1])
+                if found and found <= self._day and (self.newest is None or found > self.newest):
+                    self.newest = found
+            yield row
 
 
 def plan(
@@ -51,33 +87,46 @@ def plan(
     source: str,
     bucket: str,
     s3: "S3Client",
-    raw: Connection,
+    databases: Databases,
     *,
     settings: SourceSettings | None = None,
 ) -> Plan:
-    """Write the run's manifest to S3, and its batches if it starts at *ingest*.
+    """Write the run's manifest to S3, and its batches and its delivery if it starts at *ingest*.
 
-    A run that starts at *ingest* reads `source`. One that starts at *clean* lists the batches in `raw`. A run that
-    starts later has no batches. Manifest and result name the source without its credentials. Raises the errors of
-    `sources.open_rows`, and `InvalidRequest` if there would be more than `MAX_BATCHES` batches.
+    A run that starts at *ingest* reads `source`. One that starts at *clean* lists the batches of the deliveries that
+    are loaded in full, and were neither refused nor withdrawn. A run that starts later has no batches. Manifest,
+    delivery and result name the source without its credentials.
+
+    Raises the errors of `sources.open_rows`, and `InvalidRequest` if there would be more than `MAX_BATCHES` batches.
     """
-    kind = sources.data_kind(source) if request.source or request.start_at == "ingest" else _kind_in(raw)
-    batches: list[Batch] = []
-    if request.start_at == "ingest":
-        with sources.open_rows(source, s3, settings or SourceSettings()) as rows:
-            batches = list(_write_batches(rows, request.batch_size, bucket, s3))
-    elif request.start_at == "clean":
-        batches = _list_loaded(raw, kind)
+    asked = request.source or request.start_at == "ingest"
+    kind = sources.data_kind(source) if asked else deliveries.kind_to_clean(databases.clean)
     shown = redacted(source)
-    manifest = Manifest(source=shown, data_kind=kind, delivered_at=event["started_at"], batches=batches)
+    manifest = Manifest(
+        source=shown,
+        data_kind=kind,
+        site=request.site,
+        delivered_at=event["started_at"],
+        dated=False,
+        deliveries=[],
+        batches=[],
+    )
+    if request.start_at == "ingest":
+        scope = deliveries.scope(kind, request.site)
+        write = partial(_write_batches, size=request.batch_size, scope=scope, bucket=bucket, s3=s3)
+        with sources.open_rows(source, s3, settings or SourceSettings()) as rows:
+            _deliver(rows, event, request, manifest, write, databases.clean)
+    elif request.start_at == "clean":
+        _list_loaded(manifest, databases)
     key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
     return Plan(
         source=shown,
         data_kind=kind,
+        site=request.site,
         manifest=key,
-        rows=sum(batch["rows"] for batch in batches),
-        batches=[batch["number"] for batch in batches],
+        rows=sum(batch["rows"] for batch in manifest["batches"]),
+        batches=[batch["number"] for batch in manifest["batches"]],
         models=list(request.models),
         start_at=request.start_at,
         stop_after=request.stop_after,
@@ -85,8 +134,11 @@ def plan(
 
 
 def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
-    """The run's manifest. Raises `BatchMissing`."""
-    return cast(Manifest, json.loads(_get(bucket, key, s3)))
+    """The run's manifest. Raises `BatchMissing`, also for that of a run which an earlier release planned."""
+    manifest = json.loads(_get(bucket, key, s3))
+    if "deliveries" not in manifest:
+        raise BatchMissing(f"s3://{bucket}/{key} is of an earlier release; start the execution again")
+    return cast(Manifest, manifest)
 
 
 def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> tuple[Manifest, Batch]:
@@ -99,7 +151,7 @@ def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> t
 
 
 def read_text(bucket: str, key: str, s3: "S3Client") -> str:
-    """The CSV text of a batch: 50 fields per row, in the contract's order. Raises `BatchMissing`."""
+    """The CSV text of a batch, without a header, in the contract's order. Raises `BatchMissing`."""
     return gzip.decompress(_get(bucket, key, s3)).decode()
 
 
@@ -110,7 +162,44 @@ def to_csv(rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
-def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Client") -> Iterator[Batch]:
+def _deliver(
+    rows: Iterator[list[str]],
+    event: PlanEvent,
+    request: PipelineRequest,
+    manifest: Manifest,
+    write: Callable[[Iterator[list[str]]], Iterator[Batch]],
+    clean: Connection,
+) -> None:
+    """Write the rows as batches and register the delivery; both are added to the manifest."""
+    source, started = manifest["source"], date.fromisoformat(event["started_at"][:10])
+    if request.taken_on and request.taken_on > started:
+        raise InvalidRequest(f"input field 'taken_on': {request.taken_on} is after the start of the run")
+    dates = _Dates(started)
+    batches = list(write(dates.watch(rows)))
+    if not batches:
+        raise SourceMalformed(f"{source} has a header but no rows")
+    if request.taken_on and not dates.dated:
+        raise InvalidRequest(
+            f"input field 'taken_on' has no effect without discharge dates: {source} has no column {DISCHARGE_DATE!r}"
+        )
+    delivery = Delivery(
+        delivery_id=event["execution"],
+        data_kind=manifest["data_kind"],
+        site=request.site,
+        source=source,
+        delivered_at=event["started_at"],
+        # A site that does not say when it took the data took it no earlier than on the day of its newest discharge.
+        taken_on=request.taken_on or dates.newest,
+    )
+    lines = [DeliveredBatch(one["number"], one["batch_ids"][0], one["first_row"], one["rows"]) for one in batches]
+    with transaction(clean):
+        deliveries.register(clean, delivery, lines)
+    manifest["dated"] = dates.dated
+    manifest["deliveries"] = [delivery.delivery_id]
+    manifest["batches"] = batches
+
+
+def _write_batches(rows: Iterator[list[str]], size: int, scope: str, bucket: str, s3: "S3Client") -> Iterator[Batch]:
     first_row = 1
     for number, chunk in enumerate(batched(rows, size, strict=False), start=1):
         if number > MAX_BATCHES:
@@ -121,7 +210,7 @@ def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Cli
                 f" {smallest}"
             )
         text = to_csv(chunk).encode()
-        batch_id = sha256(text).hexdigest()[:24]
+        batch_id = sha256(scope.encode() + text).hexdigest()[:24]
         key = f"{_PREFIX}/batches/{batch_id}.csv.gz"
         body = gzip.compress(text, compresslevel=1, mtime=0)
         s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
@@ -129,22 +218,31 @@ def _write_batches(rows: Iterator[list[str]], size: int, bucket: str, s3: "S3Cli
         first_row += len(chunk)
 
 
-def _kind_in(raw: Connection) -> DataKind:
-    ((real,),) = raw.run("SELECT EXISTS (SELECT FROM diabetes_raw WHERE data_kind = 'real')")
-    return "real" if real else "synthetic"
-
-
-def _list_loaded(raw: Connection, kind: DataKind) -> list[Batch]:
-    loaded = raw.run(
-        "SELECT batch_id, count(*) FROM diabetes_raw WHERE data_kind = :kind GROUP BY batch_id ORDER BY batch_id",
-        kind=kind,
-    )
-    joined = max(1, -(-len(loaded) // MAX_BATCHES))
-    return [
-        Batch(
-            number=number, batch_ids=[row[0] for row in group], keys=[], first_row=0, rows=sum(row[1] for row in group)
+def _list_loaded(manifest: Manifest, databases: Databases) -> None:
+    """Add the deliveries that can be cleaned, and their batches, to the manifest."""
+    listed = [one.delivery_id for one in deliveries.to_clean(databases.clean, manifest["data_kind"])]
+    batches = deliveries.batches_of(databases.clean, listed)
+    ids = {batch.batch_id for some in batches.values() for batch in some}
+    loaded = {
+        batch_id
+        for (batch_id,) in databases.raw.run(
+            "SELECT batch_id FROM batch WHERE batch_id = ANY (CAST(:ids AS text[]))", ids=sorted(ids)
         )
-        for number, group in enumerate(batched(loaded, joined, strict=False), start=1)
+    }
+    complete = [one for one in listed if all(batch.batch_id in loaded for batch in batches[one])]
+    # A batch of several deliveries is cleaned once.
+    distinct = {batch.batch_id: batch.rows for one in complete for batch in batches[one]}
+    joined = max(1, -(-len(distinct) // MAX_BATCHES))
+    manifest["deliveries"] = complete
+    manifest["batches"] = [
+        Batch(
+            number=number,
+            batch_ids=[batch_id for batch_id, _ in group],
+            keys=[],
+            first_row=0,
+            rows=sum(rows for _, rows in group),
+        )
+        for number, group in enumerate(batched(distinct.items(), joined, strict=False), start=1)
     ]
 
 

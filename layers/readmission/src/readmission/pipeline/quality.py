@@ -9,12 +9,25 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
-from readmission.domain.contract import CLASSES, COLUMNS, MISSING, NOT_MEASURED, TESTS, IntegerRange, OneOf, Rule
+from readmission.domain.contract import (
+    CLASSES,
+    COLUMNS,
+    DISCHARGE_DATE,
+    MISSING,
+    NOT_MEASURED,
+    OPTIONAL_COLUMNS,
+    TESTS,
+    IntegerRange,
+    OneOf,
+    Rule,
+    parse_date,
+)
 from readmission.domain.features import STORED
 from readmission.domain.icd9 import COMORBIDITIES
 from readmission.domain.splits import SPLITS
 from readmission.errors import CleanRowInvalid
 from readmission.pipeline.data_report import FIRST_ROWS, Report
+from readmission.pipeline.profile import profile_of
 
 # The rows of a batch by column: the values of a column, in the order of the rows.
 type Columns = Mapping[str, Sequence[str]]
@@ -64,7 +77,8 @@ class BrokenRule:
 def broken_rules(rows: Columns) -> list[BrokenRule]:
     """Every rule of the contract that rows of a batch break, in the order of the columns; uniqueness comes last.
 
-    `rows` has the columns of the contract, `data_kind` and `row_number`, in the order of delivery.
+    `rows` has the columns of the contract, `data_kind`, `row_number`, `dated` ("t" or "f"), the day of delivery and the
+    discharge date, in the order of delivery.
     """
     broken = []
     for name, rule in COLUMNS.items():
@@ -73,6 +87,7 @@ def broken_rules(rows: Columns) -> list[BrokenRule]:
         if messages:
             invalid = {index: messages[value] for index, value in enumerate(rows[name]) if value in messages}
             broken.append(BrokenRule(f"{name}: not {rule.expected}", invalid))
+    broken += _wrong_dates(rows)
     if superseded := _superseded(rows, invalid_rows(broken)):
         broken.append(BrokenRule("encounter_id: occurs again in the same batch", superseded))
     return broken
@@ -92,21 +107,23 @@ def reasons(broken: Iterable[BrokenRule]) -> dict[int, str]:
     return {index: "; ".join(violations) for index, violations in found.items()}
 
 
-def report_of(rows: Columns, broken: Sequence[BrokenRule]) -> Report:
-    """The report on a batch; `broken` are the `broken_rules` of its `rows`."""
+def report_of(rows: Columns, broken: Sequence[BrokenRule], duplicates: int = 0) -> Report:
+    """The report on a batch with `duplicates` beside its `rows`; `broken` are the `broken_rules` of `rows`."""
     invalid = invalid_rows(broken)
     count = len(rows["readmitted"])
     valid = [index not in invalid for index in range(count)]
     classes, splits = (Counter(compress(rows[name], valid)) for name in ("readmitted", "split"))
     return Report(
-        rows=count,
+        rows=count + duplicates,
         cleaned=count - len(invalid),
         quarantined=len(invalid),
+        duplicates=duplicates,
         rules={one.rule: len(one.violations) for one in broken},
         first_rows={one.rule: _numbers(rows, one.violations) for one in broken},
         missing={name: _missing(name, rows[name]) for name in COLUMNS},
         classes={name: classes[name] for name in CLASSES},
         splits={name: splits[name] for name in SPLITS},
+        profile=profile_of({name: list(compress(rows[name], valid)) for name in COLUMNS}),
     )
 
 
@@ -137,6 +154,24 @@ def _problems(rows: Sequence[Sequence[object]]) -> Iterator[str]:
 def _missing(name: str, values: Sequence[str]) -> int:
     """The number of rows without a value in the column."""
     return values.count(MISSING) + (values.count(NOT_MEASURED) if name in TESTS else 0)
+
+
+def _wrong_dates(rows: Columns) -> list[BrokenRule]:
+    """The rules on discharge dates, which only the rows of some deliveries have."""
+    if "t" not in rows["dated"]:
+        return []
+    rule = OPTIONAL_COLUMNS[DISCHARGE_DATE]
+    malformed, late = {}, {}
+    for index, (dated, text, delivered_at) in enumerate(
+        zip(rows["dated"], rows[DISCHARGE_DATE], rows["delivered_at"], strict=True)
+    ):
+        day = parse_date(text)
+        if dated == "t" and day is None:
+            malformed[index] = f"{DISCHARGE_DATE}: {rule.violation(text)}"
+        elif day is not None and day.isoformat() > delivered_at[:10]:
+            late[index] = f"{DISCHARGE_DATE}: {text} is after the day of the delivery, {delivered_at[:10]}"
+    found = [(f"not {rule.expected}", malformed), ("after the day of the delivery", late)]
+    return [BrokenRule(f"{DISCHARGE_DATE}: {what}", violations) for what, violations in found if violations]
 
 
 def _superseded(rows: Columns, invalid: Collection[int]) -> dict[int, str]:

@@ -72,7 +72,9 @@ def check(source: str, settings: SourceSettings) -> None:
 
 @contextmanager
 def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Iterator[list[str]]]:
-    """Open `source` and iterate over its rows of 50 fields, always in the contract's order.
+    """Open `source` and iterate over its rows, always in the contract's order.
+
+    A row has the 50 fields of the contract, and those of the optional columns that the source has.
 
     The file is downloaded to disk first, because a zip's directory is at its end. This also detects an interrupted
     transfer before the first row is used.

@@ -23,7 +23,8 @@ SCORER_SHA256: Final = "scorer_sha256"
 PIPELINE_RUN: Final = "pipeline_run"
 DATA_HASH: Final = "data_hash"
 CODE_VERSION: Final = "code_version"
-RUN_TAGS: Final = (FAMILY, DATA_KIND, SCORER_SHA256, PIPELINE_RUN, DATA_HASH, CODE_VERSION)
+SITES: Final = "sites"  # the sites of the rows, separated by commas
+RUN_TAGS: Final = (FAMILY, DATA_KIND, SCORER_SHA256, PIPELINE_RUN, DATA_HASH, CODE_VERSION, SITES)
 
 # Tags of a version, written by promotions and rollbacks.
 PROMOTED_AT: Final = "promoted_at"  # ISO 8601, UTC

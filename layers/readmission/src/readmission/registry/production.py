@@ -19,7 +19,8 @@ class Version:
     """A registered model version with the pipeline's tags.
 
     `promoted_at` (ISO 8601, UTC) and `decision_reason` belong to the decision that put it into Production; None if an
-    earlier release made that decision.
+    earlier release made that decision. `sites` are those whose rows it learned from; none if an earlier release trained
+    it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Version:
     scorer_sha256: str
     promoted_at: str | None = None
     decision_reason: str | None = None
+    sites: tuple[str, ...] = ()
 
 
 class MlflowRegistry:
@@ -88,6 +90,7 @@ def _version(found: ModelVersion) -> Version:
             scorer_sha256=found.tags[names.SCORER_SHA256],
             promoted_at=found.tags.get(names.PROMOTED_AT),
             decision_reason=found.tags.get(names.DECISION_REASON),
+            sites=tuple(filter(None, found.tags.get(names.SITES, "").split(","))),
         )
     except KeyError as error:
         raise ModelUnavailable(

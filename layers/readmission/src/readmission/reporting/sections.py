@@ -51,6 +51,7 @@ def data(facts: Facts, evaluation: Mapping[str, Any], wording: Wording) -> list[
     blocks: list[Block] = [
         Text(wording.text("data_real" if facts.data_kind == "real" else "synthetic")),
         Table(tuple(map(wording.text, head)), rows),
+        *_sites(facts, wording),
         Text(wording.text("by_patient")),
         *_quality(facts.data_report, wording),
     ]
@@ -76,6 +77,16 @@ def training(facts: Facts, wording: Wording) -> list[Block]:
         Table((wording.text("parameter"), wording.text("value")), rows),
         Text(wording.text("reproduce")),
     ]
+
+
+def _sites(facts: Facts, wording: Wording) -> list[Block]:
+    """The sites whose stays the model learned from; nothing for a run of an earlier release."""
+    sites = [site for site in facts.tags.get(names.SITES, "").split(",") if site]
+    counted = [
+        wording.text("site_rows", site=site, count=wording.number(int(facts.params.get(f"rows_site_{site}", "0"))))
+        for site in sites
+    ]
+    return [Text(wording.text("sites")), Items(tuple(counted))] if counted else []
 
 
 def _quality(report: Mapping[str, Any] | None, wording: Wording) -> list[Block]:

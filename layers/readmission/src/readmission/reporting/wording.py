@@ -59,6 +59,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "class_<30": "within 30 days",
     "class_>30": "later",
     "class_NO": "not readmitted",
+    "sites": "Sites whose stays the models learn from and are tested on:",
+    "site_rows": "{site}: {count} stays",
     "by_patient": "Splits are by patient, using a hash of the patient number: no patient is in two splits.",
     "contract": (
         "Checked against the data contract: {rows} rows in {batches} batches, {quarantined} of them ({share}) in"

@@ -43,6 +43,13 @@ class ModelDescription(BaseModel):
     version: Annotated[str, Field(examples=["3"])]
     family: Annotated[str, Field(examples=["gradient_boosting"])]
     data_kind: Annotated[str, Field(description="The data it was trained on: real or synthetic.", examples=["real"])]
+    sites: Annotated[
+        list[str],
+        Field(
+            description="The sites whose encounters it learned from; empty if an earlier release trained it.",
+            examples=[["default"]],
+        ),
+    ]
     serves_since: Annotated[
         str | None,
         Field(
@@ -117,6 +124,7 @@ def _description(version: Version, figures: dict[str, Figure]) -> ModelDescripti
         version=version.number,
         family=version.family,
         data_kind=version.data_kind,
+        sites=list(version.sites),
         serves_since=version.promoted_at,
         reason=version.decision_reason,
         mlflow_run_id=version.run_id,

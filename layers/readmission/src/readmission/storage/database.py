@@ -15,10 +15,11 @@ from itertools import batched
 from typing import Any, Final, Literal
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
-from readmission.errors import DatabaseUnavailable
+from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 
 type Database = Literal["raw", "clean"]
@@ -30,32 +31,37 @@ _ANSWER_SECONDS: Final = 300
 _COPY_BYTES: Final = 1 << 16
 _COPY_LINES: Final = 256
 _CONFLICTS: Final = ("23505", "40P01")
+_REQUIRED: Final = ("host", "port", "username", "password")
+# What pg8000 raises when the server or the network fails. It does not turn every OSError into an InterfaceError.
+_CONNECTION_ERRORS: Final = (InterfaceError, OSError, EOFError)
+# Secrets Manager's answers that no retry changes.
+_SECRET_ERRORS: Final = ("ResourceNotFoundException", "AccessDeniedException", "InvalidRequestException")
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+class _Connection(Connection):  # type: ignore[misc]  # pg8000 has no types
+    """A connection whose statements raise `DatabaseUnavailable` when the server or the network fails.
+
+    The errors are translated here because an OSError that leaves the body of `connect` may have another cause, such as
+    a full disk or S3.
+    """
+
+    def run(self, sql: str, stream: Any = None, types: Any = None, **params: Any) -> Any:
+        try:
+            return super().run(sql, stream=stream, types=types, **params)
+        except _CONNECTION_ERRORS as error:
+            raise DatabaseUnavailable(f"the connection to the database was lost: {_message(error)}") from error
 
 
 @contextmanager
 def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connection]:
-    """A connection to `database`, closed on exit. Transient failures raise `DatabaseUnavailable`."""
-    credentials = _credentials(settings.secret)
-    try:
-        sock = socket.create_connection((credentials["host"], int(credentials["port"])), _CONNECT_SECONDS)
-        sock.settimeout(_ANSWER_SECONDS)
-        connection = Connection(
-            credentials["username"],
-            password=credentials["password"],
-            host=credentials["host"],
-            database=database,
-            ssl_context=_tls(settings),
-            sock=sock,
-            application_name="readmission",
-        )
-    except (InterfaceError, OSError, DatabaseError) as error:
-        # The password may have been rotated, so the secret must be read again.
-        _credentials.cache_clear()
-        raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
+    """A connection to `database`, closed on exit. Transient failures raise `DatabaseUnavailable`.
+
+    Raises `ConfigurationError` if the secret with the credentials does not exist, may not be read, or lacks a field.
+    """
+    connection = _open(database, settings)
     try:
         yield connection
-    # pg8000 turns its own OSErrors into InterfaceErrors. Any other OSError (a full disk, HTTP) is not the database's.
     except InterfaceError as error:
         raise DatabaseUnavailable(f"database {database!r}: {error}") from error
     except DatabaseError as error:
@@ -64,6 +70,26 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
         raise
     finally:
         _close(connection)
+
+
+def _open(database: Database, settings: DatabaseSettings) -> Connection:
+    credentials = _credentials(settings.secret)
+    try:
+        sock = socket.create_connection((credentials["host"], int(credentials["port"])), _CONNECT_SECONDS)
+        sock.settimeout(_ANSWER_SECONDS)
+        return _Connection(
+            credentials["username"],
+            password=credentials["password"],
+            host=credentials["host"],
+            database=database,
+            ssl_context=_tls(settings),
+            sock=sock,
+            application_name="readmission",
+        )
+    except (*_CONNECTION_ERRORS, DatabaseError) as error:
+        # The password may have been rotated, so the secret must be read again.
+        _credentials.cache_clear()
+        raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
 @contextmanager
@@ -141,8 +167,23 @@ class Rows:
 
 @cache
 def _credentials(secret: str) -> dict[str, Any]:
-    response = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
-    credentials: dict[str, Any] = json.loads(response["SecretString"])
+    try:
+        response = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        kind = ConfigurationError if code in _SECRET_ERRORS else DatabaseUnavailable
+        raise kind(f"the secret {secret!r} with the database credentials cannot be read: {code}") from error
+    except BotoCoreError as error:
+        raise DatabaseUnavailable(
+            f"the secret {secret!r} with the database credentials cannot be read: {error}"
+        ) from error
+    try:
+        credentials: dict[str, Any] = json.loads(response["SecretString"])
+        missing = [name for name in _REQUIRED if name not in credentials]
+    except (KeyError, TypeError, ValueError):
+        raise ConfigurationError(f"the secret {secret!r} must be a JSON object") from None
+    if missing:
+        raise ConfigurationError(f"the secret {secret!r} with the database credentials lacks {', '.join(missing)}")
     return credentials
 
 
@@ -169,12 +210,12 @@ def _message(error: Exception) -> str:
 def _rollback(connection: Connection) -> None:
     try:
         connection.run("ROLLBACK")
-    except (InterfaceError, OSError, DatabaseError):
+    except (DatabaseUnavailable, DatabaseError):
         return  # the connection is lost, and the transaction with it; the original error matters more
 
 
 def _close(connection: Connection) -> None:
     try:
         connection.close()
-    except (InterfaceError, OSError):
+    except _CONNECTION_ERRORS:
         return  # the connection was lost earlier, and the caller has had that error

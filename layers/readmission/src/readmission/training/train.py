@@ -1,8 +1,8 @@
 """The training step: trains one model family on the clean rows and logs it as one MLflow run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import mlflow
 import mlflow.sklearn
@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from readmission.domain.payloads import TrainEvent, TrainResult
 from readmission.domain.splits import Split
 from readmission.evaluation import dataset
-from readmission.pipeline import data_report
+from readmission.pipeline import data_report, deliveries
 from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring.format import FORMAT
@@ -42,18 +42,21 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
         unfinished.end(client, experiment, event)
         parts = dataset.load(clean, kind, settings.newest)
+        sites = dataset.sites(clean, kind)
         tags = {
             names.PIPELINE_RUN: event["execution"],
             names.FAMILY: family,
             names.DATA_KIND: kind,
             names.DATA_HASH: dataset.rows_hash(clean, kind),
             names.CODE_VERSION: code_version(),
+            names.SITES: ",".join(sites),
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
             model = train_model(family, parts, dataset.excluded(clean, kind, settings.newest))
             _log_model(model, parts)
-            _log_data_report(data_report.of_clean_rows(clean, kind))
+            mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
+            _log_data_report(data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind))
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
 
 
@@ -91,7 +94,7 @@ def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:
     return str(info.model_id)
 
 
-def _log_data_report(reports: Mapping[str, data_report.Report]) -> None:
-    """Log what the batches behind the clean rows contained, and how they met the data contract."""
-    mlflow.log_dict(data_report.document(reports), names.DATA_REPORT)
+def _log_data_report(reports: Mapping[str, data_report.Report], delivered: Sequence[Mapping[str, Any]]) -> None:
+    """Log what the batches and deliveries behind the clean rows contained, and how they met the data contract."""
+    mlflow.log_dict(data_report.document(reports, delivered), names.DATA_REPORT)
     mlflow.log_metrics(data_report.metrics(reports))
