@@ -58,7 +58,9 @@ def refused(stores: Stores, rows: list[list[str]]) -> Plan:
     planned = stores.deliver(rows)
     stores.ingest(planned)
     stores.clean_batches(planned)
-    with pytest.raises(TooManyInvalidRows, match=f"delivery {delivery_of(planned)}: .*Nothing of it is learned from"):
+    with pytest.raises(
+        TooManyInvalidRows, match=f"(?s)delivery {delivery_of(planned)}: .*Nothing of it is learned from"
+    ):
         stores.check(planned, 0.02)
     return planned
 

@@ -108,7 +108,11 @@ def describe(client: Any, arn: str) -> Execution:
 def resumed(execution: Execution, states: list[State]) -> dict[str, Any]:
     """The request that takes up an execution that has failed or was stopped, given the states that it has entered."""
     stage = _RESUMED_AT.get(states[-1].name) if states else None
-    return execution.request | ({"start_at": stage} if stage else {})
+    if not stage:
+        return execution.request
+    # The delivery is registered by then, and only a run that brings one may describe it.
+    of_delivery = ("site", "taken_on") if stage != "ingest" else ()
+    return {name: value for name, value in execution.request.items() if name not in of_delivery} | {"start_at": stage}
 
 
 def states(client: Any, arn: str) -> list[State]:
