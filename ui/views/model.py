@@ -75,11 +75,11 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.by"): spreadsheet.cell(decision.get("decided_by") or ""),
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
+            # Streamlit offers every table as a CSV, and a person may have entered the reason.
+            t("column.reason"): spreadsheet.cell(decisions.reason(t, decision, known)),
             t("column.log_loss"): _log_loss(t, decision, "challenger"),
             t("column.log_loss_before"): _log_loss(t, decision, "incumbent"),
             t("column.test_rows"): _test_rows(t, decision),
-            # Streamlit offers every table as a CSV, and a person may have entered the reason.
-            t("column.reason"): spreadsheet.cell(decisions.reason(t, decision, known)),
         }
         for decision in known
     ]
