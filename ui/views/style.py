@@ -60,8 +60,8 @@ def uploader(upload: str, limit: str) -> str:
 
 # The line of a picker that takes what was typed. It begins with the English word "Add".
 _LOOK_UP: Final = """<style>
-[data-key="__creatable__"] [data-item-hl] {{ visibility: hidden; white-space: nowrap; width: 0; }}
-[data-key="__creatable__"] [data-item-hl]::before {{ content: "{text}"; visibility: visible; }}
+[data-key="__creatable__"] [data-item-hl] {{ font-size: 0; }}
+[data-key="__creatable__"] [data-item-hl]::before {{ content: "{text}"; font-size: 0.875rem; }}
 </style>"""
 
 # Once for each number, and only if the element begins above the window or in its lower half.
