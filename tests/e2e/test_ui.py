@@ -233,7 +233,7 @@ def test_a_typed_diagnosis_is_looked_up_at_once_and_never_guessed(ui: str, page:
     expect(alerts).to_have_count(2)
     expect(page.locator(".risk-figure")).to_have_count(0)
     _typed(page, "heart attack").press("Enter")
-    page.get_by_role("button", name="410 · Acute myocardial infarction").click()
+    page.get_by_role("radio", name="410 · Acute myocardial infarction").click()
     expect(field).to_have_value("410 · Acute myocardial infarction (heart attack)")
     _typed(page, "428.21").press("Enter")
     expect(field).to_have_value("428.21 · Heart failure")

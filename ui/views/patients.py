@@ -29,6 +29,7 @@ def show() -> None:
     t = page.texts()
     page.heading(t, "patients")
     st.html(style.uploader(t("patients.upload"), t("patients.upload_limit")))
+    st.html(style.UPLOADER_ROLE, unsafe_allow_javascript=True)
     uploaded = st.file_uploader(t("patients.file"), type=_TYPES, help=t("patients.help.file"))
     with st.expander(t("patients.format")):
         st.markdown(t("patients.format_text"))

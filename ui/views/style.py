@@ -21,9 +21,10 @@ STYLE: Final = """<style>
 .scale-ends span:first-child { transform: none; }
 .scale-ends span:last-child { transform: translateX(-100%); }
 .st-key-answer { scroll-margin-top: 4.5rem; }
-/* Streamlit writes captions in 60 % of the text's colour, which has too little contrast. */
+/* Streamlit writes captions with 60 % opacity, which has too little contrast. */
 .stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stFileUploaderDropzoneInstructions"] span {
   color: #4A5A66; }
+.stApp [data-testid="stCaptionContainer"], .stApp [data-testid="stCaptionContainer"] * { opacity: 1; }
 [data-testid="stMetricLabel"] p { white-space: normal; overflow: visible; }
 @media (max-width: 640px) {
   .block-container { padding-left: 1rem; padding-right: 1rem; }
@@ -42,6 +43,15 @@ _UPLOADER: Final = """<style>
 [data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: "{limit}"; font-size: 0.875rem; }}
 </style>"""
 
+# Streamlit gives the uploader a label and the role "presentation", which excludes one. It may not be there yet.
+UPLOADER_ROLE: Final = """<script>
+(function name(tries) {
+  const uploader = document.querySelector('[data-testid="stFileUploaderDropzone"]');
+  if (uploader) uploader.setAttribute("role", "group");
+  else if (tries) requestAnimationFrame(() => name(tries - 1));
+})(600);
+</script>"""
+
 
 def uploader(upload: str, limit: str) -> str:
     """CSS that replaces the texts inside a file uploader. The texts are the pages' own, without quotation marks."""
@@ -50,8 +60,8 @@ def uploader(upload: str, limit: str) -> str:
 
 # The line of a picker that takes what was typed. It begins with the English word "Add".
 _LOOK_UP: Final = """<style>
-[data-key="__creatable__"] [data-item-hl] {{ visibility: hidden; white-space: nowrap; width: 0; }}
-[data-key="__creatable__"] [data-item-hl]::before {{ content: "{text}"; visibility: visible; }}
+[data-key="__creatable__"] [data-item-hl] {{ font-size: 0; }}
+[data-key="__creatable__"] [data-item-hl]::before {{ content: "{text}"; font-size: 0.875rem; }}
 </style>"""
 
 # Once for each number, and only if the element begins above the window or in its lower half.
