@@ -174,6 +174,8 @@ def _diagnosis(t: Texts, name: str) -> None:
     )
     if chosen and not diagnoses.as_code(chosen):
         _unclear(t, name, chosen)
+    elif chosen and chosen not in diagnoses.names(t.language):
+        st.caption(t.diagnosis(chosen))  # the picker shows a typed code without its name
 
 
 def _look_up(name: str) -> str | None:
