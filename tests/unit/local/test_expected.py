@@ -57,6 +57,10 @@ def test_a_full_disk_is_said_with_its_file() -> None:
     assert said == "The disk is full (/data/file). Make space, then run the same command again."
 
 
+# Of the commands that need some.
+ARGUMENTS = {"install": ["prometheus"], "withdraw": ["a-delivery"]}
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
 def test_every_command_says_it(
     command: cli.Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -67,6 +71,6 @@ def test_every_command_says_it(
     broken = cli.Command(command.name, command.help, fail, command.add_arguments)
     monkeypatch.setattr(cli, "COMMANDS", (broken,))
     monkeypatch.setattr(cli.environment, "isolate", lambda: None)
-    assert cli.main([command.name, *(["prometheus"] if command.name == "install" else [])]) == 1
+    assert cli.main([command.name, *ARGUMENTS.get(command.name, [])]) == 1
     captured = capsys.readouterr()
     assert URL in captured.err and "Traceback" not in captured.err
