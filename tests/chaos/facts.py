@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from readmission.registry import names
+
 from tests.chaos.system import BATCH_ROWS, MODEL, ROWS, Run, System
 from tests.chaos.traffic import Answer
 
@@ -20,8 +22,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`raw`, `clean` and `quarantine` have the number of rows by batch, `probabilities` the API's answer for the sample
-    patient."""
+    """`raw`, `clean` and `quarantine` have the number of rows by batch, `training` the executions that have a run in
+    MLflow which has not ended, `probabilities` the API's answer for the sample patient."""
 
     raw: Mapping[str, int]
     clean: Mapping[str, int]
@@ -29,6 +31,7 @@ class Facts:
     patients_in_two_splits: int
     ledger: Sequence[Line]
     versions: frozenset[str]
+    training: frozenset[str]
     production: str | None
     served: str
     probabilities: Mapping[str, float]
@@ -49,6 +52,7 @@ def take(system: System) -> Facts:
         patients_in_two_splits=_split_twice(system),
         ledger=_ledger(system),
         versions=_versions(system),
+        training=_training(system),
         production=system.production(),
         served=forecast["model_version"],
         probabilities=forecast["probabilities"],
@@ -76,6 +80,15 @@ def _ledger(system: System) -> Sequence[Line]:
 def _versions(system: System) -> frozenset[str]:
     found = system.query("mlflow", "SELECT version FROM model_versions WHERE name = :name", name=MODEL)
     return frozenset(str(version) for (version,) in found)
+
+
+def _training(system: System) -> frozenset[str]:
+    found = system.query(
+        "mlflow",
+        "SELECT DISTINCT value FROM tags JOIN runs USING (run_uuid) WHERE key = :key AND status = 'RUNNING'",
+        key=names.PIPELINE_RUN,
+    )
+    return frozenset(execution for (execution,) in found)
 
 
 # --- what must be true. Each function returns the promises that are broken, each as a sentence. ---
@@ -122,12 +135,14 @@ def complete(before: Facts, after: Facts, run: Run) -> list[str]:
 
 
 def decided(after: Facts, run: Run) -> list[str]:
-    """A successful execution that promotes has one line, any other none; and then no version lacks a decision."""
+    """A successful execution that promotes has one line, any other none; and then no version lacks a decision. No run
+    in MLflow looks as if it still went on."""
     lines = sum(line.execution == run.name for line in after.ledger)
     promised = int(run.stage == "promote")
     undecided = after.versions - {line.version for line in after.ledger}
     return _false(
         (lines == promised, f"{lines} ledger lines of execution {run.name}, not {promised}"),
+        (run.name not in after.training, f"MLflow has a run of execution {run.name} that has not ended"),
         (not promised or not undecided, f"versions without a decision: {sorted(undecided)}"),
     )
 
@@ -154,6 +169,7 @@ def answered(during: Sequence[Answer], since: Sequence[Answer], most_failures: i
             most_failures is None or len(failed) <= most_failures,
             f"{len(failed)} of {len(during)} requests failed, such as {_first(failed)}",
         ),
+        (since, "no request was sent after the recovery"),
         (not late, f"{len(late)} requests failed after the recovery, such as {_first(late)}"),
     )
 

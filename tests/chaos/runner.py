@@ -16,7 +16,8 @@ from tests.chaos.system import System, wait_until
 from tests.chaos.traffic import Traffic
 
 _SETTLE_SECONDS = 2.0
-"""For requests after the recovery."""
+_REQUEST_SECONDS = 60.0
+"""Within which a request is sent after the recovery: the one before may be waiting for its answer."""
 _PLATFORM_ERRORS = (LocalError, BotoCoreError, ClientError, DatabaseError, InterfaceError, OSError)
 """What looking at a broken platform raises. It is part of the result; anything else is a bug of chaos."""
 
@@ -71,6 +72,7 @@ def _play(one: Planned, system: System, traffic: Traffic, recovery_seconds: floa
         recovered = time.monotonic()
         verified = one.fault.verify(system, injected)
         time.sleep(_SETTLE_SECONDS)
+        wait_until(lambda: bool(traffic.between(recovered, time.monotonic())), _REQUEST_SECONDS)
         broken = [*injected.broken, *verified.broken, *facts.kept(injected.before, facts.take(system))]
     except _PLATFORM_ERRORS as error:
         return outcome("the platform failed while it was checked", [*injected.broken, _line(error)])

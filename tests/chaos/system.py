@@ -27,7 +27,9 @@ MODEL = stack.NAME
 ROWS, BATCH_ROWS = 3000, 1000
 _FAMILIES = ["logistic_regression"]
 _ENTERED_WITHIN_SECONDS = 120.0
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.3
+_CLOSE_POLL_SECONDS = 0.03
+"""To meet a step that is short."""
 _COMMAND_SECONDS = 600
 
 
@@ -117,7 +119,7 @@ class System:
 
     def wait_for_state(self, run: Run, state: str) -> None:
         """Raises LocalError if the execution does not enter it within two minutes, or ends first."""
-        for _ in _polls(_ENTERED_WITHIN_SECONDS):
+        for _ in _polls(_ENTERED_WITHIN_SECONDS, _CLOSE_POLL_SECONDS):
             if any(_entered(event) == state for event in self.history(run)):
                 return
             if self.ending(run) is not None:
@@ -169,7 +171,7 @@ class System:
 
     def kill_function(self, function: str, within: float = 10.0) -> int:
         """`kill -9` of every process of the function, waiting for the first one; how many there were."""
-        for _ in _polls(within):
+        for _ in _polls(within, _CLOSE_POLL_SECONDS):
             if found := self.function_processes(function):
                 processes.kill(found)
                 return len(found)
@@ -244,14 +246,14 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return any(condition() for _ in _polls(seconds))
 
 
-def _polls(seconds: float) -> Iterator[None]:
+def _polls(seconds: float, pause: float = _POLL_SECONDS) -> Iterator[None]:
     """Once at least."""
     deadline = time.monotonic() + seconds
     while True:
         yield
         if time.monotonic() > deadline:
             return
-        time.sleep(_POLL_SECONDS)
+        time.sleep(pause)
 
 
 def _entered(event: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ def before(**changes: Any) -> Facts:
         "patients_in_two_splits": 0,
         "ledger": (FIRST,),
         "versions": frozenset({"1"}),
+        "training": frozenset(),
         "production": "1",
         "served": "1",
         "probabilities": {"<30": 0.1, ">30": 0.3, "NO": 0.6},
@@ -47,13 +48,13 @@ def answer(sent: float, status: int = 200, complaint: str | None = None) -> Answ
 
 
 class Traffic:
-    """Has had the given answers; each is `sent` at a time between 0 and 1, the whole of the measured time."""
+    """Has had the given answers to requests since the fault, and one right answer since the recovery."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = answers
 
     def between(self, since: float, until: float) -> list[Answer]:
-        return list(self.answers) if since == AT else []
+        return list(self.answers) if since == AT else [answer(since)]
 
 
 AT = 5.0

@@ -5,6 +5,7 @@ from tests.chaos.facts import Line
 from tests.chaos.system import Run
 from tests.unit.chaos.builders import FIRST, NEW, OLD, RUN, after, answer, before
 
+SINCE = [answer(9)]
 INGEST = Run(RUN.arn, RUN.request, "ingest")
 
 
@@ -73,6 +74,11 @@ def test_a_version_that_nobody_decided_on_is_named() -> None:
     assert facts.decided(after(versions=frozenset({"1", "2", "3"})), RUN) == ["versions without a decision: ['3']"]
 
 
+def test_a_run_in_mlflow_that_has_not_ended_is_named() -> None:
+    found = facts.decided(after(training=frozenset({RUN.name})), RUN)
+    assert found == ["MLflow has a run of execution second that has not ended"]
+
+
 def test_what_is_refused_leaves_nothing_behind() -> None:
     assert facts.unchanged(before(), before()) == []
     assert facts.unchanged(before(), after()) == [
@@ -85,14 +91,18 @@ def test_what_is_refused_leaves_nothing_behind() -> None:
 
 def test_failed_requests_count_up_to_the_number_that_is_allowed() -> None:
     during = [answer(1), answer(2, 502, "status 502, not 200")]
-    assert facts.answered(during, [], None) == facts.answered(during, [], 1) == []
-    assert facts.answered(during, [], 0) == ["1 of 2 requests failed, such as predict: status 502, not 200"]
+    assert facts.answered(during, SINCE, None) == facts.answered(during, SINCE, 1) == []
+    assert facts.answered(during, SINCE, 0) == ["1 of 2 requests failed, such as predict: status 502, not 200"]
 
 
 def test_a_wrong_answer_is_never_allowed() -> None:
     wrong = [answer(1, 200, 'no "early_risk" in the answer')]
     sentence = '1 wrong answers, such as predict: no "early_risk" in the answer'
-    assert facts.answered(wrong, [], None) == facts.answered([], wrong, None) == [sentence]
+    assert facts.answered(wrong, SINCE, None) == facts.answered([], wrong, None) == [sentence]
+
+
+def test_without_a_request_after_the_recovery_nothing_is_known() -> None:
+    assert facts.answered([], [], None) == ["no request was sent after the recovery"]
 
 
 def test_after_the_recovery_every_request_is_answered() -> None:
