@@ -45,6 +45,12 @@ FILES = {
 }
 """The content of each file, and the step, error and part of the message with which it is refused."""
 
+SOURCES = {
+    "a key that does not exist": ("sources/nothing.zip", "plan: SourceNotFound", "sources/nothing.zip"),
+    "a folder": ("sources", "plan: SourceNotFound", "sources"),
+}
+"""Keys in the data bucket, and what is said as for `FILES`."""
+
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "batch size of zero": ({"batch_size": 0}, "'batch_size'"),
     "unknown model": ({"models": ["svm"]}, "'models'"),

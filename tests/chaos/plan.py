@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.faults.catalog import FAULTS
+from tests.chaos.faults.interface import Fault
 from tests.chaos.system import STEPS, Step
 
 

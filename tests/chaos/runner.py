@@ -10,7 +10,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 
 from infra.local.errors import LocalError
 from tests.chaos import facts
-from tests.chaos.faults import Injected, NotInjected
+from tests.chaos.faults.interface import Injected, NotInjected
 from tests.chaos.plan import Planned
 from tests.chaos.system import System, wait_until
 from tests.chaos.traffic import Traffic

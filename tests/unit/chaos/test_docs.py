@@ -1,4 +1,4 @@
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults.catalog import FAULTS
 from tests.documents import DOCS, code_in, rows
 
 PAGE = DOCS / "guarantees.md"

@@ -3,7 +3,10 @@ from typing import Any, cast
 import pytest
 
 from tests.chaos import facts
-from tests.chaos.faults import FAULTS, Injected, KillServer, is_named
+from tests.chaos.faults.catalog import FAULTS
+from tests.chaos.faults.interface import Injected
+from tests.chaos.faults.kills import KillServer
+from tests.chaos.faults.on_a_run import is_named
 from tests.chaos.system import Ending, Run, System
 from tests.unit.chaos.builders import AT, RUN, after, before
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults.catalog import FAULTS
 from tests.chaos.plan import schedule, select
 from tests.chaos.system import STEPS
 

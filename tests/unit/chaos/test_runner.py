@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.errors import LocalError
 from tests.chaos import facts, runner
-from tests.chaos.faults import Fault, Injected, NotInjected, Verified
+from tests.chaos.faults.interface import Fault, Injected, NotInjected, Verified
 from tests.chaos.plan import Planned
 from tests.chaos.runner import Outcome
 from tests.chaos.system import STEPS, Step, System
