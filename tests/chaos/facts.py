@@ -64,7 +64,7 @@ def _by_batch(system: System, database: str, statement: str) -> Mapping[str, int
 
 
 def _split_twice(system: System) -> int:
-    twice = "SELECT FROM diabetes_clean GROUP BY data_kind, patient_nbr HAVING count(DISTINCT split) > 1"
+    twice = "SELECT FROM diabetes_clean GROUP BY data_kind, site, patient_nbr HAVING count(DISTINCT split) > 1"
     return int(system.query("clean", f"SELECT count(*) FROM ({twice}) AS twice")[0][0])
 
 
