@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -117,10 +117,11 @@ class System:
         self._sources += 1
         return f"synthetic:rows={ROWS},seed={int(time.time() * 1000) % 10**9 + self._sources}"
 
-    def wait_for_state(self, run: Run, state: str) -> None:
-        """Raises LocalError if the execution does not enter it within two minutes, or ends first."""
+    def wait_for_task(self, run: Run, state: str) -> None:
+        """Until the state's function is invoked. Raises LocalError if that does not come within two minutes, or the
+        execution ends first."""
         for _ in _polls(_ENTERED_WITHIN_SECONDS, _CLOSE_POLL_SECONDS):
-            if any(_entered(event) == state for event in self.history(run)):
+            if has_invoked(self.history(run), state):
                 return
             if self.ending(run) is not None:
                 break
@@ -256,8 +257,10 @@ def _polls(seconds: float, pause: float = _POLL_SECONDS) -> Iterator[None]:
         time.sleep(pause)
 
 
-def _entered(event: dict[str, Any]) -> str:
-    return str(event.get("stateEnteredEventDetails", {}).get("name", ""))
+def has_invoked(history: Sequence[dict[str, Any]], state: str) -> bool:
+    """Whether the state was entered and a function invoked since."""
+    names = [event.get("stateEnteredEventDetails", {}).get("name") for event in history]
+    return state in names and any(event["type"] == "TaskStarted" for event in history[names.index(state) :])
 
 
 def _function_of(process: Process) -> str:

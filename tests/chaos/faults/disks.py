@@ -27,7 +27,7 @@ class FullDisk(OnARun):
     def inject(self, system: System, step: Step, random: Random) -> Injected:
         before = facts.take(system)
         run = system.start(step.stage)
-        system.wait_for_state(run, step.state)
+        system.wait_for_task(run, step.state)
         time.sleep(random.uniform(0, step.seconds))
         at = time.monotonic()
         _limit_files(system, "postgres", 0)

@@ -25,7 +25,7 @@ class KillServer(OnARun):
     def inject(self, system: System, step: Step, random: Random) -> Injected:
         before = facts.take(system)
         run = system.start(step.stage)
-        system.wait_for_state(run, step.state)
+        system.wait_for_task(run, step.state)
         time.sleep(random.uniform(0, step.seconds))
         at = time.monotonic()
         system.kill_server(self.program)
@@ -43,7 +43,7 @@ class CutConnections(OnARun):
     def inject(self, system: System, step: Step, random: Random) -> Injected:
         before = facts.take(system)
         run = system.start(step.stage)
-        system.wait_for_state(run, step.state)
+        system.wait_for_task(run, step.state)
         at = time.monotonic()
         for _ in range(_CUTS):
             time.sleep(random.uniform(0, step.seconds))
@@ -63,7 +63,7 @@ class KillStep(OnARun):
         for _ in range(_ATTEMPTS):
             before = facts.take(system)
             run = system.start(self.step.stage)
-            system.wait_for_state(run, self.step.state)
+            system.wait_for_task(run, self.step.state)
             time.sleep(random.uniform(0, self.step.seconds / 2))
             at = time.monotonic()
             system.kill_function(self.step.function)
