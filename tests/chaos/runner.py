@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError, InterfaceError
 
@@ -18,7 +19,7 @@ from tests.chaos.traffic import Traffic
 _SETTLE_SECONDS = 2.0
 _REQUEST_SECONDS = 60.0
 """Within which a request is sent after the recovery: the one before may be waiting for its answer."""
-_PLATFORM_ERRORS = (LocalError, BotoCoreError, ClientError, DatabaseError, InterfaceError, OSError)
+_PLATFORM_ERRORS = (LocalError, BotoCoreError, ClientError, DatabaseError, InterfaceError, OSError, psutil.Error)
 """What looking at a broken platform raises. It is part of the result; anything else is a bug of chaos."""
 
 

@@ -162,13 +162,19 @@ class System:
     # --- means to break it ---
 
     def kill_server(self, program: str) -> None:
-        """`kill -9` of the process that supervisord started, or of supervisord itself ("supervisor")."""
+        """`kill -9` of all processes of a server, or of supervisord ("supervisor").
+
+        Of LocalStack only its own process: those of the functions outlive it, as they do when it crashes.
+        """
         if program == "supervisor":
-            pids = [int((self.settings.run / "supervisord.pid").read_text())]
+            os.kill(int((self.settings.run / "supervisord.pid").read_text()), signal.SIGKILL)
+        elif program == "localstack":
+            os.kill(supervision.states(self.settings)[program].pid, signal.SIGKILL)
         else:
-            pids = [supervision.states(self.settings)[program].pid]
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            processes.kill(self.server_processes(program))
+
+    def server_processes(self, program: str) -> list[Process]:
+        return [process for process in processes.ours(self.settings) if process.program == program]
 
     def kill_function(self, function: str, within: float = 10.0) -> int:
         """`kill -9` of every process of the function, waiting for the first one; how many there were."""

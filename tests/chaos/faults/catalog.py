@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tests.chaos.faults.disks import FullDisk, FullMirrorDisk
+from tests.chaos.faults.disks import FullDisk
 from tests.chaos.faults.interface import Fault
 from tests.chaos.faults.kills import CutConnections, KillPredict, KillServer, KillStep
 from tests.chaos.faults.requests import Poison, RunTwice
@@ -30,7 +30,6 @@ FAULTS: Final[Sequence[Fault]] = (
     KillPredict("kill-predict", "at most the request in flight fails, and the next is answered", most_failures=1),
     Poison("poison-files", "each file is refused by name; nothing of it is kept"),
     Poison("poison-inputs", "each input is refused by the name of its field; nothing changes", files=False),
-    FullDisk("full-disk", _TRIED_AGAIN),
-    FullMirrorDisk("full-mirror-disk", "copying S3 stops, and resumes when there is space; nothing is lost"),
+    FullDisk("full-disk", "copying S3 stops, and resumes when there is space; nothing is lost"),
     RunTwice("run-twice", "two executions of one source at once succeed; no row lost or doubled", must_succeed=True),
 )
