@@ -9,10 +9,10 @@ from pathlib import Path
 from infra.local.settings import ROOT
 from tests.e2e.conftest import Application, Trained
 
-FAULTS = {"kill-ingest", "kill-predict", "poison-inputs"}
+FAULTS = {"full-disk", "kill-predict", "poison-inputs"}
 
 
-def test_the_promises_hold_when_processes_are_killed_and_inputs_are_poisoned(
+def test_the_promises_hold_under_a_full_disk_a_killed_process_and_poisoned_inputs(
     application: Application, trained: Trained, tmp_path: Path
 ) -> None:
     table = tmp_path / "chaos.json"
