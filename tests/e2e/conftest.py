@@ -20,6 +20,11 @@ from infra.local.stack import Stack
 from tests.platforms import Platform
 
 SYNTHETIC = "synthetic:rows=6000,seed=4"
+LAST = "test_chaos.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name == LAST)
 
 
 @dataclass(frozen=True)

@@ -6,32 +6,19 @@ import pytest
 from mlflow import MlflowClient
 from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
-from readmission.pipeline.plan import to_csv
 
 from infra.local.commands import deliveries
 from infra.local.errors import LocalError
+from tests import poison
 from tests.benchmarks import server
 from tests.e2e.conftest import Application, Trained
+from tests.poison import table, with_field
 
 KIND = {True: "synthetic", False: "real"}
 
 
 def kind(trained: Trained) -> str:
     return KIND[trained.source.startswith("synthetic")]
-
-
-def table(rows: list[list[str]], header: tuple[str, ...] = NAMES) -> bytes:
-    return to_csv([header, *rows]).encode()
-
-
-def some_rows() -> list[list[str]]:
-    return list(synthetic.rows(30, seed=8))
-
-
-def with_field(name: str, value: str, place: int = 11) -> bytes:
-    rows = some_rows()
-    rows[place][NAMES.index(name)] = value
-    return table(rows)
 
 
 def test_every_row_of_the_source_is_in_raw_and_clean(application: Application, trained: Trained) -> None:
@@ -143,31 +130,7 @@ def _eventually(condition: Any) -> None:
         time.sleep(0.2)
 
 
-BROKEN = {
-    "a zip that is cut off": (b"PK\x03\x04" + b"\x00" * 200, "plan: SourceMalformed", "corrupt archive"),
-    "an empty file": (b"", "plan: SourceMalformed", "is empty"),
-    "a missing column": (table([row[:-1] for row in some_rows()], NAMES[:-1]), "plan: ColumnsMismatch", "'readmitted'"),
-    "an extra column": (
-        table([[*row, "x"] for row in some_rows()], (*NAMES, "bmi")),
-        "plan: ColumnsMismatch",
-        "extra: 'bmi'",
-    ),
-    "a row with too few fields": (
-        table([*some_rows()[:6], some_rows()[6][:40], *some_rows()[7:]]),
-        "plan: RowMalformed",
-        "row 7 has 40 fields, not 50",
-    ),
-    "a value out of range": (
-        with_field("time_in_hospital", "-4"),
-        "ingest: ValueOutOfRange",
-        "row 12, column 'time_in_hospital': '-4'",
-    ),
-    "a header without rows": (table([]), "plan: SourceMalformed", "has a header but no rows"),
-    "a number that is none": (with_field("patient_nbr", "12x"), "ingest: ValueOutOfRange", "column 'patient_nbr'"),
-}
-
-
-@pytest.mark.parametrize(("content", "error", "message"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("content", "error", "message"), poison.FILES.values(), ids=poison.FILES)
 def test_bad_data_fails_the_execution_by_name_and_leaves_raw_as_it_was(
     application: Application, trained: Trained, content: bytes, error: str, message: str
 ) -> None:
@@ -200,16 +163,7 @@ def test_a_source_that_is_not_there_is_named(application: Application, trained: 
         application.run(source=source)
 
 
-REQUESTS = {
-    "batch size of zero": ({"batch_size": 0}, "'batch_size'"),
-    "unknown model": ({"models": ["svm"]}, "'models'"),
-    "unknown field": ({"dataset": "x"}, "'dataset'"),
-    "unknown step": ({"start_at": "lunch"}, "'start_at'"),
-    "source of another kind": ({"source": "ftp://host/file"}, "'source'"),
-}
-
-
-@pytest.mark.parametrize(("request_", "field"), REQUESTS.values(), ids=REQUESTS)
+@pytest.mark.parametrize(("request_", "field"), poison.REQUESTS.values(), ids=poison.REQUESTS)
 def test_an_input_that_cannot_be_used_names_its_field(
     application: Application, trained: Trained, request_: dict[str, Any], field: str
 ) -> None:

@@ -18,6 +18,9 @@ from tests.unit.readmission.wire import Wire, http
 SETTINGS = ModelSettings("http://mlflow.example:5000", "readmission")
 
 
+STARTING = "(pg8000.dbapi.ProgrammingError) {'S': 'FATAL', 'C': '57P03', 'M': 'the database system is starting up'}"
+
+
 @pytest.fixture
 def client(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -68,6 +71,12 @@ def test_a_dropped_connection_is_a_transient_error(wire: Wire, client: MlflowCli
 def test_a_failing_server_is_a_transient_error(wire: Wire, client: MlflowClient, status: int, body: bytes) -> None:
     wire.answer = http(status, body)
     with pytest.raises(TrackingUnavailable):
+        _ask(client)
+
+
+def test_a_database_of_the_server_that_starts_is_a_transient_error(wire: Wire, client: MlflowClient) -> None:
+    wire.answer = http(400, json.dumps({"error_code": "BAD_REQUEST", "message": STARTING}).encode())
+    with pytest.raises(TrackingUnavailable, match="the database system is starting up"):
         _ask(client)
 
 

@@ -60,6 +60,18 @@ def test_an_empty_production_is_reported(wire: Wire, status: int) -> None:
     assert _reason() == "no version of the model 'readmission model' is in Production yet"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "(pg8000.dbapi.ProgrammingError) {'S': 'FATAL', 'C': '57P03', 'M': 'the database system is starting up'}",
+        "(pg8000.exceptions.InterfaceError) network error",
+    ],
+)
+def test_a_database_of_the_server_that_is_away_is_not_an_empty_production(wire: Wire, message: str) -> None:
+    wire.answer = http(400, json.dumps({"error_code": "BAD_REQUEST", "message": message}).encode())
+    assert _reason().startswith("MLflow at http://mlflow.example:5000 answered 400")
+
+
 @pytest.mark.parametrize("status", [401, 403, 500, 503])
 def test_a_server_that_rejects_or_fails_is_reported_with_its_address(wire: Wire, status: int) -> None:
     wire.answer = http(status)

@@ -19,7 +19,7 @@ from mlflow.protos.databricks_pb2 import (
 
 from readmission.domain.redaction import redacted
 from readmission.errors import TrackingUnavailable
-from readmission.registry import names
+from readmission.registry import names, store
 from readmission.settings import ModelSettings
 
 ALREADY_EXISTS: Final = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -95,7 +95,7 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
 
 
 def _is_transient(error: BaseException | None) -> bool:
-    """Whether the server, or the connection to it, failed: MLflow's client wraps that error in one of its own."""
+    """Whether the server, its database or the connection failed: MLflow's client wraps that error in one of its own."""
     while error is not None:
         if isinstance(error, requests.HTTPError) and error.response is not None:
             # The server answered a download with an error status: a client error is permanent.
@@ -104,6 +104,8 @@ def _is_transient(error: BaseException | None) -> bool:
         elif isinstance(error, requests.RequestException):
             return True
         if isinstance(error, RestException) and int(error.get_http_status_code()) >= 500:  # type: ignore[no-untyped-call]
+            return True
+        if isinstance(error, RestException) and store.is_away(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from readmission.domain.redaction import redacted
 from readmission.errors import ConfigurationError, TrackingUnavailable
+from readmission.registry import store
 from readmission.settings import ModelSettings
 
 _PROXIED: Final = "mlflow-artifacts"
@@ -53,8 +54,8 @@ class ModelVersion:
 class RestClient:
     """One MLflow server and one registered model.
 
-    Every method raises `TrackingUnavailable` if the server cannot be reached or fails (5xx, 408, 429), and
-    `UnexpectedAnswer` if it rejects the request or sends something else. Nothing is retried here.
+    Every method raises `TrackingUnavailable` if the server cannot be reached or fails (5xx, 408, 429) or its database
+    is away, and `UnexpectedAnswer` if it rejects the request or sends something else. Nothing is retried here.
     """
 
     def __init__(self, settings: ModelSettings, timeout_seconds: float) -> None:
@@ -127,7 +128,7 @@ class RestClient:
         except urllib.error.HTTPError as error:
             with error:
                 message = f"MLflow at {self._shown} answered {error.code} to {method} {endpoint}"
-                if error.code >= 500 or error.code in (408, 429):
+                if error.code >= 500 or error.code in (408, 429) or store.is_away(_text(error)):
                     raise TrackingUnavailable(message) from error
                 raise UnexpectedAnswer(message, error.code) from error
         except (OSError, HTTPException) as error:
@@ -136,6 +137,15 @@ class RestClient:
                 "the URL is not valid" if isinstance(error, InvalidURL) else getattr(error, "reason", None) or error
             )
             raise TrackingUnavailable(f"MLflow at {self._shown} cannot be reached: {reason}") from error
+
+
+def _text(error: urllib.error.HTTPError) -> str:
+    """The text of the answer, decoded from JSON's escapes where it is JSON; empty if it broke off."""
+    try:
+        content = error.read().decode(errors="replace")
+        return str(json.loads(content)["message"])
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _version(document: Any) -> ModelVersion:
