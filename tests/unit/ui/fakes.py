@@ -255,8 +255,11 @@ class Mlflow:
     """MLflow's REST API for runs with artifacts, by run id and path, and one registered version per run (`run2`)."""
 
     def __init__(self, artifacts: Mapping[str, Mapping[str, bytes]]) -> None:
-        self._artifacts = artifacts
+        self._artifacts = {run_id: dict(files) for run_id, files in artifacts.items()}
         self.down = False
+
+    def add(self, run_id: str, path: str, content: bytes) -> None:
+        self._artifacts.setdefault(run_id, {})[path] = content
 
     def answer(self, method: str, path: str, body: str) -> tuple[int, str | bytes]:
         if self.down:

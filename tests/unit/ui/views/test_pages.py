@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 import streamlit as st
 from botocore.exceptions import EndpointConnectionError
 from PIL import Image
+from readmission.domain.contract import NAMES
 from readmission.errors import DatabaseUnavailable, InvalidRequest, RollbackRefused, TrackingUnavailable
+from readmission.pipeline import data_report, synthetic
+from readmission.pipeline.profile import compare, profile_of
 from streamlit.testing.v1 import AppTest
 
 from tests.unit.readmission.reporting.documents import document
@@ -400,6 +404,36 @@ def test_plots_and_evaluations_come_from_mlflow() -> None:
     app = page_of("model")
     assert len(app.get("image")) == 1 and not app.exception and not app.error and not app.info
     assert "0.684 (0.674\N{EN DASH}0.694)" in app.dataframe[1].value["Version 2"].tolist()
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("en", r"payer_code: share of “MC” 34\.0% → 100\.0%; num_medications: mean 17\.3 → 34\.5"),
+        ("es", r"payer_code: proporción de «MC» 34,0\xa0% → 100,0\xa0%; num_medications: media 17,3 → 34,5"),
+    ],
+)
+def test_a_delivery_that_differs_from_those_before_it_is_shown(mlflow: Mlflow, language: str, shown: str) -> None:
+    mlflow.add("run2", "data_report.json", json.dumps(data_report.document({}, deliveries())).encode())
+    app = page_of("model", language)
+    table = next(one.value for one in app.dataframe if "second" in one.value.to_string())
+    assert table.iloc[:, 1].tolist() == ["second", "first"]
+    assert re.fullmatch(shown, table.iloc[0, 3])
+    assert any("payer_code, num_medications" in one.value for one in app.warning)
+    assert not app.exception and not app.error
+
+
+def deliveries() -> list[dict[str, Any]]:
+    """Two, as a data report has them: the second has twice the medications, and one payer."""
+    columns = dict(zip(NAMES, map(list, zip(*synthetic.rows(400, 1), strict=True)), strict=True))
+    changed = {"num_medications": [str(2 * int(one)) for one in columns["num_medications"]], "payer_code": ["MC"] * 400}
+    comparison = compare(profile_of(columns), profile_of(columns | changed))
+    common = {"site": "main", "delivered_at": "2026-11-26T10:00:00+00:00", "taken_on": None}
+    return [
+        {"delivery": "first", **common, "comparison": None},
+        {"delivery": "second", **common, "comparison": comparison},
+    ]
 
 
 @pytest.mark.usefixtures("gateway", "fakes")
