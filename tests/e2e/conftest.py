@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @dataclass(frozen=True)
 class Response:
     status: int
-    headers: dict[str, str]
+    headers: Message  # names in any case
     text: str
 
     @property
@@ -68,10 +69,10 @@ class Application:
         context = ssl.create_default_context(cafile=str(self.settings.certificate))
         try:
             with urllib.request.urlopen(request, timeout=60, context=context) as answer:
-                return Response(answer.status, dict(answer.headers), answer.read().decode())
+                return Response(answer.status, answer.headers, answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:
-                return Response(error.code, dict(error.headers), error.read().decode())
+                return Response(error.code, error.headers, error.read().decode())
 
     @property
     def client(self) -> Client:
