@@ -1,18 +1,24 @@
 """Training runs in MLflow that cost no training."""
 
+from collections.abc import Mapping
+
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, Run, RunInfo
 from readmission.registry import names
 
 
-def copy(client: MlflowClient, run: Run, scorer: str, experiment: str, execution: str) -> RunInfo:
-    """A finished run of another execution: newer than `run`, otherwise like it. The same rows train the same model."""
+def copy(client: MlflowClient, run: Run, artifacts: Mapping[str, str], experiment: str, execution: str) -> RunInfo:
+    """A finished run of another execution: newer than `run`, otherwise like it. The same rows train the same model.
+
+    `artifacts` are the texts that the new run gets, by path.
+    """
     data = run.data
     tags = data.tags | {names.PIPELINE_RUN: execution}
     own = client.create_run(experiment, tags=tags, run_name=tags[names.FAMILY]).info
     metrics = [Metric(name, value, own.start_time, 0) for name, value in data.metrics.items()]
     client.log_batch(own.run_id, metrics, [Param(*param) for param in data.params.items()])
-    client.log_text(own.run_id, scorer, names.SCORER)
+    for path, text in artifacts.items():
+        client.log_text(own.run_id, text, path)
     assert run.outputs is not None
     (model,) = run.outputs.model_outputs
     client.log_outputs(own.run_id, [LoggedModelOutput(model.model_id, 0)])

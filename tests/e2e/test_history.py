@@ -18,8 +18,9 @@ def _train_again(run_id: str) -> None:
     """The same recipe on the same rows: not worse, and newer."""
     client = MlflowClient()
     run = client.get_run(run_id)
-    scorer = mlflow.artifacts.load_text(f"runs:/{run_id}/{names.SCORER}")
-    training_runs.copy(client, run, scorer, run.info.experiment_id, "trained again")
+    paths = (names.SCORER, names.EVALUATION, names.DATA_REPORT)
+    artifacts = {path: mlflow.artifacts.load_text(f"runs:/{run_id}/{path}") for path in paths}
+    training_runs.copy(client, run, artifacts, run.info.experiment_id, "trained again")
 
 
 def test_every_promotion_is_in_the_history_with_its_reason(application: Application, trained: Trained) -> None:

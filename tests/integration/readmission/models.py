@@ -76,7 +76,7 @@ class Models:
             self.trainings[rows] = self._training(*rows)
         training = self.trainings[rows]
         experiment = experiment_id(self.client, self.settings)
-        own = training_runs.copy(self.client, training.run, training.scorer, experiment, run)
+        own = training_runs.copy(self.client, training.run, {names.SCORER: training.scorer}, experiment, run)
         return TrainResult(model=family, mlflow_run_id=own.run_id)
 
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
