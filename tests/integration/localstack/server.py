@@ -120,7 +120,7 @@ class Server:
         wait_for(ready, "LocalStack to be ready", seconds=60)
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Poll `condition` and return its first true value; fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
