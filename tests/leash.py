@@ -5,6 +5,7 @@ as a program) waits for the end of its standard input, which the kernel closes w
 stops the platforms that are left and deletes their folders.
 """
 
+import atexit
 import ctypes
 import json
 import os
@@ -44,9 +45,11 @@ def hold(variables: Mapping[str, str]) -> None:
 @cache
 def _leash() -> subprocess.Popen[bytes]:
     """In its own session, so that an interrupt from the terminal does not reach it."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.leash"], cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True
     )
+    atexit.register(process.communicate)
+    return process
 
 
 def main() -> None:

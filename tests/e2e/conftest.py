@@ -58,6 +58,14 @@ class Application:
         s3.close()
         return f"s3://{self.stack.data_bucket}/sources/{name}"
 
+    def manifest(self, output: dict[str, Any]) -> Any:
+        """What the execution with this output read from its source, and in which batches."""
+        s3 = boto3.client("s3")
+        with s3.get_object(Bucket=self.stack.data_bucket, Key=output["manifest"])["Body"] as body:
+            content = body.read()
+        s3.close()
+        return json.loads(content)
+
     def call(self, path: str, body: Any = None, *, method: str = "", key: str | None = "", **headers: str) -> Response:
         """One request to the gateway, its certificate verified; `body` is sent as JSON unless it is bytes."""
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()

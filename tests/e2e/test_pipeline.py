@@ -153,7 +153,8 @@ def test_a_source_on_this_machine_is_read_and_its_credentials_are_not_shown(
         with pytest.raises(LocalError) as caught:
             application.run(source=source.replace("rows.csv", "nothing.csv"))
     shown = f"{address}/rows.csv?sig=***".replace("http://", "http://***@")
-    assert (output["rows"], output["source"]) == (20, shown)
+    manifest = application.manifest(output)
+    assert (manifest["source"], [batch["rows"] for batch in manifest["batches"]]) == (shown, [20])
     assert "SourceNotFound" in str(caught.value) and "secret" not in str(caught.value)
 
 
