@@ -243,12 +243,13 @@ def test_a_typed_diagnosis_is_looked_up_at_once_and_never_guessed(ui: str, page:
 
 
 def test_the_risks_of_the_examples_rise(application: Application, trained: Trained, diabetes_data: Path | None) -> None:
-    if diabetes_data is None:
-        pytest.skip("the order of the risks holds for models of real patients: set DIABETES_DATA")
-    forecasts = [application.client.predict(patients.encounter(values)) for values in patients.EXAMPLES.values()]
+    with application.client as client:
+        forecasts = [client.predict(patients.encounter(values)) for values in patients.EXAMPLES.values()]
     risks = [forecast["early_risk"] for forecast in forecasts]
-    assert [risk["band"] for risk in (risks[0], risks[-1])] == ["low", "very high"]
-    assert risks[0]["probability"] < risks[1]["probability"] < risks[2]["probability"]
+    assert [0 < risk["probability"] < 1 for risk in risks] == [True] * 3
+    if diabetes_data:  # only real patients tell a model which of them return
+        assert [risk["band"] for risk in (risks[0], risks[-1])] == ["low", "very high"]
+        assert risks[0]["probability"] < risks[1]["probability"] < risks[2]["probability"]
 
 
 def test_the_answer_comes_into_view_on_a_phone(ui: str, page: Page) -> None:
