@@ -2,15 +2,22 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
     """Replaces the file's content at once. Only the owner can read the file. Raises OSError; then nothing changed."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    write_chunks(path, [text.encode()], path.parent)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], folder: Path) -> None:
+    """As `write`. `folder`, on the same file system, holds the file while it is incomplete."""
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".")
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -6,10 +6,8 @@ name is still empty because nothing has been restored yet.
 """
 
 import json
-import os
 import signal
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -19,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local import aws
+from infra.local import aws, files
 from infra.local.servers.keys import path_of
 from infra.local.settings import Settings, load
 
@@ -218,17 +216,7 @@ class Mirror:
         incoming = self.folder / ".incoming"
         incoming.mkdir(exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=incoming)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        files.write_chunks(path, chunks, incoming)
 
 
 def _utc(time: datetime) -> str:
