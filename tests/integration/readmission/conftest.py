@@ -98,6 +98,19 @@ class Stores:
         return self.ingest(planned), self.tidy(planned)
 
 
+class CachedCredentials:
+    """A fake for the cached credentials."""
+
+    def __init__(self, credentials: dict[str, object]) -> None:
+        self.credentials = credentials
+
+    def __call__(self, secret: str) -> dict[str, object]:
+        return self.credentials
+
+    def cache_clear(self) -> None:
+        return
+
+
 @pytest.fixture
 def stores(system: Platform) -> Iterator[Stores]:
     """Both databases migrated and empty."""

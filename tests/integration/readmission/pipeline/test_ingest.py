@@ -9,7 +9,7 @@ from readmission.errors import BatchMissing, DatabaseUnavailable, ValueOutOfRang
 from readmission.pipeline.ingest import ingest, row_hash
 from readmission.storage.database import connect
 
-from tests.integration.readmission.conftest import BUCKETS, Stores, changed
+from tests.integration.readmission.conftest import BUCKETS, CachedCredentials, Stores, changed
 
 
 def count(stores: Stores) -> int:
@@ -111,22 +111,9 @@ def test_an_unreachable_database_is_a_transient_error(stores: Stores, monkeypatc
     from readmission.storage import database
 
     port_of_nobody = {"username": "u", "password": "p", "host": "127.0.0.1", "port": 1}
-    monkeypatch.setattr(database, "_credentials", _Cached(port_of_nobody))
+    monkeypatch.setattr(database, "_credentials", CachedCredentials(port_of_nobody))
     with (
         pytest.raises(DatabaseUnavailable, match="database 'raw'"),
         connect("raw", settings.DatabaseSettings.from_environment()),
     ):
         pass
-
-
-class _Cached:
-    """A fake for the cached credentials."""
-
-    def __init__(self, credentials: dict[str, object]) -> None:
-        self.credentials = credentials
-
-    def __call__(self, secret: str) -> dict[str, object]:
-        return self.credentials
-
-    def cache_clear(self) -> None:
-        return

@@ -14,7 +14,7 @@ from readmission.pipeline.ingest import ingest
 from readmission.storage import database
 from readmission.storage.database import connect, transaction
 
-from tests.integration.readmission.conftest import BUCKETS, Stores
+from tests.integration.readmission.conftest import BUCKETS, CachedCredentials, Stores
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset, as the kernel does for a process that was killed
 
@@ -66,24 +66,11 @@ def breaking(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     def use(limit: int) -> None:
         proxies.append(Proxy((known["host"], int(known["port"])), limit))
         broken = known | {"host": "127.0.0.1", "port": proxies[-1].port}
-        monkeypatch.setattr(database, "_credentials", _Cached(broken))
+        monkeypatch.setattr(database, "_credentials", CachedCredentials(broken))
 
     yield use
     for proxy in proxies:
         proxy.close()
-
-
-class _Cached:
-    """A fake for the cached credentials."""
-
-    def __init__(self, credentials: dict[str, object]) -> None:
-        self.credentials = credentials
-
-    def __call__(self, secret: str) -> dict[str, object]:
-        return self.credentials
-
-    def cache_clear(self) -> None:
-        return
 
 
 @pytest.mark.parametrize("limit", [10, 100, 600, 3_000, 20_000, 200_000, 700_000])

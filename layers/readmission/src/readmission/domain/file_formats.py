@@ -38,6 +38,7 @@ def format_of(content: bytes) -> str | None:
     if content.startswith(_ZIP):
         try:
             return office_format(zipfile.ZipFile(io.BytesIO(content)).NameToInfo) or "ZIP"
+        # `zipfile` raises NotImplementedError for a zip of a kind that it does not know.
         except (zipfile.BadZipFile, NotImplementedError, ValueError):
             return "ZIP"
     return None

@@ -67,7 +67,7 @@ class Part:
     """Some rows, usually of one split.
 
     `features` is rows x `INPUTS`: numbers as float64 with NaN if unknown, categories as text with "?" if unknown.
-    `target` holds `CLASSES`, `patients` tells patients apart by a number each (int64), and `groups` has the text
+    `target` holds `CLASSES`, `patients` numbers the patients (int64), and `groups` has the text
     columns `race`, `gender` and `age_band`.
     """
 

@@ -67,7 +67,7 @@ class DeliveredBatch:
 
 
 def scope(data_kind: DataKind, site: str) -> str:
-    """What tells equal rows and batches of different sites apart; empty for real data of the default site."""
+    """Keeps equal rows and batches of different sites distinct; empty for real data of the default site."""
     return "" if (data_kind, site) == ("real", DEFAULT_SITE) else f"{data_kind}/{site}"
 
 

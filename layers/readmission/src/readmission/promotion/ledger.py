@@ -116,7 +116,7 @@ def newest_move(clean: Connection, model_name: str) -> Entry | None:
 def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
     """What has been in Production: version and MLflow run, newest first.
 
-    The run tells a version from another of the same number in a registry that was emptied. It is empty for entries of
+    The run distinguishes versions of the same number if the registry was emptied in between. It is empty for entries of
     early releases.
     """
     found = clean.run(
