@@ -260,11 +260,11 @@ class Prometheus:
         return {series: float(one["value"][1]) for series, one in self._ask("query", query=query, time=time)}
 
     def _samples(self, query: str, time: float) -> dict[_Series, list[tuple[float, float]]]:
-        """The samples of each series as they were scraped, with their times."""
-        return {
-            series: [(float(at), float(value)) for at, value in one["values"]]
-            for series, one in self._ask("query", query=query, time=time)
-        }
+        """The samples of each series with their times, oldest first, from every instance that was scraped."""
+        samples: defaultdict[_Series, list[tuple[float, float]]] = defaultdict(list)
+        for series, one in self._ask("query", query=query, time=time):
+            samples[series] += [(float(at), float(value)) for at, value in one["values"]]
+        return {series: sorted(found) for series, found in samples.items()}
 
     def _ask(self, path: str, **parameters: Any) -> list[tuple[_Series, dict[str, Any]]]:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"

@@ -54,8 +54,8 @@ def rising() -> Callable[[], str]:
 
 
 @contextmanager
-def serving(text: Callable[[], str]) -> Iterator[int]:
-    """Yields the port of an exporter of this text. It answers 401 without the token."""
+def serving(text: Callable[[], str], port: int = 0) -> Iterator[int]:
+    """Yields the port of an exporter of this text, by default a free one. It answers 401 without the token."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -70,7 +70,7 @@ def serving(text: Callable[[], str]) -> Iterator[int]:
         def log_message(self, format: str, *arguments: object) -> None:
             """Logs nothing, because there is a scrape every second."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

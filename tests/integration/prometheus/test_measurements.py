@@ -12,6 +12,7 @@ from infra.local.servers import prometheus
 from infra.local.settings import Settings
 from tests.integration.prometheus.exporter import serving
 from tests.panels import ask, eventually, panels
+from tests.platforms import free_ports
 from ui.services.measurements import Prometheus, Window
 
 SPANS = [(60, 1), (360, 5), (1440, 30), (7 * 1440, 180)]  # minutes: those of the page
@@ -29,7 +30,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(observed: Settings) -> Iterator[Told]:
-    """After its first scrape a counter rose by 7 and 5, and a new one began with 979."""
+    """After its first scrape a counter rose by 7 and 5, and a new one began with 979. The exporter moved meanwhile."""
     counters = {OLD: 5000}
 
     def text() -> str:
@@ -40,8 +41,10 @@ def told(observed: Settings) -> Iterator[Told]:
         counters[series] = value
         eventually(lambda: ask(observed.prometheus_url, series) != [value], 30)
 
-    with serving(text) as port:
-        prometheus.point(observed, f"http://127.0.0.1:{port}/v1")
+    # Prometheus lists instances by name: the oldest samples come first, so that the newer instance could hide them.
+    first, second = sorted(free_ports(2), key=str)
+    with serving(text, first):
+        prometheus.point(observed, f"http://127.0.0.1:{first}/v1")
         until(OLD, 5000)
         since = time.time()
         until(OLD, 5007)
@@ -49,8 +52,8 @@ def told(observed: Settings) -> Iterator[Told]:
     prometheus.point(observed, None)  # a pause
     eventually(lambda: ask(observed.prometheus_url, OLD), 30)
     counters[OLD] += 5
-    with serving(text) as port:
-        prometheus.point(observed, f"http://127.0.0.1:{port}/v1")
+    with serving(text, second):
+        prometheus.point(observed, f"http://127.0.0.1:{second}/v1")
         eventually(lambda: ask(observed.prometheus_url, OLD) != [5012], 30)
         yield Told(observed.prometheus_url, since)
 
