@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+from infra.local import settings
+from infra.local.servers import processes
 from infra.local.settings import ROOT
 
 _PR_SET_PDEATHSIG = 1
@@ -55,7 +57,8 @@ def _leash() -> subprocess.Popen[bytes]:
 def main() -> None:
     held = [json.loads(line) for line in sys.stdin]
     for variables in held:
-        if (Path(variables["LOCAL_DIR"]) / "run").exists():
+        # The folder may have been deleted under a running platform: pytest deletes those of its old sessions.
+        if (Path(variables["LOCAL_DIR"]) / "run").exists() or processes.ours(settings.load(variables)):
             subprocess.run(
                 [sys.executable, "-m", "infra.local", "clean"],
                 cwd=ROOT,

@@ -17,9 +17,8 @@ from readmission.pipeline import executions
 from infra.local import aws, stack
 from infra.local.commands import predict
 from infra.local.errors import LocalError
-from infra.local.lifecycle import processes
-from infra.local.lifecycle.processes import Process
-from infra.local.servers import postgres, ready, supervision
+from infra.local.servers import postgres, processes, ready, supervision
+from infra.local.servers.processes import Process
 from infra.local.settings import ROOT, Settings
 from infra.local.stack import Stack
 

@@ -1,11 +1,13 @@
 """What ends when the tests end without their fixtures."""
 
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra.local.settings import ROOT
 
@@ -13,7 +15,7 @@ from infra.local.settings import ROOT
 SERVER = """
 import os, subprocess, sys
 from infra.local import settings
-from infra.local.servers.programs import MARK
+from infra.local.servers.processes import MARK
 from tests.leash import hold
 
 
@@ -26,13 +28,16 @@ sys.stdin.read()
 """
 
 
-def test_a_platform_is_stopped_and_deleted_after_its_tests_were_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["with its folder", "whose folder was deleted"])
+def test_a_platform_is_stopped_and_deleted_after_its_tests_were_killed(tmp_path: Path, is_deleted: bool) -> None:
     folder = tmp_path / ".local"
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as tests:
         assert tests.stdout is not None
         server = psutil.Process(int(tests.stdout.readline()))
+        if is_deleted:
+            shutil.rmtree(folder)
         tests.kill()
     deadline = time.monotonic() + 60
     while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:

@@ -1,7 +1,6 @@
 """Stops the platform, or what is left of it."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -9,31 +8,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import aws, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import application, processes
+from infra.local.lifecycle import application
 from infra.local.lifecycle.lock import only_one
-from infra.local.lifecycle.processes import Process
-from infra.local.servers import supervision
+from infra.local.servers import processes, supervision
+from infra.local.servers.processes import Process
 from infra.local.settings import ROOT, Settings, forget
 from infra.local.terminal import step
 
-SUPERVISOR = ""
-STOP_ORDER = (SUPERVISOR, "prometheus", "mlflow", "s3-mirror", "localstack", "postgres")
-"""supervisord comes first, because it would restart the programs."""
-
-PATIENCE_SECONDS = {
-    SUPERVISOR: 250,  # it stops all the others first
-    "prometheus": 30,
-    "mlflow": 5,
-    "s3-mirror": 60,
-    "localstack": 5,  # it has nothing to save, and without supervisord it hangs on the closed pipe of its log
-    "postgres": 60,
-}
-"""How long to wait before SIGKILL for programs that only signals can stop."""
-
 
 def down(settings: Settings) -> None:
-    """Ends all processes of the platform and keeps its files."""
-    if not settings.run.exists():
+    """Ends all processes of the platform, also of one whose folder was deleted, and keeps its files."""
+    if not settings.run.exists() and not processes.ours(settings):
         print(f"Nothing to stop: there is no platform in {settings.directory}")
         return
     with only_one(settings):
@@ -42,10 +27,11 @@ def down(settings: Settings) -> None:
 
 def clean(settings: Settings) -> None:
     """Stops the platform and deletes its folder with all data. Raises LocalError for any other folder."""
-    if not settings.directory.exists():
+    is_used = bool(processes.ours(settings))
+    if not settings.directory.exists() and not is_used:
         print(f"Nothing to delete: {settings.directory} does not exist")
         return
-    if not settings.run.exists() or ROOT.is_relative_to(settings.directory):
+    if not (settings.run.exists() or is_used) or ROOT.is_relative_to(settings.directory):
         raise LocalError(f"{settings.directory} (LOCAL_DIR) is not the folder of a platform. Nothing was deleted.")
     with only_one(settings):
         _stop(settings)
@@ -82,7 +68,7 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
             print(f"The last copy of S3 failed, so the latest objects may be lost. See {log}", file=sys.stderr)
     seen |= set(processes.ours(settings))
     supervision.shut_down(settings)
-    processes.wait_until_gone(seen, PATIENCE_SECONDS[SUPERVISOR])
+    processes.wait_until_gone(seen, processes.PATIENCE_SECONDS[processes.SUPERVISOR])
     return list(seen)
 
 
@@ -102,22 +88,5 @@ def _running_executions(settings: Settings) -> list[str]:
 def stop_without_supervisor(leftovers: Sequence[Process]) -> None:
     if leftovers:
         with step("leftovers", f"stopping {len(leftovers)} processes that supervisord left behind") as outcome:
-            stop_leftovers(leftovers)
+            processes.stop_leftovers(leftovers)
             outcome.text = "stopped"
-
-
-def stop_leftovers(leftovers: Sequence[Process]) -> None:
-    """Stops processes that have lost their supervisor. Sends SIGTERM or SIGINT first, so that Postgres can write a
-    checkpoint and the mirror can make its last pass. Raises LocalError if one cannot be stopped."""
-    for program in STOP_ORDER:
-        _stop_program(program, [process for process in leftovers if process.program == program])
-
-
-def _stop_program(program: str, members: list[Process]) -> None:
-    stop_signal = signal.SIGINT if program == "postgres" else signal.SIGTERM
-    for process in processes.roots(members):
-        process.send(stop_signal)
-    processes.kill(processes.wait_until_gone(members, PATIENCE_SECONDS[program]))
-    if stubborn := processes.wait_until_gone(members, 5):
-        pids = ", ".join(str(process.pid) for process in stubborn)
-        raise LocalError(f"{program or 'supervisord'} cannot be stopped (pid {pids}).")

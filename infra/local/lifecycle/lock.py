@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from infra.local.lifecycle import processes
+from infra.local.servers import processes
 from infra.local.settings import Settings
 
 

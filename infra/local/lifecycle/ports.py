@@ -5,7 +5,7 @@ import socket
 import psutil
 
 from infra.local.errors import LocalError
-from infra.local.lifecycle import processes
+from infra.local.servers import processes
 
 
 def refuse_taken(port: int, variable: str) -> None:

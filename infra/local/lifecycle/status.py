@@ -4,8 +4,7 @@ import time
 
 from infra.local import stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import processes
-from infra.local.servers import prometheus, ready, supervision
+from infra.local.servers import processes, prometheus, ready, supervision
 from infra.local.settings import Settings
 from infra.local.terminal import table
 

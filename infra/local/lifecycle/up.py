@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import aws, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import application, down, ports, processes
+from infra.local.lifecycle import application, down, ports
 from infra.local.lifecycle.lock import only_one
 from infra.local.lifecycle.repair import CannotDelete
-from infra.local.servers import mirror, postgres, programs, prometheus, ready, supervision
+from infra.local.servers import mirror, postgres, processes, programs, prometheus, ready, supervision
 from infra.local.settings import Settings, record, refuse_other_settings
 from infra.local.terminal import step, table
 
@@ -199,7 +199,7 @@ def _start(settings: Settings, program: str) -> Callable[[], None]:
     position = log.stat().st_size if log.exists() else 0
     if not supervision.states(settings)[program].runs:
         leftovers = [process for process in processes.ours(settings) if process.program == program]
-        down.stop_leftovers(leftovers)
+        processes.stop_leftovers(leftovers)
         _refuse_taken_port(settings, program)
         supervision.start_program(settings, program)
     return partial(ready.wait, settings, program, position)

@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 from infra.local import environment
 from infra.local.errors import LocalError
-from infra.local.servers import postgres, prometheus
+from infra.local.servers import postgres, processes, prometheus
+from infra.local.servers.processes import MARK
 from infra.local.settings import ROOT, Settings, load
 
-MARK = "READMISSION_LOCAL_DIR"
-"""The environment variable by which the platform's processes are recognised; its value is the platform's folder."""
 ARTIFACTS = "s3://readmission-mlflow-000000000000/artifacts"
 LOCALSTACK = ROOT / "infra" / "localstack"
 LOCALSTACK_PYTHON = LOCALSTACK / ".venv" / "bin" / "python"
@@ -107,8 +106,15 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
 
 
 def become(name: str) -> None:
-    """Replaces this process by the program, which starts with an empty temporary folder."""
+    """Replaces this process by the program, which starts with an empty temporary folder.
+
+    A program whose first process was killed may have left others behind, such as MLflow's worker. They hold its port,
+    and nothing supervises them. Raises LocalError if one cannot be stopped.
+    """
     settings = load()
+    if leftovers := [process for process in processes.ours(settings) if process.program == name]:
+        print(f"stopping {len(leftovers)} processes that the last {name} left behind", flush=True)
+        processes.stop_leftovers(leftovers)
     temporary = settings.temporary / name
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Finds the platform's processes by their environment, because names are ambiguous and pids are reused.
+"""Finds the platform's processes by their environment, because names are ambiguous and pids are reused; and stops them.
 
 supervisord has a variable with the platform's folder. Every program has its own temporary folder (TMPDIR), and the
 temporary folders of its children, Lambda functions included, lie inside it.
@@ -7,16 +7,30 @@ temporary folders of its children, Lambda functions included, lie inside it.
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from infra.local.servers.programs import MARK
+from infra.local.errors import LocalError
 from infra.local.settings import Settings
 
+MARK = "READMISSION_LOCAL_DIR"
+"""The environment variable by which the platform's processes are recognised; its value is the platform's folder."""
+SUPERVISOR = ""
+STOP_ORDER = (SUPERVISOR, "prometheus", "mlflow", "s3-mirror", "localstack", "postgres")
+"""supervisord comes first, because it would restart the programs."""
+PATIENCE_SECONDS = {
+    SUPERVISOR: 250,  # it stops all the others first
+    "prometheus": 30,
+    "mlflow": 5,
+    "s3-mirror": 60,
+    "localstack": 5,  # it has nothing to save, and without supervisord it hangs on the closed pipe of its log
+    "postgres": 60,
+}
+"""How long to wait before SIGKILL for programs that only signals can stop."""
 ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 """A zombie has ended, too: its parent just has not collected it yet."""
 
@@ -107,3 +121,20 @@ def still_alive(processes: Iterable[Process]) -> list[Process]:
 def kill(processes: Iterable[Process]) -> None:
     for process in processes:
         process.send(signal.SIGKILL)
+
+
+def stop_leftovers(leftovers: Sequence[Process]) -> None:
+    """Stops processes that have lost their supervisor. Sends SIGTERM or SIGINT first, so that Postgres can write a
+    checkpoint and the mirror can make its last pass. Raises LocalError if one cannot be stopped."""
+    for program in STOP_ORDER:
+        _stop_program(program, [process for process in leftovers if process.program == program])
+
+
+def _stop_program(program: str, members: list[Process]) -> None:
+    stop_signal = signal.SIGINT if program == "postgres" else signal.SIGTERM
+    for process in roots(members):
+        process.send(stop_signal)
+    kill(wait_until_gone(members, PATIENCE_SECONDS[program]))
+    if stubborn := wait_until_gone(members, 5):
+        pids = ", ".join(str(process.pid) for process in stubborn)
+        raise LocalError(f"{program or 'supervisord'} cannot be stopped (pid {pids}).")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra.local import settings
-from infra.local.lifecycle import down, processes
-from infra.local.servers.programs import MARK
+from infra.local.servers import processes
+from infra.local.servers.processes import MARK
 from infra.local.settings import Settings
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
@@ -58,8 +58,31 @@ def test_a_platform_in_a_folder_with_the_same_prefix_is_not_ours(loaded: Setting
 
 
 def test_a_process_that_ignores_sigterm_is_killed(loaded: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(down.PATIENCE_SECONDS, "mlflow", 0.2)
+    monkeypatch.setitem(processes.PATIENCE_SECONDS, "mlflow", 0.2)
     with python(STUBBORN, TMPDIR=str(loaded.temporary / "mlflow")) as process:
-        down.stop_leftovers(processes.ours(loaded))
+        processes.stop_leftovers(processes.ours(loaded))
         assert process.wait(timeout=5) == -9
     assert processes.ours(loaded) == []
+
+
+def test_a_program_that_starts_first_stops_what_its_predecessor_left_behind(loaded: Settings) -> None:
+    loaded.create_directories()
+    environment = {"LOCAL_DIR": str(loaded.directory), "PATH": ""}
+    with (
+        python(SLEEP, TMPDIR=str(loaded.temporary / "mlflow" / "worker")) as worker,
+        python(SLEEP, TMPDIR=str(loaded.temporary / "localstack")) as another,
+    ):
+        replacement = f"""
+from infra.local.servers import programs
+programs.PROGRAMS["mlflow"] = lambda settings: ([{sys.executable!r}, "-c", "print('replaced')"], {{}})
+programs.become("mlflow")
+"""
+        started = subprocess.run(
+            [sys.executable, "-c", replacement], cwd=settings.ROOT, env=environment, capture_output=True, check=False
+        )
+        assert started.stdout.decode().splitlines() == [
+            "stopping 1 processes that the last mlflow left behind",
+            "replaced",
+        ], started.stderr
+        assert worker.wait(timeout=5) == -15
+        assert another.poll() is None
