@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui chaos screenshots test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -124,6 +124,10 @@ load-test: setup ## measure how many requests per second the deployed API sustai
 
 load-ui: setup ## run the same load from Locust's web page, on http://127.0.0.1:8089  [URL= THINK=]
 	@$(BIN)/python -m tests.load --ui $(LOAD_URL) $(if $(THINK),--think $(THINK))
+
+soak: setup ## measure whether memory stays flat over many requests  [REQUESTS= EVERY= MINUTES= JSON=file]
+	@$(BIN)/python -m tests.load.soak $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(EVERY),--every $(EVERY)) \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(JSON),--json '$(JSON)')
 
 # Only on the command line: it kills servers and adds synthetic data beside real data.
 chaos: setup ## break the running platform on purpose, and check that it keeps what is guaranteed  [SEED= ROUNDS= MINUTES= ONLY=fault,… JSON=file FORCE=1]

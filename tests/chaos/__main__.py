@@ -12,7 +12,7 @@ from infra.local import settings
 from infra.local.errors import LocalError
 from tests.arguments import positive
 from tests.chaos import report, runner
-from tests.chaos.plan import schedule, select
+from tests.chaos.plan import impossible, schedule, select
 from tests.chaos.runner import Outcome
 from tests.chaos.system import STEPS, System, wait_until
 from tests.chaos.traffic import Traffic
@@ -43,6 +43,7 @@ def main() -> int:
             print(report.line(outcome), file=sys.stderr, flush=True)
     # Without ROUNDS, MINUTES alone decide when it ends, so nothing is missing.
     left = [one.title for one in planned[len(outcomes) :]] if asked.rounds or not asked.minutes else []
+    left += impossible(asked.only)
     if asked.json:
         asked.json.write_text(report.document(outcomes, left, asked.seed))
     print(report.text(outcomes, left, asked.seed))

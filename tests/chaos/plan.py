@@ -24,14 +24,22 @@ class Planned:
 
 
 def select(names: str | None) -> Sequence[Fault]:
-    """The faults of a comma-separated list, all by default. Raises ValueError, which lists them, for other names."""
+    """The faults of a comma-separated list; by default all that can be brought about here. Raises ValueError for other
+    names, which lists them, and for a fault that cannot be brought about here, which says why."""
     if not names:
-        return FAULTS
+        return [fault for fault in FAULTS if fault.obstacle() is None]
     known = {fault.name: fault for fault in FAULTS}
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in known]:
         raise ValueError(f"there is no fault {', '.join(map(repr, unknown))}; choose from: {', '.join(known)}")
+    if impossible := [f"{name} is not possible here: {why}" for name in wanted if (why := known[name].obstacle())]:
+        raise ValueError("; ".join(impossible))
     return [known[name] for name in dict.fromkeys(wanted)]
+
+
+def impossible(names: str | None) -> list[str]:
+    """The faults that `select` leaves out, each with its reason."""
+    return [] if names else [f"{fault.name} ({why})" for fault in FAULTS if (why := fault.obstacle())]
 
 
 def schedule(faults: Sequence[Fault], seed: int, rounds: int) -> list[Planned]:

@@ -49,7 +49,10 @@ def play(
     for one in planned:
         if time.monotonic() > until:
             return
-        outcome = _play(one, system, traffic, recovery_seconds)
+        try:
+            outcome = _play(one, system, traffic, recovery_seconds)
+        finally:
+            one.fault.put_back(system)
         if not wait_until(system.is_healthy, recovery_seconds):
             yield replace(outcome, broken=[*outcome.broken, "the platform does not work any more"])
             return

@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import psutil
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.pipeline import executions
 
@@ -19,7 +18,7 @@ from infra.local.commands import predict
 from infra.local.errors import LocalError
 from infra.local.servers import postgres, processes, ready, supervision
 from infra.local.servers.processes import Process
-from infra.local.settings import ROOT, Settings
+from infra.local.settings import ROOT, Settings, as_environment
 from infra.local.stack import Stack
 
 MODEL = stack.NAME
@@ -172,6 +171,11 @@ class System:
         else:
             processes.kill(self.server_processes(program))
 
+    def stop_server(self, program: str) -> None:
+        """As an operator does, who knows about it: nothing restarts it."""
+        if supervision.states(self.settings)[program].may_run:
+            supervision.stop_program(self.settings, program)
+
     def server_processes(self, program: str) -> list[Process]:
         return [process for process in processes.ours(self.settings) if process.program == program]
 
@@ -185,7 +189,7 @@ class System:
 
     def function_processes(self, function: str) -> list[Process]:
         known = processes.ours(self.settings)
-        return [process for process in known if _function_of(process) == f"{stack.NAME}-{function}"]
+        return [process for process in known if processes.function_of(process) == f"{stack.NAME}-{function}"]
 
     def cut_connections(self) -> int:
         """Ends every other session of the application and of MLflow in Postgres; how many there were."""
@@ -231,20 +235,29 @@ class System:
 
     # --- what an operator does ---
 
-    def up(self) -> None:
-        """`make up`. Raises LocalError with its output if it fails."""
+    def up(self, **variables: str) -> None:
+        """`make up` with these environment variables. Raises LocalError with its output if it fails."""
+        self._command("up", variables)
+        self.find_stack()
+
+    def down(self) -> None:
+        """`make down`. Raises LocalError with its output if it fails."""
+        self._command("down", {})
+
+    def _command(self, name: str, variables: Mapping[str, str]) -> None:
+        # `down` forgets the settings with which the platform was started.
+        own = as_environment(self.settings) | {"LOCAL_DIR": str(self.settings.directory)}
         finished = subprocess.run(
-            [sys.executable, "-m", "infra.local", "up"],
+            [sys.executable, "-m", "infra.local", name],
             cwd=ROOT,
-            env=os.environ | {"LOCAL_DIR": str(self.settings.directory)},
+            env={**os.environ, **own, **variables},
             capture_output=True,
             text=True,
             timeout=_COMMAND_SECONDS,
             check=False,
         )
         if finished.returncode:
-            raise LocalError(f"make up failed: {finished.stdout[-500:]}{finished.stderr[-500:]}")
-        self.find_stack()
+            raise LocalError(f"make {name} failed: {finished.stdout[-500:]}{finished.stderr[-500:]}")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -266,10 +279,3 @@ def has_invoked(history: Sequence[dict[str, Any]], state: str) -> bool:
     """Whether the state was entered and a function invoked since."""
     names = [event.get("stateEnteredEventDetails", {}).get("name") for event in history]
     return state in names and any(event["type"] == "TaskStarted" for event in history[names.index(state) :])
-
-
-def _function_of(process: Process) -> str:
-    try:
-        return process.handle.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
-    except psutil.Error:
-        return ""

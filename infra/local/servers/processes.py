@@ -88,6 +88,14 @@ def _marked_program(process: psutil.Process, settings: Settings) -> str | None:
     return "" if environment.get(MARK) == str(settings.directory) else None
 
 
+def function_of(process: Process) -> str:
+    """The name of the Lambda function that it runs; empty if it runs none, or has ended."""
+    try:
+        return process.handle.environ().get("AWS_LAMBDA_FUNCTION_NAME", "")
+    except psutil.Error:
+        return ""
+
+
 def describe(pid: int | None) -> str:
     """`command (pid 123)`, with as much of the command as can be read."""
     if pid is None:

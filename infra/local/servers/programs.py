@@ -24,11 +24,16 @@ PASSED_ON = (
     "PATH",
     "LANG",
     "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "FAKETIME_TIMESTAMP_FILE",
+    "FAKETIME_CACHE_DURATION",
+    "FAKETIME_DONT_FAKE_MONOTONIC",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
 )
-"""With proxies, the only variables inherited from the caller: to find Python's libraries, and to reach the internet."""
+"""With proxies, the only variables inherited from the caller: to find Python's libraries, to load another library first
+(libfaketime, which has variables of its own), and to reach the internet."""
 
 
 def clean_environment(settings: Settings) -> dict[str, str]:
@@ -117,7 +122,7 @@ def become(name: str) -> None:
         processes.stop_leftovers(leftovers)
     temporary = settings.temporary / name
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(mode=0o700)
+    temporary.mkdir(mode=0o700, exist_ok=True)  # it stays if it is a file system of its own
     command, own = PROGRAMS[name](settings)
     os.execvpe(command[0], command, clean_environment(settings) | {"TMPDIR": str(temporary)} | own)
 

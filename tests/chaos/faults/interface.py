@@ -51,6 +51,10 @@ class Fault(Protocol):
         """Whether it can happen at each step of an execution."""
         ...
 
+    def obstacle(self) -> str | None:
+        """Why this machine or user cannot bring it about; None if they can."""
+        ...
+
     def inject(self, system: System, step: Step, random: Random) -> Injected:
         """Raises NotInjected, or LocalError if the platform does not work before the fault."""
         ...
@@ -63,4 +67,9 @@ class Fault(Protocol):
 
     def verify(self, system: System, injected: Injected) -> Verified:
         """Called after the recovery."""
+        ...
+
+    def put_back(self, system: System) -> None:
+        """Undoes what only the fault needed, such as a small disk. Called at the end, whatever came before, and may be
+        called when nothing has been done."""
         ...

@@ -25,7 +25,13 @@ class OnARun:
     must_succeed: bool = False
     """Whether the execution has to succeed by its own retries."""
 
+    def obstacle(self) -> str | None:
+        return None
+
     def repair(self, system: System) -> None:
+        return None
+
+    def put_back(self, system: System) -> None:
         return None
 
     def has_recovered(self, system: System, injected: Injected) -> bool:

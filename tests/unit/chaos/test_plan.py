@@ -1,7 +1,9 @@
 import pytest
 
+from tests.chaos import small_disk
+from tests.chaos.faults import clocks
 from tests.chaos.faults.catalog import FAULTS
-from tests.chaos.plan import schedule, select
+from tests.chaos.plan import impossible, schedule, select
 from tests.chaos.system import STEPS
 
 
@@ -10,13 +12,32 @@ def test_every_fault_has_its_own_name() -> None:
 
 
 def test_all_faults_are_chosen_by_default_and_some_by_their_names() -> None:
-    assert select(None) == FAULTS
+    assert select(None) == [fault for fault in FAULTS if fault.obstacle() is None]
     assert [fault.name for fault in select("kill-mlflow, kill-predict,kill-mlflow")] == ["kill-mlflow", "kill-predict"]
 
 
 def test_an_unknown_fault_is_named_with_those_that_exist() -> None:
     with pytest.raises(ValueError, match="no fault 'earthquake'; choose from: kill-postgres, kill-mlflow"):
         select("kill-mlflow,earthquake")
+
+
+def test_what_is_not_possible_here_is_left_out_with_its_reason_and_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(small_disk, "obstacle", lambda: "only root can mount a file system")
+    monkeypatch.setattr(clocks, "_library", lambda: None)
+    assert [name.partition(" ")[0] for name in impossible(None)] == [
+        "full-disk-postgres",
+        "full-disk-mlflow",
+        "full-disk-localstack",
+        "clock-skew",
+    ]
+    assert {fault.name for fault in FAULTS} - {fault.name for fault in select(None)} == {
+        name.partition(" ")[0] for name in impossible(None)
+    }
+    assert impossible("kill-mlflow") == []
+    with pytest.raises(ValueError, match="full-disk-mlflow is not possible here: only root can mount a file system"):
+        select("kill-mlflow,full-disk-mlflow")
 
 
 def test_the_same_seed_makes_the_same_plan() -> None:

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, cast
@@ -31,6 +32,7 @@ class Quake:
     repairing: Callable[[], None] = _nothing
     recovers: Callable[[], bool] = lambda: True
     verified: Callable[[], Verified] = lambda: Verified("nothing fell")
+    putting_back: Callable[[], None] = _nothing
 
     def inject(self, system: System, step: Step, random: Random) -> Injected:
         self.during()
@@ -44,6 +46,9 @@ class Quake:
 
     def verify(self, system: System, injected: Injected) -> Verified:
         return self.verified()
+
+    def put_back(self, system: System) -> None:
+        self.putting_back()
 
 
 class Calm:
@@ -139,3 +144,11 @@ def test_no_fault_starts_after_the_time() -> None:
 def test_a_platform_that_stays_broken_ends_it() -> None:
     (found,) = play(Quake(), Quake(), system=Ruined())
     assert found.broken == ["the platform does not work any more"]
+
+
+@pytest.mark.parametrize("error", [LocalError("no platform"), NotInjected("missed"), KeyboardInterrupt()])
+def test_what_only_the_fault_needed_is_put_back_whatever_came(error: Any) -> None:
+    done: list[str] = []
+    with suppress(KeyboardInterrupt):
+        play(Quake(during=raising(error), putting_back=lambda: done.append("put back")))
+    assert done == ["put back"]
