@@ -66,9 +66,9 @@ class Client:
     def __init__(self, known: target.Target, mix: Mix, seed: int) -> None:
         self._address = urlsplit(known.url)
         self._headers = {"x-api-key": known.key, "Content-Type": "application/json"}
-        self._tls = ssl.create_default_context(cafile=known.ca_file)
+        self._ca_file = known.ca_file
         self._mix, self._random = mix, Random(seed)
-        self._connection: http.client.HTTPSConnection | None = None
+        self._connection: http.client.HTTPConnection | None = None
         self._used = 0.0
 
     def ask(self) -> str | None:
@@ -91,13 +91,19 @@ class Client:
             self._connection.close()
         self._connection = None
 
-    def _connected(self) -> http.client.HTTPSConnection:
+    def _connected(self) -> http.client.HTTPConnection:
         if time.monotonic() - self._used > _MOST_KEPT_SECONDS:
             self.close()
         if not self._connection:
-            host, port = self._address.hostname or "", self._address.port
-            self._connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=self._tls)
+            self._connection = self._new_connection()
         return self._connection
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        host, port = self._address.hostname or "", self._address.port
+        if self._address.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+        tls = ssl.create_default_context(cafile=self._ca_file)
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=tls)
 
 
 class Soak:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import settings
+from infra.local.servers import processes, ready, supervision
+from infra.local.servers.processes import Process
 from infra.local.servers.programs import ARTIFACTS
 
 DATA = "readmission-data-000000000000"
@@ -154,6 +156,21 @@ def test_up_restores_s3_after_localstack_was_killed(platform: Any) -> None:
         s3.delete_object(Bucket=DATA, Key="before-the-kill")
     eventually(lambda: not copy.exists())
     assert platform.pids()["postgres"] == before["postgres"]
+
+
+def test_a_worker_whose_parent_was_killed_is_replaced_without_up(platform: Any) -> None:
+    platform.run("up")
+    before = _processes(platform, "mlflow")
+    assert len(before) > 1
+    os.kill(int(platform.pids()["mlflow"]), signal.SIGKILL)
+    eventually(lambda: not processes.still_alive(before))
+    ready.wait(platform.settings, "mlflow")
+    supervised = supervision.states(platform.settings)["mlflow"].pid
+    assert [root.pid for root in processes.roots(_processes(platform, "mlflow"))] == [supervised]
+
+
+def _processes(platform: Any, program: str) -> list[Process]:
+    return [process for process in processes.ours(platform.settings) if process.program == program]
 
 
 def test_up_replaces_servers_whose_supervisor_was_killed(platform: Any) -> None:
