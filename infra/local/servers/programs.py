@@ -8,8 +8,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from urllib.parse import quote
 
+from infra import mlflow_server
 from infra.local import environment
 from infra.local.errors import LocalError
 from infra.local.servers import postgres, processes, prometheus
@@ -80,20 +80,14 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(settings.mlflow_port), "--workers", "1", "--artifacts-destination", ARTIFACTS]
     server = postgres.database(settings)
-    login = f"{quote(server.user, safe='')}:{quote(server.password, safe='')}"
-    return command, {
-        "MLFLOW_BACKEND_STORE_URI": f"postgresql+pg8000://{login}@{server.host}:{server.port}/mlflow",
+    return mlflow_server.command("127.0.0.1", settings.mlflow_port, ARTIFACTS), {
+        **mlflow_server.environment(server.host, server.port, server.user, server.password),
         "MLFLOW_S3_ENDPOINT_URL": settings.localstack_url,
         "AWS_ENDPOINT_URL": settings.localstack_url,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        # We do not use jobs (LLM judges, trace roll-ups). Switched off, MLflow starts no consumer processes for them.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 

@@ -1,0 +1,1 @@
+"""The container images: what builds them, and what is in them."""

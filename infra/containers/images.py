@@ -1,0 +1,127 @@
+"""Builds the images with docker, podman or buildah, whichever works on this machine."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.local.errors import LocalError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTAINERFILE = ROOT / "infra" / "containers" / "Containerfile"
+GROUPS = {
+    "api": "image-api",
+    "exporter": "image-exporter",
+    "mlflow": "image-mlflow",
+    "ui": "ui",
+    "trainer": "image-trainer",
+}
+"""The dependency group of each image. That of LocalStack has a lock file of its own."""
+TARGETS = (*GROUPS, "localstack")
+TOOLS = ("docker", "podman", "buildah")
+BASE = "docker.io/library/debian:trixie-slim"
+MIRROR = "http://deb.debian.org/debian"
+
+
+def name(target: str) -> str:
+    return f"localhost/readmission-{target}"
+
+
+def tool(given: str | None = None) -> str:
+    """The first of docker, podman and buildah that works, or the one that is given. Raises LocalError without one."""
+    for candidate in (given,) if given else TOOLS:
+        # A client without its daemon cannot build.
+        if shutil.which(candidate) and _succeeds([candidate, "info"]):
+            return candidate
+    named = f"{given} does not work" if given else f"None of {', '.join(TOOLS)} works"
+    raise LocalError(
+        f"{named} on this machine. To get one: sudo apt-get install -y --no-install-recommends buildah debootstrap"
+    )
+
+
+def build(target: str, builder: str) -> None:
+    """Raises LocalError if it fails; the builder has said why."""
+    if builder == "buildah":
+        _ensure_base()
+    command = build_command(target, builder, os.environ)
+    if subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode:
+        raise LocalError(f"The image {name(target)} was not built: {builder} says why, above.")
+
+
+def build_command(target: str, builder: str, environment: Mapping[str, str]) -> list[str]:
+    """The authorities in SSL_CERT_FILE and the indexes of packages are the caller's, as for `make setup`."""
+    command = [builder, "build", "--file", str(CONTAINERFILE), "--target", target, "--tag", name(target)]
+    if builder != "docker":
+        # Docker finds the list by its name. The others' own format of images has no health checks.
+        command += ["--ignorefile", f"{CONTAINERFILE}.dockerignore", "--format", "docker", "--layers"]
+    authorities = environment.get("SSL_CERT_FILE", "")
+    if authorities and Path(authorities).is_file():
+        command += ["--secret", f"id=authorities,src={authorities}"]
+    for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"):
+        if environment.get(variable):
+            # Without its value, which may hold a password: the builder reads it from its environment.
+            command += ["--build-arg", variable]
+    return [*command, str(ROOT)]
+
+
+def _ensure_base() -> None:
+    """The base from its registry or, where that cannot be reached, from Debian's packages, which takes root a minute."""
+    if _succeeds(["buildah", "inspect", "--type", "image", BASE]) or _succeeds(["buildah", "pull", "--quiet", BASE]):
+        return
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        raise LocalError(
+            f"{BASE} cannot be pulled. Root can make it from Debian's packages instead, with debootstrap: "
+            "sudo apt-get install -y --no-install-recommends debootstrap"
+        )
+    with _working_container("scratch") as container:
+        root = Path(_output(["buildah", "mount", container]))
+        mirror = os.environ.get("DEBIAN_MIRROR") or MIRROR
+        _output(["debootstrap", "--variant=minbase", "trixie", str(root), mirror])
+        # As in the image of the registry.
+        for pattern in ("var/cache/apt/*", "var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "usr/share/doc/*"):
+            _delete(root.glob(pattern))
+        for pattern in ("usr/share/man/*", "usr/share/locale/*"):
+            _delete(root.glob(pattern))
+        _output(["buildah", "commit", "--quiet", container, BASE])
+
+
+def _delete(paths: Iterator[Path]) -> None:
+    for path in paths:
+        if path.name == "archives":
+            continue  # apt needs the folder
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextmanager
+def _working_container(image: str) -> Iterator[str]:
+    container = _output(["buildah", "from", image])
+    try:
+        yield container
+    finally:
+        _output(["buildah", "rm", container])
+
+
+def _output(command: Sequence[str]) -> str:
+    finished = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise LocalError(f"`{' '.join(command)}` failed:\n{finished.stdout[-2000:]}{finished.stderr[-2000:]}")
+    return finished.stdout.strip()
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return (
+        subprocess.run(
+            command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+        == 0
+    )
+
+
+def _environment() -> dict[str, str]:
+    """buildah's own isolation needs no daemon and no user namespaces, so it works in a container too."""
+    return {"BUILDAH_ISOLATION": "chroot", **os.environ}
