@@ -78,7 +78,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     command += ["--port", str(settings.mlflow_port), "--workers", "1", "--artifacts-destination", ARTIFACTS]
-    server = postgres.database(settings)
+    server = postgres.owner(settings, "mlflow")
     login = f"{quote(server.user, safe='')}:{quote(server.password, safe='')}"
     return command, {
         "MLFLOW_BACKEND_STORE_URI": f"postgresql+pg8000://{login}@{server.host}:{server.port}/mlflow",
