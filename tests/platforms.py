@@ -60,7 +60,7 @@ class Platform:
         return aws.client(self.settings, service)
 
     def query(self, database: str, statement: str) -> Any:
-        connection = postgres.connect(postgres.database(self.settings), database)
+        connection = postgres.connect(postgres.owner(self.settings, database), database)
         try:
             return connection.run(statement)
         finally:

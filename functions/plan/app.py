@@ -25,9 +25,10 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     source = request.source or settings.default_source
     if request.start_at == "ingest":
         sources.check(source, settings.sources)
-    with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
+    with connect("raw", settings.owner) as raw, connect("clean", settings.owner) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
+    with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
         adopted = adopt(raw, clean)
         databases = Databases(raw, clean)
         planned = plan(event, request, source, settings.data_bucket, s3_client(), databases, settings=settings.sources)

@@ -9,6 +9,7 @@ from readmission.promotion.rollback import rollback
 from readmission.promotion.scores import test_scores
 from readmission.settings import ModelSettings, PromoteSettings
 from readmission.storage.database import connect
+from readmission.storage.migrations import migrate
 from readmission.telemetry import metrics, observability
 
 logger = observability.logger("promote")
@@ -28,6 +29,7 @@ def handler(event: Any, context: Any) -> Any:
 @observability.step(logger, meter)
 def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
     settings = PromoteSettings.from_environment()
+    _migrate(settings)
     with connect("clean", settings.database) as clean:
         result = promote(event, clean, settings.model)
     logger.info("decided", extra={**result})
@@ -37,11 +39,18 @@ def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
 
 def _rollback(request: Any) -> RollbackResult:
     settings = PromoteSettings.from_environment()
+    _migrate(settings)
     with connect("clean", settings.database) as clean:
         result = rollback(request, clean, settings.model)
     logger.info("rolled back", extra={**result})
     _measure("rolled_back", result["version"], settings.model)
     return result
+
+
+def _migrate(settings: PromoteSettings) -> None:
+    """Apart from this, only *plan* migrates, and a promotion or rollback may come first after a deployment."""
+    with connect("clean", settings.owner) as clean:
+        migrate(clean, "clean")
 
 
 def _measure(decision: str, served: str, model: ModelSettings) -> None:

@@ -203,7 +203,7 @@ class System:
     # --- looking ---
 
     def query(self, database: str, statement: str, **values: Any) -> Any:
-        connection = postgres.connect(postgres.database(self.settings), database)
+        connection = postgres.connect(postgres.owner(self.settings, database), database)
         try:
             return connection.run(statement, **values)
         finally:

@@ -101,6 +101,8 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
     configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = [
         "DatabaseTls=disable",
+        "DatabasePipelineSecretName=readmission/database/pipeline",
+        "DatabaseReaderSecretName=readmission/database/reader",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={_architecture()}",
         f"ApiKeyValue={_kept(settings, 'api-key')}",

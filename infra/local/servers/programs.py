@@ -80,7 +80,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
-    server = postgres.database(settings)
+    server = postgres.owner(settings, mlflow_server.DATABASE)
     return mlflow_server.command("127.0.0.1", settings.mlflow_port, ARTIFACTS), {
         **mlflow_server.environment(server.host, server.port, server.user, server.password),
         "MLFLOW_S3_ENDPOINT_URL": settings.localstack_url,

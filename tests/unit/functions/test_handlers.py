@@ -64,6 +64,7 @@ def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
     setattr(module, name, step)
     vars(module)["connect"] = _connect
     if name == "promote":
+        vars(module)["migrate"] = Step(None)
         vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68} if version else {"of": "no version"}
     if hasattr(module, "s3_client"):
         vars(module)["s3_client"] = lambda: "client of s3"
@@ -221,6 +222,44 @@ def test_the_history_is_read_from_the_ledger_and_is_not_a_run_of_the_step(
     assert module.handler({"history": request_}, Context()) == [{"version": "1"}]
     assert read.calls == [("connection to clean", "readmission", limit)]
     assert counters_in(capsys.readouterr().out) == {}
+
+
+class Logins:
+    """Records which login connects to which database."""
+
+    def __init__(self) -> None:
+        self.used: list[tuple[str, str]] = []
+
+    @contextmanager
+    def connect(self, database: str, settings: DatabaseSettings) -> Iterator[str]:
+        self.used.append((database, settings.secret))
+        yield f"{settings.secret}'s connection to {database}"
+
+
+@pytest.mark.parametrize("event", [PROMOTE_EVENT, {"rollback": {}}], ids=["promotion", "rollback"])
+def test_the_owner_migrates_the_ledger_and_the_pipelines_user_decides(
+    event: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_OWNER_SECRET", "owner")
+    logins = Logins()
+    module, _ = _wired("promote", RESULTS["promote"][1])
+    vars(module)["rollback"] = Step({"version": "1", "previous_version": "2", "reason": "worse"})
+    vars(module)["connect"] = logins.connect
+    module.handler(event, Context())
+    assert logins.used == [("clean", "owner"), ("clean", "secret")]
+    assert module.migrate.calls == [("owner's connection to clean", "clean")]
+
+
+def test_the_owner_migrates_before_a_run_is_planned_and_the_pipelines_user_plans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_OWNER_SECRET", "owner")
+    logins = Logins()
+    module, _, migrate = _plan()
+    vars(module)["connect"] = logins.connect
+    module.handler(PLAN_EVENT, Context())
+    assert logins.used == [("raw", "owner"), ("clean", "owner"), ("raw", "secret"), ("clean", "secret")]
+    assert migrate.calls == [("owner's connection to raw", "raw"), ("owner's connection to clean", "clean")]
 
 
 def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:

@@ -24,7 +24,10 @@ from readmission.settings import (
 from tests.unit.templates import TEMPLATE
 
 ENVIRONMENT = {
-    "DATABASE_SECRET": "readmission/database",
+    "DATABASE_SECRET": "readmission/database/pipeline",
+    "DATABASE_OWNER_SECRET": "readmission/database",
+    "DATABASE_HOST": "db.example",
+    "DATABASE_PORT": "6432",
     "DATABASE_TLS": "verify-full",
     "DATA_BUCKET": "bucket",
     "DEFAULT_SOURCE": "synthetic",
@@ -43,20 +46,24 @@ ENVIRONMENT = {
     "METRICS_TOKEN_SECRET": "token-secret",
     "METRICS_TOKEN": "token",
 }
-DATABASE = DatabaseSettings("readmission/database", "verify-full")
+DATABASE = DatabaseSettings("readmission/database/pipeline", "verify-full", "db.example", 6432)
+OWNER = DatabaseSettings("readmission/database", "verify-full", "db.example", 6432)
 MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000)
 EXPORTER = ExporterSettings("readmission", "arn", 60)
 # What each function, or process, needs, and the variables it cannot do without.
 HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
     PlanSettings: (
-        PlanSettings(DATABASE, "bucket", "synthetic", SourceSettings(5_000_000, 7.5, True, False)),
+        PlanSettings(DATABASE, OWNER, "bucket", "synthetic", SourceSettings(5_000_000, 7.5, True, False)),
         ("DATABASE_SECRET", "DATA_BUCKET", "DEFAULT_SOURCE"),
     ),
     IngestSettings: (IngestSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),
     CleanSettings: (CleanSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),
     CheckSettings: (CheckSettings(DATABASE, "bucket", 0.1), ("DATABASE_SECRET", "DATA_BUCKET")),
     TrainSettings: (TrainSettings(DATABASE, MODEL), ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME")),
-    PromoteSettings: (PromoteSettings(DATABASE, MODEL), ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    PromoteSettings: (
+        PromoteSettings(DATABASE, OWNER, MODEL),
+        ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME"),
+    ),
     ReportSettings: (ReportSettings(MODEL), ("MLFLOW_TRACKING_URI", "MODEL_NAME")),
     ServingSettings: (ServingSettings(MODEL, 2.5), ("MLFLOW_TRACKING_URI", "MODEL_NAME")),
     HistorySettings: (HistorySettings(DATABASE, "readmission"), ("DATABASE_SECRET", "MODEL_NAME")),
@@ -139,6 +146,17 @@ def test_a_tracking_uri_that_is_not_a_server_url_is_named(value: str) -> None:
 
 def test_by_default_connections_are_encrypted() -> None:
     assert DatabaseSettings.from_environment({"DATABASE_SECRET": "s"}).tls == "require"
+
+
+def test_without_a_secret_of_its_own_the_owner_logs_in_as_the_others_do() -> None:
+    environment = {"DATABASE_SECRET": "s"}
+    assert DatabaseSettings.of_owner(environment) == DatabaseSettings.from_environment(environment)
+
+
+@pytest.mark.parametrize("port", ["", "0", "65536", "5432.5", "postgres"])
+def test_a_database_port_that_is_none_is_named(port: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_PORT must be a port from 1 to 65535"):
+        DatabaseSettings.from_environment({"DATABASE_SECRET": "s", "DATABASE_PORT": port})
 
 
 def test_by_default_the_registry_is_polled_every_10_seconds() -> None:

@@ -21,17 +21,33 @@ _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 # ---------------------------------------------------------------- shared parts
 @dataclass(frozen=True, slots=True)
 class DatabaseSettings:
-    """The secret that holds the database credentials, and how connections are encrypted."""
+    """The secret that holds the database credentials, how connections are encrypted, and the server's address.
+
+    Without a `host`, the secret holds the address too.
+    """
 
     secret: str
     tls: Tls
+    host: str = ""
+    port: int = 5432
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         tls = environment.get("DATABASE_TLS", "require")
         if tls not in ("disable", "require", "verify-full"):
             raise _invalid("DATABASE_TLS", tls, "must be disable, require or verify-full")
-        return cls(secret=_required(environment, "DATABASE_SECRET"), tls=cast(Tls, tls))
+        return cls(
+            secret=_required(environment, "DATABASE_SECRET"),
+            tls=cast(Tls, tls),
+            host=environment.get("DATABASE_HOST", ""),
+            port=_port(environment, "DATABASE_PORT", 5432),
+        )
+
+    @classmethod
+    def of_owner(cls, environment: Environment = os.environ) -> Self:
+        """The login that may change the schema: the secret DATABASE_OWNER_SECRET or, without it, the same as others."""
+        secret = environment.get("DATABASE_OWNER_SECRET") or _required(environment, "DATABASE_SECRET")
+        return cls.from_environment({**environment, "DATABASE_SECRET": secret})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +116,13 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """*plan*: the S3 bucket of batches and manifests, and the source of an execution that does not name one."""
+    """*plan*: the S3 bucket of batches and manifests, and the source of an execution that does not name one.
+
+    `owner` is the login that migrates the databases.
+    """
 
     database: DatabaseSettings
+    owner: DatabaseSettings
     data_bucket: str
     default_source: str
     sources: SourceSettings
@@ -111,6 +131,7 @@ class PlanSettings:
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
             database=DatabaseSettings.from_environment(environment),
+            owner=DatabaseSettings.of_owner(environment),
             data_bucket=_required(environment, "DATA_BUCKET"),
             default_source=_required(environment, "DEFAULT_SOURCE"),
             sources=SourceSettings.from_environment(environment),
@@ -161,7 +182,9 @@ class CheckSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _DatabaseAndModel:
+class TrainSettings:
+    """*train*."""
+
     database: DatabaseSettings
     model: ModelSettings
 
@@ -172,16 +195,21 @@ class _DatabaseAndModel:
         )
 
 
-class TrainSettings(_DatabaseAndModel):
-    """*train*."""
+@dataclass(frozen=True, slots=True)
+class PromoteSettings:
+    """*promote*: the ledger's database, the login that migrates it (`owner`), and the model."""
 
-    __slots__ = ()
+    database: DatabaseSettings
+    owner: DatabaseSettings
+    model: ModelSettings
 
-
-class PromoteSettings(_DatabaseAndModel):
-    """*promote*."""
-
-    __slots__ = ()
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            owner=DatabaseSettings.of_owner(environment),
+            model=ModelSettings.from_environment(environment),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +280,7 @@ class ServerSettings:
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ, *, default_port: int) -> Self:
-        port = environment.get("PORT", str(default_port))
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise _invalid("PORT", port, "must be a port from 1 to 65535")
-        return cls(host=environment.get("HOST", "127.0.0.1"), port=int(port))
+        return cls(host=environment.get("HOST", "127.0.0.1"), port=_port(environment, "PORT", default_port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +337,13 @@ def _count(environment: Environment, name: str, default: int) -> int:
     text = environment.get(name, str(default))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise _invalid(name, text, "must be a positive integer")
+    return int(text)
+
+
+def _port(environment: Environment, name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise _invalid(name, text, "must be a port from 1 to 65535")
     return int(text)
 
 

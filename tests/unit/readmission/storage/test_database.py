@@ -52,6 +52,7 @@ class Server:
         self.secret_problem: Exception | None = None
         self.secret = json.dumps({"host": "postgres", "port": "5432", "username": "user", "password": "password"})
         self.refusal: Exception | None = None
+        self.password = "password"
         self.addresses: list[tuple[str, int]] = []
         self.secrets = 0
         self.connections: list[FakeConnection] = []
@@ -73,6 +74,8 @@ class Server:
     def connection(self, *arguments: Any, **options: Any) -> FakeConnection:
         if self.refusal:
             raise self.refusal
+        if options["password"] != self.password:
+            raise _failed("28P01")
         self.connections.append(FakeConnection(*arguments, **options))
         return self.connections[-1]
 
@@ -134,6 +137,50 @@ def test_an_unreachable_server_is_unavailable(server: Server, problem: Exception
 def test_a_server_that_refuses_the_connection_is_unavailable(server: Server, refusal: Exception) -> None:
     server.refusal = refusal
     with pytest.raises(DatabaseUnavailable, match=r"(what happened|network error)$"), connect("raw", SETTINGS):
+        raise AssertionError
+
+
+def _secret(**fields: str) -> str:
+    return json.dumps({"username": "user", "password": "password", **fields})
+
+
+def test_a_rotated_password_is_read_and_used_at_once(server: Server) -> None:
+    with connect("raw", SETTINGS):
+        pass
+    server.password = "rotated"
+    server.secret = _secret(host="postgres", port="5432", password="rotated")
+    for _ in range(2):
+        with connect("raw", SETTINGS):
+            assert server.secrets == 2
+
+
+def test_a_login_that_fails_with_the_rotated_password_too_is_unavailable(server: Server) -> None:
+    with connect("raw", SETTINGS):
+        pass
+    server.password = "rotated twice"
+    server.secret = _secret(host="postgres", port="5432", password="rotated")
+    with pytest.raises(DatabaseUnavailable, match="what happened"), connect("raw", SETTINGS):
+        raise AssertionError
+    assert server.secrets == 2
+
+
+def test_a_secret_of_rds_with_user_and_password_alone_takes_its_address_from_the_settings(server: Server) -> None:
+    server.secret = _secret()
+    with connect("raw", DatabaseSettings("secret", "disable", "db.example", 6432)):
+        assert server.addresses == [("db.example", 6432)]
+
+
+def test_the_address_of_the_settings_comes_before_that_of_the_secret(server: Server) -> None:
+    with connect("raw", DatabaseSettings("secret", "disable", "db.example", 6432)):
+        assert server.addresses == [("db.example", 6432)]
+
+
+def test_without_any_address_the_error_names_what_is_missing(server: Server) -> None:
+    server.secret = _secret(host="postgres")
+    with (
+        pytest.raises(ConfigurationError, match="lacks port, and the parameter"),
+        connect("raw", SETTINGS),
+    ):
         raise AssertionError
 
 
@@ -207,7 +254,7 @@ def test_a_secret_that_cannot_be_read_is_named(server: Server, problem: Exceptio
     [
         ("no JSON", "must be a JSON object"),
         ("5", "must be a JSON object"),
-        ('{"host": "h", "username": "u"}', "lacks port, password"),
+        ('{"host": "h", "username": "u"}', "lacks password"),
     ],
 )
 def test_a_secret_that_says_something_else_is_named(server: Server, text: str, message: str) -> None:

@@ -19,7 +19,6 @@ from typing import Any, Final, Literal
 from pg8000.native import Connection
 
 from readmission.promotion.reasons import Code
-from readmission.storage.migrations import migrate
 
 type Decision = Literal["promoted", "refused", "rolled back"]
 
@@ -81,8 +80,6 @@ class Entry:
 @contextmanager
 def exclusive(clean: Connection, model_name: str) -> Iterator[None]:
     """Hold a lock so that decisions on one model are made one at a time, each seeing the one before."""
-    # Apart from this, only *plan* migrates, and a promotion or rollback may come first after a deployment.
-    migrate(clean, "clean")
     clean.run("SELECT pg_advisory_lock(CAST(:lock AS integer), hashtext(:name))", lock=_LOCK, name=model_name)
     yield
     # After an error, closing the connection releases the lock; the connection may no longer accept statements.

