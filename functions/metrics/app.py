@@ -3,6 +3,7 @@
 from typing import Any
 
 import boto3
+from readmission.http import base_path
 from readmission.serving.metrics import respond
 from readmission.settings import MetricsSettings
 from readmission.telemetry import observability
@@ -28,6 +29,7 @@ metric_registry = registry(
 
 
 @logger.inject_lambda_context
+@base_path.stripped
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""

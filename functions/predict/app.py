@@ -4,12 +4,14 @@ from typing import Any
 
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
+from readmission.http import base_path
 from readmission.http.problems import MEDIA_TYPE
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
 from readmission.serving.model_cache import ModelCache
 from readmission.settings import ServingSettings
 from readmission.telemetry import observability
+from snapshot_restore_py import register_after_restore
 
 logger = observability.logger("predict")
 meter = observability.EmfMeter("predict")
@@ -18,6 +20,8 @@ meter = observability.EmfMeter("predict")
 _settings = ServingSettings.from_environment()
 model_cache = ModelCache(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
 model_cache.refresh()
+# With SnapStart, the above ran when the version was published.
+register_after_restore(model_cache.restored)
 application = create_app(
     model_cache,
     cors_origins=_settings.cors_origins,
@@ -34,6 +38,7 @@ _adapter = Mangum(
 
 
 @logger.inject_lambda_context
+@base_path.stripped
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""

@@ -79,9 +79,7 @@ def judged(report: str, errors: str) -> tuple[str, int]:
 @contextmanager
 def requirements(image: str) -> Iterator[Path]:
     """The locked packages of an image, with versions and hashes, in pip's format."""
-    project, options = (
-        (LOCALSTACK, []) if image == "localstack" else (ROOT, ["--only-group", GROUPS[image]])
-    )
+    project, options = (LOCALSTACK, []) if image == "localstack" else (ROOT, ["--only-group", GROUPS[image]])
     with TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         _run(

@@ -44,8 +44,50 @@ def test_only_documentation_and_preflights_need_no_key() -> None:
     events = [event["Properties"] for event in RESOURCES["PredictFunction"]["Properties"]["Events"].values()]
     assert {(event["Method"], event["Path"]) for event in events if "Auth" in event} == {
         *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
-        ("OPTIONS", "/{proxy+}"),
+        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history")),
     }
+
+
+def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
+    """A resource of its own is not covered by /{proxy+}. Prometheus, which asks /metrics, is no web page."""
+    events = [
+        (event["Properties"]["Path"], event["Properties"]["Method"], event["Properties"].get("Auth"))
+        for one in RESOURCES.values()
+        for event in one.get("Properties", {}).get("Events", {}).values()
+        if event["Type"] == "Api"
+    ]
+    asked = {path for path, _, auth in events if auth is None}
+    answering = {path for path, method, auth in events if method == "OPTIONS" and auth == {"ApiKeyRequired": False}}
+    assert asked == answering
+    for name in ("PredictFunction", "HistoryFunction"):
+        variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
+        assert variables["CORS_ALLOW_ORIGINS"] == {"Ref": "CorsAllowOrigins"}
+
+
+def test_without_a_way_to_the_internet_the_default_source_is_in_s3() -> None:
+    source = RESOURCES["PlanFunction"]["Properties"]["Environment"]["Variables"]["DEFAULT_SOURCE"]
+    (named, given, otherwise) = source["If"]
+    assert (named, given) == ("HasDefaultSource", {"Ref": "DefaultSource"})
+    in_vpc, key, url = otherwise["If"]
+    assert (in_vpc, key) == ("InVpc", {"Sub": "s3://${DataBucket}/sources/dataset_diabetes.zip"})
+    assert url.startswith("https://archive.ics.uci.edu/")
+
+
+def test_the_metrics_function_is_never_in_a_vpc() -> None:
+    """It needs CloudWatch and Secrets Manager alone, and in a VPC both would need an endpoint or a NAT gateway."""
+    assert RESOURCES["MetricsFunction"]["Properties"]["VpcConfig"] == {"Ref": "AWS::NoValue"}
+
+
+def test_the_functions_that_ask_mlflow_may_read_its_secret_if_one_is_named() -> None:
+    assert TEMPLATE["Parameters"]["MlflowSecretName"]["Default"] == ""
+    for name, function in RESOURCES.items():
+        properties = function.get("Properties", {})
+        variables = properties.get("Environment", {}).get("Variables", {})
+        asks = "MLFLOW_TRACKING_URI" in variables
+        may = "${MlflowSecretName}-??????" in json.dumps(properties.get("Policies", []))
+        assert (name, asks) == (name, may)
+        if asks:
+            assert variables["MLFLOW_SECRET"] == {"Ref": "MlflowSecretName"}
 
 
 def test_every_path_that_answers_get_answers_head() -> None:

@@ -15,7 +15,10 @@ class NotConfigured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`mlflow_url` is None if the pages have only the gateway: they then show no plots and no evaluations."""
+    """`mlflow_url` is None if the pages have only the gateway: they then show no plots and no evaluations.
+
+    `mlflow_secret` names the secret with MLflow's credentials, empty for a server without authentication.
+    """
 
     api_url: str
     api_key: str | None
@@ -23,6 +26,7 @@ class Configuration:
     stack_name: str
     prometheus_url: str | None
     mlflow_url: str | None
+    mlflow_secret: str = ""
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Configuration:
@@ -36,4 +40,5 @@ def load(environment: Mapping[str, str] = os.environ) -> Configuration:
         stack_name=environment.get("STACK_NAME") or "readmission",
         prometheus_url=(environment.get("PROMETHEUS_URL") or "").rstrip("/") or None,
         mlflow_url=(environment.get("MLFLOW_TRACKING_URI") or "").rstrip("/") or None,
+        mlflow_secret=environment.get("MLFLOW_SECRET") or "",
     )

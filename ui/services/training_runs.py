@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from readmission.client import Figure
-from readmission.errors import TrackingUnavailable
+from readmission.errors import ConfigurationError, TrackingUnavailable
 from readmission.registry import names
 from readmission.registry.rest import RestClient, UnexpectedAnswer
 from readmission.reporting.facts import Facts
@@ -29,13 +29,13 @@ class RunsUnavailable(Exception):
 
 
 @contextmanager
-def mlflow(url: str | None, model: str) -> Iterator[RestClient]:
-    """MLflow's client. Raises RunsUnavailable, also for errors of the calls made with it."""
+def mlflow(url: str | None, model: str, secret: str = "") -> Iterator[RestClient]:
+    """MLflow's client, with the credentials of the secret. Raises RunsUnavailable, also for errors of its calls."""
     if url is None:
         raise RunsUnavailable("no_mlflow")
     try:
-        yield RestClient(ModelSettings(url, model), _TIMEOUT_SECONDS)
-    except (TrackingUnavailable, UnexpectedAnswer) as error:
+        yield RestClient(ModelSettings(url, model, secret=secret), _TIMEOUT_SECONDS)
+    except (ConfigurationError, TrackingUnavailable, UnexpectedAnswer) as error:
         raise RunsUnavailable("mlflow_away") from error
 
 

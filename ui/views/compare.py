@@ -68,5 +68,5 @@ def _figures(model: str, run_id: str) -> dict[str, Figure]:
 
 @st.cache_data(max_entries=32, ttl=3600, show_spinner=False)
 def _stored_figures(url: str | None, model: str, run_id: str) -> dict[str, Figure]:
-    with training_runs.mlflow(url, model) as client:
+    with training_runs.mlflow(url, model, configuration.load().mlflow_secret) as client:
         return training_runs.figures(training_runs.evaluation(client, run_id))

@@ -43,7 +43,7 @@ def show(t: Texts, model: ModelDescription) -> None:
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner=False)
 def _report(url: str | None, model: str, run_id: str) -> dict[str, Any] | None:
-    with training_runs.mlflow(url, model) as client:
+    with training_runs.mlflow(url, model, configuration.load().mlflow_secret) as client:
         return training_runs.data_report(client, run_id)
 
 

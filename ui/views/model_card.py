@@ -83,13 +83,13 @@ def _translated(
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner=False)
 def _data(url: str | None, model: str, version: str) -> tuple[Facts, dict[str, Any]] | None:
-    with training_runs.mlflow(url, model) as client:
+    with training_runs.mlflow(url, model, configuration.load().mlflow_secret) as client:
         return training_runs.card_data(client, version)
 
 
 @st.cache_data(max_entries=8, ttl=3600, show_spinner=False)
 def _plots(url: str | None, model: str, run_id: str) -> dict[str, bytes]:
-    with training_runs.mlflow(url, model) as client:
+    with training_runs.mlflow(url, model, configuration.load().mlflow_secret) as client:
         return training_runs.plots(client, run_id)
 
 

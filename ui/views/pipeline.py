@@ -163,6 +163,7 @@ def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
         if known := _explained(t, execution):
             message = f"{known}\n\n{t.translation('execution.original', message=message)}"
         page.problem(t, "execution", step=_step(t, execution), error=execution.error, message=message)
+    _shortfalls(t, execution)
 
 
 def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
@@ -206,6 +207,17 @@ def _last(t: Texts) -> None:
                 if known := _explained(t, one):
                     st.markdown(known)
                 st.code(one.message or DASH, language=None, wrap_lines=True)
+        elif one.shortfalls:
+            with st.expander(t("pipeline.incomplete_title", started=t.moment(one.started))):
+                _shortfalls(t, one)
+
+
+def _shortfalls(t: Texts, execution: Execution) -> None:
+    """What failed without failing the execution."""
+    for one in execution.shortfalls:
+        family = t(f"family.{one.family}") if one.family else ""
+        message = t.translation_or(f"error.{one.error}", one.message) if t.translates else one.message
+        st.warning(t(f"pipeline.without_{one.what}", family=family, error=one.error, message=message))
 
 
 def _explained(t: Texts, execution: Execution) -> str:
@@ -231,6 +243,11 @@ def _ended(arn: str) -> Execution:
 
 
 def _outcome(t: Texts, execution: Execution) -> str:
+    outcome = _decided(t, execution)
+    return t("pipeline.incomplete", outcome=outcome) if execution.shortfalls else outcome
+
+
+def _decided(t: Texts, execution: Execution) -> str:
     if execution.error:
         return execution.error
     if execution.decision:

@@ -34,6 +34,13 @@ METRICS = {
 }
 
 
+SHORTFALLS = {
+    "family": "The training of {family} failed; the run went on without it",
+    "plots": "The plots of {family} failed; the model was compared all the same",
+    "card": "The model card failed; the decision stands",
+}
+
+
 def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
     """Runs one execution and returns its output.
 
@@ -105,6 +112,9 @@ def _until(deadline: float) -> Iterator[None]:
 
 def _outcome(settings: Settings, arn: str, execution: Execution) -> dict[str, Any]:
     if execution.error is None:
+        for one in execution.shortfalls:
+            what = SHORTFALLS[one.what].format(family=one.family)
+            print(f"            {what}: {one.error}: {one.message}", flush=True)
         output: dict[str, Any] = execution.output
         return output
     # While LocalStack stops, it ends functions, and so executions, in ways that say nothing about the pipeline.
@@ -156,7 +166,7 @@ def show_models(settings: Settings, output: dict[str, Any]) -> None:
     """Prints the test metrics of the models that this execution trained, and the promotion decision."""
     if output["data_kind"] == "synthetic":
         print("\nTrained on SYNTHETIC data: these figures say nothing about patients.")
-    if candidates := output.get("candidates", []):
+    if candidates := [one for one in output.get("candidates", []) if "mlflow_run_id" in one]:
         rows = [("MODEL", *METRICS.values())]
         for candidate in candidates:
             found = _metrics(settings, candidate["mlflow_run_id"])

@@ -13,16 +13,23 @@ from statemachines import generate
 from tests.integration.localstack.server import Function, Server, wait_for
 
 # *plan* returns the execution's input. *train* reads from the name of the model how often it is to do what, and counts
-# in a file.
+# in a file. *report* fails if the name of the model says so, and for every card.
 SOURCE = """
 import json, os, pathlib, time
 
 def handler(event, context):
     if "input" in event:
         return event["input"]
-    if event.get("task") == "plots":
-        return {}
+    if "candidates" in event:
+        names = "decision", "reason", "model", "version", "production_version"
+        return {name: json.dumps(event["candidates"]) if name == "reason" else name for name in names}
+    if event.get("task") == "card":
+        raise RuntimeError("no card today")
     wish = json.loads(event["model"])
+    if event.get("task") == "plots":
+        if wish["plots"]:
+            return {}
+        raise RuntimeError("no plots today")
     tries = pathlib.Path(wish["file"])
     tries.open("a").write(".")
     if len(tries.read_text()) <= wish["times"]:
@@ -35,16 +42,18 @@ def handler(event, context):
 
 @pytest.fixture
 def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execution]:
-    """`run(plan, state_seconds, function_seconds)`: the ended execution with that plan and limits of time.
+    """`run(plan, state_seconds, function_seconds, seconds)`: the ended execution with that plan and limits of time.
 
-    They are those of the training's state and of the function.
+    They are those of the training's state, of the function and of the whole execution.
     """
 
-    def execute(plan: dict[str, Any], state_seconds: int = 30, function_seconds: int = 30) -> Execution:
+    def execute(
+        plan: dict[str, Any], state_seconds: int = 30, function_seconds: int = 30, seconds: int = 60
+    ) -> Execution:
         function = deploy(SOURCE, Timeout=function_seconds)
         lambdas = server.client("lambda")
         arn = lambdas.get_function(FunctionName=function.name)["Configuration"]["FunctionArn"]
-        definition = json.loads(generate.definition())
+        definition = json.loads(generate.definition()) | {"TimeoutSeconds": seconds}
         for name, state in _tasks(definition).items():
             state["Parameters"]["FunctionName"] = arn
             if name == "Train":
@@ -75,9 +84,14 @@ def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: state for name, state in states.items() if state["Type"] == "Task"}
 
 
+def model(does: str, times: int, file: Path, plots: bool = True) -> str:
+    """The name of a model whose training does something the first times it runs."""
+    return json.dumps({"does": does, "times": times, "file": str(file), "plots": plots})
+
+
 def plan(does: str, times: int, file: Path, **changes: Any) -> dict[str, Any]:
     """A plan of one training that does something the first times it runs."""
-    wish = json.dumps({"does": does, "times": times, "file": str(file)})
+    wish = model(does, times, file)
     fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish]}
     return {**fields, "start_at": "train", "stop_after": "train", **changes}
 
@@ -112,3 +126,36 @@ def test_a_plan_that_exceeds_its_time_limit_or_lacks_a_field_is_named(
     found = run(incomplete)
     assert (found.step, found.error) == ("plan", "StepFailed")
     assert "States." in (found.message or "") and "manifest" in (found.message or "")
+
+
+def test_a_family_that_fails_does_not_keep_the_others_from_the_promotion(
+    run: Callable[..., Execution], tmp_path: Path
+) -> None:
+    killed, trained = model("exit", 100, tmp_path / "killed"), model("exit", 0, tmp_path / "trained")
+    found = run(plan("", 0, tmp_path, models=[killed, trained], stop_after="promote"))
+    assert (found.status, found.decision) == ("SUCCEEDED", "decision")
+    first, second = json.loads(found.output["promotion"]["reason"])
+    assert (first["model"], first["failure"]["Error"]) == (killed, "Runtime.ExitError")
+    assert second == {"model": trained, "mlflow_run_id": "run"}
+    family, card = found.shortfalls
+    assert (family.what, family.error, family.family) == ("family", "Runtime.ExitError", killed)
+    assert (card.what, card.error, card.message) == ("card", "RuntimeError", "no card today")
+
+
+def test_plots_that_fail_leave_the_training_a_candidate(run: Callable[..., Execution], tmp_path: Path) -> None:
+    undrawn, drawn = model("exit", 0, tmp_path / "one", plots=False), model("exit", 0, tmp_path / "other")
+    found = run(plan("", 0, tmp_path, models=[undrawn, drawn]))
+    assert (found.status, found.error) == ("SUCCEEDED", None)
+    assert [one.get("mlflow_run_id") for one in found.output["candidates"]] == ["run", "run"]
+    (plots,) = found.shortfalls
+    assert (plots.what, plots.error, plots.message, plots.family) == (
+        "plots",
+        "RuntimeError",
+        "no plots today",
+        undrawn,
+    )
+
+
+def test_an_execution_that_takes_too_long_times_out(run: Callable[..., Execution], tmp_path: Path) -> None:
+    found = run(plan("hang", 100, tmp_path / "tries"), seconds=5)
+    assert found.status == "TIMED_OUT"

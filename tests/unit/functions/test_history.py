@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from readmission.settings import DatabaseSettings
 
-from tests.unit.functions.lambdas import Context, load
+from tests.unit.functions.lambdas import Context, counters_in, load, series
 
 EVENT = {"path": "/model/history", "queryStringParameters": {"limit": "2"}, "requestContext": {"requestId": "c6af9ac6"}}
 ENVIRONMENT = {"DATABASE_SECRET": "secret", "DATABASE_TLS": "require", "MODEL_NAME": "readmission"}
@@ -74,3 +74,24 @@ def test_answer_and_log_have_the_clients_request_id_if_it_is_valid_else_the_gate
     assert answer["headers"]["x-request-id"] == json.loads(answer["body"])["request_id"] == expected
     line = json.loads(log.getvalue())
     assert (line["correlation_id"], line["route"], line["status"]) == (expected, "/model/history", 422)
+
+
+def test_pages_of_an_allowed_origin_may_read_the_answer_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ALLOW_ORIGINS", "https://ward.example")
+    module = load("history")
+    event = EVENT | {"queryStringParameters": {"limit": "none"}, "headers": {"Origin": "https://ward.example"}}
+    answer = module.handler(event, Context())
+    assert answer["statusCode"] == 422
+    assert answer["headers"]["Access-Control-Allow-Origin"] == "https://ward.example"
+
+
+def test_below_a_base_path_requests_are_counted_for_their_route(capsys: pytest.CaptureFixture[str]) -> None:
+    module = load("history")
+    event = EVENT | {"path": "/readmission/model/history", "resource": "/model/history"}
+    module.handler(event | {"queryStringParameters": {"limit": "none"}}, Context())
+    assert (
+        counters_in(capsys.readouterr().out)[
+            series("Requests", service="history", route="/model/history", status="422")
+        ]
+        == 1
+    )

@@ -13,6 +13,7 @@ from readmission.errors import ConfigurationError
 from readmission.registry import production
 from readmission.serving import forecasts
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
+from snapshot_restore_py import get_after_restore
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
 from tests.unit.readmission.documents import constant
@@ -301,3 +302,25 @@ def test_a_failed_poll_of_the_registry_is_counted(models: FakeRegistry, capsys: 
     load("predict")
     found = counters_in(capsys.readouterr().out)
     assert found == {series("ModelReloads", service="predict", outcome="failed"): 1}
+
+
+def test_after_a_snapstart_restore_the_first_answer_is_by_the_version_in_production(models: FakeRegistry) -> None:
+    """The model's clock stands still in this test, as it may between snapshot and restore: it would not poll again."""
+    restored = len(get_after_restore())
+    app = load("predict")
+    models.promote("2", constant(0.7, 0.2, 0.1))
+    hooks = get_after_restore()[restored:]
+    vars(app.model_cache)["_clock"] = lambda: 0.0
+    for hook, arguments, options in hooks:
+        hook(*arguments, **options)
+    assert _send(app, "GET", "/health") == (200, {"status": "ok", "model_version": "2"})
+
+
+def test_below_the_base_path_of_a_domain_the_api_answers_as_without(
+    app: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = _event("GET", "/health") | {"path": "/readmission/health"}
+    answer = app.handler(event, Context())
+    assert (answer["statusCode"], json.loads(answer["body"])["model_version"]) == (200, "1")
+    counted = counters_in(capsys.readouterr().out)
+    assert counted[series("Requests", service="predict", route="/health", status="200")] == 1

@@ -6,6 +6,7 @@ from readmission.errors import ConfigurationError
 from readmission.settings import (
     CheckSettings,
     CleanSettings,
+    CorsSettings,
     DatabaseSettings,
     ExporterProcessSettings,
     ExporterSettings,
@@ -45,10 +46,11 @@ ENVIRONMENT = {
     "METRICS_CACHE_SECONDS": "60",
     "METRICS_TOKEN_SECRET": "token-secret",
     "METRICS_TOKEN": "token",
+    "MLFLOW_SECRET": "mlflow-login",
 }
 DATABASE = DatabaseSettings("readmission/database/pipeline", "verify-full", "db.example", 6432)
 OWNER = DatabaseSettings("readmission/database", "verify-full", "db.example", 6432)
-MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000)
+MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000, "mlflow-login")
 EXPORTER = ExporterSettings("readmission", "arn", 60)
 # What each function, or process, needs, and the variables it cannot do without.
 HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
@@ -174,6 +176,12 @@ def test_only_listed_origins_are_allowed() -> None:
     listed = ENVIRONMENT | {"CORS_ALLOW_ORIGINS": " https://ward.example, http://localhost:3000,"}
     assert ServingSettings.from_environment(listed).cors_origins == ("https://ward.example", "http://localhost:3000")
     assert ServingSettings.from_environment(ENVIRONMENT | {"CORS_ALLOW_ORIGINS": "*"}).cors_origins == ("*",)
+    assert CorsSettings.from_environment(listed).origins == ("https://ward.example", "http://localhost:3000")
+
+
+def test_by_default_mlflow_needs_no_secret() -> None:
+    unset = {name: value for name, value in ENVIRONMENT.items() if name != "MLFLOW_SECRET"}
+    assert ModelSettings.from_environment(unset).secret == ""
 
 
 @pytest.mark.parametrize("value", ["ward.example", "https://ward.example/", "https://a/b", "https://*.example", "null"])

@@ -16,16 +16,26 @@ def http(status: int, body: bytes = b"", content_type: str = "application/json")
 
 
 class Wire:
-    """What is behind every address: `answer`, bytes or an error, whatever is asked; `asked` holds the request lines."""
+    """What is behind every address: `answer`, bytes or an error, whatever is asked, but first those of `answers`.
+
+    `asked` holds the request lines, `sent` all that was sent.
+    """
 
     def __init__(self) -> None:
         self.answer: bytes | Exception = http(404)
+        self.answers: list[bytes] = []
         self.asked: list[str] = []
+        self.sent = ""
 
     def connect(self, *_: Any, **__: Any) -> "_Socket":
         if isinstance(self.answer, Exception):
             raise self.answer
-        return _Socket(self.answer, self.asked.append)
+        return _Socket(self.answers.pop(0) if self.answers else self.answer, self._take)
+
+    def _take(self, data: bytes) -> None:
+        self.sent += data.decode("latin-1")
+        if data.startswith((b"GET ", b"POST ")):
+            self.asked.append(data.partition(b"\r\n")[0].decode())
 
     def install(self, patch: pytest.MonkeyPatch) -> "Wire":
         """Put it under `urllib.request` and `requests`."""
@@ -38,13 +48,9 @@ class Wire:
 
 
 class _Socket:
-    def __init__(self, answer: bytes, asked: Callable[[str], None]) -> None:
+    def __init__(self, answer: bytes, take: Callable[[bytes], None]) -> None:
         self._answer = answer
-        self._asked = asked
-
-    def sendall(self, data: bytes) -> None:
-        if data.startswith((b"GET ", b"POST ")):
-            self._asked(data.partition(b"\r\n")[0].decode())
+        self.sendall = take
 
     def makefile(self, *_: Any, **__: Any) -> io.BufferedReader:
         return io.BufferedReader(io.BytesIO(self._answer))  # type: ignore[arg-type]

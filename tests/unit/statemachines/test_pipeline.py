@@ -161,8 +161,41 @@ def test_transient_errors_have_no_subclasses_that_would_not_be_retried() -> None
     assert [error for error in errors.Transient.__subclasses__() if error.__subclasses__()] == []
 
 
-@pytest.mark.parametrize("name", [*TASKS, *MAPS])
-def test_every_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
+# What the promotion can be decided without: the state, and where the state machine keeps its failure.
+TOLERATED = {"Train": "$.failure", "Report": "$.plots_failure", "Model card": "$.card_failure"}
+
+
+@pytest.mark.parametrize("name", TOLERATED)
+def test_what_the_promotion_can_be_decided_without_does_not_fail_the_run_and_is_kept(name: str) -> None:
+    (catch,) = STATES[name]["Catch"]
+    assert (catch["ErrorEquals"], catch["ResultPath"]) == (["States.ALL"], TOLERATED[name])
+    after = STATES[catch["Next"]]
+    assert after["Type"] in ("Pass", "Succeed")
+    if name == "Train":
+        assert {key.removesuffix(".$") for key in after["Parameters"]} == payloads.FailedTraining.__annotations__.keys()
+
+
+def test_a_run_goes_on_if_any_family_is_trained_and_fails_as_the_first_if_none_is() -> None:
+    """The rule lists one candidate for each family: a path with a filter is not the same on the emulator."""
+    assert STATES["Train models"]["Next"] == "Any trained"
+    (rule,) = STATES["Any trained"]["Choices"]
+    trained = [f"$.candidates[{number}].mlflow_run_id" for number in range(len(payloads.FAMILIES))]
+    assert rule == {"Or": [{"Variable": path, "IsPresent": True} for path in trained], "Next": "After train"}
+    nothing = STATES[STATES["Any trained"]["Default"]]
+    assert nothing["InputPath"] == "$.candidates[0].failure"
+    assert (nothing["ResultPath"], nothing["Next"]) == ("$.failure", "Train failed")
+
+
+def test_an_execution_has_a_time_limit_above_that_of_every_step() -> None:
+    """Without one, an execution never times out, and the alarm `pipeline-timed-out` cannot fire."""
+    longest = sum(STATES[name]["TimeoutSeconds"] for name in TASKS)
+    assert longest < MACHINE["TimeoutSeconds"] < 24 * 3600
+    alarm = RESOURCES["PipelineTimedOutAlarm"]["Properties"]
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("ExecutionsTimedOut", 0)
+
+
+@pytest.mark.parametrize("name", [*(name for name in TASKS if name not in TOLERATED), *MAPS])
+def test_every_other_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
     catcher = OUTER.get(name, name)
     (catch,) = STATES[catcher]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
@@ -173,7 +206,7 @@ def test_every_failure_ends_in_a_state_that_names_the_step(name: str) -> None:
     assert STATES[catch["Next"]] == named
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name in OUTER])
+@pytest.mark.parametrize("name", [name for name in TASKS if name in OUTER and name not in TOLERATED])
 def test_a_task_of_a_map_names_its_timeout_itself(name: str) -> None:
     """LocalStack gives a Map that fails with an error of Step Functions another error."""
     assert STATES[name]["Catch"] == [{"ErrorEquals": ["States.Timeout"], "Next": f"{name} timed out"}]
@@ -266,6 +299,7 @@ def test_a_state_reads_only_results_of_the_plan_or_of_earlier_states(name: str) 
     state = {key: value for key, value in STATES[name].items() if key not in ("ItemProcessor", "ResultSelector")}
     read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
     read |= {name for rule in state.get("Choices", []) for name in _variables(rule)}
+    read = {name.partition("[")[0] for name in read}
     assert read <= planned | {"candidates", "failed_step", "failure", "promotion"}
 
 

@@ -21,6 +21,10 @@ class DatabaseUnavailable(Transient):
     """Postgres refused or dropped the connection, or rolled back because of a deadlock."""
 
 
+class StorageUnavailable(Transient):
+    """S3 did not respond or failed."""
+
+
 class TrackingUnavailable(Transient):
     """The MLflow server did not respond."""
 

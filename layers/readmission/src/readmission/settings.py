@@ -54,6 +54,7 @@ class DatabaseSettings:
 class ModelSettings:
     """The MLflow server, the name of the experiment and registered model, and how many encounters training uses.
 
+    `secret` names the secret with the server's `username` and `password`; empty for a server without authentication.
     Training and comparison use the `newest` encounters: time and memory grow with the number of rows, and the default
     fits a function of 3 GB and 15 minutes.
     """
@@ -61,6 +62,7 @@ class ModelSettings:
     tracking_uri: str
     name: str
     newest: int = _MAX_TRAINING_ROWS
+    secret: str = ""
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -68,7 +70,12 @@ class ModelSettings:
         if not uri.startswith(("http://", "https://")):
             raise _invalid("MLFLOW_TRACKING_URI", uri, "must be an http or https URL")
         newest = _count(environment, "MAX_TRAINING_ROWS", _MAX_TRAINING_ROWS)
-        return cls(tracking_uri=uri.rstrip("/"), name=_required(environment, "MODEL_NAME"), newest=newest)
+        return cls(
+            tracking_uri=uri.rstrip("/"),
+            name=_required(environment, "MODEL_NAME"),
+            newest=newest,
+            secret=environment.get("MLFLOW_SECRET", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +260,17 @@ class HistorySettings:
         return cls(
             database=DatabaseSettings.from_environment(environment), model_name=_required(environment, "MODEL_NAME")
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CorsSettings:
+    """*history*: the web origins whose pages may read an answer (`*`: any), also one that a setting is missing."""
+
+    origins: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(origins=_origins(environment, "CORS_ALLOW_ORIGINS"))
 
 
 @dataclass(frozen=True, slots=True)

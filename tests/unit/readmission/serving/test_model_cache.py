@@ -465,3 +465,32 @@ def test_polls_of_several_threads_run_one_at_a_time_and_leave_a_complete_model(c
     for thread in threads:
         thread.join()
     assert (registry.polls, registry.together, torn) == (80, 1, [])
+
+
+def test_after_a_restore_the_registry_is_polled_though_the_clock_stood_still(
+    model_cache: ModelCache, registry: FakeRegistry
+) -> None:
+    registry.promote("1", FIRST)
+    model_cache.refresh()
+    registry.promote("2", SECOND)
+    assert not model_cache.due
+    model_cache.restored()
+    assert _number(model_cache) == "2"
+
+
+def test_after_a_restore_without_a_registry_requests_wait_for_the_next_poll(
+    registry: FakeRegistry, clock: Clock
+) -> None:
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock, start=lambda poll: poll())
+    registry.promote("1", FIRST)
+    model_cache.refresh()
+    registry.promote("2", SECOND)
+    registry.problem = "away"
+    model_cache.restored()
+    assert _number(model_cache) == "1"
+    registry.problem = None
+    clock.now += 1
+    assert model_cache.due
+    model_cache.follow()
+    assert _number(model_cache) == "2"
+    assert not model_cache.due

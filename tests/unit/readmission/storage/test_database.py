@@ -15,7 +15,7 @@ from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import DatabaseSettings
-from readmission.storage import database
+from readmission.storage import database, secrets
 from readmission.storage.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
 
 SETTINGS = DatabaseSettings("secret", "disable")
@@ -83,7 +83,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     fake = Server()
-    monkeypatch.setattr(database, "boto3", SimpleNamespace(client=lambda _: fake))
+    monkeypatch.setattr(secrets, "boto3", SimpleNamespace(client=lambda _, config: fake))
     monkeypatch.setattr(socket, "create_connection", fake.network)
     monkeypatch.setattr(database, "_Connection", fake.connection)
     database._credentials.cache_clear()

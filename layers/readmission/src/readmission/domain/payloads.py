@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 from readmission.domain.contract import parse_date
-from readmission.errors import InvalidRequest
+from readmission.errors import InvalidRequest, StepFailed, StepTimedOut
 
 # A stage is a part of the pipeline that an execution can start at or stop after; it may run several functions.
 type Stage = Literal["ingest", "clean", "train", "promote"]
@@ -138,8 +138,24 @@ class TrainResult(TypedDict):
     mlflow_run_id: str
 
 
+class Failure(TypedDict):
+    """An error as the state machine catches it. The cause of a function's error is JSON with an `errorMessage`."""
+
+    Error: str
+    Cause: str
+
+
+class FailedTraining(TypedDict):
+    """What the state machine passes on in place of the result of a training that failed."""
+
+    model: Family
+    failure: Failure
+
+
 class PromoteEvent(TypedDict):
     """Input of *promote*. Without `candidates`, the newest finished run of each family in `models` is a candidate.
+
+    `candidates` also has the families whose training failed, which the ledger then names.
 
     `execution` is the name of the state machine's execution, which decides only once. Other callers omit it.
     """
@@ -147,7 +163,7 @@ class PromoteEvent(TypedDict):
     execution: NotRequired[str | None]
     data_kind: DataKind
     models: list[Family]
-    candidates: list[TrainResult]
+    candidates: list[TrainResult | FailedTraining]
 
 
 class PromoteResult(TypedDict):
@@ -203,6 +219,13 @@ class ReportResult(TypedDict):
 
     mlflow_run_id: str
     artifacts: list[str]
+
+
+def error_name(failure: Failure) -> str:
+    """The name of a caught error, as an execution that fails with it has it."""
+    if failure["Error"] in ("States.Timeout", "Sandbox.Timedout"):
+        return StepTimedOut.__name__
+    return StepFailed.__name__ if failure["Error"].startswith("States.") else failure["Error"]
 
 
 def parse_request(document: Mapping[str, Any]) -> PipelineRequest:

@@ -1,13 +1,13 @@
 """Endpoints behind API Gateway's proxy integration (REST API, payload 1.0), without a web framework."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Self
 
-from readmission.http import headers, problems, request_id
+from readmission.http import cors, headers, problems, request_id
 from readmission.http.access_log import access_line
 from readmission.telemetry.logs import Logger
 
@@ -50,8 +50,9 @@ def respond(
     endpoint: Callable[[Request], Response],
     logger: Logger,
     correlate: Callable[[str], None] = lambda request_id: None,
+    cors_origins: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Answer a proxy event with `endpoint`, and log the request.
+    """Answer a proxy event with `endpoint`, and log the request. Web pages of `cors_origins` may read the answer.
 
     Never raises: `Refused` becomes its problem document, any other exception is logged and answered with status 500.
     `correlate` receives the request id before anything is logged. HEAD is answered as GET, without the body.
@@ -65,6 +66,7 @@ def respond(
         "statusCode": int(response.status),
         "headers": {
             **headers.SECURITY,
+            **cors.headers(request.headers.get("origin"), cors_origins),
             headers.CONTENT_POLICY: headers.DEFAULT_POLICY,
             request_id.HEADER: request.request_id,
             "Content-Type": response.content_type,

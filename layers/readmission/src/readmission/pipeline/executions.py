@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from readmission.domain.payloads import error_name
 from readmission.domain.redaction import redacted
 
 STATES: Final = (
@@ -41,6 +42,16 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What an execution went on without: a `family`, the `plots` of one, or the model `card`."""
+
+    what: Literal["family", "plots", "card"]
+    error: str
+    message: str
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One execution. `rows` is None if unknown; `step`, `error` and `message` are None if it has not failed."""
 
@@ -63,6 +74,18 @@ class Execution:
     def decision(self) -> str | None:
         """The promotion's decision; None if the execution did not reach it."""
         return (self.output.get("promotion") or {}).get("decision")
+
+    @property
+    def shortfalls(self) -> list[Shortfall]:
+        """What failed without failing the execution, in order."""
+        found: list[Shortfall] = []
+        for one in self.output.get("candidates") or []:
+            for what, key in (("family", "failure"), ("plots", "plots_failure")):
+                if failure := one.get(key):
+                    found.append(Shortfall(what, error_name(failure), _message(failure["Cause"]), one["model"]))
+        if failure := self.output.get("card_failure"):
+            found.append(Shortfall("card", error_name(failure), _message(failure["Cause"])))
+        return found
 
     def seconds(self, now: datetime | None = None) -> float:
         return ((self.ended or now or datetime.now(UTC)) - self.started).total_seconds()
@@ -161,8 +184,12 @@ def _failure(found: dict[str, Any]) -> tuple[str | None, str | None, str | None]
         return None, None, None
     cause = found.get("cause") or ""
     step, separator, rest = cause.partition(" failed: ")
+    return (step if separator else None), found.get("error") or found["status"], _message(rest or cause)
+
+
+def _message(cause: str) -> str:
+    """The message in the cause of an error, which is a document if a function raised it."""
     try:
-        message = json.loads(rest)["errorMessage"]
+        return str(json.loads(cause)["errorMessage"])
     except (ValueError, KeyError, TypeError):
-        message = rest or cause
-    return (step if separator else None), found.get("error") or found["status"], message
+        return cause

@@ -26,6 +26,7 @@ from readmission.pipeline import deliveries, sources
 from readmission.pipeline.deliveries import DeliveredBatch, Delivery
 from readmission.settings import SourceSettings
 from readmission.storage.database import transaction
+from readmission.storage.s3 import reachable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -97,7 +98,8 @@ def plan(
     are loaded in full, and were neither refused nor withdrawn. A run that starts later has no batches. Manifest,
     delivery and result name the source without its credentials.
 
-    Raises the errors of `sources.open_rows`, and `InvalidRequest` if there would be more than `MAX_BATCHES` batches.
+    Raises the errors of `sources.open_rows`, `InvalidRequest` if there would be more than `MAX_BATCHES` batches, and
+    `StorageUnavailable`.
     """
     asked = request.source or request.start_at == "ingest"
     kind = sources.data_kind(source) if asked else deliveries.kind_to_clean(databases.clean)
@@ -119,7 +121,8 @@ def plan(
     elif request.start_at == "clean":
         _list_loaded(manifest, databases)
     key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
-    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
+    with reachable(bucket):
+        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
     return Plan(
         source=shown,
         data_kind=kind,
@@ -213,7 +216,8 @@ def _write_batches(rows: Iterator[list[str]], size: int, scope: str, bucket: str
         batch_id = sha256(scope.encode() + text).hexdigest()[:24]
         key = f"{_PREFIX}/batches/{batch_id}.csv.gz"
         body = gzip.compress(text, compresslevel=1, mtime=0)
-        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
+        with reachable(bucket):
+            s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
         yield Batch(number=number, batch_ids=[batch_id], keys=[key], first_row=first_row, rows=len(chunk))
         first_row += len(chunk)
 
@@ -248,7 +252,8 @@ def _list_loaded(manifest: Manifest, databases: Databases) -> None:
 
 def _get(bucket: str, key: str, s3: "S3Client") -> bytes:
     try:
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        with reachable(bucket):
+            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket"):
             raise BatchMissing(f"s3://{bucket}/{key} does not exist") from error

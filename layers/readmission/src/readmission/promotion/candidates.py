@@ -5,7 +5,7 @@ import math
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from readmission.domain.payloads import PromoteEvent
+from readmission.domain.payloads import PromoteEvent, error_name
 from readmission.errors import NoCandidates
 from readmission.registry import names
 from readmission.registry.mlflow_client import experiment_id
@@ -19,7 +19,7 @@ def find(client: MlflowClient, event: PromoteEvent, settings: ModelSettings) -> 
     Raises `NoCandidates` if there are none.
     """
     if event["candidates"]:
-        runs = [client.get_run(candidate["mlflow_run_id"]) for candidate in event["candidates"]]
+        runs = [client.get_run(one["mlflow_run_id"]) for one in event["candidates"] if "mlflow_run_id" in one]
     else:
         runs = _newest(client, event, settings)
     runs = [run for run in runs if math.isfinite(run.data.metrics.get(names.VALIDATION_LOG_LOSS, math.nan))]
@@ -29,6 +29,11 @@ def find(client: MlflowClient, event: PromoteEvent, settings: ModelSettings) -> 
             " promote; run the pipeline from 'train'"
         )
     return runs
+
+
+def failed(event: PromoteEvent) -> dict[str, str]:
+    """The families whose training failed in this execution, with the names of their errors."""
+    return {one["model"]: error_name(one["failure"]) for one in event["candidates"] if "failure" in one}
 
 
 def best(runs: list[Run]) -> Run:

@@ -37,13 +37,14 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         if incumbent and incumbent.serves and incumbent.number == str(version.version):
             return _already_in_production(client, clean, version)
         decided = _Challenge(client, clean, settings, event["data_kind"], run, version).judge(incumbent)
+        failed = candidates.failed(event)
         entry = versions.ledger_entry(
             version,
             incumbent.number if incumbent else None,
             "promoted" if decided.promoted else "refused",
-            decided.reason,
+            verdict.with_failed_families(decided.reason, failed),
             decided.code,
-            metrics=decided.metrics,
+            metrics=decided.metrics | ({"failed_families": failed} if failed else {}),
             execution=execution,
         )
         if not _is_repeated(clean, entry):

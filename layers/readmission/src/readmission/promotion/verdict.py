@@ -10,6 +10,7 @@ more than the one before:
 A reason is a text for people: it is stored in the ledger and shown as it is. Nothing parses it: programs read its code.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -172,6 +173,13 @@ def unscorable_incumbent(
         "previous_unusable",
         _metrics(figures, counts),
     )
+
+
+def with_failed_families(reason: str, failed: Mapping[str, str]) -> str:
+    """The reason with the families that were not among the candidates, and their errors, if there are any."""
+    if not failed:
+        return reason
+    return f"{reason}; not trained: {', '.join(f'{family} ({error})' for family, error in failed.items())}"
 
 
 def by_comparison(challenger: Contender, incumbent: Contender, duel: Duel, counts: Counts) -> Verdict:

@@ -1,5 +1,6 @@
 """What training and promotion share around MLflow's own client."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -19,7 +20,7 @@ from mlflow.protos.databricks_pb2 import (
 
 from readmission.domain.redaction import redacted
 from readmission.errors import TrackingUnavailable
-from readmission.registry import names, store
+from readmission.registry import credentials, names, store
 from readmission.settings import ModelSettings
 
 ALREADY_EXISTS: Final = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
@@ -83,7 +84,15 @@ def version_in_production(client: MlflowClient, model_name: str) -> ModelVersion
 
 @contextmanager
 def reachable(settings: ModelSettings) -> Iterator[None]:
-    """Raise `TrackingUnavailable` if MLflow's client fails because its server is away or fails."""
+    """Log MLflow's client in, and raise `TrackingUnavailable` if it fails because its server is away or fails.
+
+    Raises `ConfigurationError` for an unusable secret.
+    """
+    if settings.secret:
+        # Read each time, which is once a step: the password may have changed since the last one. The client takes the
+        # login from nowhere else, and looks at every request.
+        login = credentials.read(settings.secret)
+        os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = login.username, login.password
     try:
         yield
     except (requests.RequestException, MlflowException) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
-from readmission.errors import ModelUnavailable, TrackingUnavailable
+from readmission.errors import ConfigurationError, ModelUnavailable, TrackingUnavailable
 from readmission.registry import names
 from readmission.registry.rest import ModelVersion, RestClient, UnexpectedAnswer
 from readmission.settings import ModelSettings
@@ -75,7 +75,7 @@ def _model_unavailable(what: str = "") -> Iterator[None]:
     """Raise the REST client's errors as `ModelUnavailable`, which names what was read."""
     try:
         yield
-    except (TrackingUnavailable, UnexpectedAnswer) as error:
+    except (ConfigurationError, TrackingUnavailable, UnexpectedAnswer) as error:
         raise ModelUnavailable(f"{what}: {error}" if what else str(error)) from error
 
 

@@ -6,12 +6,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException, InvalidURL
 from typing import Any, Final
 
 from readmission.domain.redaction import redacted
 from readmission.errors import ConfigurationError, TrackingUnavailable
-from readmission.registry import store
+from readmission.registry import credentials, store
+from readmission.registry.credentials import Login
 from readmission.settings import ModelSettings
 
 _PROXIED: Final = "mlflow-artifacts"
@@ -55,7 +57,9 @@ class RestClient:
     """One MLflow server and one registered model.
 
     Every method raises `TrackingUnavailable` if the server cannot be reached or fails (5xx, 408, 429) or its database
-    is away, and `UnexpectedAnswer` if it rejects the request or sends something else. Nothing is retried here.
+    is away, and `UnexpectedAnswer` if it rejects the request or sends something else. Nothing is retried here, except
+    a refused login once its secret has changed. A secret that cannot be read raises `TrackingUnavailable` or
+    `ConfigurationError`.
     """
 
     def __init__(self, settings: ModelSettings, timeout_seconds: float) -> None:
@@ -63,6 +67,7 @@ class RestClient:
         self._shown = redacted(settings.tracking_uri)
         self._model = settings.name
         self._timeout = timeout_seconds
+        self._credentials = credentials.of(settings.secret)
 
     def version_by_alias(self, alias: str) -> ModelVersion:
         """The version with that alias. MLflow rejects an unknown alias with 400 and an unknown model with 404."""
@@ -121,22 +126,42 @@ class RestClient:
         url = f"{self._server}/{endpoint}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         kind = "application/json" if method == "PATCH" else "application/octet-stream"
         request = urllib.request.Request(url, body, {"Content-Type": kind} if body is not None else {}, method=method)
+        if self._credentials is None:
+            return self._send(request, endpoint)
+        login = self._credentials.login()
+        try:
+            return self._send(request, endpoint, login)
+        except UnexpectedAnswer as error:
+            if error.status != HTTPStatus.UNAUTHORIZED or not (other := self._credentials.login_after(login)):
+                raise
+        return self._send(request, endpoint, other)
+
+    def _send(self, request: urllib.request.Request, endpoint: str, login: Login | None = None) -> bytes:
+        if login:
+            # Not sent on to where the server may redirect to.
+            request.add_unredirected_header("Authorization", login.header)
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as response:
                 content: bytes = response.read()
                 return content
         except urllib.error.HTTPError as error:
             with error:
-                message = f"MLflow at {self._shown} answered {error.code} to {method} {endpoint}"
+                message = f"MLflow at {self._shown} answered {error.code} to {request.get_method()} {endpoint}"
                 if error.code >= 500 or error.code in (408, 429) or store.is_away(_text(error)):
                     raise TrackingUnavailable(message) from error
-                raise UnexpectedAnswer(message, error.code) from error
+                raise UnexpectedAnswer(message + _advice(error.code, login), error.code) from error
         except (OSError, HTTPException) as error:
             # An invalid URL's message repeats a part of it, which may be a password.
             reason = (
                 "the URL is not valid" if isinstance(error, InvalidURL) else getattr(error, "reason", None) or error
             )
             raise TrackingUnavailable(f"MLflow at {self._shown} cannot be reached: {reason}") from error
+
+
+def _advice(status: int, login: Login | None) -> str:
+    if status != HTTPStatus.UNAUTHORIZED:
+        return ""
+    return ": the login in its secret is wrong" if login else ": it needs a login, and no secret with one is named"
 
 
 def _text(error: urllib.error.HTTPError) -> str:

@@ -4,7 +4,7 @@ It runs in a function of its own because it reads Postgres; the function that fo
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -22,12 +22,13 @@ def respond(
     decisions: Decisions,
     logger: Logger,
     correlate: Callable[[str], None] = lambda request_id: None,
+    cors_origins: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Answer a proxy event with the newest decisions, newest first: as many as the query parameter `limit` says.
 
-    `decisions` reads that many. Never raises; see `proxy.respond`.
+    `decisions` reads that many. Web pages of `cors_origins` may read the answer. Never raises; see `proxy.respond`.
     """
-    return proxy.respond(event, lambda request: _history(request, decisions), logger, correlate)
+    return proxy.respond(event, lambda request: _history(request, decisions), logger, correlate, cors_origins)
 
 
 def _history(request: proxy.Request, decisions: Decisions) -> proxy.Response:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Final, Protocol
 
 from readmission.domain.features import INPUTS
@@ -18,7 +19,7 @@ from readmission.scoring.scorer import Scorer, load
 from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, NullMeter
 
-_RETRY_SECONDS: Final = 1.0  # the polling interval while there is no model
+_RETRY_SECONDS: Final = 1.0  # the polling interval while there is no model, or none known since a restore
 _MAX_WAIT_SECONDS: Final = 1.0
 _LOST_AFTER_SECONDS: Final = 10.0  # longer than MLflow's timeouts: the poll was frozen, and its result is outdated
 
@@ -116,6 +117,15 @@ class ModelCache:
         with self._polling:
             return self._refresh(self._clock())
 
+    def restored(self) -> None:
+        """Poll the registry because the process was restored from a snapshot, which may be weeks old.
+
+        The clock may have stood still since. If this poll fails, requests wait for the next ones.
+        """
+        self._poll = None
+        self._known_at = -inf
+        self.refresh()
+
     def _refresh(self, started_at: float) -> str | None:
         problem: str | None = None
         try:
@@ -129,7 +139,8 @@ class ModelCache:
             self._meter.count(MODEL_RELOADS, outcome="failed")
             self._logger.warning("cannot load the model in production: %s; still serving version: %s", error, serving)
         finally:
-            wait = self._refresh_seconds if self.served else min(_RETRY_SECONDS, self._refresh_seconds)
+            is_known = self.served and self._known_at > -inf
+            wait = self._refresh_seconds if is_known else min(_RETRY_SECONDS, self._refresh_seconds)
             # Counted from the start of the poll: if it was frozen halfway, its result is as old as its start.
             self._next_poll_at = started_at + wait
         return problem

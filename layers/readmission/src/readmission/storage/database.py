@@ -5,7 +5,6 @@ COPY takes no parameters and SQL is never built from values, so a COPY that need
 
 import csv
 import io
-import json
 import socket
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,19 +14,18 @@ from importlib.resources import files
 from itertools import batched
 from typing import Any, Final, Literal
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 from pg8000.exceptions import DatabaseError, InterfaceError
 from pg8000.native import Connection
 
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import DatabaseSettings
+from readmission.storage import secrets
 
 type Database = Literal["raw", "clean"]
 
 # Transient SQLSTATE classes and codes: connection, resources, operator intervention, serialization, deadlock.
 _TRANSIENT: Final = ("08", "53", "57", "40001", "40P01")
-_CONNECT_SECONDS: Final = 10
+_CONNECT_SECONDS: Final = 5
 _ANSWER_SECONDS: Final = 300
 _COPY_BYTES: Final = 1 << 16
 _COPY_LINES: Final = 256
@@ -41,8 +39,6 @@ _REFUSED_LOGIN: Final = ("28P01", "28000")
 _RDS_AUTHORITIES: Final = "rds-global-bundle.pem"
 # What pg8000 raises when the server or the network fails. It does not turn every OSError into an InterfaceError.
 _CONNECTION_ERRORS: Final = (InterfaceError, OSError, EOFError)
-# Secrets Manager's answers that no retry changes.
-_SECRET_ERRORS: Final = ("ResourceNotFoundException", "AccessDeniedException", "InvalidRequestException")
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -203,24 +199,7 @@ class Rows:
 
 @cache
 def _credentials(secret: str) -> dict[str, Any]:
-    try:
-        response = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        kind = ConfigurationError if code in _SECRET_ERRORS else DatabaseUnavailable
-        raise kind(f"the secret {secret!r} with the database credentials cannot be read: {code}") from error
-    except BotoCoreError as error:
-        raise DatabaseUnavailable(
-            f"the secret {secret!r} with the database credentials cannot be read: {error}"
-        ) from error
-    try:
-        credentials: dict[str, Any] = json.loads(response["SecretString"])
-        missing = [name for name in _LOGIN if name not in credentials]
-    except (KeyError, TypeError, ValueError):
-        raise ConfigurationError(f"the secret {secret!r} must be a JSON object") from None
-    if missing:
-        raise ConfigurationError(f"the secret {secret!r} with the database credentials lacks {', '.join(missing)}")
-    return credentials
+    return secrets.read(secret, "the database credentials", _LOGIN, DatabaseUnavailable)
 
 
 def _tls(settings: DatabaseSettings) -> ssl.SSLContext | Literal[False]:
