@@ -1,5 +1,6 @@
 """Runs a service of compose.yaml without a daemon: its image with buildah, its command, variables and health check."""
 
+import http.client
 import json
 import os
 import re
@@ -24,6 +25,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra" / "containers" / "compo
 ENVIRONMENT = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 USER = 10001
 START_SECONDS = 120
+PORT_VARIABLES = {"ui": "STREAMLIT_SERVER_PORT"}
 
 
 def buildah(*arguments: str) -> str:
@@ -49,13 +51,19 @@ def variables(service: str, settings: Settings, given: Mapping[str, str]) -> dic
     }
     secrets = {"DATABASE_USER": database.user, "DATABASE_PASSWORD": database.password}
     found = {}
-    for variable, value in COMPOSE["services"][service]["environment"].items():
+    for variable, value in COMPOSE["services"][service].get("environment", {}).items():
         text = re.sub(r"\$\{(\w+)[^}]*\}", lambda match: given.get(match[1], ""), str(value))
         for address, real in addresses.items():
             text = text.replace(address, real)
         found[variable] = text
     found |= {variable: value for variable, value in secrets.items() if variable in found}
     return found | {"HOST": "127.0.0.1", "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
+
+
+def _listening(service: str, port: int) -> dict[str, str]:
+    """On a free port of loopback. The images listen on every address of their own network."""
+    variables = {PORT_VARIABLES.get(service, "PORT"): str(port)}
+    return variables | ({"GATEWAY_LISTEN": f"127.0.0.1:{port}"} if service == "localstack" else {})
 
 
 @dataclass
@@ -82,9 +90,12 @@ class Container:
         return self._run(*test[1:]) == 0
 
     def _run(self, *command: str) -> int:
-        port = ["--env", f"{_port_variable(self.service)}={self.port}"]
+        port = f"{PORT_VARIABLES.get(self.service, 'PORT')}={self.port}"
         finished = subprocess.run(
-            ["buildah", "run", *port, self.id, "--", *command], env=ENVIRONMENT, capture_output=True, check=False
+            ["buildah", "run", "--env", port, self.id, "--", *command],
+            env=ENVIRONMENT,
+            capture_output=True,
+            check=False,
         )
         return finished.returncode
 
@@ -92,10 +103,6 @@ class Container:
         """The files that the server has written, but for those in /tmp. With a read-only root it could not."""
         condition = ["-path", "/tmp", "-prune", "-o", "-user", str(USER), "-print"]
         return buildah("run", "--user", "root", self.id, "--", "find", "/", "-xdev", *condition).splitlines()
-
-
-def _port_variable(service: str) -> str:
-    return "STREAMLIT_SERVER_PORT" if service == "ui" else "PORT"
 
 
 @contextmanager
@@ -111,8 +118,8 @@ def created(service: str) -> Iterator[str]:
 def command(service: str, container: str, environment: Mapping[str, str], *arguments: str) -> list[str]:
     """Starts the service: the image's command, or that of compose.yaml."""
     image = configuration(service)
-    wanted = COMPOSE["services"][service].get("command") or image["Cmd"]
-    words = [*(image["Entrypoint"] or []), *(arguments or wanted or [])]
+    wanted = COMPOSE["services"][service].get("command") or image.get("Cmd")
+    words = [*(image.get("Entrypoint") or []), *(arguments or wanted or [])]
     options = [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
     return ["buildah", "run", *options, container, "--", *words]
 
@@ -120,7 +127,7 @@ def command(service: str, container: str, environment: Mapping[str, str], *argum
 @contextmanager
 def running(service: str, settings: Settings, port: int, folder: Path, **given: str) -> Iterator[Container]:
     """Answers on `port` of loopback: buildah's isolation shares the machine's network."""
-    environment = variables(service, settings, given) | {_port_variable(service): str(port)}
+    environment = variables(service, settings, given) | _listening(service, port)
     log = folder / f"{service}.log"
     with created(service) as container:
         started = time.monotonic()
@@ -142,8 +149,6 @@ def running(service: str, settings: Settings, port: int, folder: Path, **given: 
 
 
 def _wait(container: Container, started: float) -> None:
-    import http.client
-
     path = configuration(container.service)["Healthcheck"]["Test"][-1]
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", container.port, timeout=5)
