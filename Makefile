@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots images sbom audit test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -136,11 +136,20 @@ chaos: setup ## break the running platform on purpose, and check that it keeps w
 	    $(if $(FORCED),--force)
 
 test: setup ## run all tests: unit, integration, end to end  [ONLY=package DIABETES_DATA=archive.zip for those on the real data]
-	@$(if $(ONLY),,$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium || test -z "$$CI")
+	@$(if $(ONLY),,$(LOCAL) install $(if $(PROMETHEUS),,prometheus) chromium buildah debootstrap || test -z "$$CI")
 	@$(BIN)/python -m tests $(if $(ONLY),--only '$(ONLY)')
 
 screenshots: setup ## take screenshots of the web pages for the docs, into ui/screenshots; needs chromium  [DIABETES_DATA=archive.zip]
 	@SCREENSHOTS=ui/screenshots $(BIN)/pytest -s tests/e2e/test_ui.py
+
+images: setup ## build the container images with docker, podman or buildah  [ONLY=api,ui,… TOOL=docker|podman|buildah]
+	@$(BIN)/python -m infra.containers build $(if $(ONLY),--only '$(ONLY)') $(if $(TOOL),--tool '$(TOOL)')
+
+sbom: setup ## write a bill of materials (CycloneDX) of each image, into infra/containers/sbom
+	@$(BIN)/python -m infra.containers sbom
+
+audit: setup ## look for known vulnerabilities of the packages in the images; needs pypi.org
+	@$(BIN)/python -m infra.containers audit
 
 unit: setup ## run the tests that need no server
 	@$(BIN)/pytest tests/unit
@@ -156,6 +165,8 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/python -m tests.prose
 	@$(BIN)/cfn-lint template.yaml
 	@$(BIN)/sam validate --lint
+	@$(BIN)/hadolint infra/containers/Containerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/containers/compose.yaml
 
 openapi: setup ## generate functions/predict/openapi.json from the application
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
@@ -174,4 +185,4 @@ format: setup ## format the code, and fix what ruff can fix
 
 clean: ## stop everything and delete all generated files and data
 	@if [ -x $(BIN)/python ]; then $(LOCAL) clean; fi
-	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf .aws-sam .venv infra/localstack/.venv infra/localstack/.runtimes infra/containers/sbom docs/_build docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

@@ -1,8 +1,8 @@
 """MLflow's server, as the local platform and the container run it.
 
 In a container, `python -m infra.mlflow_server` reads the login to its database from `DATABASE_HOST`, `DATABASE_PORT`,
-`DATABASE_USER` and `DATABASE_PASSWORD`, the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address that it
-listens on from `HOST` and `PORT`. boto3 reads the `AWS_…` variables.
+`DATABASE_USER` and `DATABASE_PASSWORD`, the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address
+that it listens on from `HOST` and `PORT`. boto3 reads the `AWS_…` variables.
 """
 
 import os

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 
-_INFRA = ("local", "localstack", "prometheus", "grafana")
+_INFRA = ("local", "localstack", "prometheus", "grafana", "containers")
 
 
 def pages() -> list[Path]:

@@ -67,7 +67,7 @@ def build_command(target: str, builder: str, environment: Mapping[str, str]) -> 
 
 
 def _ensure_base() -> None:
-    """The base from its registry or, where that cannot be reached, from Debian's packages, which takes root a minute."""
+    """The base from its registry. Where that cannot be reached, root makes it from Debian's packages, in a minute."""
     if _succeeds(["buildah", "inspect", "--type", "image", BASE]) or _succeeds(["buildah", "pull", "--quiet", BASE]):
         return
     if os.geteuid() != 0 or not shutil.which("debootstrap"):

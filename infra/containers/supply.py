@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from infra.containers.images import GROUPS, ROOT
 from infra.local.errors import LocalError
@@ -63,11 +64,7 @@ def judged(report: str, errors: str) -> tuple[str, int]:
     except (ValueError, KeyError):
         last = (errors.strip().splitlines() or ["pip-audit printed nothing"])[-1]
         return f"not checked, because the database of vulnerabilities at pypi.org cannot be reached: {last}", UNKNOWN
-    found = [
-        f"{package['name']} {package['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions']) or 'no version'}"
-        for package in packages
-        for flaw in package.get("vulns", ())
-    ]
+    found = [_flaw(package, flaw) for package in packages for flaw in package.get("vulns", ())]
     if skipped := [package["name"] for package in packages if "skip_reason" in package]:
         missing = f"{len(skipped)} of {len(packages)} packages not checked, because the database of vulnerabilities at"
         return "\n  ".join([f"{missing} pypi.org cannot be reached", *found]), UNKNOWN
@@ -76,15 +73,20 @@ def judged(report: str, errors: str) -> tuple[str, int]:
     return f"none of {len(packages)} packages has a known vulnerability", 0
 
 
+def _flaw(package: Mapping[str, Any], flaw: Mapping[str, Any]) -> str:
+    fixed = ", ".join(flaw["fix_versions"]) or "no version yet"
+    return f"{package['name']} {package['version']}: {flaw['id']}, fixed in {fixed}"
+
+
 @contextmanager
 def requirements(image: str) -> Iterator[Path]:
     """The locked packages of an image, with versions and hashes, in pip's format."""
     project, options = (LOCALSTACK, []) if image == "localstack" else (ROOT, ["--only-group", GROUPS[image]])
+    export = [str(BIN / "uv"), "export", "--quiet", "--frozen", "--project", str(project), *options]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         _run(
-            [str(BIN / "uv"), "export", "--quiet", "--frozen", "--project", str(project), *options]
-            + ["--no-emit-project", "--no-emit-local", "--output-file", str(file)],
+            [*export, "--no-emit-project", "--no-emit-local", "--output-file", str(file)],
             f"the locked packages of {image}",
         )
         yield file

@@ -86,6 +86,8 @@ def memory_warnings(memory: Path = Path("/proc/meminfo")) -> list[str]:
 
 
 def _ports(loaded: Settings) -> dict[str, int]:
+    if loaded.external_servers:
+        return {}
     own = {} if loaded.external_database else {"POSTGRES_PORT": loaded.postgres_port}
     return own | {"MLFLOW_PORT": loaded.mlflow_port, "LOCALSTACK_PORT": loaded.localstack_port}
 

@@ -27,6 +27,7 @@ DEFAULTS = {
     "DATABASE_PORT": "5432",
     "DATABASE_USER": "",
     "DATABASE_PASSWORD": "",
+    "SERVERS": "own",
 }
 PORTS = ("POSTGRES_PORT", "MLFLOW_PORT", "LOCALSTACK_PORT", "PROMETHEUS_PORT")
 
@@ -54,11 +55,15 @@ class Settings:
     """Path of the program. Empty: `prometheus` on the PATH. `off`: do not start Prometheus."""
     mirror_buckets: tuple[str, ...]
     external_database: ExternalDatabase | None
+    external_servers: bool
+    """LocalStack and MLflow run already, for example in containers, on the ports of these settings."""
 
     @property
     def programs(self) -> tuple[str, ...]:
         """The supervised programs in start order. They stop in reverse: first MLflow, which writes to S3, then the
         mirror, whose last pass needs LocalStack. Prometheus runs only if it is installed."""
+        if self.external_servers:
+            return ("s3-mirror",)
         own_database = () if self.external_database else ("postgres",)
         prometheus = () if self.prometheus == "off" else ("prometheus",)
         return (*own_database, "localstack", "s3-mirror", "mlflow", *prometheus)
@@ -189,6 +194,8 @@ def as_environment(settings: Settings) -> dict[str, str]:
         "PROMETHEUS": settings.prometheus,
         "S3_MIRROR_BUCKETS": ",".join(settings.mirror_buckets),
     }
+    if settings.external_servers:
+        values["SERVERS"] = "external"
     if database := settings.external_database:
         values |= {
             "DATABASE_HOST": database.host,
@@ -223,6 +230,7 @@ def _parse(directory: Path, values: Mapping[str, str]) -> Settings:
         prometheus=values["PROMETHEUS"],
         mirror_buckets=buckets,
         external_database=_external_database(values),
+        external_servers=_external_servers(values),
     )
 
 
@@ -238,6 +246,15 @@ def _external_database(values: Mapping[str, str]) -> ExternalDatabase | None:
         user=values["DATABASE_USER"],
         password=values["DATABASE_PASSWORD"],
     )
+
+
+def _external_servers(values: Mapping[str, str]) -> bool:
+    if values["SERVERS"] not in ("own", "external"):
+        raise LocalError(f"SERVERS must be own or external, not {values['SERVERS']!r}.")
+    external = values["SERVERS"] == "external"
+    if external and not values["DATABASE_HOST"]:
+        raise LocalError("DATABASE_HOST is not set. SERVERS=external requires it: Postgres runs outside too.")
+    return external
 
 
 def _port(name: str, text: str) -> int:

@@ -55,6 +55,7 @@ def _stop_supervised(settings: Settings, known: list[Process]) -> list[Process]:
     seen = set(known)
     if supervision.states(settings)["localstack"].runs:
         application.remember(settings)
+    if "localstack" in settings.programs and supervision.states(settings)["localstack"].runs:
         for name in _running_executions(settings):
             print(f"pipeline    execution {name} is interrupted; after make up: make pipeline RESUME={name}")
     for program in reversed(settings.programs):

@@ -26,6 +26,8 @@ def status(settings: Settings) -> bool:
     rows = [("NAME", "STATE", "PID", "UPTIME", "ADDRESS")]
     if external := settings.external_database:
         rows.append(("postgres", _words(settings, "postgres"), "-", "-", f"{external.host}:{external.port}"))
+    if settings.external_servers:
+        rows += [(name, _words(settings, name), "-", "-", addresses[name]) for name in supervision.EXTERNAL]
     for name in settings.programs:
         state = states[name]
         if name == "prometheus" and not state.runs and not prometheus.binary(settings):

@@ -1,6 +1,7 @@
 """Starts the platform. Every step checks what is missing and does only that."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,7 +9,7 @@ from functools import partial
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.storage import access
 
-from infra.local import aws, stack
+from infra.local import aws, files, stack
 from infra.local.errors import LocalError
 from infra.local.lifecycle import application, down, ports
 from infra.local.lifecycle.lock import only_one
@@ -78,6 +79,9 @@ def start(settings: Settings) -> None:
     """Raises LocalError, naming the server that failed and the cause."""
     with only_one(settings):
         _start_supervisor(settings)
+        if settings.external_servers:
+            _use_external(settings)
+            return
         _start_database(settings)
         doing = _doing(settings, "mlflow")
         mlflow_is_ready = _start(settings, "mlflow")
@@ -103,6 +107,8 @@ def deploy(settings: Settings) -> stack.Stack:
 
 def _stop_localstack(settings: Settings) -> None:
     """Its mirror first, whose last pass saves the newest objects."""
+    if settings.external_servers:
+        raise LocalError("LocalStack cannot delete the failed stack. Restart LocalStack, then run: make up")
     with only_one(settings), step("localstack", "replacing it, as it cannot delete the failed stack") as outcome:
         for program in ("s3-mirror", "localstack"):
             if supervision.states(settings)[program].may_run:
@@ -131,7 +137,8 @@ def _start_supervisor(settings: Settings) -> None:
         refuse_other_settings(settings)
         return
     down.stop_without_supervisor(processes.ours(settings))
-    programs.refuse_missing_localstack()
+    if not settings.external_servers:
+        programs.refuse_missing_localstack()
     for program in settings.programs:
         if program != "prometheus" or prometheus.binary(settings):
             _refuse_taken_port(settings, program)
@@ -139,6 +146,34 @@ def _start_supervisor(settings: Settings) -> None:
         record(settings)
         supervision.start(settings)
         outcome.text = f"running, files in {settings.directory}"
+
+
+def _use_external(settings: Settings) -> None:
+    """Waits for the servers that others run, and fills LocalStack if it is new."""
+    for program in supervision.EXTERNAL:
+        with step(program, "waiting for the server") as outcome:
+            ready.wait_for_external(settings, program)
+            outcome.text = "ready, not ours"
+    with _localstack_errors(settings):
+        is_new = not _has_secret(settings)
+    # Its self-signed certificate is new too. Everything here is on loopback.
+    certificate = ssl.get_server_certificate(("127.0.0.1", settings.localstack_port))
+    settings.certificate.parent.mkdir(parents=True, exist_ok=True)
+    files.write(settings.certificate, certificate)
+    if is_new and supervision.states(settings)["s3-mirror"].may_run:
+        supervision.stop_program(settings, "s3-mirror")
+    _create_databases(settings)
+    _fill_localstack(settings)
+    ready.wait(settings, "s3-mirror")
+
+
+def _has_secret(settings: Settings) -> bool:
+    client = aws.client(settings, "secretsmanager")
+    try:
+        client.describe_secret(SecretId=SECRET)
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return True
 
 
 def _start_database(settings: Settings) -> None:
@@ -149,6 +184,10 @@ def _start_database(settings: Settings) -> None:
             outcome.text = f"ready on 127.0.0.1:{settings.postgres_port}"
             if is_new:
                 outcome.text += " with a new data folder"
+    _create_databases(settings)
+
+
+def _create_databases(settings: Settings) -> None:
     with step("databases", "checking") as outcome:
         created = postgres.create_databases(settings)
         outcome.text = f"created {', '.join(created)}" if created else "complete"
@@ -161,6 +200,10 @@ def _start_localstack(settings: Settings) -> None:
     with step("localstack", _doing(settings, "localstack")) as outcome:
         _start(settings, "localstack")()
         outcome.text = f"ready on {settings.localstack_url}"
+    _fill_localstack(settings)
+
+
+def _fill_localstack(settings: Settings) -> None:
     if supervision.states(settings)["s3-mirror"].runs:
         return  # the steps below are done
     for label, doing, function in AFTER_LOCALSTACK:

@@ -11,6 +11,8 @@ from infra.local.servers import postgres, supervision
 from infra.local.settings import Settings
 
 WITHIN_SECONDS = {"postgres": 60, "localstack": 120, "mlflow": 240, "s3-mirror": 10, "prometheus": 60}
+EXTERNAL_SECONDS = 30
+"""Servers that others run should be up already."""
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -30,6 +32,18 @@ def wait(settings: Settings, program: str, log_position: int = 0) -> None:
             late = f"was not ready within {WITHIN_SECONDS[program]} s"
             raise LocalError(_failure(settings, program, late, log_position))
         time.sleep(0.1)
+
+
+def wait_for_external(settings: Settings, program: str) -> None:
+    """For a server that others run. Raises LocalError if it does not answer in time."""
+    deadline = time.monotonic() + EXTERNAL_SECONDS
+    while not is_ready(settings, program):
+        if time.monotonic() > deadline:
+            raise LocalError(
+                f"{program} did not answer within {EXTERNAL_SECONDS} s. SERVERS=external expects it at "
+                f"{settings.localstack_url if program == 'localstack' else settings.mlflow_url}"
+            )
+        time.sleep(0.2)
 
 
 def _failure(settings: Settings, program: str, what: str, log_position: int) -> str:

@@ -42,6 +42,10 @@ PROGRAM_OPTIONS = {
 }
 
 
+EXTERNAL = ("localstack", "mlflow")
+"""The programs that others run if `SERVERS` is `external`."""
+
+
 class NotRunning(LocalError):
     """supervisord does not answer in the platform's folder."""
 
@@ -76,18 +80,29 @@ def is_running(settings: Settings) -> bool:
 
 def runs(settings: Settings, program: str) -> bool:
     """Whether the platform includes that program and it is running."""
-    return program in settings.programs and is_running(settings) and states(settings)[program].runs
+    if not is_running(settings):
+        return False
+    state = states(settings).get(program)
+    return state is not None and state.runs
 
 
 def states(settings: Settings) -> dict[str, State]:
-    """The state of every program. Raises NotRunning if supervisord does not answer."""
+    """The state of every program. Raises NotRunning if supervisord does not answer.
+
+    External servers count as running: whether they answer, `ready` says.
+    """
+    external = {name: State("RUNNING", 0, 0, 0) for name in EXTERNAL if settings.external_servers}
     # An earlier release may have started supervisord without one of the programs.
     unknown = {name: State("UNKNOWN", 0, 0, 0) for name in settings.programs}
     with _server(settings) as server:
-        return unknown | {
-            info["name"]: State(info["statename"], info["pid"], info["start"], info["exitstatus"])
-            for info in server.getAllProcessInfo()
-        }
+        return (
+            unknown
+            | external
+            | {
+                info["name"]: State(info["statename"], info["pid"], info["start"], info["exitstatus"])
+                for info in server.getAllProcessInfo()
+            }
+        )
 
 
 def start_program(settings: Settings, name: str) -> None:

@@ -84,3 +84,22 @@ def test_only_the_owner_can_read_the_record_which_may_contain_a_password(tmp_pat
     file = tmp_path / "run" / "settings.json"
     assert json.loads(file.read_text())["DATABASE_PASSWORD"] == "secret"
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_with_external_servers_the_platform_runs_only_the_mirror(tmp_path: Path) -> None:
+    database = {"DATABASE_HOST": "127.0.0.1", "DATABASE_USER": "readmission", "DATABASE_PASSWORD": "secret"}
+    loaded = load(tmp_path, SERVERS="external", **database)
+    assert loaded.programs == ("s3-mirror",)
+    assert settings.load({"LOCAL_DIR": str(tmp_path), **settings.as_environment(loaded)}) == loaded
+
+
+@pytest.mark.parametrize(("value", "named"), [("external", "DATABASE_HOST"), ("docker", "SERVERS")])
+def test_external_servers_need_a_database(tmp_path: Path, value: str, named: str) -> None:
+    with pytest.raises(LocalError, match=named):
+        load(tmp_path, SERVERS=value)
+
+
+def test_a_platform_of_the_release_before_has_servers_of_its_own(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    assert "SERVERS" not in settings.as_environment(loaded)
+    assert not loaded.external_servers
