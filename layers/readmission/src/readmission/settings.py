@@ -288,6 +288,27 @@ class MetricsSettings:
         )
 
 
+# ---------------------------------------------------------------- the platform on AWS
+@dataclass(frozen=True, slots=True)
+class BootstrapSettings:
+    """*bootstrap*: the administrator's login, the secrets of the users, and MLflow's ECS cluster and service."""
+
+    administrator: DatabaseSettings
+    login_secrets: tuple[str, ...]
+    mlflow_cluster: str
+    mlflow_service: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        administrator = {**environment, "DATABASE_SECRET": _required(environment, "ADMINISTRATOR_SECRET")}
+        return cls(
+            administrator=DatabaseSettings.from_environment(administrator),
+            login_secrets=tuple(_required(environment, "LOGIN_SECRETS").split(",")),
+            mlflow_cluster=_required(environment, "MLFLOW_CLUSTER"),
+            mlflow_service=_required(environment, "MLFLOW_SERVICE"),
+        )
+
+
 # ---------------------------------------------------------------- processes outside Lambda
 @dataclass(frozen=True, slots=True)
 class ServerSettings:

@@ -7,7 +7,7 @@ import csv
 import io
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -62,7 +62,7 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
 
     Raises `ConfigurationError` if the secret with the credentials does not exist, may not be read, or lacks a field.
     """
-    connection = _open(database, settings)
+    connection = open_connection(database, settings)
     try:
         yield connection
     except InterfaceError as error:
@@ -75,8 +75,11 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
         _close(connection)
 
 
-def _open(database: Database, settings: DatabaseSettings) -> Connection:
-    """A failed login reads the secret once more, since its password may have been rotated."""
+def open_connection(database: str, settings: DatabaseSettings) -> Connection:
+    """A connection that the caller closes. Raises what `connect` raises.
+
+    A failed login reads the secret once more, since its password may have been rotated.
+    """
     credentials = _credentials(settings.secret)
     try:
         return _log_in(database, settings, credentials)
@@ -85,11 +88,15 @@ def _open(database: Database, settings: DatabaseSettings) -> Connection:
         if isinstance(error, DatabaseError) and _code(error) in _REFUSED_LOGIN:
             rotated = _credentials(settings.secret)
             if rotated != credentials:
-                return _log_in_again(database, settings, rotated)
+                return log_in(database, settings, rotated)
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
-def _log_in_again(database: Database, settings: DatabaseSettings, credentials: dict[str, Any]) -> Connection:
+def log_in(database: str, settings: DatabaseSettings, credentials: Mapping[str, Any]) -> Connection:
+    """A connection with these credentials (`username`, `password`), which the caller closes.
+
+    Raises `DatabaseUnavailable` if the server cannot be reached or refuses them.
+    """
     try:
         return _log_in(database, settings, credentials)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
@@ -97,7 +104,7 @@ def _log_in_again(database: Database, settings: DatabaseSettings, credentials: d
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
-def _log_in(database: Database, settings: DatabaseSettings, credentials: dict[str, Any]) -> Connection:
+def _log_in(database: str, settings: DatabaseSettings, credentials: Mapping[str, Any]) -> Connection:
     host, port = _address(settings, credentials)
     sock = socket.create_connection((host, port), _CONNECT_SECONDS)
     sock.settimeout(_ANSWER_SECONDS)
@@ -112,7 +119,7 @@ def _log_in(database: Database, settings: DatabaseSettings, credentials: dict[st
     )
 
 
-def _address(settings: DatabaseSettings, credentials: dict[str, Any]) -> tuple[str, int]:
+def _address(settings: DatabaseSettings, credentials: Mapping[str, Any]) -> tuple[str, int]:
     """From the settings or, if they have none, from the secret: secrets that RDS manages hold no address."""
     if settings.host:
         return settings.host, settings.port
