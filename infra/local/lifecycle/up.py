@@ -170,7 +170,7 @@ def _use_external(settings: Settings) -> None:
 def _has_secret(settings: Settings) -> bool:
     client = aws.client(settings, "secretsmanager")
     try:
-        client.describe_secret(SecretId=SECRET)
+        client.describe_secret(SecretId=next(iter(SECRETS)))
     except client.exceptions.ResourceNotFoundException:
         return False
     return True
