@@ -4,6 +4,7 @@ It adds synthetic encounters, training runs and model versions to the platform.
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ _START_SECONDS = 300.0
 
 def main() -> int:
     asked = _arguments()
+    # As an interrupt does, so that a fault puts back what it has changed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         faults = select(asked.only)
     except ValueError as error:

@@ -179,6 +179,12 @@ class System:
     def server_processes(self, program: str) -> list[Process]:
         return [process for process in processes.ours(self.settings) if process.program == program]
 
+    def kill(self, known: Sequence[Process]) -> int:
+        """`kill -9` of those that still run; how many there were."""
+        running = processes.still_alive(known)
+        processes.kill(running)
+        return len(running)
+
     def kill_function(self, function: str, within: float = 10.0) -> int:
         """`kill -9` of every process of the function, waiting for the first one; how many there were."""
         for _ in _polls(within, _CLOSE_POLL_SECONDS):

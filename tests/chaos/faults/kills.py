@@ -10,7 +10,7 @@ from tests.chaos.faults.interface import Injected, NotInjected
 from tests.chaos.faults.on_a_run import RUN_SECONDS, OnARun
 from tests.chaos.system import STEPS, Run, Step, System, wait_until
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 4
 _CUTS: Final = 3
 
 
@@ -60,13 +60,16 @@ class KillStep(OnARun):
     step: Step = STEPS[0]
 
     def inject(self, system: System, step: Step, random: Random) -> Injected:
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             before = facts.take(system)
+            # Looking for processes takes as long as a short step. Those that wait for the step are known before it.
+            waiting = system.function_processes(self.step.function)
             run = system.start(self.step.stage)
             system.wait_for_task(run, self.step.state)
-            time.sleep(random.uniform(0, self.step.seconds / 2))
+            time.sleep(random.uniform(0, self.step.seconds / 2) / 2**attempt)
             at = time.monotonic()
-            system.kill_function(self.step.function)
+            if not system.kill(waiting):
+                system.kill_function(self.step.function)
             if _wait_for_hit(system, run):
                 return Injected(at, self.step.name, before, run)
             wait_until(system.is_healthy, RUN_SECONDS)

@@ -48,9 +48,10 @@ def provide_service_catalog() -> None:
 
 @hooks.on_infra_start()
 def patch_server() -> None:
-    from localstack_plugin import listening
+    from localstack_plugin import api_paths, listening
 
     listening.install()
+    api_paths.install()
 
 
 @hooks.on_infra_start()
