@@ -106,7 +106,8 @@ def _wait_for(url: str) -> None:
 @pytest.fixture(scope="session")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Its cache spares the tests' pages fetching and compiling Streamlit's scripts each time."""
-    context = browser.new_context(viewport=DESKTOP)
+    # Without a graphics card, animations take processor time for as long as a page waits.
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
     yield context
     context.close()
 
