@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
 
@@ -103,9 +103,18 @@ def _wait_for(url: str) -> None:
             time.sleep(0.1)
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Its cache spares the tests' pages fetching and compiling Streamlit's scripts each time."""
+    # Without a graphics card, animations take processor time for as long as a page waits.
+    context = browser.new_context(viewport=DESKTOP, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport=DESKTOP)
+def page(context: BrowserContext) -> Iterator[Page]:
+    page = context.new_page()
     page.set_default_timeout(PATIENCE_MILLISECONDS)
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
     yield page

@@ -1,5 +1,6 @@
 """Builds the application and deploys it to LocalStack, each only if something has changed since the last time."""
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -15,6 +16,7 @@ import yaml
 
 from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
+from infra.local.lifecycle import archives
 from infra.local.lifecycle.repair import repair
 from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
@@ -32,7 +34,7 @@ def deploy(settings: Settings) -> stack.Stack:
     """Raises LocalError with the last lines of `sam`'s output if it fails."""
     built_from = _fingerprint()
     with step("build", "sam build: functions and layers") as outcome:
-        outcome.text = _build(settings, built_from)
+        outcome.text = build(settings, built_from)
     with step("deploy", "sam deploy to LocalStack") as outcome:
         outcome.text = _deploy(settings, built_from)
     remember(settings)
@@ -58,20 +60,30 @@ def redeploy(settings: Settings) -> str:
     if not _mark(settings).exists():
         return "nothing was deployed"
     built_from = _fingerprint()
-    return f"{_build(settings, built_from)}, {_deploy(settings, built_from)}"
+    return f"{build(settings, built_from)}, {_deploy(settings, built_from)}"
 
 
 def _mark(settings: Settings) -> Path:
     return settings.directory / "deployed"
 
 
-def _build(settings: Settings, built_from: str) -> str:
-    if files.kept(BUILT) == built_from and BUILD.is_dir():
-        return "already built"
-    BUILT.unlink(missing_ok=True)
-    _sam(settings, "build")
-    files.write(BUILT, built_from)
-    return "built"
+def build(settings: Settings, built_from: str | None = None) -> str:
+    """Builds functions and layers for this machine, unless the build in `BUILD` is of the same sources.
+
+    `built_from` is their digest, if it is known. Platforms of the same checkout share the build, so they wait for each
+    other. Returns a summary. Raises LocalError with the last lines of `sam`'s output if it fails.
+    """
+    wanted = built_from or _fingerprint()
+    BUILT.parent.mkdir(exist_ok=True)
+    with BUILT.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if files.kept(BUILT) == wanted and BUILD.is_dir():
+            return "already built"
+        BUILT.unlink(missing_ok=True)
+        _sam(settings, "build")
+        archives.pack(BUILD)
+        files.write(BUILT, wanted)
+        return "built"
 
 
 def _deploy(settings: Settings, built_from: str) -> str:
@@ -104,7 +116,7 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "DatabasePipelineSecretName=readmission/database/pipeline",
         "DatabaseReaderSecretName=readmission/database/reader",
         f"MlflowTrackingUri={settings.mlflow_url}",
-        f"Architecture={_architecture()}",
+        f"Architecture={architecture()}",
         f"ApiKeyValue={_kept(settings, 'api-key')}",
         f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
         # The person who starts a run here may read whatever this machine may.
@@ -128,7 +140,7 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         **environment.isolated(os.environ),
         **aws.environment(settings),
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "ARCHITECTURE": _architecture(),
+        "ARCHITECTURE": architecture(),
         "SAM_CLI_TELEMETRY": "0",
     }
     with log.open("w") as file:
@@ -156,7 +168,8 @@ def _cause(settings: Settings, command: str) -> str:
     return ""
 
 
-def _architecture() -> str:
+def architecture() -> str:
+    """This machine's, by its name in the template."""
     return "arm64" if os.uname().machine in ("aarch64", "arm64") else "x86_64"
 
 
@@ -170,7 +183,7 @@ def _kept(settings: Settings, name: str) -> str:
 
 def _fingerprint() -> str:
     """A digest of everything that `sam build` reads."""
-    digest = sha256(_architecture().encode())
+    digest = sha256(architecture().encode())
     for path in _files(SOURCES):
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
         digest.update(sha256(path.read_bytes()).digest())

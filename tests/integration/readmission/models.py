@@ -6,8 +6,16 @@ from typing import Any, Final
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
-from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult, RollbackResult, TrainResult
+from mlflow.entities import Metric, Run, RunData, RunTag
+from readmission.domain.payloads import (
+    DataKind,
+    Family,
+    PromoteEvent,
+    PromoteResult,
+    RollbackResult,
+    TrainEvent,
+    TrainResult,
+)
 from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
 from readmission.promotion import ledger
@@ -17,6 +25,7 @@ from readmission.registry import names
 from readmission.registry.mlflow_client import experiment_id
 from readmission.registry.production import MlflowRegistry
 from readmission.settings import ModelSettings
+from readmission.telemetry.metrics import SCORES
 from readmission.training.train import train
 
 from tests import training_runs
@@ -29,6 +38,9 @@ MLFLOW_WARNINGS: Final = [
     pytest.mark.filterwarnings("ignore::UserWarning:mlflow"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
+
+# What promotion and serving read of a run's metrics. MLflow takes a second to log all metrics of a copy.
+_METRICS: Final = (names.VALIDATION_LOG_LOSS, names.SCORER_DIFFERENCE, *(f"test_{name}" for name in SCORES))
 
 
 @dataclass(frozen=True)
@@ -53,11 +65,16 @@ class Models:
         self.settings = ModelSettings(environment.tracking_uri, name)
         self.client = MlflowClient(environment.tracking_uri)
         self.registry = MlflowRegistry(self.settings)
+        self.loaded: tuple[tuple[int, DataKind], ...] = ()
 
     def load(self, seed: int = 1, kind: DataKind = "synthetic") -> None:
-        rows = list(synthetic.rows(1500, seed))
+        """Add 1,500 encounters to those of earlier calls, and to nothing else."""
+        self.loaded += ((seed, kind),)
+        self.stores.load_once(self.loaded, lambda: self._load(seed, kind))
+
+    def _load(self, seed: int, kind: DataKind) -> None:
         if kind == "real":
-            self.stores.load(rows)
+            self.stores.load(list(synthetic.rows(1500, seed)))
         else:
             planned = self.stores.plan(source=f"synthetic:rows=1500,seed={seed}")
             self.stores.ingest(planned)
@@ -82,10 +99,10 @@ class Models:
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
         """Train under a separate model name, so that no test changes the shared run."""
         settings = ModelSettings(self.settings.tracking_uri, f"shared_{kind}_{data_hash}")
-        run_id = train({"execution": "shared", "data_kind": kind, "model": family}, self.stores.clean, settings)[
-            "mlflow_run_id"
-        ]
-        return Training(self.client.get_run(run_id), mlflow.artifacts.load_text(f"runs:/{run_id}/{names.SCORER}"))
+        event = TrainEvent(execution="shared", data_kind=kind, model=family)
+        run_id = train(event, self.stores.clean, settings)["mlflow_run_id"]
+        scorer = mlflow.artifacts.load_text(f"runs:/{run_id}/{names.SCORER}")
+        return Training(_reduced(self.client.get_run(run_id)), scorer)
 
     def promote(
         self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None
@@ -105,3 +122,10 @@ class Models:
     def ledger(self) -> list[dict[str, Any]]:
         """All decisions, newest first."""
         return ledger.read(self.stores.clean, self.settings.name, 100)
+
+
+def _reduced(run: Run) -> Run:
+    """The run without its parameters, and with only those metrics that promotion and serving read."""
+    metrics = [Metric(name, run.data.metrics[name], run.info.start_time, 0) for name in _METRICS]
+    tags = [RunTag(name, value) for name, value in run.data.tags.items()]
+    return Run(run.info, RunData(metrics, tags=tags), run_outputs=run.outputs)
