@@ -17,7 +17,8 @@ from infra.local.settings import ROOT, Settings, load
 
 MARK = "READMISSION_LOCAL_DIR"
 """The environment variable by which the platform's processes are recognised; its value is the platform's folder."""
-ARTIFACTS = "s3://readmission-mlflow-000000000000/artifacts"
+ARTIFACT_BUCKET = "readmission-mlflow-000000000000"
+ARTIFACTS = f"s3://{ARTIFACT_BUCKET}/artifacts"
 LOCALSTACK = ROOT / "infra" / "localstack"
 LOCALSTACK_PYTHON = LOCALSTACK / ".venv" / "bin" / "python"
 
