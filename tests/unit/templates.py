@@ -25,3 +25,4 @@ _Template.add_multi_constructor("!", _function)
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
 RESOURCES = TEMPLATE["Resources"]
 PLATFORM = yaml.load((ROOT / "infra" / "aws" / "platform.yaml").read_text(), _Template)
+SERVICES = yaml.load((ROOT / "infra" / "aws" / "services.yaml").read_text(), _Template)
