@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots images sbom audit test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -103,6 +103,10 @@ withdraw: setup ## take a delivery back, so that nothing of it is learned from a
 evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
 
+# On standard output the parameters alone, for --parameter-overrides.
+platform-parameters: setup ## print what the platform's stack on AWS passes on to the application's  [PLATFORM=stack name]
+	@$(BIN)/python -m infra.aws.parameters $(if $(PLATFORM),'$(PLATFORM)')
+
 # ---------------------------------------------------------------- develop
 bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= GROWTH_ROWS= JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
@@ -163,7 +167,7 @@ lint: setup ## run CI's checks other than the tests
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@git ls-files -z '*.md' | xargs -0 $(BIN)/proselint check --config tests/proselint.json
 	@$(BIN)/python -m tests.prose
-	@$(BIN)/cfn-lint template.yaml
+	@$(BIN)/cfn-lint template.yaml infra/aws/*.yaml
 	@$(BIN)/sam validate --lint
 	@$(BIN)/hadolint infra/containers/Containerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/containers/compose.yaml

@@ -1,4 +1,4 @@
-"""template.yaml, read."""
+"""template.yaml and infra/aws/platform.yaml, read."""
 
 from pathlib import Path
 from typing import Any
@@ -24,3 +24,5 @@ _Template.add_multi_constructor("!", _function)
 
 TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
 RESOURCES = TEMPLATE["Resources"]
+PLATFORM = yaml.load((ROOT / "infra" / "aws" / "platform.yaml").read_text(), _Template)
+SERVICES = yaml.load((ROOT / "infra" / "aws" / "services.yaml").read_text(), _Template)

@@ -52,10 +52,17 @@ def put_secrets(settings: Settings) -> str:
     return ", ".join(SECRETS)
 
 
+def make_artifact_bucket(settings: Settings) -> str:
+    """The bucket that MLflow writes to; on AWS, the platform's stack has it."""
+    aws.client(settings, "s3").create_bucket(Bucket=programs.ARTIFACT_BUCKET)
+    return programs.ARTIFACT_BUCKET
+
+
 # How a new LocalStack is filled, in this order: the step's name, what it is doing, and the function, which returns a
 # summary. The mirror starts after them. If one fails, the next `up` repeats them all.
 AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
     ("secrets", "storing the database logins in Secrets Manager", put_secrets),
+    ("artifacts", "making MLflow's bucket", make_artifact_bucket),
     ("stack", "restoring the deployed application", application.redeploy),
     ("s3", "restoring objects", mirror.restore),
 ]

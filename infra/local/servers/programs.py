@@ -16,7 +16,8 @@ from infra.local.servers import postgres, processes, prometheus
 from infra.local.servers.processes import MARK
 from infra.local.settings import ROOT, Settings, load
 
-ARTIFACTS = "s3://readmission-mlflow-000000000000/artifacts"
+ARTIFACT_BUCKET = "readmission-mlflow-000000000000"
+ARTIFACTS = f"s3://{ARTIFACT_BUCKET}/artifacts"
 LOCALSTACK = ROOT / "infra" / "localstack"
 LOCALSTACK_PYTHON = LOCALSTACK / ".venv" / "bin" / "python"
 

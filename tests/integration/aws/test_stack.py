@@ -1,0 +1,149 @@
+"""The platform's stack created on moto, with what moto cannot do named here and asserted on the template's text."""
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.rds.models import DBParameterGroup
+
+from tests.unit.sam import transformed
+
+PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
+# Asserted in tests/unit/aws/test_platform.py.
+NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
+# moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
+NOT_RUN = "Custom::Databases"
+
+OF_NAT = {f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")}
+
+
+def _for_moto(value: Any) -> Any:
+    """Replaces the two functions that moto does not know."""
+    if isinstance(value, list):
+        return [_for_moto(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::Cidr" in value:
+        return [f"10.64.{4 * number}.0/24" for number in range(4)]
+    if "MasterUserSecret" in str(value.get("Fn::GetAtt")):
+        return "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!db-1-abcdef"
+    return {name: _for_moto(one) for name, one in value.items()}
+
+
+def _template() -> dict[str, Any]:
+    template: dict[str, Any] = _for_moto(transformed(PLATFORM))
+    resources = template["Resources"]
+    (custom,) = (name for name, one in resources.items() if one["Type"] == NOT_RUN)
+    del resources[custom]
+    for one in resources.values():
+        if isinstance(one.get("DependsOn"), list):
+            one["DependsOn"] = [name for name in one["DependsOn"] if name != custom]
+    return template
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # In moto, a reference to a parameter group is an object instead of its name.
+    monkeypatch.setattr(DBParameterGroup, "physical_resource_id", property(lambda group: group.name), raising=False)
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="code")
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("app.py", "")
+        for key in ("function.zip", "layer.zip"):
+            s3.put_object(Bucket="code", Key=key, Body=archive.getvalue())
+        yield
+
+
+def _create(**parameters: str) -> set[str]:
+    """Returns the types of what was created."""
+    client = boto3.client("cloudformation")
+    given = {"MlflowImage": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow:1", **parameters}
+    client.create_stack(
+        StackName="platform",
+        TemplateBody=json.dumps(_template()),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+    )
+    assert client.describe_stacks(StackName="platform")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    resources = client.describe_stack_resources(StackName="platform")["StackResources"]
+    return {one["ResourceType"] for one in resources if "PhysicalResourceId" in one}
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.filterwarnings("ignore")
+def test_the_stack_of_an_empty_account() -> None:
+    created = _create()
+    types = {one["Type"] for one in _template()["Resources"].values()}
+    optional = {
+        f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")
+    }
+    assert types - created == NOT_IN_MOTO | optional
+
+    (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
+    wanted = {
+        "PubliclyAccessible": False,
+        "StorageEncrypted": True,
+        "BackupRetentionPeriod": 14,
+        "DeletionProtection": True,
+        "MultiAZ": False,
+        "DBInstanceClass": "db.t4g.small",
+    }
+    assert {name: database[name] for name in wanted} == wanted  # type: ignore[literal-required]
+
+    ecs = boto3.client("ecs")
+    (service,) = ecs.describe_services(cluster="platform", services=["mlflow"])["services"]
+    task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    assert int(task["memory"]) == 2048 and task["networkMode"] == "awsvpc"
+    (balancer,) = boto3.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    assert balancer["Scheme"] == "internal"
+
+    ec2 = boto3.client("ec2")
+    endpoints = [one["VpcEndpointType"] for one in ec2.describe_vpc_endpoints()["VpcEndpoints"]]
+    assert sorted(endpoints) == ["Gateway", *["Interface"] * 7]
+    zones = {
+        one["AvailabilityZone"]
+        for one in ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["platform-private-*"]}])["Subnets"]
+    }
+    assert len(zones) == 2
+
+    s3 = boto3.client("s3")
+    bucket = "platform-artifacts-123456789012-us-east-1"
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert {rule["Status"] for rule in rules} == {"Enabled"}
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.filterwarnings("ignore")
+def test_one_nat_gateway_instead_of_the_endpoints() -> None:
+    assert "AWS::EC2::NatGateway" in _create(Egress="nat")
+    endpoints = [one["VpcEndpointType"] for one in boto3.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]]
+    assert endpoints == ["Gateway"]
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.filterwarnings("ignore")
+def test_subnets_and_a_bucket_that_exist_are_used() -> None:
+    ec2 = boto3.client("ec2")
+    (vpc,) = ec2.describe_vpcs()["Vpcs"]
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]][:2]
+    boto3.client("s3").create_bucket(Bucket="readmission-mlflow-123456789012")
+    created = _create(
+        VpcId=vpc["VpcId"], SubnetIds=",".join(subnets), ExistingArtifactBucket="readmission-mlflow-123456789012"
+    )
+    assert created.isdisjoint({"AWS::EC2::VPC", "AWS::EC2::VPCEndpoint", "AWS::S3::Bucket"})
+    (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
+    group = database["DBSubnetGroup"]
+    assert {one["SubnetIdentifier"] for one in group["Subnets"]} == set(subnets)

@@ -1,0 +1,269 @@
+"""The bootstrap function's work on a real Postgres that requires TLS, with RDS's form of certificates."""
+
+import datetime
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from moto import mock_aws
+from moto.secretsmanager.models import SecretsManagerBackend
+from readmission.errors import ConfigurationError, DatabaseUnavailable
+from readmission.settings import BootstrapSettings, DatabaseSettings
+from readmission.storage import access, database, provisioning
+from readmission.storage.database import connect
+
+from infra.local.servers import postgres
+from infra.local.settings import Settings
+from tests.integration.readmission.storage.servers import running
+
+HOST = "localhost"
+
+
+# ---------------------------------------------------------------- certificates
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
+
+
+def _signed(common: str, key: Any, issuer: str, issuer_key: Any, authority: bool) -> x509.Certificate:
+    """Extensions as RDS has them: critical constraints and usage; only the root has no authority key identifier."""
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(_name(common))
+        .issuer_name(_name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(x509.BasicConstraints(authority, None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.KeyUsage(not authority, False, False, False, False, authority, authority, False, False), critical=True
+        )
+    )
+    if common != issuer:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    if not authority:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root, and the files of a server whose certificate an authority below the root has signed."""
+    folder = tmp_path_factory.mktemp("certificates")
+    folder.chmod(0o755)
+    root, subordinate, server = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
+    chain = [
+        _signed(HOST, server, "Subordinate CA", subordinate, authority=False),
+        _signed("Subordinate CA", subordinate, "Root CA", root, authority=True),
+    ]
+    top = _signed("Root CA", root, "Root CA", root, authority=True)
+    pem = serialization.Encoding.PEM
+    (folder / "root.pem").write_bytes(top.public_bytes(pem))
+    (folder / "server.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
+    key = server.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "server.key").write_bytes(key)
+    (folder / "server.key").chmod(0o600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Settings]:
+    """Like RDS with rds.force_ssl: no connection without TLS."""
+    folder = tmp_path_factory.mktemp("provisioning")
+    folder.chmod(0o711)
+    rules = folder / "pg_hba.conf"
+    rules.write_text("hostssl all all all scram-sha-256\n")
+    if os.geteuid() == 0:
+        postgres._ensure_system_user()
+        shutil.chown(certificates / "server.key", postgres.SYSTEM_USER)
+    options = {
+        "fsync": "off",
+        "ssl": "on",
+        "ssl_cert_file": str(certificates / "server.pem"),
+        "ssl_key_file": str(certificates / "server.key"),
+        "hba_file": str(rules),
+    }
+    with running(
+        folder / ".local", [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    ) as it:
+        yield it
+
+
+# ---------------------------------------------------------------- secrets
+def _secret(name: str, user: str, password: str) -> str:
+    value = json.dumps({"username": user, "password": password})
+    arn: str = boto3.client("secretsmanager").create_secret(Name=name, SecretString=value)["ARN"]
+    return arn
+
+
+def _user(secret: str) -> str:
+    value = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    return str(value["username"])
+
+
+@pytest.fixture
+def settings(server: Settings, certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BootstrapSettings]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(database, "_RDS_AUTHORITIES", str(certificates / "root.pem"))
+    database._credentials.cache_clear()
+    with mock_aws():
+        ecs = boto3.client("ecs")
+        ecs.create_cluster(clusterName="platform")
+        container = {"name": "mlflow", "image": "mlflow", "memory": 2048}
+        ecs.register_task_definition(family="mlflow", containerDefinitions=[container])
+        ecs.create_service(cluster="platform", serviceName="mlflow", taskDefinition="mlflow", desiredCount=1)
+        superuser = postgres._superuser(server)
+        administrator = _secret("administrator", superuser.user, superuser.password)
+        logins = [_secret(role, role, f"first of {role}") for role in access.ROLES]
+        yield BootstrapSettings(
+            DatabaseSettings(administrator, "verify-full", HOST, server.postgres_port),
+            tuple(logins),
+            "platform",
+            "mlflow",
+        )
+    database._credentials.cache_clear()
+
+
+def _of(settings: BootstrapSettings, secret: str) -> DatabaseSettings:
+    return DatabaseSettings(secret, "verify-full", HOST, settings.administrator.port)
+
+
+class Rotation:
+    """Calls the function as Secrets Manager does, which lists the pending version before it has a value."""
+
+    def __init__(self, settings: BootstrapSettings, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.settings, self.secret, self.token = settings, secret, str(uuid4())
+        original = SecretsManagerBackend.describe_secret
+
+        def describe(backend: Any, secret_id: str) -> Any:
+            described = original(backend, secret_id)
+            if secret_id == secret:
+                described["VersionIdsToStages"] = {self.token: ["AWSPENDING"], **described["VersionIdsToStages"]}
+            return described
+
+        monkeypatch.setattr(SecretsManagerBackend, "describe_secret", describe)
+
+    def run(self, *steps: str) -> None:
+        for step in steps:
+            for _ in range(2):  # each may run twice
+                event: provisioning.RotationEvent = {
+                    "Step": f"{step}Secret",
+                    "SecretId": self.secret,
+                    "ClientRequestToken": self.token,
+                }
+                provisioning.rotate(event, self.settings)
+
+
+def test_everything_is_set_up_over_verified_tls(settings: BootstrapSettings) -> None:
+    provisioning.set_up(settings)
+    for secret, name in zip(settings.login_secrets, ("raw", "raw", "mlflow", "clean"), strict=True):
+        with connect(name, _of(settings, secret)) as connection:  # type: ignore[arg-type]
+            assert connection.run("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == [[True]]
+
+
+def test_a_server_that_another_authority_vouches_for_is_refused(
+    settings: BootstrapSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_RDS_AUTHORITIES", "rds-global-bundle.pem")
+    with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+        provisioning.set_up(settings)
+
+
+def test_a_server_of_another_name_is_refused(settings: BootstrapSettings) -> None:
+    address = DatabaseSettings(settings.administrator.secret, "verify-full", "127.0.0.1", settings.administrator.port)
+    with pytest.raises(DatabaseUnavailable, match="IP address mismatch"):
+        database.open_connection("postgres", address)
+
+
+def test_a_connection_without_tls_is_refused_by_the_server(settings: BootstrapSettings) -> None:
+    plain = DatabaseSettings(settings.administrator.secret, "disable", HOST, settings.administrator.port)
+    with pytest.raises(DatabaseUnavailable, match="no encryption"):
+        database.open_connection("postgres", plain)
+
+
+@pytest.mark.parametrize("number", range(4), ids=access.ROLES)
+def test_a_rotation_breaks_neither_who_has_the_old_login_nor_who_reads_the_new_one(
+    settings: BootstrapSettings, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    provisioning.set_up(settings)
+    secret, name = settings.login_secrets[number], ("raw", "raw", "mlflow", "clean")[number]
+    first = {"username": _user(secret), "password": f"first of {access.ROLES[number]}"}
+    Rotation(settings, secret, monkeypatch).run("create", "set", "test", "finish")
+    assert _user(secret) == f"{access.ROLES[number]}_2"
+    database.log_in(name, settings.administrator, first).close()
+    database._credentials.cache_clear()
+    with connect(name, _of(settings, secret)) as connection:  # type: ignore[arg-type]
+        ((user, role),) = connection.run("SELECT session_user, current_user")
+    assert (user, role) == (f"{access.ROLES[number]}_2", access.ROLES[number])
+    # The stack can be updated after a rotation.
+    assert provisioning.set_up(settings) == []
+
+
+def test_the_rotation_after_the_next_ends_the_first_login_and_a_function_that_still_has_it_reads_the_secret(
+    settings: BootstrapSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provisioning.set_up(settings)
+    secret = settings.login_secrets[1]
+    with connect("raw", _of(settings, secret)):
+        pass  # the login is cached now
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            Rotation(settings, secret, patch).run("create", "set", "test", "finish")
+    assert _user(secret) == access.PIPELINE
+    first = {"username": access.PIPELINE, "password": f"first of {access.PIPELINE}"}
+    assert database._credentials(secret) == first
+    with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
+        database.log_in("raw", settings.administrator, first)
+    with connect("raw", _of(settings, secret)) as connection:
+        assert connection.run("SELECT session_user") == [[access.PIPELINE]]
+
+
+def test_only_a_rotation_of_mlflows_login_restarts_mlflow(
+    settings: BootstrapSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provisioning.set_up(settings)
+    restarted: list[dict[str, Any]] = []
+    original = boto3.client
+
+    class Ecs:
+        def update_service(self, **arguments: Any) -> None:
+            restarted.append(arguments)
+
+    monkeypatch.setattr(provisioning.boto3, "client", lambda name: Ecs() if name == "ecs" else original(name))
+    for secret in settings.login_secrets:
+        with monkeypatch.context() as patch:
+            Rotation(settings, secret, patch).run("create", "set", "test", "finish")
+    wanted = {"cluster": "platform", "service": "mlflow", "forceNewDeployment": True}
+    assert restarted == [wanted, wanted]  # once for each time that the last step ran
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"Step": "dropSecret"}, "'dropSecret' is not a step"),
+        ({"SecretId": "another"}, "'another' is not one of a database user"),
+        ({"ClientRequestToken": "other"}, "version other of the secret .* is not pending"),
+    ],
+)
+def test_a_rotation_of_something_else_is_refused(
+    settings: BootstrapSettings, changed: dict[str, str], message: str
+) -> None:
+    event = {"Step": "setSecret", "SecretId": settings.login_secrets[0], "ClientRequestToken": "token", **changed}
+    with pytest.raises(ConfigurationError, match=message):
+        provisioning.rotate(event, settings)  # type: ignore[arg-type]
