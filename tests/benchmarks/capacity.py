@@ -14,18 +14,9 @@ from typing import Any
 
 import yaml
 
-from tests.benchmarks import report
+from tests.benchmarks import log_lines, prices, report
 
 _ROOT = Path(__file__).parents[2]
-
-# AWS's list prices of us-east-1 in US dollars, x86_64, without the free tier, from AWS's public pages in
-# November 2026. Check before use.
-GB_SECOND = 0.0000166667
-LAMBDA_REQUEST = 0.20 / 1e6
-API_REQUEST = 3.50 / 1e6  # REST API, the first 333 million a month
-STATE_TRANSITION = 25.0 / 1e6
-LOG_GB = 0.50
-METRIC_MONTH = 0.30
 
 # AWS's default quotas of an account and region.
 CONCURRENCY = 1000
@@ -35,7 +26,6 @@ API_RATE = 10_000  # requests a second
 
 WHOLE_CPU_MB = 1769
 RUNTIME_MS = 1.0
-LOG_BYTES = 1500
 METRICS = 60
 _RUN = ("pipeline_invocations", "pipeline_transitions")
 _THROTTLES = ("ThrottleRate", "ThrottleBurst", "DailyQuota")
@@ -48,7 +38,7 @@ ASSUMPTIONS = (
     "a cold start gets a whole processor, whatever the memory, and is billed",
     "a run's functions were measured while they shared two processors: their times are upper bounds",
     "an instance serves one request at a time, and requests arrive evenly: leave room for bursts",
-    f"a request logs {LOG_BYTES} bytes, metrics included; there are {METRICS} custom metrics",
+    f"there are {METRICS} custom metrics",
     "costs exclude Postgres, MLflow, data transfer, S3 and Secrets Manager",
 )
 
@@ -73,12 +63,13 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Settings of the deployed application: MB by function, concurrency by step, and a key's limits (requests a
-    second, in a burst, a day)."""
+    """Settings of the deployed application: MB by function, concurrency by step, a key's limits (requests a second, in
+    a burst, a day), and the log bytes of a prediction by who writes them."""
 
     memory: Mapping[str, int]
     concurrency: Mapping[str, int]
     throttles: Mapping[str, int]
+    logged: Mapping[str, int]
 
     def share(self, function: str) -> float:
         """The function's share of a processor, at most one."""
@@ -96,7 +87,8 @@ def template() -> Template:
     states = json.loads((_ROOT / "statemachines/pipeline.asl.json").read_text())["States"]
     names = {"ingest": "Ingest batches", "clean": "Clean batches", "train": "Train models"}
     concurrency = {step: states[name]["MaxConcurrency"] for step, name in names.items()}
-    return Template(memory, concurrency, {name: int(parameters[name]["Default"]) for name in _THROTTLES})
+    throttles = {name: int(parameters[name]["Default"]) for name in _THROTTLES}
+    return Template(memory, concurrency, throttles, log_lines.by_writer(document))
 
 
 class _Loader(yaml.SafeLoader):
@@ -116,7 +108,8 @@ def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: 
     }
     rate, busy = min(limits.values()), 100 * duration / 1000
     gigabytes = known.memory["predict"] / 1024
-    a_request = math.ceil(duration) / 1000 * gigabytes * GB_SECOND + LAMBDA_REQUEST + API_REQUEST
+    compute = math.ceil(duration) / 1000 * gigabytes * prices.GB_SECOND.dollars
+    logs = sum(known.logged.values()) / 1e9 * prices.LOG_GB.dollars
     return Prediction(
         duration_ms=duration,
         rate=rate,
@@ -126,7 +119,7 @@ def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: 
         seconds_to_full=10 * CONCURRENCY / NEW_INSTANCES,
         cold_seconds=cold_seconds,
         fits=memory_mb <= known.memory["predict"],
-        dollars_a_million=1e6 * (a_request + LOG_BYTES / 1e9 * LOG_GB),
+        dollars_a_million=1e6 * (compute + prices.LAMBDA_REQUEST.dollars + prices.API_REQUEST.dollars + logs),
     )
 
 
@@ -152,7 +145,11 @@ def run_dollars(
         (seconds / known.share(function) + started[function]) * known.memory[function] / 1024
         for function, seconds in ran.items()
     )
-    return gb_seconds * GB_SECOND + invocations * LAMBDA_REQUEST + transitions * STATE_TRANSITION
+    return (
+        gb_seconds * prices.GB_SECOND.dollars
+        + invocations * prices.LAMBDA_REQUEST.dollars
+        + transitions * prices.STATE_TRANSITION.dollars
+    )
 
 
 def text(document: Mapping[str, Any], known: Template) -> str:
@@ -166,7 +163,20 @@ def text(document: Mapping[str, Any], known: Template) -> str:
             f"the file lacks {', '.join(sorted(missing))}; make it with: make bench ONLY=prediction,pipeline JSON=file"
         )
     cells = [("quantity", "estimate"), *_prediction_cells(ours, known), *_run_cells(ours, ran, known)]
-    return "\n".join([*report.markdown(cells), "", "Assumptions:", "", *(f"- {one}" for one in ASSUMPTIONS)])
+    priced = [("dollars", "for one", "source"), *((f"{one.dollars:.10f}".rstrip("0"), *one[1:]) for one in prices.ALL)]
+    return "\n".join(
+        [
+            *report.markdown(cells),
+            "",
+            "Assumptions:",
+            "",
+            *(f"- {one}" for one in ASSUMPTIONS),
+            "",
+            f"AWS's list prices of us-east-1, read on {prices.READ_ON}:",
+            "",
+            *report.markdown(priced),
+        ]
+    )
 
 
 def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequence[str]]:
@@ -174,7 +184,11 @@ def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequen
     rate, burst, quota = (known.throttles[name] for name in _THROTTLES)
     deployed = f"{rate:,}, bursts of {burst:,}, {quota:,} a day ({', '.join(_THROTTLES)})"
     start = f"{found.seconds_to_full:.0f} s; each starts in {found.cold_seconds:.1f} s"
-    million = f"${found.dollars_a_million:.2f}, of which API Gateway ${1e6 * API_REQUEST:.2f}"
+    logged = sum(known.logged.values())
+    parts = {"API Gateway": prices.API_REQUEST.dollars, "logs": logged / 1e9 * prices.LOG_GB.dollars}
+    million = f"${found.dollars_a_million:.2f}, of which " + " and ".join(
+        f"{name} ${1e6 * dollars:.2f}" for name, dollars in parts.items()
+    )
     return [
         ("one prediction, warm", f"{found.duration_ms:.1f} ms with {memory} MB"),
         ("requests a second per key, as deployed", deployed),
@@ -183,7 +197,8 @@ def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequen
         ("scaling from zero to the account's concurrency", start),
         ("memory", f"{ours['rss']:.0f} MB of {memory}: {'fits' if found.fits else 'DOES NOT FIT'}"),
         ("a million predictions", million),
-        ("custom metrics", f"${METRICS * METRIC_MONTH:.0f} a month"),
+        ("log bytes of a prediction", f"{logged:,}: " + ", ".join(f"{who} {of:,}" for who, of in known.logged.items())),
+        ("custom metrics", f"${METRICS * prices.METRIC_MONTH.dollars:.0f} a month"),
     ]
 
 

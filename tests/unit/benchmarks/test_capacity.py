@@ -1,12 +1,16 @@
+from datetime import date
+
 import pytest
 
-from tests.benchmarks import capacity
+from tests.benchmarks import capacity, log_lines, prices
 from tests.benchmarks.capacity import Template
+from tests.unit.templates import TEMPLATE
 
 KNOWN = Template(
     {"predict": 512, "plan": 512, "train": 3008, "clean": 1769},
     {"ingest": 4, "clean": 4, "train": 3},
     {"ThrottleRate": 200, "ThrottleBurst": 400, "DailyQuota": 1_000_000},
+    {"metrics": 1600, "access line": 600},
 )
 FIGURES = {"row_14": 0.3, "cold": 0.6, "rss": 90.0}
 RUN = {"ran_plan": 3.0, "init_plan": 1.0, "pipeline_transitions": 30}
@@ -45,7 +49,7 @@ def test_the_lowest_of_the_quotas_limits() -> None:
 def test_a_million_predictions_cost_the_sum_of_their_parts() -> None:
     found = capacity.prediction(0.447, 0.6, 90, KNOWN)
     compute = 1e6 * 0.005 * 0.5 * 0.0000166667
-    assert found.dollars_a_million == pytest.approx(compute + 0.20 + 3.50 + 0.75, abs=0.01)
+    assert found.dollars_a_million == pytest.approx(compute + 0.20 + 3.50 + 1.10, abs=0.01)
 
 
 def test_a_run_costs_by_memory_and_time_and_transitions() -> None:
@@ -60,6 +64,7 @@ def test_the_templates_functions_and_the_state_machines_maps_are_found() -> None
     assert found.memory["predict"] == 512
     assert set(found.concurrency) == {"ingest", "clean", "train"}
     assert found.throttles["ThrottleRate"] > 0
+    assert found.logged == log_lines.by_writer(TEMPLATE)
     assert capacity.connections(found)["clean"] == 2 * found.concurrency["clean"]
 
 
@@ -68,8 +73,17 @@ def test_the_report_has_figures_and_assumptions() -> None:
     assert "200, bursts of 400, 1,000,000 a day" in said
     assert "90 MB of 512: fits" in said and "4 invocations, 30 transitions" in said
     assert all(one in said for one in capacity.ASSUMPTIONS)
+    assert "2,200: metrics 1,600, access line 600" in said and "logs $1.10" in said
     assert "transitions" not in capacity.text(document(**FIGURES), KNOWN)
     assert "DOES NOT FIT" in capacity.text(document(**FIGURES | {"rss": 600}), KNOWN)
+
+
+def test_every_price_has_its_date_and_a_page_of_aws() -> None:
+    said = capacity.text(document(**FIGURES), KNOWN)
+    assert date.fromisoformat(prices.READ_ON) <= date.today()
+    assert prices.READ_ON in said
+    for price in prices.ALL:
+        assert price.source.startswith("https://aws.amazon.com/") and price.source in said and price.unit in said
 
 
 def test_a_result_without_the_prediction_part_is_refused() -> None:

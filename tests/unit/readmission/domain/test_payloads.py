@@ -2,7 +2,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STAGES, PipelineRequest, parse_request
+from readmission.domain.payloads import FAMILIES, MAX_BATCH_SIZE, STAGES, PipelineRequest, error_name, parse_request
 from readmission.errors import InvalidRequest
 
 
@@ -111,3 +111,17 @@ def test_a_run_cannot_stop_before_it_starts(start_at: Any, stop_after: Any) -> N
         assert parse_request(request).stop_after == stop_after
     else:
         assert f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}" in _refused(request)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        ("ValueOutOfRange", "ValueOutOfRange"),
+        ("Runtime.ExitError", "Runtime.ExitError"),
+        ("States.Timeout", "StepTimedOut"),
+        ("Sandbox.Timedout", "StepTimedOut"),
+        ("States.DataLimitExceeded", "StepFailed"),
+    ],
+)
+def test_a_caught_error_has_the_name_that_an_execution_would_fail_with(error: str, name: str) -> None:
+    assert error_name({"Error": error, "Cause": ""}) == name

@@ -124,3 +124,32 @@ def test_an_execution_that_entered_no_state_is_taken_up_from_the_start() -> None
     client = StepFunctions()
     client.add(EXECUTION, "ABORTED", [], input="{}")
     assert executions.resumed(executions.describe(client, EXECUTION), []) == {}
+
+
+FAILED = {"Error": "ValueError", "Cause": json.dumps({"errorMessage": "too many trees"})}
+
+
+def test_what_a_run_went_on_without_is_in_its_output() -> None:
+    output = {
+        "candidates": [
+            {"model": "random_forest", "failure": FAILED},
+            {"model": "logistic_regression", "mlflow_run_id": "r1", "plots_failure": FAILED},
+            {"model": "gradient_boosting", "failure": {"Error": "States.Timeout", "Cause": "no document"}},
+            {"model": "gradient_boosting", "mlflow_run_id": "r2"},
+        ],
+        "card_failure": FAILED,
+    }
+    client = StepFunctions()
+    client.add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps(output))
+    family, plots, timed_out, card = executions.describe(client, EXECUTION).shortfalls
+    assert family == executions.Shortfall("family", "ValueError", "too many trees", "random_forest")
+    assert plots == executions.Shortfall("plots", "ValueError", "too many trees", "logistic_regression")
+    assert timed_out == executions.Shortfall("family", "StepTimedOut", "no document", "gradient_boosting")
+    assert card == executions.Shortfall("card", "ValueError", "too many trees")
+
+
+@pytest.mark.parametrize("output", [{}, {"candidates": []}, {"candidates": [{"model": "m", "mlflow_run_id": "r"}]}])
+def test_a_run_without_failures_went_on_without_nothing(output: dict[str, Any]) -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps(output))
+    assert executions.describe(client, EXECUTION).shortfalls == []

@@ -275,6 +275,17 @@ def test_too_many_batches_are_rejected_with_the_smallest_possible_batch_size(row
     assert -(-rows // least) <= MAX_BATCHES < -(-rows // (least - 1))
 
 
+def test_a_source_that_no_batch_size_fits_is_refused_with_the_largest_number_of_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("readmission.pipeline.plan.MAX_BATCHES", 3)
+    monkeypatch.setattr("readmission.pipeline.plan.MAX_BATCH_SIZE", 10)
+    with pytest.raises(
+        InvalidRequest, match=r"^the source has 31 rows, and an execution takes 30 at most: .* in parts"
+    ):
+        _plan(FakeS3(), source="synthetic:rows=31", batch_size=10)
+
+
 def test_the_largest_number_of_batches_is_accepted_and_fits_into_a_payload_of_step_functions() -> None:
     planned = _plan(FakeS3(), source="synthetic:rows=1000", batch_size=1)
     assert len(planned["batches"]) == MAX_BATCHES

@@ -236,3 +236,11 @@ def test_every_objection_is_part_of_the_reason() -> None:
     worse = comparison(Difference(0.01, 0.001, 0.02), male=lost, female=lost)
     found = verdict.by_comparison(NEW, OLD, replace(duel(), difference=worse), ENOUGH)
     assert all(part in found.reason for part in ("may be worse", "subgroup male", "subgroup female"))
+
+
+def test_a_reason_names_the_families_that_were_not_trained() -> None:
+    failed = {"random_forest": "StepTimedOut", "gradient_boosting": "ValueError"}
+    assert verdict.with_failed_families("it is better", failed) == (
+        "it is better; not trained: random_forest (StepTimedOut), gradient_boosting (ValueError)"
+    )
+    assert verdict.with_failed_families("it is better", {}) == "it is better"

@@ -468,6 +468,12 @@ def test_the_spanish_page_has_a_spanish_card_and_spanish_reasons(gateway: Gatewa
     assert "it is better" not in said(app) and "The end" not in said(app)
 
 
+def test_the_spanish_reason_names_the_families_that_were_not_trained(gateway: Gateway) -> None:
+    gateway.decisions = [decision("1", None, failed_families={"random_forest": "StepTimedOut"})]
+    (reason,) = page_of("model", "es").dataframe[0].value["Motivo"]
+    assert reason.endswith("; sin entrenar: Random forest (StepTimedOut)")
+
+
 def ask_to_roll_back(app: AppTest) -> AppTest:
     app.text_input(key="rollback_by").set_value("Ada")
     app.text_input(key="rollback_reason").set_value("a complaint").run()
@@ -675,6 +681,31 @@ def test_a_failed_execution_shows_the_error(fakes: Fakes) -> None:
     app = page_of("pipeline")
     assert "RowMalformed in step Clean" in app.error[0].value and "row 3 is broken" in app.error[0].value
     assert app.dataframe[0].value["Outcome"].tolist() == ["RowMalformed"]
+
+
+OUTPUT = {
+    "promotion": {"decision": "promoted"},
+    "candidates": [
+        {"model": "random_forest", "failure": {"Error": "DatabaseUnavailable", "Cause": '{"errorMessage": "no way"}'}}
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("lang", "outcome", "warning"),
+    [
+        ("en", "promoted, with failures", "The training of **Random forest** failed with **DatabaseUnavailable**"),
+        ("es", "promovida, con fallos", "La base de datos rechazó o cortó la conexión."),
+    ],
+)
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_that_went_on_without_a_family_says_so(
+    fakes: Fakes, lang: str, outcome: str, warning: str
+) -> None:
+    fakes["stepfunctions"].add(EXECUTION, "SUCCEEDED", [entered("Plan", 0)], input="{}", output=json.dumps(OUTPUT))
+    app = page_of("pipeline", lang)
+    assert warning in app.warning[0].value and warning in app.expander[-1].warning[0].value
+    assert app.dataframe[0].value.iloc[0].tolist().count(outcome) == 1
 
 
 @pytest.mark.usefixtures("gateway")

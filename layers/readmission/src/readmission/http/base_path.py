@@ -1,7 +1,7 @@
 """Removes the base path of a custom domain from API Gateway's events.
 
-A domain may map a base path to the API's stage: `https://api.hospital.example/readmission/health`. Then the path of the
-event is `/readmission/health`, while `resource` and `pathParameters` say what the gateway matched.
+A domain may map a base path to the API's stage: `https://api.hospital.example/readmission/health`. The event's path is
+then `/readmission/health`, while `resource` and `pathParameters` say what the gateway matched.
 """
 
 from collections.abc import Callable, Mapping

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
 from readmission.domain.contract import DISCHARGE_DATE, NAMES, parse_date
-from readmission.domain.payloads import MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
+from readmission.domain.payloads import MAX_BATCH_SIZE, MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
 from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest, SourceMalformed
 from readmission.pipeline import deliveries, sources
@@ -208,6 +208,11 @@ def _write_batches(rows: Iterator[list[str]], size: int, scope: str, bucket: str
         if number > MAX_BATCHES:
             total = first_row - 1 + len(chunk) + sum(1 for _ in rows)
             smallest = -(-total // MAX_BATCHES)
+            if smallest > MAX_BATCH_SIZE:
+                raise InvalidRequest(
+                    f"the source has {total} rows, and an execution takes {MAX_BATCHES * MAX_BATCH_SIZE} at most:"
+                    f" {MAX_BATCHES} batches of {MAX_BATCH_SIZE}; deliver it in parts"
+                )
             raise InvalidRequest(
                 f"input field 'batch_size': {size} would make more than {MAX_BATCHES} batches; it must be at least"
                 f" {smallest}"

@@ -14,6 +14,7 @@ from readmission.errors import ConfigurationError
 from readmission.settings import BootstrapSettings
 from readmission.storage import access
 from readmission.storage.database import log_in, open_connection
+from readmission.storage.secrets import CONFIG
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -35,7 +36,7 @@ class RotationEvent(TypedDict):
 
 def set_up(settings: BootstrapSettings) -> list[str]:
     """Make databases and users what they should be (`access.set_up`), and return the names of what was created."""
-    secrets = boto3.client("secretsmanager")
+    secrets = boto3.client("secretsmanager", config=CONFIG)
     logins = [_login(secrets, secret, _CURRENT) for secret in settings.login_secrets]
     return access.set_up(partial(open_connection, settings=settings.administrator), logins)
 
@@ -48,7 +49,7 @@ def rotate(event: RotationEvent, settings: BootstrapSettings) -> None:
     steps = {"createSecret": _create, "setSecret": _set, "testSecret": _test, "finishSecret": _finish}
     if event["Step"] not in steps:
         raise ConfigurationError(f"{event['Step']!r} is not a step of a rotation: {', '.join(steps)}")
-    secrets = boto3.client("secretsmanager")
+    secrets = boto3.client("secretsmanager", config=CONFIG)
     secret, token = event["SecretId"], event["ClientRequestToken"]
     if secret not in settings.login_secrets:
         raise ConfigurationError(f"the secret {secret!r} is not one of a database user")
@@ -98,7 +99,7 @@ def _finish(secrets: "SecretsManagerClient", secret: str, token: str, settings: 
         )
     if _login(secrets, secret, _CURRENT).role == access.MLFLOW:
         # Its container has the login from its start. The old one works until the next rotation.
-        boto3.client("ecs").update_service(
+        boto3.client("ecs", config=CONFIG).update_service(
             cluster=settings.mlflow_cluster, service=settings.mlflow_service, forceNewDeployment=True
         )
 
