@@ -81,7 +81,9 @@ def _flaw(package: Mapping[str, Any], flaw: Mapping[str, Any]) -> str:
 @contextmanager
 def requirements(image: str) -> Iterator[Path]:
     """The locked packages of an image, with versions and hashes, in pip's format."""
-    project, options = (LOCALSTACK, []) if image == "localstack" else (ROOT, ["--only-group", GROUPS[image]])
+    project, options = (
+        (LOCALSTACK, ["--all-groups"]) if image == "localstack" else (ROOT, ["--only-group", GROUPS[image]])
+    )
     export = [str(BIN / "uv"), "export", "--quiet", "--frozen", "--project", str(project), *options]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"

@@ -126,8 +126,8 @@ def command(service: str, container: str, environment: Mapping[str, str], *argum
 
 @contextmanager
 def running(service: str, settings: Settings, port: int, folder: Path, **given: str) -> Iterator[Container]:
-    """Answers on `port` of loopback: buildah's isolation shares the machine's network. `given` are variables in place of
-    those of compose.yaml."""
+    """Answers on `port` of loopback: buildah's isolation shares the machine's network. `given` are variables in place
+    of those of compose.yaml."""
     environment = variables(service, settings, given) | given | _listening(service, port)
     log = folder / f"{service}.log"
     with created(service) as container:
