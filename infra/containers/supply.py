@@ -57,7 +57,7 @@ def judged(report: str, errors: str) -> tuple[str, int]:
     """What pip-audit's JSON says, in words, and the exit code for it.
 
     pip-audit itself exits with 0 for packages that its database does not answer about: a mirror of PyPI, for example,
-    that has only the files. That is no clean bill of health.
+    that has only the files. They are not known to be clean.
     """
     try:
         packages = json.loads(report)["dependencies"]
