@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from infra.local.errors import LocalError
@@ -46,21 +47,21 @@ def build(target: str, builder: str) -> None:
     if builder == "buildah":
         _ensure_base()
     command = build_command(target, builder, os.environ)
-    if subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode:
+    if subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode:
         raise LocalError(f"The image {name(target)} was not built: {builder} says why, above.")
 
 
-def build_command(target: str, builder: str, environment: Mapping[str, str]) -> list[str]:
+def build_command(target: str, builder: str, caller: Mapping[str, str]) -> list[str]:
     """The authorities in SSL_CERT_FILE and the indexes of packages are the caller's, as for `make setup`."""
     command = [builder, "build", "--file", str(CONTAINERFILE), "--target", target, "--tag", name(target)]
     if builder != "docker":
         # Docker finds the list by its name. The others' own format of images has no health checks.
         command += ["--ignorefile", f"{CONTAINERFILE}.dockerignore", "--format", "docker", "--layers"]
-    authorities = environment.get("SSL_CERT_FILE", "")
+    authorities = caller.get("SSL_CERT_FILE", "")
     if authorities and Path(authorities).is_file():
         command += ["--secret", f"id=authorities,src={authorities}"]
     for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"):
-        if environment.get(variable):
+        if caller.get(variable):
             # Without its value, which may hold a password: the builder reads it from its environment.
             command += ["--build-arg", variable]
     return [*command, str(ROOT)]
@@ -107,21 +108,30 @@ def _working_container(image: str) -> Iterator[str]:
 
 
 def _output(command: Sequence[str]) -> str:
-    finished = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if finished.returncode:
         raise LocalError(f"`{' '.join(command)}` failed:\n{finished.stdout[-2000:]}{finished.stderr[-2000:]}")
     return finished.stdout.strip()
 
 
 def _succeeds(command: Sequence[str]) -> bool:
-    return (
-        subprocess.run(
-            command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-        ).returncode
-        == 0
-    )
+    return _ends_well(command, environment())
 
 
-def _environment() -> dict[str, str]:
-    """buildah's own isolation needs no daemon and no user namespaces, so it works in a container too."""
-    return {"BUILDAH_ISOLATION": "chroot", **os.environ}
+def environment() -> dict[str, str]:
+    """That of every call of a builder. buildah's own isolation needs no daemon and no user namespaces, so that it works
+    in a container too; where the kernel refuses its usual storage there, it copies files instead."""
+    return {"BUILDAH_ISOLATION": "chroot", **_storage(), **os.environ}
+
+
+@cache
+def _storage() -> dict[str, str]:
+    copying = {"STORAGE_DRIVER": "vfs"}
+    if not shutil.which("buildah") or _ends_well(["buildah", "info"], os.environ):
+        return {}
+    return copying if _ends_well(["buildah", "info"], {**os.environ, **copying}) else {}
+
+
+def _ends_well(command: Sequence[str], variables: Mapping[str, str]) -> bool:
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, env=variables, stdout=quiet, stderr=quiet, check=False).returncode == 0

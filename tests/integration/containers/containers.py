@@ -16,20 +16,19 @@ from typing import Any
 
 import yaml
 
-from infra.containers.images import ROOT, name
+from infra.containers.images import ROOT, environment, name
 from infra.local.servers import postgres
 from infra.local.settings import Settings
 from tests.leash import die_with_parent
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "infra" / "containers" / "compose.yaml").read_text())
-ENVIRONMENT = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 USER = 10001
 START_SECONDS = 120
 PORT_VARIABLES = {"ui": "STREAMLIT_SERVER_PORT"}
 
 
 def buildah(*arguments: str) -> str:
-    finished = subprocess.run(["buildah", *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    finished = subprocess.run(["buildah", *arguments], env=environment(), capture_output=True, text=True, check=False)
     assert finished.returncode == 0, f"buildah {arguments}\n{finished.stdout}\n{finished.stderr}"
     return finished.stdout.strip()
 
@@ -93,7 +92,7 @@ class Container:
         port = f"{PORT_VARIABLES.get(self.service, 'PORT')}={self.port}"
         finished = subprocess.run(
             ["buildah", "run", "--env", port, self.id, "--", *command],
-            env=ENVIRONMENT,
+            env=environment(),
             capture_output=True,
             check=False,
         )
@@ -115,12 +114,12 @@ def created(service: str) -> Iterator[str]:
         buildah("rm", container)
 
 
-def command(service: str, container: str, environment: Mapping[str, str], *arguments: str) -> list[str]:
+def command(service: str, container: str, settings: Mapping[str, str], *arguments: str) -> list[str]:
     """Starts the service: the image's command, or that of compose.yaml."""
     image = configuration(service)
     wanted = COMPOSE["services"][service].get("command") or image.get("Cmd")
     words = [*(image.get("Entrypoint") or []), *(arguments or wanted or [])]
-    options = [word for variable, value in environment.items() for word in ("--env", f"{variable}={value}")]
+    options = [word for variable, value in settings.items() for word in ("--env", f"{variable}={value}")]
     return ["buildah", "run", *options, container, "--", *words]
 
 
@@ -128,14 +127,14 @@ def command(service: str, container: str, environment: Mapping[str, str], *argum
 def running(service: str, settings: Settings, port: int, folder: Path, **given: str) -> Iterator[Container]:
     """Answers on `port` of loopback: buildah's isolation shares the machine's network. `given` are variables in place
     of those of compose.yaml."""
-    environment = variables(service, settings, given) | given | _listening(service, port)
+    own = variables(service, settings, given) | given | _listening(service, port)
     log = folder / f"{service}.log"
     with created(service) as container:
         started = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command(service, container, environment),
-                env=ENVIRONMENT,
+                command(service, container, own),
+                env=environment(),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

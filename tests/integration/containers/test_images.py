@@ -20,10 +20,11 @@ from readmission.client import Client
 from readmission.domain.payloads import TrainResult
 from readmission.telemetry.metrics import NAMESPACE
 
+from infra.containers.images import environment
 from infra.local.commands.predict import SAMPLE
 from tests.e2e.test_ui import BROWSER, FLAGS
 from tests.integration.containers import containers
-from tests.integration.containers.containers import ENVIRONMENT, created, running
+from tests.integration.containers.containers import created, running
 from tests.integration.readmission.conftest import Stores
 from tests.integration.readmission.models import Models
 from tests.platforms import Platform, free_ports
@@ -93,10 +94,10 @@ def test_the_trainer_says_why_it_could_not_train(image: Image, stores: Stores, s
 
 
 def train(system: Platform, models: Models, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = containers.variables("trainer", system.settings, {}) | {"MODEL_NAME": models.settings.name}
+    own = containers.variables("trainer", system.settings, {}) | {"MODEL_NAME": models.settings.name}
     with created("trainer") as container:
-        command = containers.command("trainer", container, environment, *arguments, "--data-kind", "synthetic")
-        return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        command = containers.command("trainer", container, own, *arguments, "--data-kind", "synthetic")
+        return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
 
 
 def reported(output: str, message: str) -> dict[str, Any]:

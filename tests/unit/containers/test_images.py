@@ -147,3 +147,19 @@ def test_the_build_gets_no_file_but_those_that_it_needs() -> None:
 
 def test_the_install_script_is_valid_shell() -> None:
     subprocess.run(["sh", "-n", str(CONTAINERS / "install")], check=True)
+
+
+@pytest.mark.parametrize(("refused", "storage"), [("overlay", "vfs"), ("nothing", None)])
+def test_where_the_kernel_refuses_overlays_buildah_copies(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: str, storage: str | None
+) -> None:
+    program = tmp_path / "buildah"
+    program.write_text(f'#!/bin/sh\n[ "${{STORAGE_DRIVER:-overlay}}" != {refused} ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("STORAGE_DRIVER", raising=False)
+    images._storage.cache_clear()
+    try:
+        assert images.environment().get("STORAGE_DRIVER") == storage
+    finally:
+        images._storage.cache_clear()
