@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from readmission.pipeline import executions
+from readmission.storage import access
 
 from infra.local import aws, stack
 from infra.local.commands import predict
@@ -199,11 +200,17 @@ class System:
 
     def cut_connections(self) -> int:
         """Ends every other session of the application and of MLflow in Postgres; how many there were."""
-        found = self.query(
-            "raw",
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE usename = current_user AND pid <> pg_backend_pid()",
-        )
+        external = self.settings.external_database
+        server = postgres.database(self.settings) if external else postgres._superuser(self.settings)
+        connection = postgres.connect(server, "raw")
+        try:
+            found = connection.run(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE usename = ANY(CAST(:roles AS text[])) AND pid <> pg_backend_pid()",
+                roles=[external.user] if external else list(access.ROLES),
+            )
+        finally:
+            connection.close()
         return int(found[0][0])
 
     # --- looking ---

@@ -26,15 +26,12 @@ PASSED_ON = (
     "LANG",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
-    "FAKETIME_TIMESTAMP_FILE",
-    "FAKETIME_CACHE_DURATION",
-    "FAKETIME_DONT_FAKE_MONOTONIC",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "REQUESTS_CA_BUNDLE",
 )
-"""With proxies, the only variables inherited from the caller: to find Python's libraries, to load another library first
-(libfaketime, which has variables of its own), and to reach the internet."""
+"""With proxies, the only variables inherited from the caller: to find Python's libraries, to load another library
+first, and to reach the internet."""
 
 
 def clean_environment(settings: Settings) -> dict[str, str]:

@@ -1,7 +1,8 @@
+import shutil
+
 import pytest
 
 from tests.chaos import small_disk
-from tests.chaos.faults import clocks
 from tests.chaos.faults.catalog import FAULTS
 from tests.chaos.plan import impossible, schedule, select
 from tests.chaos.system import STEPS
@@ -25,7 +26,7 @@ def test_what_is_not_possible_here_is_left_out_with_its_reason_and_refused_by_na
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(small_disk, "obstacle", lambda: "only root can mount a file system")
-    monkeypatch.setattr(clocks, "_library", lambda: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert [name.partition(" ")[0] for name in impossible(None)] == [
         "full-disk-postgres",
         "full-disk-mlflow",
