@@ -22,7 +22,8 @@ class HttpRoutes(SphinxDirective):
         document = json.loads(Path(file).read_text())
         node = nodes.container()
         self.state.nested_parse(StringList(table(document), file), 0, node)
-        return node.children
+        children: list[nodes.Node] = node.children
+        return children
 
 
 def table(document: dict[str, Any]) -> list[str]:

@@ -132,7 +132,9 @@ def test_an_invalid_number_of_rows_is_named(value: str) -> None:
 
 def test_by_default_training_uses_as_many_rows_as_the_template_says() -> None:
     unset = {name: value for name, value in ENVIRONMENT.items() if name != "MAX_TRAINING_ROWS"}
-    assert ModelSettings.from_environment(unset).newest == TEMPLATE["Parameters"]["MaxTrainingRows"]["Default"]
+    assert (
+        ModelSettings.from_environment(unset).max_training_rows == TEMPLATE["Parameters"]["MaxTrainingRows"]["Default"]
+    )
 
 
 def test_by_default_one_row_in_fifty_may_be_invalid() -> None:

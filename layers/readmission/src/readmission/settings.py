@@ -55,13 +55,13 @@ class ModelSettings:
     """The MLflow server, the name of the experiment and registered model, and how many encounters training uses.
 
     `secret` names the secret with the server's `username` and `password`; empty for a server without authentication.
-    Training and comparison use the `newest` encounters: time and memory grow with the number of rows, and the default
+    Training and comparison use the newest encounters: time and memory grow with the number of rows, and the default
     fits a function of 3 GB and 15 minutes.
     """
 
     tracking_uri: str
     name: str
-    newest: int = _MAX_TRAINING_ROWS
+    max_training_rows: int = _MAX_TRAINING_ROWS
     secret: str = ""
 
     @classmethod
@@ -69,11 +69,11 @@ class ModelSettings:
         uri = _required(environment, "MLFLOW_TRACKING_URI")
         if not uri.startswith(("http://", "https://")):
             raise _invalid("MLFLOW_TRACKING_URI", uri, "must be an http or https URL")
-        newest = _count(environment, "MAX_TRAINING_ROWS", _MAX_TRAINING_ROWS)
+        max_training_rows = _count(environment, "MAX_TRAINING_ROWS", _MAX_TRAINING_ROWS)
         return cls(
             tracking_uri=uri.rstrip("/"),
             name=_required(environment, "MODEL_NAME"),
-            newest=newest,
+            max_training_rows=max_training_rows,
             secret=environment.get("MLFLOW_SECRET", ""),
         )
 

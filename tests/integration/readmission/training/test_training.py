@@ -164,8 +164,8 @@ def test_a_deleted_experiment_is_restored_with_its_runs(models: Models) -> None:
 
 def test_the_same_rows_train_the_same_model(models: Models) -> None:
     models.load()
-    runs = [models.train("gradient_boosting", run=name)["mlflow_run_id"] for name in ("one", "two")]
-    first, second = (artifact(models, run, "scorer.json") for run in runs)
+    runs = models.candidate("gradient_boosting", run="one"), models.train("gradient_boosting", run="two")
+    first, second = (artifact(models, run["mlflow_run_id"], "scorer.json") for run in runs)
     assert first == second
 
 

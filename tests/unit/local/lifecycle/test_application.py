@@ -117,3 +117,43 @@ def test_a_localstack_that_stopped_meanwhile_is_named_when_sam_fails(
         LocalError, match=r"LocalStack has stopped\. Start it, then run the same command again: make up"
     ):
         application._sam(loaded, "deploy")
+
+
+def test_a_build_is_packed_and_kept_until_a_source_changes(
+    loaded: settings.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tmp_path / ".aws-sam" / "build"
+    commands: list[str] = []
+
+    def sam(_: settings.Settings, command: str) -> None:
+        commands.append(command)
+        shutil.rmtree(build, ignore_errors=True)
+        (build / "One").mkdir(parents=True)
+        (build / "One" / "app.py").write_text("def handler(): ...")
+        (build / "template.yaml").write_text("Resources: {One: {Properties: {CodeUri: One}}}")
+
+    monkeypatch.setattr(application, "BUILD", build)
+    monkeypatch.setattr(application, "BUILT", build.with_name("built-from"))
+    monkeypatch.setattr(application, "_sam", sam)
+    said = [application.build(loaded, sources) for sources in ("a", "a", "b")]
+    assert (said, commands) == (["built", "already built", "built"], ["build", "build"])
+    template = yaml.safe_load((build / "template.yaml").read_text())
+    assert template["Resources"]["One"]["Properties"]["CodeUri"] == "One.zip" and (build / "One.zip").exists()
+
+
+def test_a_build_that_failed_is_made_again(
+    loaded: settings.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: settings.Settings, command: str) -> None:
+        raise LocalError(f"`sam {command}` failed")
+
+    built = tmp_path / ".aws-sam" / "built-from"
+    monkeypatch.setattr(application, "BUILD", built.with_name("build"))
+    monkeypatch.setattr(application, "BUILT", built)
+    monkeypatch.setattr(application, "_sam", fail)
+    built.with_name("build").mkdir(parents=True)
+    built.write_text("a")
+    with pytest.raises(LocalError, match="sam build"):
+        application.build(loaded, "b")
+    with pytest.raises(LocalError, match="sam build"):
+        application.build(loaded, "a")

@@ -7,6 +7,7 @@ import math
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def one_thread() -> Iterator[None]:
 
 def _table(rows: int, seed: int, *, new: bool = False) -> pd.DataFrame:
     """Numbers and categories, some of them missing; `new` adds categories that other tables lack."""
+    return _generated(rows, seed, new).copy()
+
+
+@cache
+def _generated(rows: int, seed: int, new: bool) -> pd.DataFrame:
     r = random.Random(seed)
 
     def gap(value: float) -> float:
@@ -278,6 +284,7 @@ def test_integers_in_a_table_with_text_count_like_floats() -> None:
     assert _difference(pipeline, rows) == _difference(pipeline, rows.astype({"count": float}))
 
 
+@cache
 def _encounters(diabetes_data: Path | None) -> pd.DataFrame:
     """6,000 of the real encounters, or as many synthetic ones."""
     if diabetes_data is None:
@@ -290,7 +297,7 @@ def _encounters(diabetes_data: Path | None) -> pd.DataFrame:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_scorer_equals_the_pipeline_on_encounters(model: str, diabetes_data: Path | None) -> None:
-    table = _encounters(diabetes_data)
+    table = _encounters(diabetes_data).copy()
     target = table.pop("readmitted")
     counts = [name for name in table if isinstance(COLUMNS[name], IntegerRange) and not name.endswith(("_nbr", "_id"))]
     texts = [name for name in table if name not in counts and not name.endswith(("_nbr", "encounter_id"))]

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from readmission.domain.payloads import FAMILIES, Family
 from readmission.evaluation.dataset import Part, part_of
 from readmission.scoring import export
 from readmission.training import families
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from tests.unit.readmission.training.tables import encounters
@@ -22,6 +24,19 @@ def fit(family: Family, training: Part = TRAINING, validation: Part = VALIDATION
     with threadpool_limits(1):
         pipeline = families.fit(family, training, validation)
     return export.to_json(export.document_of(pipeline, list(training.features.columns)))
+
+
+@cache
+def fitted(family: Family) -> Pipeline:
+    """The family fitted on the rows above, for tests that only look at it."""
+    with threadpool_limits(1):
+        return families.fit(family, TRAINING, VALIDATION)
+
+
+@cache
+def document(family: Family) -> bytes:
+    """The scorer document of `fitted`."""
+    return export.to_json(export.document_of(fitted(family), list(INPUTS)))
 
 
 def only_14(part: Part) -> Part:
@@ -38,8 +53,8 @@ def test_masked_rows_know_only_the_14_features() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_gives_probabilities_of_three_classes_for_complete_and_masked_rows(family: Family) -> None:
+    pipeline = fitted(family)
     with threadpool_limits(1):
-        pipeline = families.fit(family, TRAINING, VALIDATION)
         for rows in (FEATURES_OF_ROWS, families.masked(FEATURES_OF_ROWS)):
             shares = pipeline.predict_proba(rows)
             assert shares.shape == (len(rows), 3)
@@ -51,16 +66,16 @@ def test_a_model_gives_probabilities_of_three_classes_for_complete_and_masked_ro
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_rows_give_the_same_document(family: Family) -> None:
-    assert fit(family) == fit(family)
+    assert fit(family) == document(family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_number_without_any_value_is_not_an_input(family: Family) -> None:
-    document = json.loads(fit(family))
-    assert [entry["name"] for entry in document["inputs"]] == [
+    inputs = json.loads(document(family))["inputs"]
+    assert [entry["name"] for entry in inputs] == [
         name for name in INPUTS if name in CATEGORIES or FEATURES_OF_ROWS[name].notna().any()
     ]
-    assert "last_time_in_hospital" not in {entry["name"] for entry in document["inputs"]}
+    assert "last_time_in_hospital" not in {entry["name"] for entry in inputs}
 
 
 def test_rows_of_only_the_14_features_are_learned_from_once() -> None:
@@ -72,22 +87,19 @@ def test_rows_of_only_the_14_features_are_learned_from_once() -> None:
 
 def test_boosting_stops_when_the_validation_rows_stop_improving() -> None:
     turned = replace(VALIDATION, target=VALIDATION.target.map({"NO": "<30", "<30": "NO", ">30": ">30"}))
-    improving, worsening = (
-        len(json.loads(fit("gradient_boosting", validation=part))["model"]["trees"][0]) for part in (VALIDATION, turned)
-    )
+    documents = document("gradient_boosting"), fit("gradient_boosting", validation=turned)
+    improving, worsening = (len(json.loads(one)["model"]["trees"][0]) for one in documents)
     assert improving > worsening >= 20
 
 
 @pytest.mark.parametrize("family", ["logistic_regression", "random_forest"])
 def test_the_other_families_ignore_the_validation_rows(family: Family) -> None:
-    assert fit(family, validation=VALIDATION) == fit(family, validation=TRAINING)
+    assert document(family) == fit(family, validation=TRAINING)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_scorer_equals_the_pipeline_on_complete_masked_and_unseen_rows(family: Family) -> None:
     with threadpool_limits(1):
-        pipeline = families.fit(family, TRAINING, VALIDATION)
-        document = export.to_json(export.document_of(pipeline, list(INPUTS)))
         unseen = encounters(80, seed=9)[list(INPUTS)].assign(medical_specialty="Astrology", diag_1_category="E999")
         rows = pd.concat([FEATURES_OF_ROWS[:80], families.masked(FEATURES_OF_ROWS[:80]), unseen], ignore_index=True)
-        assert export.largest_difference(document, pipeline, rows) <= 1e-12
+        assert export.largest_difference(document(family), fitted(family), rows) <= 1e-12

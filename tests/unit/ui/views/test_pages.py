@@ -14,6 +14,7 @@ from readmission.domain.contract import NAMES
 from readmission.errors import DatabaseUnavailable, InvalidRequest, RollbackRefused, TrackingUnavailable
 from readmission.pipeline import data_report, synthetic
 from readmission.pipeline.profile import compare, profile_of
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.unit.readmission.reporting.documents import document
@@ -46,6 +47,18 @@ class Fakes(dict[str, Any]):
         if isinstance(found, Exception):
             raise found
         return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def components() -> Iterator[None]:
+    """Streamlit looks for components in the metadata of all installed packages whenever a session starts.
+
+    They stay the same, and reading them takes longer than the page.
+    """
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        yield
 
 
 @pytest.fixture

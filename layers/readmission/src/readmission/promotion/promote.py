@@ -78,7 +78,7 @@ class _Challenge:
         )
         if known:
             return known
-        test = scores.TestRows.load(self.clean, self.kind, self.settings.newest)
+        test = scores.TestRows.load(self.clean, self.kind, self.settings.max_training_rows)
         try:
             own = scores.forecast(versions.scorer_of(self.client, self.version, self.settings), test)
         except ScorerInvalid as error:

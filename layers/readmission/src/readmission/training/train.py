@@ -41,7 +41,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
         unfinished.end(client, experiment, event)
-        parts = dataset.load(clean, kind, settings.newest)
+        parts = dataset.load(clean, kind, settings.max_training_rows)
         sites = dataset.sites(clean, kind)
         tags = {
             names.PIPELINE_RUN: event["execution"],
@@ -53,7 +53,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
-            model = train_model(family, parts, dataset.excluded(clean, kind, settings.newest))
+            model = train_model(family, parts, dataset.excluded(clean, kind, settings.max_training_rows))
             _log_model(model, parts)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
             _log_data_report(data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind))
