@@ -193,15 +193,21 @@ def _gain(counter: str, window: str, recent: str) -> str:
 
     PromQL's `increase` extrapolates, and loses the first value of a new series and what a counter gains between two
     windows. Here the gains of all windows of a range add up to the gain of the range. Without a value before the
-    window, a series began at 0 if the exporter was scraped then; else Prometheus is new, and its first value had been
-    there. A smaller value than before is a counter that began again at 0, as the exporter's do at New Year.
+    window, a series began at 0 if the exporter was scraped then. Else Prometheus is new: what its first scrape found
+    had been there, and a series that came later began at 0. A series was in the first scrape if it was in all; the
+    number of its values tells. A smaller value than before is a counter that began again at 0, as the exporter's do at
+    New Year.
     """
     # Every instance of the exporter has the same counters, so the largest value is the newest.
     one = "max without (instance, job)"
     now = f"{one} (last_over_time({counter}[{_RECENT}]))"
     then = f"{one} (last_over_time({counter}[{recent}] offset {window}))"
     new = f"0 * {now} and on () last_over_time(readmission_cloudwatch_up[{_RECENT}] offset {window})"
-    before = f"({then} or {new} or {one} (min_over_time({counter}[{window}])))"
+    values = f"sum without (instance, job) (count_over_time({counter}[{window}]))"
+    scrapes = f"sum(sum_over_time(readmission_cloudwatch_up[{window}]))"
+    first = f"min without (instance, job) (min_over_time({counter}[{window}]))"
+    found = f"{first} and {values} >= on () group_left () {scrapes}"
+    before = f"({then} or {new} or ({found}) or 0 * {now})"
     return f"({now} - {before} >= 0 or {now} < {before})"
 
 

@@ -49,7 +49,7 @@ def test_only_documentation_and_preflights_need_no_key() -> None:
 
 
 def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
-    """A resource of its own is not covered by /{proxy+}. Prometheus, which asks /metrics, is no web page."""
+    """A resource of its own is not covered by /{proxy+}. Only Prometheus asks /metrics."""
     events = [
         (event["Properties"]["Path"], event["Properties"]["Method"], event["Properties"].get("Auth"))
         for one in RESOURCES.values()

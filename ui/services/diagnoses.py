@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 from unicodedata import combining, normalize
 
+from readmission.domain import icd9
 from readmission.domain.contract import MISSING, Diagnosis
 
 _TABLE: Final = Path(__file__).parents[1] / "icd9_names.csv"
 _RULE: Final = Diagnosis()
-_LEADING_ZEROS: Final = re.compile(r"0+(?=\d)")
 _WORD: Final = re.compile(r"[^\W_]+")
 _SHORT: Final = 2  # no longer word is a beginning: "MI" does not find "migraine"
 _IGNORED: Final = frozenset(
@@ -85,7 +85,7 @@ def name(code: str, language: str) -> str | None:
 
 def as_code(text: str) -> str | None:
     """The text as an ICD-9-CM code in the data's notation ("008.45 " → "8.45", "e885" → "E885"), or None."""
-    code = _LEADING_ZEROS.sub("", text.strip().upper(), count=1) if text.strip()[:1] == "0" else text.strip().upper()
+    code = icd9.normal(text.strip().upper())
     return code if code != MISSING and _RULE.allows(code) and name(code, "en") else None
 
 

@@ -144,7 +144,7 @@ def test_a_rotated_password_is_followed_by_clients_that_know_the_old_one(
     rotated = random.token_urlsafe(16)
     changed = requests.patch(
         f"{server.url}/api/2.0/mlflow/users/update-password",
-        json={"username": "admin", "password": rotated},
+        json={"username": "admin", "current_password": server.password, "password": rotated},
         auth=("admin", server.password),
         timeout=30,
     )

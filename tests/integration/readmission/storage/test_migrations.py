@@ -7,7 +7,7 @@ from readmission.storage import migrations
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
 
-from tests.integration.readmission.conftest import Stores
+from tests.integration.readmission.conftest import Stores, changed
 
 
 def test_a_second_run_has_nothing_to_do(stores: Stores) -> None:
@@ -43,6 +43,26 @@ def test_a_failed_migration_leaves_no_changes(
     with pytest.raises(Exception, match="division by zero"):
         migrate(stores.raw, "raw")
     assert _tables(stores.raw) == ["batch", "diabetes_raw", "schema_migrations", "shared_row"]
+
+
+def test_rows_of_an_earlier_release_get_the_normal_form_of_a_diagnosis(stores: Stores, rows: list[list[str]]) -> None:
+    stores.load([changed(rows[0], diag_1="038.9", diag_2="8", diag_3="?"), rows[1]])
+    assert _categories(stores.clean, "diabetes_clean")[0] == ["38", "8", "?"]
+    expected = {table: _categories(stores.clean, table) for table in ("diabetes_clean", "clean_row")}
+    for table in expected:
+        stores.clean.run(
+            f"UPDATE {table} SET diag_1_category = '038', diag_2_category = '008' WHERE diag_3_category = '?'"
+        )
+    stores.clean.run("DELETE FROM schema_migrations WHERE name = '0007_diagnosis_categories.sql'")
+    assert migrate(stores.clean, "clean") == ["0007_diagnosis_categories.sql"]
+    assert {table: _categories(stores.clean, table) for table in expected} == expected
+
+
+def _categories(clean: Connection, table: str) -> list[list[str]]:
+    rows: list[list[str]] = clean.run(
+        f"SELECT diag_1_category, diag_2_category, diag_3_category FROM {table} ORDER BY diag_3_category <> '?', 1, 2"
+    )
+    return rows
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -138,6 +138,15 @@ def test_a_diagnosis_becomes_category_group_and_comorbidities() -> None:
     assert (inputs["has_heart_failure"], inputs["has_cancer"]) == (1, None)
 
 
+def test_leading_zeros_of_a_diagnosis_do_not_change_the_inputs() -> None:
+    with_zeros, without = (
+        inputs_of({**PATIENT, "diag_1": one, "diag_2": two, "last_diag_1": one})
+        for one, two in (("038.9", "008"), ("38.9", "8"))
+    )
+    assert with_zeros == without
+    assert (with_zeros["diag_1_category"], with_zeros["diag_2_category"]) == ("38", "8")
+
+
 def test_a_comorbidity_is_absent_only_when_all_three_diagnoses_are_known() -> None:
     known = {**PATIENT, "diag_2": "V57"}
     assert inputs_of(known)["has_cancer"] is None

@@ -12,10 +12,35 @@ from readmission.pipeline import synthetic
 
 @pytest.mark.parametrize(
     ("code", "category"),
-    [("428", "428"), ("250.83", "250"), ("8", "8"), ("V57.8", "V57"), ("E885", "E885"), ("E885.9", "E885")],
+    [
+        ("428", "428"),
+        ("250.83", "250"),
+        ("8", "8"),
+        ("V57.8", "V57"),
+        ("E885", "E885"),
+        ("E885.9", "E885"),
+        ("038", "38"),
+        ("008.45", "8"),
+    ],
 )
-def test_a_category_is_the_code_before_its_decimal_point(code: str, category: str) -> None:
+def test_a_category_is_the_normal_code_before_its_decimal_point(code: str, category: str) -> None:
     assert icd9.category(code) == category
+
+
+@pytest.mark.parametrize(
+    ("code", "normal"),
+    [
+        ("038", "38"),
+        ("008.45", "8.45"),
+        ("38", "38"),
+        ("250.03", "250.03"),
+        ("V07.1", "V07.1"),
+        ("000", "0"),
+        ("0", "0"),
+    ],
+)
+def test_a_normal_code_has_no_leading_zeros(code: str, normal: str) -> None:
+    assert icd9.normal(code) == normal
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from readmission.domain.contract import NAMES
 from readmission.errors import DatabaseUnavailable, InvalidRequest, RollbackRefused, TrackingUnavailable
 from readmission.pipeline import data_report, synthetic
 from readmission.pipeline.profile import compare, profile_of
+from readmission.registry import credentials
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
@@ -417,6 +418,17 @@ def test_plots_and_evaluations_come_from_mlflow() -> None:
     app = page_of("model")
     assert len(app.get("image")) == 1 and not app.exception and not app.error and not app.info
     assert "0.684 (0.674\N{EN DASH}0.694)" in app.dataframe[1].value["Version 2"].tolist()
+
+
+@pytest.mark.usefixtures("gateway", "mlflow")
+def test_plots_evaluations_and_deliveries_are_asked_for_with_the_login_of_the_named_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(credentials, "of", asked.append)
+    monkeypatch.setenv("MLFLOW_SECRET", "mlflow-login")
+    assert len(page_of("model").get("image")) == 1
+    assert len(asked) >= 3 and set(asked) == {"mlflow-login"}
 
 
 @pytest.mark.usefixtures("gateway", "fakes")

@@ -5,6 +5,7 @@ Their "other" is split by ICD-9 chapter. The comorbidities are ranges of codes d
 Elixhauser et al. 1998; they are as coarse as the three digits of the table.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Final
 
 # The UCI table has 900 distinct codes. Requests may contain any, so the cache is bounded.
 _CACHED_CODES: Final = 2048
+_LEADING_ZEROS: Final = re.compile(r"\A0+(?=\d)")
 
 # The first category of each chapter.
 _CHAPTERS: Final = (
@@ -55,9 +57,14 @@ _COMORBIDITIES: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
 COMORBIDITIES: Final = tuple(_COMORBIDITIES)
 
 
+def normal(code: str) -> str:
+    """The code in the notation of the UCI table, without leading zeros: "008.45" → "8.45", "038" → "38"."""
+    return _LEADING_ZEROS.sub("", code)
+
+
 def category(code: str) -> str:
-    """The part of the code before its decimal point: "250.83" → "250", "V57.8" → "V57"."""
-    return code.partition(".")[0]
+    """The part of the normal code before its decimal point: "250.83" → "250", "V57.8" → "V57", "038" → "38"."""
+    return normal(code).partition(".")[0]
 
 
 @lru_cache(_CACHED_CODES)
