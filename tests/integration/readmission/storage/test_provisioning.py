@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from moto import mock_aws
-from moto.secretsmanager.models import SecretsManagerBackend
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import BootstrapSettings, DatabaseSettings
 from readmission.storage import access, database, provisioning
@@ -182,20 +182,32 @@ def _of(settings: BootstrapSettings, secret: str) -> DatabaseSettings:
     return DatabaseSettings(secret, "verify-full", HOST, settings.administrator.port)
 
 
+class Secrets:
+    """Lists the pending version before it has a value, as Secrets Manager does and the emulator does not."""
+
+    def __init__(self, secret: str, token: str) -> None:
+        self.client = boto3.Session().client("secretsmanager")
+        self.secret, self.token = secret, token
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def describe_secret(self, SecretId: str) -> dict[str, Any]:
+        stages = self.client.describe_secret(SecretId=SecretId)["VersionIdsToStages"]
+        return {"VersionIdsToStages": {self.token: ["AWSPENDING"], **stages} if SecretId == self.secret else stages}
+
+
 class Rotation:
-    """Calls the function as Secrets Manager does, which lists the pending version before it has a value."""
+    """Calls the function as Secrets Manager does."""
 
     def __init__(self, settings: BootstrapSettings, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings, self.secret, self.token = settings, secret, str(uuid4())
-        original = SecretsManagerBackend.describe_secret
-
-        def describe(backend: Any, secret_id: str) -> Any:
-            described = original(backend, secret_id)
-            if secret_id == secret:
-                described["VersionIdsToStages"] = {self.token: ["AWSPENDING"], **described["VersionIdsToStages"]}
-            return described
-
-        monkeypatch.setattr(SecretsManagerBackend, "describe_secret", describe)
+        secrets, original = Secrets(secret, self.token), provisioning.boto3.client
+        monkeypatch.setattr(
+            provisioning,
+            "boto3",
+            SimpleNamespace(client=lambda name: secrets if name == "secretsmanager" else original(name)),
+        )
 
     def run(self, *steps: str) -> None:
         for step in steps:
@@ -277,13 +289,8 @@ def test_only_a_rotation_of_mlflows_login_restarts_mlflow(
 ) -> None:
     provisioning.set_up(settings)
     restarted: list[dict[str, Any]] = []
-    original = boto3.client
-
-    class Ecs:
-        def update_service(self, **arguments: Any) -> None:
-            restarted.append(arguments)
-
-    monkeypatch.setattr(provisioning.boto3, "client", lambda name: Ecs() if name == "ecs" else original(name))
+    ecs = SimpleNamespace(update_service=lambda **arguments: restarted.append(arguments))
+    monkeypatch.setattr(provisioning, "boto3", SimpleNamespace(client=lambda name: ecs))
     for secret in settings.login_secrets:
         with monkeypatch.context() as patch:
             Rotation(settings, secret, patch).run("create", "set", "test", "finish")
