@@ -206,7 +206,7 @@ class Rotation:
         monkeypatch.setattr(
             provisioning,
             "boto3",
-            SimpleNamespace(client=lambda name: secrets if name == "secretsmanager" else original(name)),
+            SimpleNamespace(client=lambda name, **_: secrets if name == "secretsmanager" else original(name)),
         )
 
     def run(self, *steps: str) -> None:
@@ -290,7 +290,7 @@ def test_only_a_rotation_of_mlflows_login_restarts_mlflow(
     provisioning.set_up(settings)
     restarted: list[dict[str, Any]] = []
     ecs = SimpleNamespace(update_service=lambda **arguments: restarted.append(arguments))
-    monkeypatch.setattr(provisioning, "boto3", SimpleNamespace(client=lambda name: ecs))
+    monkeypatch.setattr(provisioning, "boto3", SimpleNamespace(client=lambda name, **_: ecs))
     for secret in settings.login_secrets:
         with monkeypatch.context() as patch:
             Rotation(settings, secret, patch).run("create", "set", "test", "finish")
