@@ -38,7 +38,7 @@ def _custom_resource(event: dict[str, Any]) -> dict[str, Any]:
     try:
         if event["RequestType"] != "Delete":
             created = set_up(BootstrapSettings.from_environment())
-            logger.info("set up", extra={"created": created})
+            logger.info("set up", extra={"made": created})
     except Exception as error:
         logger.exception("setting up the databases failed")
         answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:1000]}

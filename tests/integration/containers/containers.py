@@ -42,7 +42,7 @@ def configuration(service: str) -> dict[str, Any]:
 def variables(service: str, settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
     """Those that compose.yaml gives the service, with `given` in place of its `${…}`, and with the addresses of the
     platform of the tests in place of those in the compose network. The servers listen on loopback."""
-    database = postgres.database(settings)
+    database = postgres.owner(settings, "mlflow")
     addresses = {
         "http://127.0.0.1:4566": settings.localstack_url,
         "http://127.0.0.1:5000": settings.mlflow_url,

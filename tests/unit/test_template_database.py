@@ -1,0 +1,70 @@
+"""Which function of template.yaml logs in to Postgres as which user, and reads no other secret for it."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.templates import RESOURCES, TEMPLATE
+
+OWNER = {"Ref": "DatabaseSecretName"}
+PIPELINE = {"If": ["HasPipelineSecret", {"Ref": "DatabasePipelineSecretName"}, OWNER]}
+READER = {"If": ["HasReaderSecret", {"Ref": "DatabaseReaderSecretName"}, OWNER]}
+FUNCTIONS = {
+    name: one["Properties"]["Environment"]["Variables"]
+    for name, one in RESOURCES.items()
+    if "DATABASE_SECRET" in one.get("Properties", {}).get("Environment", {}).get("Variables", {})
+}
+ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
+
+
+def _secrets(name: str) -> list[Any]:
+    """The names in the ARNs of the database secrets that the function's role may read."""
+    found = []
+    for policy in RESOURCES[name]["Properties"]["Policies"]:
+        for one in policy["Statement"] if isinstance(policy, dict) and "Statement" in policy else []:
+            resource = one.get("Resource")
+            if one.get("Action") != "secretsmanager:GetSecretValue" or not isinstance(resource, dict):
+                continue
+            if resource.get("Sub") == f"{ARN}${{DatabaseSecretName}}-??????":
+                found.append(OWNER)
+            elif isinstance(resource.get("Sub"), list):
+                text, values = resource["Sub"]
+                assert text == f"{ARN}${{Name}}-??????"
+                found.append(values["Name"])
+    return found
+
+
+def test_these_functions_use_the_database() -> None:
+    assert set(FUNCTIONS) == {
+        f"{name}Function" for name in ("Plan", "Ingest", "Clean", "Check", "Train", "Promote", "History")
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_function_that_faces_the_internet_reads_only_and_the_others_do_not_own_the_schema(name: str) -> None:
+    assert FUNCTIONS[name]["DATABASE_SECRET"] == (READER if name == "HistoryFunction" else PIPELINE)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_may_read_the_secrets_that_it_is_told_and_no_others(name: str) -> None:
+    told = [FUNCTIONS[name][key] for key in ("DATABASE_OWNER_SECRET", "DATABASE_SECRET") if key in FUNCTIONS[name]]
+    assert _secrets(name) == told
+
+
+def test_only_plan_and_promote_can_migrate() -> None:
+    assert {name for name in FUNCTIONS if FUNCTIONS[name].get("DATABASE_OWNER_SECRET") == OWNER} == {
+        "PlanFunction",
+        "PromoteFunction",
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_address_is_that_of_the_parameters_since_a_secret_of_rds_has_none(name: str) -> None:
+    assert FUNCTIONS[name]["DATABASE_HOST"] == {"Ref": "DatabaseHost"}
+    assert FUNCTIONS[name]["DATABASE_PORT"] == {"Ref": "DatabasePort"}
+    assert FUNCTIONS[name]["DATABASE_TLS"] == {"Ref": "DatabaseTls"}
+
+
+def test_a_stack_of_an_earlier_release_keeps_its_one_login() -> None:
+    for parameter in ("DatabasePipelineSecretName", "DatabaseReaderSecretName", "DatabaseHost"):
+        assert TEMPLATE["Parameters"][parameter]["Default"] == ""
