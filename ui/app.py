@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.texts import LANGUAGES, Texts
-from ui.views import model, monitoring, page, patient, patients, pipeline
+from ui.views import entrance, model, monitoring, page, patient, patients, pipeline
 from ui.views.style import STYLE
 
 _ICON = str(Path(__file__).parent / "icon.svg")
@@ -44,7 +44,8 @@ def main() -> None:
         )
         st.caption(t("app.about"))
     with page.explained(t):
-        chosen.run()
+        if entrance.admits(t):
+            chosen.run()
 
 
 main()

@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 from readmission.http import base_path
-from readmission.serving.metrics import respond
+from readmission.serving.metrics import either, respond
 from readmission.settings import MetricsSettings
 from readmission.telemetry import observability
 from readmission.telemetry.exporter.auth import SecretToken
@@ -18,6 +18,12 @@ meter = observability.EmfMeter("metrics")
 # Once per cold start, because clients are slow to create; no request is sent yet.
 _settings = MetricsSettings.from_environment()
 token = SecretToken(boto3.client("secretsmanager", config=CONFIG), _settings.token_secret)
+tokens = None
+if _settings.identity:
+    # Imported only here: without an issuer, nothing needs PyJWT.
+    from readmission.identity.tokens import Tokens
+
+    tokens = Tokens(_settings.identity)
 metric_registry = registry(
     CloudWatchCollector(
         CloudWatch(boto3.client("cloudwatch", config=CONFIG)),
@@ -33,4 +39,5 @@ metric_registry = registry(
 @observability.api(meter)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer a request."""
-    return respond(event, token.accepts, metric_registry, logger, logger.set_correlation_id)
+    accepts = either(token.accepts, tokens.actor) if tokens else token.accepts
+    return respond(event, accepts, metric_registry, logger, logger.set_correlation_id)

@@ -5,6 +5,7 @@ from typing import Any
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from readmission.http import base_path
+from readmission.http.authentication import by_gateway
 from readmission.http.problems import MEDIA_TYPE
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
@@ -22,12 +23,20 @@ model_cache = ModelCache(MlflowRegistry(_settings.model), _settings.refresh_seco
 model_cache.refresh()
 # With SnapStart, the above ran when the version was published.
 register_after_restore(model_cache.restored)
+audit = None
+if _settings.audit:
+    # Imported only here: boto3 takes half a second at a cold start.
+    from readmission.identity.audit import open_log
+
+    audit = open_log(_settings.audit)
 application = create_app(
     model_cache,
     cors_origins=_settings.cors_origins,
     logger=logger,
     meter=meter,
     correlate=logger.set_correlation_id,
+    identify=by_gateway if _settings.identity else None,
+    audit=audit,
 )
 _adapter = Mangum(
     application,

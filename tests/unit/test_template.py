@@ -1,7 +1,9 @@
 """The API in template.yaml: the gateway's own refusals, and optional features."""
 
 import json
+import re
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from readmission.serving.schemas import Problem
@@ -39,25 +41,120 @@ def test_the_key_is_throttled_by_the_parameters() -> None:
     assert plan["Quota"] == {"Limit": {"Ref": "DailyQuota"}, "Period": "DAY"}
 
 
-def test_only_documentation_and_preflights_need_no_key() -> None:
-    assert RESOURCES["Api"]["Properties"]["Auth"] == {"ApiKeyRequired": True}
-    events = [event["Properties"] for event in RESOURCES["PredictFunction"]["Properties"]["Events"].values()]
-    assert {(event["Method"], event["Path"]) for event in events if "Auth" in event} == {
-        *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
-        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history")),
+_GUARDED = {"If": ["HasIssuer", [{"api_key": []}, {"oidc": []}], [{"api_key": []}]]}
+
+
+def _security() -> dict[tuple[str, str], Any]:
+    """What each operation of the API's definition asks for."""
+    paths = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+    methods = {"x-amazon-apigateway-any-method": "ANY"}
+    return {
+        (methods.get(name, name.upper()), path): operation["security"]
+        for path, item in paths.items()
+        for name, operation in item.items()
     }
 
 
-def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
-    """A resource of its own is not covered by /{proxy+}. Only Prometheus asks /metrics."""
-    events = [
-        (event["Properties"]["Path"], event["Properties"]["Method"], event["Properties"].get("Auth"))
-        for one in RESOURCES.values()
+def _behind() -> dict[tuple[str, str], str]:
+    """The function behind each operation, as the API's definition has it."""
+    paths = RESOURCES["Api"]["Properties"]["DefinitionBody"]["paths"]
+    found = {}
+    for path, item in paths.items():
+        for name, operation in item.items():
+            integration = operation["x-amazon-apigateway-integration"]
+            assert (integration["type"], integration["httpMethod"]) == ("aws_proxy", "POST")
+            (function,) = re.findall(r"/functions/\$\{(\w+)\.(?:Arn|Alias)\}/invocations$", integration["uri"]["Sub"])
+            found["ANY" if name == "x-amazon-apigateway-any-method" else name.upper(), path] = function
+    return found
+
+
+def test_every_operation_says_who_may_ask_and_reaches_the_function_whose_event_it_is() -> None:
+    events = {
+        (event["Properties"]["Method"], event["Properties"]["Path"]): name
+        for name, one in RESOURCES.items()
         for event in one.get("Properties", {}).get("Events", {}).values()
         if event["Type"] == "Api"
-    ]
-    asked = {path for path, _, auth in events if auth is None}
-    answering = {path for path, method, auth in events if method == "OPTIONS" and auth == {"ApiKeyRequired": False}}
+    }
+    assert _behind() == events and _security().keys() == events.keys()
+
+
+def test_a_function_with_an_alias_is_called_by_it() -> None:
+    text = str(RESOURCES["Api"]["Properties"]["DefinitionBody"])
+    for name, one in RESOURCES.items():
+        if "AutoPublishAlias" in one.get("Properties", {}):
+            assert f"${{{name}.Alias}}" in text and f"${{{name}.Arn}}" not in text
+
+
+def test_only_documentation_metrics_and_preflights_need_neither_key_nor_token() -> None:
+    needs_nothing = {operation for operation, security in _security().items() if security == []}
+    assert needs_nothing == {
+        *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
+        *((method, "/metrics") for method in ("GET", "HEAD")),
+        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history")),
+    }
+    assert all(security == _GUARDED for operation, security in _security().items() if operation not in needs_nothing)
+    events = [event for one in RESOURCES.values() for event in one.get("Properties", {}).get("Events", {}).values()]
+    assert not any("Auth" in event["Properties"] for event in events) and "Auth" not in RESOURCES["Api"]["Properties"]
+
+
+def test_without_an_issuer_there_is_no_authorizer_and_the_key_is_the_headers() -> None:
+    api = RESOURCES["Api"]["Properties"]
+    assert api["ApiKeySourceType"] == {"If": ["HasIssuer", "AUTHORIZER", "HEADER"]}
+    schemes = api["DefinitionBody"]["securityDefinitions"]
+    assert schemes["oidc"]["If"][0] == "HasIssuer" and schemes["oidc"]["If"][2] == {"Ref": "AWS::NoValue"}
+    assert TEMPLATE["Parameters"]["OidcIssuer"]["Default"] == ""
+    of_identity = ("AuthorizeFunction", "AuthorizePermission", "AuditEncryption", "AuditLogs", "AuditKey")
+    assert {RESOURCES[name]["Condition"] for name in of_identity} == {"HasIssuer"}
+
+
+def test_an_answer_of_the_authorizer_is_not_kept() -> None:
+    scheme = RESOURCES["Api"]["Properties"]["DefinitionBody"]["securityDefinitions"]["oidc"]["If"][1]
+    authorizer = scheme["x-amazon-apigateway-authorizer"]
+    assert (authorizer["type"], authorizer["authorizerResultTtlInSeconds"]) == ("request", 0)
+    function = RESOURCES["AuthorizeFunction"]["Properties"]["FunctionName"]["Sub"]
+    assert f":function:{function}/invocations" in authorizer["authorizerUri"]["Sub"]
+
+
+def test_a_change_of_a_parameter_reaches_the_stage() -> None:
+    assert RESOURCES["Api"]["Properties"]["AlwaysDeploy"] is True
+
+
+def test_a_token_that_cannot_be_checked_is_503_and_a_bad_one_is_challenged() -> None:
+    assert RESPONSES["AUTHORIZER_FAILURE"]["StatusCode"] == 503
+    assert RESPONSES["AUTHORIZER_CONFIGURATION_ERROR"]["StatusCode"] == 503
+    assert "Bearer" in RESPONSES["UNAUTHORIZED"]["ResponseParameters"]["Headers"]["WWW-Authenticate"]
+
+
+def test_every_function_behind_the_gateway_knows_the_issuer() -> None:
+    for name, resource in RESOURCES.items():
+        if any(event["Type"] == "Api" for event in resource.get("Properties", {}).get("Events", {}).values()):
+            variables = resource["Properties"]["Environment"]["Variables"]
+            assert variables["OIDC_ISSUER"] == {"Ref": "OidcIssuer"}, name
+            assert variables["OIDC_AUDIENCE"] == {"Ref": "OidcAudience"}, name
+
+
+def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:
+    log = RESOURCES["AuditLogs"]
+    assert log["Properties"]["KmsKeyId"] == {"GetAtt": "AuditEncryption.Arn"}
+    assert log["Properties"]["RetentionInDays"] == {"Ref": "AuditRetentionDays"}
+    assert RESOURCES["AuditEncryption"]["Properties"]["EnableKeyRotation"]
+    kept = ("AuditLogs", "AuditEncryption", "AuditKey")
+    assert {RESOURCES[name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
+    condition, policy, otherwise = RESOURCES["PredictFunction"]["Properties"]["Policies"][1]["If"]
+    assert (condition, otherwise) == ("HasIssuer", {"Ref": "AWS::NoValue"})
+    write, read = policy["Statement"]
+    assert (
+        write["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"] and "${AuditLogs}" in write["Resource"]["Sub"]
+    )
+    assert read["Resource"] == {"Ref": "AuditKey"}
+    users = [name for name, one in RESOURCES.items() if name not in kept and "AuditLogs" in str(one.get("Properties"))]
+    assert users == ["PredictFunction"]
+
+
+def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
+    """A resource of its own is not covered by /{proxy+}. Prometheus, which asks /metrics, is no web page."""
+    asked = {path for (_, path), security in _security().items() if security != []}
+    answering = {path for (method, path), security in _security().items() if method == "OPTIONS" and security == []}
     assert asked == answering
     for name in ("PredictFunction", "HistoryFunction"):
         variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
@@ -105,7 +202,6 @@ def test_the_metrics_are_guarded_by_a_token_that_only_their_function_may_read() 
     function = RESOURCES["MetricsFunction"]["Properties"]
     events = [event["Properties"] for event in function["Events"].values()]
     assert [(event["Method"], event["Path"]) for event in events] == [("GET", "/metrics"), ("HEAD", "/metrics")]
-    assert all(event["Auth"] == {"ApiKeyRequired": False} for event in events)
     assert function["Environment"]["Variables"]["METRICS_TOKEN_SECRET"] == {"Ref": "MetricsToken"}
     may = {str(one["Action"]): one["Resource"] for policy in function["Policies"] for one in policy["Statement"]}
     assert may == {

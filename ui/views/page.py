@@ -15,8 +15,10 @@ from readmission.client import ApiProblem, ApiUnreachable, Client, Wrong
 from ui import charts
 from ui.services import aws, configuration
 from ui.services.configuration import Configuration, NotConfigured
+from ui.services.login import InvalidSetting
 from ui.services.measurements import MeasurementsUnavailable
 from ui.texts import DASH, Texts
+from ui.views import entrance
 
 type Formats = Mapping[str, Callable[[float], str]]
 
@@ -41,18 +43,20 @@ def heading(t: Texts, name: str) -> None:
     st.markdown(t(f"{name}.lead"))
 
 
-def connect(settings: Configuration, **options: Any) -> Client:
-    return Client(settings.api_url, settings.api_key, ca_file=settings.api_ca, retries=1, **options)
+def connect(settings: Configuration, token: str | None = None, **options: Any) -> Client:
+    """A client that asks in the name of the person whose token it is, or else with the pages' API key."""
+    key = None if token else settings.api_key
+    return Client(settings.api_url, key, token=token, ca_file=settings.api_ca, retries=1, **options)
 
 
 def gateway() -> Client:
     """The session's client, which keeps its connection open. Raises NotConfigured."""
-    return _client(configuration.load())
+    return _client(configuration.load(), entrance.person().token)
 
 
 @st.cache_resource(scope="session", on_release=Client.close, show_spinner=False)
-def _client(settings: Configuration) -> Client:
-    return connect(settings)
+def _client(settings: Configuration, token: str | None) -> Client:
+    return connect(settings, token)
 
 
 def stack() -> aws.Stack:
@@ -69,8 +73,12 @@ def explained(t: Texts) -> Iterator[None]:
         _api(t, error)
     except ApiUnreachable:
         problem(t, "unreachable", url=configuration.load().api_url)
+    except InvalidSetting as error:
+        problem(t, "invalid_setting", name=error.name)
     except NotConfigured as error:
         problem(t, "not_configured", name=error.name)
+    except PermissionError:
+        problem(t, "not_allowed")
     except aws.NotDeployed as error:
         problem(t, "not_deployed", name=error)
     except MeasurementsUnavailable as error:
@@ -97,7 +105,9 @@ def _api(t: Texts, error: ApiProblem) -> None:
         return
     # The API's details are in English; in other languages the status has to do.
     detail = "" if t.translates else error.detail
-    if name := _PROBLEMS.get(error.status):
+    if entrance.person().token and error.status in (401, 403):
+        problem(t, "wrong_token" if error.status == 401 else "not_allowed", detail=detail)
+    elif name := _PROBLEMS.get(error.status):
         problem(t, name, detail=detail)
     else:
         problem(t, "other", detail=detail, status=error.status, request_id=error.request_id or DASH)

@@ -14,7 +14,7 @@ from readmission.domain import spreadsheet
 from ui import charts
 from ui.services import configuration, scoring
 from ui.texts import DASH, Texts
-from ui.views import page, style
+from ui.views import entrance, page, style
 
 _SHOWN: Final = 1000  # rows of a table; the download has all
 _NUMBERS: Final = 10  # row numbers beside a fault
@@ -62,7 +62,7 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
 
     began = time.monotonic()
     try:
-        connect = partial(page.connect, settings, timeout=_TIMEOUT_SECONDS)
+        connect = partial(page.connect, settings, entrance.person().token, timeout=_TIMEOUT_SECONDS)
         scores = scoring.score(upload, connect, progress, partial(_faults, t))
     finally:
         bar.empty()

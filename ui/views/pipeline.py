@@ -12,7 +12,7 @@ from readmission.pipeline.executions import Execution, State
 
 from ui.services import aws
 from ui.texts import DASH, Texts
-from ui.views import page
+from ui.views import entrance, page
 
 _LISTED: Final = 10
 _EVERY_SECONDS: Final = 1.5
@@ -42,6 +42,9 @@ def show() -> None:
 # ---------------------------------------------------------------- new execution
 def _form(t: Texts) -> None:
     st.header(t("pipeline.new"), anchor=False)
+    if not entrance.person().operates:
+        st.caption(t("login.operators_only"))
+        return
     kind = st.segmented_control(
         t("pipeline.source"),
         _SOURCES,
@@ -95,7 +98,12 @@ def _source(t: Texts, kind: str) -> str | None:
 
 
 def _start(t: Texts, request: dict[str, Any]) -> None:
-    """Raises botocore's errors."""
+    """Raises `PermissionError`, or botocore's errors."""
+    who = entrance.person()
+    if not who.operates:
+        raise PermissionError("operator")
+    if who.name:
+        request["by"] = who.name
     if problem := _problem(request):
         page.problem(t, problem)
         return

@@ -10,7 +10,7 @@ from readmission.domain.payloads import RollbackRequest
 
 from ui.services import aws, configuration, promotions
 from ui.texts import DASH, Texts
-from ui.views import page
+from ui.views import entrance, page
 
 # The function's errors, and the problem in the texts that explains each.
 REFUSALS: Final = {
@@ -36,13 +36,20 @@ def show(t: Texts, decisions: Sequence[Decision]) -> None:
     if not set(known) - {production}:
         st.caption(t("model.one_version"))
         return
+    if not entrance.person().operates:
+        st.caption(t("login.operators_only"))
+        return
     st.markdown(t("model.roll_back_text"))
     listed = served
     if set(known) - set(served) and st.checkbox(t("model.never_served_too"), key="never_served_too"):
         listed = list(known)
     left, middle, right = st.columns([1, 1, 2])
     version = left.selectbox(t("model.to_version"), [one for one in listed if one != production])
-    by = middle.text_input(t("model.by"), max_chars=200, key="rollback_by")
+    # Who has logged in cannot give another name.
+    name = entrance.person().name
+    by = name or middle.text_input(t("model.by"), max_chars=200, key="rollback_by")
+    if name:
+        middle.text_input(t("model.by"), name, disabled=True)
     reason = right.text_input(
         t("model.reason"), max_chars=300, placeholder=t("model.reason_example"), key="rollback_reason"
     )
@@ -135,7 +142,9 @@ def _close() -> None:
 
 
 def _roll_back(t: Texts, request: RollbackRequest, *, force: bool) -> bool:
-    """Whether it was done; a rejection by the function is shown. Raises botocore's errors."""
+    """Whether it was done; a rejection by the function is shown. Raises `PermissionError`, or botocore's errors."""
+    if not entrance.person().operates:
+        raise PermissionError("operator")
     function = f"{configuration.load().stack_name}-promote"
     asked = request.copy()
     asked["force"] = force

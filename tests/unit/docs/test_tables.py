@@ -32,10 +32,14 @@ def test_the_metrics_table_lists_every_metric_as_it_is_written() -> None:
 
 def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried() -> None:
     served = {
+        "AuditUnavailable",
         "ExplanationUnavailable",
+        "IdentityUnavailable",
         "MetricsUnavailable",
         "ModelUnavailable",
+        "ScopeMissing",
         "ScorerInvalid",
+        "TokenInvalid",
         "TokenUnavailable",
     }  # errors of the functions behind the gateway, which answer them themselves
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]

@@ -62,6 +62,13 @@ def patch_s3() -> None:
 
 
 @hooks.on_infra_start()
+def ask_authorizers() -> None:
+    from localstack_plugin.apigateway import authorizers
+
+    authorizers.install()
+
+
+@hooks.on_infra_start()
 def patch_cloudformation() -> None:
     from localstack_plugin import cloudformation
 

@@ -143,8 +143,8 @@ class ModelDescription(TypedDict):
 class Decision(TypedDict):
     """An entry of the promotion ledger: promoted, refused or rolled back. `decided_at` is ISO 8601, UTC.
 
-    `decided_by` is who asked for a rollback, and `forced` whether it overrode an objection. `reason_code` is empty in
-    entries of earlier releases, whose APIs also lack these three fields.
+    `decided_by` is who asked for a rollback or started the run, and `forced` whether it overrode an objection.
+    `reason_code` is empty in entries of earlier releases, whose APIs also lack these three fields.
     """
 
     id: int
@@ -230,19 +230,22 @@ class Client:
         url: str,
         api_key: str | None = None,
         *,
+        token: str | None = None,
         ca_file: str | Path | None = None,
         timeout: float = 30,
         retries: int = 3,
         connect: Callable[[], Connection] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`ca_file` contains the certificates to trust instead of the system's. `connect` and `sleep` are for tests.
+        """`token` is a bearer token, for an API that has an OpenID Connect issuer. `ca_file` contains the certificates to trust instead of the system's. `connect` and `sleep` are for tests.
 
         Raises `ValueError` if the URL is not http(s), and `OSError` if `ca_file` cannot be read.
         """
         self._path = urlsplit(url).path.rstrip("/")
         self._connect = connect or _connector(url, ca_file, timeout)
         self._headers = {"Accept": _JSON} | ({"x-api-key": api_key} if api_key else {})
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._retries = retries
         self._sleep = sleep
         self._connection: Connection | None = None

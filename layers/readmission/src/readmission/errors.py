@@ -147,3 +147,19 @@ class MetricsUnavailable(ReadmissionError):
 
 class TokenUnavailable(ReadmissionError):
     """The bearer token of the metrics endpoint cannot be read from Secrets Manager."""
+
+
+class TokenInvalid(ReadmissionError):
+    """The bearer token is missing, expired, not yet valid, for somebody else, or not signed by the issuer."""
+
+
+class ScopeMissing(ReadmissionError):
+    """The bearer token is valid, but lacks the scope that the request needs; the message names it."""
+
+
+class IdentityUnavailable(ReadmissionError):
+    """The issuer's keys cannot be read, so that no token can be checked."""
+
+
+class AuditUnavailable(ReadmissionError):
+    """The audit log cannot be written, so that nothing that it has to record may be answered."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Self, cast
+from urllib.parse import urlsplit
 
 from readmission.errors import ConfigurationError
 
@@ -15,6 +16,8 @@ type Environment = Mapping[str, str]
 type Tls = Literal["disable", "require", "verify-full"]
 
 _MAX_TRAINING_ROWS: Final = 300_000
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_AUDIT_KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -95,6 +98,88 @@ class ExporterSettings:
             stack_name=_required(environment, "STACK_NAME"),
             state_machine_arn=environment.get("STATE_MACHINE_ARN", ""),
             cache_seconds=_seconds(environment, "METRICS_CACHE_SECONDS", 15),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """The OpenID Connect issuer whose tokens are accepted, and the audience that they must be for.
+
+    `scope_prefix` precedes the names of our scopes in a token, such as `readmission/` in `readmission/predict`.
+    """
+
+    issuer: str
+    audience: str
+    scope_prefix: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None without OIDC_ISSUER: then no token is asked for."""
+        issuer = environment.get("OIDC_ISSUER", "")
+        if not issuer:
+            if environment.get("OIDC_AUDIENCE"):
+                raise ConfigurationError("the environment variable OIDC_AUDIENCE is set, but OIDC_ISSUER is not")
+            return None
+        if not is_protected(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
+            raise _invalid("OIDC_ISSUER", issuer, "must be an https URL without a query (http: on this machine only)")
+        return cls(
+            issuer=issuer,
+            audience=_required(environment, "OIDC_AUDIENCE"),
+            scope_prefix=environment.get("OIDC_SCOPE_PREFIX", ""),
+        )
+
+
+def is_protected(url: str) -> bool:
+    """Whether nobody on the way can change what the URL answers: it is https, or on this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Where it is recorded who read which patient's forecast.
+
+    `log_group` is the group in CloudWatch Logs; empty, entries are lines of the process's own log. The key of the
+    patients' hashes is `key`, or the value of the secret `key_secret`.
+    """
+
+    log_group: str
+    key_secret: str
+    key: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        key, secret = environment.get("AUDIT_KEY", ""), environment.get("AUDIT_KEY_SECRET", "")
+        if not secret and len(key) < _AUDIT_KEY_LENGTH:
+            raise ConfigurationError(
+                f"with OIDC_ISSUER, the environment variable AUDIT_KEY_SECRET must name a secret, or AUDIT_KEY must have "
+                f"{_AUDIT_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
+            )
+        return cls(log_group=environment.get("AUDIT_LOG_GROUP", ""), key_secret=secret, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizeSettings:
+    """*authorize*: the issuer, and the id of the API key under whose usage plan requests with a token count.
+
+    With `api_key` false, a request needs a token; otherwise a token or an API key.
+    """
+
+    identity: IdentitySettings
+    usage_key_id: str
+    api_key: bool
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        _required(environment, "OIDC_ISSUER")
+        identity = IdentitySettings.from_environment(environment)
+        assert identity is not None
+        return cls(
+            identity=identity,
+            usage_key_id=_required(environment, "USAGE_KEY_ID"),
+            api_key=_switch(environment, "OIDC_API_KEY"),
         )
 
 
@@ -233,15 +318,23 @@ class ReportSettings:
 # ---------------------------------------------------------------- functions behind API Gateway
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
-    """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any)."""
+    """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
+
+    Without `identity` there is no `audit`.
+    """
 
     model: ModelSettings
     refresh_seconds: float
     cors_origins: tuple[str, ...] = ()
+    identity: IdentitySettings | None = None
+    audit: AuditSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
+        identity = IdentitySettings.from_environment(environment)
         return cls(
+            identity=identity,
+            audit=AuditSettings.from_environment(environment) if identity else None,
             model=ModelSettings.from_environment(environment),
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
@@ -279,12 +372,14 @@ class MetricsSettings:
 
     exporter: ExporterSettings
     token_secret: str
+    identity: IdentitySettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
             exporter=ExporterSettings.from_environment(environment),
             token_secret=_required(environment, "METRICS_TOKEN_SECRET"),
+            identity=IdentitySettings.from_environment(environment),
         )
 
 

@@ -70,13 +70,20 @@ class Clock:
 class Api:
     """The API with a fake registry and clock. `ids` are the request ids that the logger receives."""
 
-    def __init__(self, *cors_origins: str) -> None:
+    def __init__(self, *cors_origins: str, identify: Any = None, audit: Any = None) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
         # A poll runs when a request starts it, not in the background.
         self.model_cache = ModelCache(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda poll: poll())
         self.ids: list[str] = []
-        self.app = create_app(self.model_cache, cors_origins=cors_origins, logger=LOGGER, correlate=self.ids.append)
+        self.app = create_app(
+            self.model_cache,
+            cors_origins=cors_origins,
+            logger=LOGGER,
+            correlate=self.ids.append,
+            identify=identify,
+            audit=audit,
+        )
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:

@@ -62,14 +62,18 @@ def test_every_path_of_the_api_is_documented(openapi: Any) -> None:
     }
 
 
-def test_every_path_requires_the_api_key_and_the_metrics_their_token(openapi: Any) -> None:
-    assert openapi["components"]["securitySchemes"] == {
+def test_every_path_requires_the_api_key_and_the_metrics_their_token_or_a_token_of_the_issuer(openapi: Any) -> None:
+    schemes = dict(openapi["components"]["securitySchemes"])
+    bearer = schemes.pop("BearerToken")
+    assert (bearer["type"], bearer["scheme"], bearer["bearerFormat"]) == ("http", "bearer", "JWT")
+    assert schemes == {
         "APIKeyHeader": {"type": "apiKey", "in": "header", "name": "x-api-key"},
         "MetricsToken": {"type": "http", "scheme": "bearer"},
     }
     for path, item in openapi["paths"].items():
         for operation in item.values():
-            assert operation["security"] == [{"MetricsToken" if path == "/metrics" else "APIKeyHeader": []}]
+            own = "MetricsToken" if path == "/metrics" else "APIKeyHeader"
+            assert operation["security"] == [{own: []}, {"BearerToken": []}]
 
 
 def test_every_request_may_have_an_id(openapi: Any) -> None:
@@ -116,11 +120,11 @@ def test_a_batch_accepts_and_answers_json_and_csv(openapi: Any) -> None:
 
 
 PROBLEMS = {
-    "/predict": ("403", "409", "413", "415", "422"),
-    "/predict/batch": ("403", "413", "415", "422"),
-    "/model": ("403", "404", "422"),
-    "/model/history": ("403", "422"),
-    "/metrics": ("401",),
+    "/predict": ("401", "403", "409", "413", "415", "422"),
+    "/predict/batch": ("401", "403", "413", "415", "422"),
+    "/model": ("401", "403", "404", "422"),
+    "/model/history": ("401", "403", "422"),
+    "/metrics": ("401", "403"),
 }
 
 
@@ -128,7 +132,7 @@ def test_every_problem_is_described_as_a_problem_document(openapi: Any) -> None:
     for path, item in openapi["paths"].items():
         for operation in item.values():
             problems = {status: answer for status, answer in operation["responses"].items() if status != "200"}
-            assert problems.keys() == {"400", "429", "500", "502", "503", "504", *PROBLEMS.get(path, ("403",))}
+            assert problems.keys() == {"400", "429", "500", "502", "503", "504", *PROBLEMS.get(path, ("401", "403"))}
             for answer in problems.values():
                 assert list(answer["content"]) == ["application/problem+json"]
 

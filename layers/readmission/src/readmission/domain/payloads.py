@@ -27,9 +27,11 @@ DEFAULT_BATCH_SIZE: Final = 15_000
 MAX_BATCH_SIZE: Final = 100_000
 # Step Functions stops an execution after 25,000 events; a batch causes about 14.
 MAX_BATCHES: Final = 1_000
+# Of a person who starts an execution or asks for a rollback.
+LONGEST_NAME: Final = 200
 # The site of a delivery that names none.
 DEFAULT_SITE: Final = "default"
-_FIELDS: Final = ("batch_size", "models", "site", "source", "start_at", "stop_after", "taken_on")
+_FIELDS: Final = ("batch_size", "by", "models", "site", "source", "start_at", "stop_after", "taken_on")
 _SITE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
@@ -38,7 +40,7 @@ class PipelineRequest:
     """A validated execution input, with defaults filled in.
 
     `site` is the institution whose encounters the source has. `taken_on` is the day on which they were taken from its
-    records, None if the input does not say.
+    records, None if the input does not say. `by` is who started the execution, None if nobody says.
     """
 
     source: str | None
@@ -48,6 +50,7 @@ class PipelineRequest:
     stop_after: Stage
     site: str = DEFAULT_SITE
     taken_on: date | None = None
+    by: str | None = None
 
 
 class PlanEvent(TypedDict):
@@ -70,6 +73,7 @@ class Plan(TypedDict):
     models: list[Family]
     start_at: Stage
     stop_after: Stage
+    by: str | None
 
 
 class BatchEvent(TypedDict):
@@ -157,13 +161,15 @@ class PromoteEvent(TypedDict):
 
     `candidates` also has the families whose training failed, which the ledger then names.
 
-    `execution` is the name of the state machine's execution, which decides only once. Other callers omit it.
+    `execution` is the name of the state machine's execution, which decides only once. Other callers omit it. `by` is who
+    started it.
     """
 
     execution: NotRequired[str | None]
     data_kind: DataKind
     models: list[Family]
     candidates: list[TrainResult | FailedTraining]
+    by: NotRequired[str | None]
 
 
 class PromoteResult(TypedDict):
@@ -250,7 +256,15 @@ def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
         raise InvalidRequest(
             f"input field {named[0]!r} describes a delivery, but a run that starts at {start_at!r} brings none"
         )
-    return PipelineRequest(source, batch_size, _models(document), start_at, stop_after, site, taken_on)
+    models, by = _models(document), _by(document)
+    return PipelineRequest(source, batch_size, models, start_at, stop_after, site, taken_on, by)
+
+
+def _by(document: Mapping[str, Any]) -> str | None:
+    by = document.get("by")
+    if by is not None and not (isinstance(by, str) and 1 <= len(by.strip()) <= LONGEST_NAME and "\0" not in by):
+        raise InvalidRequest(f"input field 'by' must be a name of 1 to {LONGEST_NAME} characters: who starts the run")
+    return by.strip() if by else None
 
 
 def _site(document: Mapping[str, Any]) -> str:

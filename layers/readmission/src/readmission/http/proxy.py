@@ -7,8 +7,11 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Self
 
+from readmission.errors import ScopeMissing, TokenInvalid
 from readmission.http import cors, headers, problems, request_id
 from readmission.http.access_log import access_line
+from readmission.http.identity import refusal
+from readmission.identity.actor import Actor
 from readmission.telemetry.logs import Logger
 
 
@@ -21,6 +24,8 @@ class Request:
     headers: Mapping[str, str]
     query: Mapping[str, str]
     request_id: str
+    gateway: Mapping[str, Any] = field(default_factory=dict)
+    """What the gateway knows of the request (`requestContext`)."""
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
@@ -32,6 +37,7 @@ class Request:
             headers=sent,
             query=event.get("queryStringParameters") or {},
             request_id=request_id.choose(sent.get(request_id.HEADER, ""), str(gateway.get("requestId", ""))),
+            gateway=gateway,
         )
 
 
@@ -51,8 +57,12 @@ def respond(
     logger: Logger,
     correlate: Callable[[str], None] = lambda request_id: None,
     cors_origins: Sequence[str] = (),
+    *,
+    identified: bool = False,
 ) -> dict[str, Any]:
     """Answer a proxy event with `endpoint`, and log the request. Web pages of `cors_origins` may read the answer.
+
+    With `identified`, only for those whom the gateway's authorizer knows and whose scopes suffice.
 
     Never raises: `Refused` becomes its problem document, any other exception is logged and answered with status 500.
     `correlate` receives the request id before anything is logged. HEAD is answered as GET, without the body.
@@ -60,7 +70,7 @@ def respond(
     start = perf_counter()
     request = Request.from_event(event)
     correlate(request.request_id)
-    response = _answer(request, endpoint, logger)
+    response = _answer(request, _known(endpoint) if identified else endpoint, logger)
     logger.info("answered", extra=access_line(request.method, request.path, int(response.status), start))
     return {
         "statusCode": int(response.status),
@@ -74,6 +84,19 @@ def respond(
         },
         "body": "" if request.method == "HEAD" else response.body,
     }
+
+
+def _known(endpoint: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """The endpoint, for those who may request it."""
+
+    def answer(request: Request) -> Response:
+        try:
+            Actor.from_gateway(request.gateway).require(request.path)
+        except (TokenInvalid, ScopeMissing) as error:
+            raise refusal(error) from None
+        return endpoint(request)
+
+    return answer
 
 
 def _answer(request: Request, endpoint: Callable[[Request], Response], logger: Logger) -> Response:

@@ -133,6 +133,7 @@ def plan(
         models=list(request.models),
         start_at=request.start_at,
         stop_after=request.stop_after,
+        by=request.by,
     )
 
 

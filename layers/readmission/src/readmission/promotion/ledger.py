@@ -55,8 +55,8 @@ class Entry:
     """One decision.
 
     `execution` names the state machine's execution and is None for any other caller. `decided_by` is who asked for a
-    rollback, and `forced` whether it overrode an objection. `reason_code` is empty in entries of earlier releases. `id`
-    is None until the entry is written.
+    rollback or started the execution, and `forced` whether it overrode an objection. `reason_code` is empty in entries
+    of earlier releases. `id` is None until the entry is written.
     """
 
     model_name: str

@@ -48,7 +48,7 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
             execution=execution,
         )
         if not _is_repeated(clean, entry):
-            entry = ledger.append(clean, entry)
+            entry = ledger.append(clean, replace(entry, decided_by=event.get("by")))
             alias.carry_out(client, version, entry)
         return _result(client, entry)
 

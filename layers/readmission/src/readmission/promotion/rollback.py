@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from pg8000.native import Connection
 
-from readmission.domain.payloads import RollbackResult
+from readmission.domain.payloads import LONGEST_NAME, RollbackResult
 from readmission.errors import (
     AlreadyInProduction,
     InvalidRequest,
@@ -24,7 +24,7 @@ from readmission.registry.mlflow_client import find_version, reachable
 from readmission.settings import ModelSettings
 
 _FIELDS: Final = ("by", "force", "reason", "version")
-_LONGEST: Final = {"reason": 1000, "by": 200}  # characters
+_LONGEST: Final = {"reason": 1000, "by": LONGEST_NAME}  # characters
 
 
 def rollback(request: Any, clean: Connection, settings: ModelSettings) -> RollbackResult:

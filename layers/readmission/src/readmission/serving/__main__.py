@@ -1,6 +1,7 @@
 """`python -m readmission.serving`: run the API under uvicorn instead of Lambda, or write its OpenAPI document.
 
-API keys are not checked here. On AWS the gateway does it; elsewhere a proxy in front of the server must.
+API keys are not checked here. On AWS the gateway does it; elsewhere a proxy in front of the server must, or OIDC_ISSUER
+names an issuer whose tokens every request then needs.
 """
 
 import argparse
@@ -8,15 +9,20 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
+from readmission.http.authentication import Identify, by_token
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
 from readmission.serving.model_cache import ModelCache
 from readmission.settings import ModelSettings, ServerSettings, ServingSettings
 from readmission.telemetry import observability
+
+if TYPE_CHECKING:
+    from readmission.identity.audit import AuditLog
 
 PORT = 8000
 
@@ -32,7 +38,26 @@ def application() -> FastAPI:
         # Requests run concurrently here, unlike on Lambda.
         logger.thread_safe_append_keys(correlation_id=request_id)
 
-    return create_app(model_cache, cors_origins=settings.cors_origins, logger=logger, correlate=correlate)
+    identify, audit = _identity(settings)
+    return create_app(
+        model_cache,
+        cors_origins=settings.cors_origins,
+        logger=logger,
+        correlate=correlate,
+        identify=identify,
+        audit=audit,
+    )
+
+
+def _identity(settings: ServingSettings) -> "tuple[Identify | None, AuditLog | None]":
+    """How a request tells who sends it, and where reads are recorded; None without an issuer."""
+    if settings.identity is None or settings.audit is None:
+        return None, None
+    # Imported only here: without an issuer, neither PyJWT nor boto3 has to be installed.
+    from readmission.identity.audit import open_log
+    from readmission.identity.tokens import Tokens
+
+    return by_token(Tokens(settings.identity).actor), open_log(settings.audit)
 
 
 def openapi() -> str:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from time import perf_counter
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
@@ -16,20 +16,26 @@ from fastapi.security import APIKeyHeader
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from readmission.errors import ExplanationUnavailable, ModelUnavailable, ScorerInvalid
+from readmission.errors import AuditUnavailable, ExplanationUnavailable, ModelUnavailable, ScorerInvalid
 from readmission.http import bodies, request_id
 from readmission.http.asgi import REQUEST_ID, problem_response
+from readmission.http.authentication import Authentication, Identify
 from readmission.http.body_limit import BodyLimit
 from readmission.http.middleware import AccessLog, Envelope, HeadRequests, UnexpectedErrors
 from readmission.http.problems import FieldError, Refused, sentence
+from readmission.identity.actor import is_open
 from readmission.serving import batch, description, docs, openapi
 from readmission.serving.encounters import fields_of_encounter
 from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import ModelCache, Served
+from readmission.serving.reads import Reads
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, NullMeter
+
+if TYPE_CHECKING:
+    from readmission.identity.audit import AuditLog
 
 MAX_BODY_BYTES: Final = 64 * 1024
 # 3 KiB per encounter: enough for all fields with wide indentation. A Lambda event may have 6 MB, and the body is a JSON
@@ -58,10 +64,13 @@ def create_app(
     logger: Logger | None = None,
     meter: Meter | None = None,
     correlate: Callable[[str], None] = lambda request_id: None,
+    identify: Identify | None = None,
+    audit: "AuditLog | None" = None,
 ) -> FastAPI:
     """The application that serves the models of `model_cache`.
 
     CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
+    With `identify`, only those whom it knows and whose scopes suffice are answered, and `audit` records who read what.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -84,13 +93,15 @@ def create_app(
     # The middleware added last is outermost.
     app.add_middleware(HeadRequests)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    if identify:
+        app.add_middleware(Authentication, identify=identify, is_open=is_open)
     app.add_middleware(UnexpectedErrors, logger=logger)
     if cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Content-Type", "x-api-key", request_id.HEADER],
+            allow_headers=["Authorization", "Content-Type", "x-api-key", request_id.HEADER],
             expose_headers=[request_id.HEADER],
         )
     app.add_middleware(AccessLog, logger=logger, model_version=model_version)
@@ -98,6 +109,7 @@ def create_app(
     for kind in (
         Refused,
         ExplanationUnavailable,
+        AuditUnavailable,
         ModelUnavailable,
         ScorerInvalid,
         HTTPException,
@@ -110,7 +122,7 @@ def create_app(
             await run_in_threadpool(model_cache.follow)
         return model_cache.current()
 
-    _add_prediction_routes(app, served, app.state.meter)
+    _add_prediction_routes(app, served, app.state.meter, Reads(audit))
     routes = description.router(model_cache.registry, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
     _add_operation_routes(app, served, model_cache)
@@ -118,7 +130,7 @@ def create_app(
     return app
 
 
-def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> None:
+def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, reads: Reads) -> None:
     # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
         "/predict",
@@ -130,7 +142,8 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> 
     async def predict(request: Request, explain: _Explain = False) -> Response:
         """Forecast the readmission of one encounter, sent as 14 prepared fields or as a row of the UCI file."""
         bodies.media_type(request, bodies.JSON)
-        fields = fields_of_encounter(bodies.json_of(await bodies.text_of(request)))
+        document = bodies.json_of(await bodies.text_of(request))
+        fields = fields_of_encounter(document)
         model = await served()
         start = perf_counter()
         answer = forecast(model, fields)
@@ -139,6 +152,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> 
         answer |= answered_by(model, _id_of(request))
         if explain:
             answer["explanation"] = explained(model.scorer, fields)
+        await reads.record(request, model, [document], "explained forecast" if explain else "forecast")
         return Response(to_json(answer), media_type=bodies.JSON)
 
     @app.post(
@@ -162,6 +176,8 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter) -> 
         model = await served()
         answers = batch.predict(model, encounters)
         _count_rows(meter, model, answers)
+        read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
+        await reads.record(request, model, read, "batch of forecasts")
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)

@@ -23,12 +23,22 @@ def respond(
     logger: Logger,
     correlate: Callable[[str], None] = lambda request_id: None,
     cors_origins: Sequence[str] = (),
+    *,
+    identified: bool = False,
 ) -> dict[str, Any]:
     """Answer a proxy event with the newest decisions, newest first: as many as the query parameter `limit` says.
 
-    `decisions` reads that many. Web pages of `cors_origins` may read the answer. Never raises; see `proxy.respond`.
+    `decisions` reads that many. Web pages of `cors_origins` may read the answer. Never raises; see `proxy.respond`, also
+    for `identified`.
     """
-    return proxy.respond(event, lambda request: _history(request, decisions), logger, correlate, cors_origins)
+    return proxy.respond(
+        event,
+        lambda request: _history(request, decisions),
+        logger,
+        correlate,
+        cors_origins,
+        identified=identified,
+    )
 
 
 def _history(request: proxy.Request, decisions: Decisions) -> proxy.Response:

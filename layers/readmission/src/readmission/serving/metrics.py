@@ -7,9 +7,11 @@ from typing import Any
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from readmission.errors import TokenUnavailable
+from readmission.errors import IdentityUnavailable, ScopeMissing, TokenInvalid, TokenUnavailable
 from readmission.http import proxy
+from readmission.http.identity import refusal
 from readmission.http.problems import Refused
+from readmission.identity.actor import Actor
 from readmission.telemetry.logs import Logger
 
 type Accepts = Callable[[str | None], bool]
@@ -24,9 +26,27 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event with the metrics, in the format that the Accept header asks for.
 
-    `accepts` checks the Authorization header. Never raises; see `proxy.respond`.
+    `accepts` checks the Authorization header and may raise `TokenUnavailable` or `IdentityUnavailable`. Never raises; see `proxy.respond`.
     """
     return proxy.respond(event, lambda request: _metrics(request, accepts, registry), logger, correlate)
+
+
+def either(token: Accepts, actor_of: Callable[[str | None], Actor]) -> Accepts:
+    """Accepts the token of the stack, or a token of the issuer with the scope for the metrics.
+
+    Raises `ScopeMissing` for a valid token without it, and `IdentityUnavailable`.
+    """
+
+    def accepts(header: str | None) -> bool:
+        if token(header):
+            return True
+        try:
+            actor_of(header).require("/metrics")
+        except TokenInvalid:
+            return False
+        return True
+
+    return accepts
 
 
 def _metrics(request: proxy.Request, accepts: Accepts, registry: Collector) -> proxy.Response:
@@ -35,6 +55,8 @@ def _metrics(request: proxy.Request, accepts: Accepts, registry: Collector) -> p
     except TokenUnavailable as error:
         detail = "The bearer token cannot be checked now; try again later"
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail) from error
+    except (IdentityUnavailable, ScopeMissing) as error:
+        raise refusal(error) from error
     if not accepted:
         detail = "The bearer token in the Authorization header is missing or wrong"
         raise Refused(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})

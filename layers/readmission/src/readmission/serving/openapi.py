@@ -20,6 +20,17 @@ _TEXT: Final = {"schema": _STRING}
 # As bytes, because generators of clients skip a text body that is not JSON, or encode it as JSON.
 _FILE: Final = {"schema": {"type": "string", "format": "binary"}}
 _METRICS_TOKEN: Final = "MetricsToken"
+_ISSUERS_TOKEN: Final = "BearerToken"
+# Every deployment has the same document, so it also describes what only those with an issuer accept.
+_SCHEMES: Final = {
+    _METRICS_TOKEN: {"type": "http", "scheme": "bearer"},
+    _ISSUERS_TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the OpenID Connect issuer, if this deployment has one.",
+    },
+}
 
 
 class PromotionHistory(BaseModel):
@@ -76,7 +87,10 @@ _REQUEST_ID: Final = {
     "description": "The id of the request: 1 to 64 letters, digits, dots, underscores or hyphens; others are ignored.",
     "schema": _STRING,
 }
-_WITHOUT_KEY: Final = refusals(_403="The API key is missing or wrong.")
+_WITHOUT_KEY: Final = refusals(
+    _401="The deployment has an issuer, and the bearer token is missing or not valid.",
+    _403="The API key is missing or wrong, or the bearer token lacks the scope.",
+)
 
 
 def describe(app: FastAPI) -> None:
@@ -89,7 +103,7 @@ def describe(app: FastAPI) -> None:
             models = (Encounter, RawEncounter, Batch, BatchPrediction, Problem, PromotionHistory)
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
             document["components"]["schemas"] |= schemas["$defs"]
-            document["components"]["securitySchemes"][_METRICS_TOKEN] = {"type": "http", "scheme": "bearer"}
+            document["components"]["securitySchemes"] |= _SCHEMES
             document["paths"] |= {"/model/history": {"get": _history()}, "/metrics": {"get": _metrics()}}
             for item in document["paths"].values():
                 for operation in item.values():
@@ -103,6 +117,7 @@ def describe(app: FastAPI) -> None:
 def _add_what_all_have(operation: dict[str, Any]) -> None:
     needs_key = {_METRICS_TOKEN: []} not in operation["security"]
     common = {str(status): answer for status, answer in (_EVERYWHERE | (_WITHOUT_KEY if needs_key else {})).items()}
+    operation["security"] = [*operation["security"], {_ISSUERS_TOKEN: []}]
     operation["parameters"] = [*operation.get("parameters", []), _REQUEST_ID]
     operation["responses"] = dict(sorted((common | operation["responses"]).items()))
 
@@ -111,7 +126,7 @@ def _metrics() -> dict[str, Any]:
     """The operation of the function *metrics*."""
     problems = _with_headers(
         refusals(_401="The bearer token is missing or wrong."), WWW_Authenticate="The scheme: Bearer."
-    ) | refusals(_503="The bearer token cannot be checked now.")
+    ) | refusals(_403="The token lacks the scope for the metrics.", _503="The bearer token cannot be checked now.")
     return {
         "summary": "Get Metrics",
         "description": "CloudWatch's metrics of the stack in the format of Prometheus.\n\n"

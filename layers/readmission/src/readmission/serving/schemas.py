@@ -296,7 +296,9 @@ class PromotionDecision(BaseModel):
     mlflow_run_id: Annotated[str, Field(description="The training run of the version.", examples=["0d1e…"])]
     decided_by: Annotated[
         str | None,
-        Field(description="Who asked for a rollback; null for a decision of the pipeline.", examples=["Ada Lovelace"]),
+        Field(
+            description="Who asked for a rollback or started the run; null if nobody said.", examples=["Ada Lovelace"]
+        ),
     ]
     forced: Annotated[bool, Field(description="Whether a rollback overrode an objection.", examples=[False])]
     reason_code: Annotated[

@@ -1,0 +1,25 @@
+"""Lambda *authorize*: who sends a request, for API Gateway (`readmission.serving.authorizer`)."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from readmission.identity.tokens import Tokens
+from readmission.serving.authorizer import UsageKey, authorize
+from readmission.settings import AuthorizeSettings
+from readmission.telemetry import observability
+
+logger = observability.logger("authorize")
+
+# Once per cold start: the issuer's keys are kept for the requests that follow.
+_settings = AuthorizeSettings.from_environment()
+tokens = Tokens(_settings.identity)
+usage_key = UsageKey(
+    boto3.client("apigateway", config=Config(connect_timeout=2, read_timeout=3)), _settings.usage_key_id
+)
+
+
+@logger.inject_lambda_context(correlation_id_path="requestContext.requestId")
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Say who sends the request."""
+    return authorize(event, tokens.actor, usage_key, logger, api_key=_settings.api_key)

@@ -1,0 +1,83 @@
+"""The one who asks, and what a request needs. Imports no cryptography, so that every function may use it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self, cast
+
+from readmission.errors import ScopeMissing, TokenInvalid
+
+type Scope = Literal["predict", "operate", "metrics"]
+type Kind = Literal["token", "api_key"]
+
+SCOPES: Final[tuple[Scope, ...]] = ("predict", "operate", "metrics")
+# Paths that change something, or show what others do; every other path shows forecasts or the model.
+_SCOPES: Final[Mapping[str, Scope]] = {"/reload-model": "operate", "/metrics": "metrics"}
+# The documentation, and what probes of containers and load balancers ask, which have no token.
+_OPEN: Final = frozenset({"/docs", "/health", "/openapi.json"})
+# What an API key allows: everything that it allows where there are no tokens.
+_OF_A_KEY: Final[frozenset[Scope]] = frozenset({"predict", "operate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: `subject` is the token's `sub`, unique at the issuer, and `name` is for people.
+
+    For an API key, the subject is the key's id, or empty if only the gateway knows it.
+    """
+
+    subject: str
+    name: str
+    kind: Kind = "token"
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def with_key(cls, key_id: str = "") -> Self:
+        """The client that sent an API key."""
+        return cls(key_id, "API key", "api_key", frozenset(_OF_A_KEY))
+
+    @classmethod
+    def from_gateway(cls, request_context: Mapping[str, Any]) -> Self:
+        """The actor that the gateway's authorizer found.
+
+        Raises `TokenInvalid` if no authorizer was asked: a gateway that does not check tokens lets nobody in.
+        """
+        context = request_context.get("authorizer") or {}
+        kind = context.get("kind")
+        if kind == "api_key":
+            return cls.with_key(str((request_context.get("identity") or {}).get("apiKeyId") or ""))
+        if kind != "token" or not context.get("subject"):
+            raise TokenInvalid("the gateway has not checked who asks")
+        return cls(
+            str(context["subject"]), str(context["name"]), "token", frozenset(str(context.get("scopes", "")).split())
+        )
+
+    def as_context(self) -> dict[str, str]:
+        """What the authorizer tells the functions; a gateway passes on text alone."""
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "name": self.name,
+            "scopes": " ".join(sorted(self.scopes)),
+        }
+
+    def require(self, path: str) -> None:
+        """Raises `ScopeMissing` unless the actor may request the path."""
+        scope = scope_of(path)
+        if scope not in self.scopes:
+            raise ScopeMissing(f"the token lacks the scope {scope!r}, which this request needs")
+
+
+def is_open(path: str) -> bool:
+    """Whether the path needs no token, because its answer holds no data."""
+    return path in _OPEN or path.startswith("/docs/")
+
+
+def scope_of(path: str) -> Scope:
+    """The scope that a request to the path needs."""
+    return _SCOPES.get(path, "predict")
+
+
+def ours(scopes: frozenset[str], prefix: str) -> frozenset[str]:
+    """Those of a token's scopes that are ours, without their prefix."""
+    known = cast(frozenset[str], frozenset(SCOPES))
+    return frozenset(scope.removeprefix(prefix) for scope in scopes if scope.startswith(prefix)) & known
