@@ -14,7 +14,7 @@ _READABLE: Final = 0o444
 
 
 def pack(build: Path) -> None:
-    """Pack each folder of a function or layer into an archive beside it, and make the template refer to the archive.
+    """Pack each folder of a function or layer into an archive next to it, and make the template refer to the archive.
 
     `sam deploy` packs folders itself, but anew at every deployment, which takes it half a minute.
     """

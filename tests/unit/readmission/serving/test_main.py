@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from readmission.errors import ConfigurationError
 from readmission.serving import __main__ as serving
 from readmission.settings import ServerSettings
@@ -46,6 +47,16 @@ def test_the_application_is_configured_by_the_environment(environment: pytest.Mo
         "No version of the model 'readmission' is in Production yet",
     )
     assert answer.headers["Access-Control-Allow-Origin"] == "https://ward.example"
+
+
+def test_uvicorn_does_not_log_requests_which_the_application_logs(environment: pytest.MonkeyPatch, wire: Wire) -> None:
+    wire.answer = http(404)
+    configured: list[uvicorn.Config] = []
+    environment.setattr(uvicorn, "run", lambda app, **options: configured.append(uvicorn.Config(app, **options)))
+    serving.main([])
+    (configuration,) = configured
+    assert not configuration.access_log
+    assert "AccessLog" in {middleware.cls.__name__ for middleware in configuration.app.user_middleware}
 
 
 def test_without_its_settings_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parsed.openapi.write_text(openapi(), encoding="utf-8")
         return
     server = ServerSettings.from_environment(default_port=PORT)
-    uvicorn.run(application(), host=server.host, port=server.port, lifespan="off", server_header=False)
+    # The application logs each request itself. A second line from uvicorn takes a fifth of a request's processor time.
+    uvicorn.run(
+        application(), host=server.host, port=server.port, lifespan="off", server_header=False, access_log=False
+    )
 
 
 if __name__ == "__main__":
