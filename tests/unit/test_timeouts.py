@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from botocore.config import Config
 from readmission.storage import database, s3, secrets
 from readmission.telemetry.exporter import cloudwatch
 
@@ -58,7 +58,7 @@ def _longest(client: str, function: str) -> float:
         variables = RESOURCES[f"{function.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
         tries = 1 + variables["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
         return float(tries * variables["MLFLOW_HTTP_REQUEST_TIMEOUT"] + 2**tries)
-    config: Config = CLIENTS[client]
+    config: Any = CLIENTS[client]
     tries = config.retries["total_max_attempts"]
     return float(tries * config.connect_timeout + (tries - 1) * _BACKOFF_SECONDS)
 
