@@ -102,3 +102,15 @@ def test_only_an_execution_that_ended_without_success_is_taken_up(
         client = Interrupted(UNKNOWN)
     with pytest.raises(LocalError, match=said):
         _resumed(monkeypatch, tmp_path, client, name)
+
+
+def test_what_a_run_went_on_without_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = {"Error": "States.Timeout", "Cause": "it took too long"}
+    output = {"candidates": [{"model": "random_forest", "failure": failure}], "card_failure": failure}
+    client = Interrupted({"status": "SUCCEEDED", "output": json.dumps(output)})
+    assert _run(monkeypatch, tmp_path, client) == output
+    said = capsys.readouterr().out
+    assert "The training of random_forest failed; the run went on without it: StepTimedOut: it took too long" in said
+    assert "The model card failed; the decision stands: StepTimedOut: it took too long" in said

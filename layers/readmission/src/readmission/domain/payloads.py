@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal, NotRequired, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
 from readmission.domain.contract import parse_date
 from readmission.errors import InvalidRequest, StepFailed, StepTimedOut
@@ -137,6 +137,7 @@ class TrainEvent(TypedDict):
     model: Family
 
 
+@final
 class TrainResult(TypedDict):
     model: Family
     mlflow_run_id: str
@@ -149,6 +150,7 @@ class Failure(TypedDict):
     Cause: str
 
 
+@final
 class FailedTraining(TypedDict):
     """What the state machine passes on in place of the result of a training that failed."""
 

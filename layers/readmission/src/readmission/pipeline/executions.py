@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from readmission.domain.payloads import error_name
+from readmission.domain.payloads import Failure, error_name
 from readmission.domain.redaction import redacted
 
 STATES: Final = (
@@ -41,11 +41,14 @@ class State:
         return ((self.exited or now) - self.entered).total_seconds()
 
 
+type Part = Literal["family", "plots", "card"]
+
+
 @dataclass(frozen=True, slots=True)
 class Shortfall:
     """What an execution went on without: a `family`, the `plots` of one, or the model `card`."""
 
-    what: Literal["family", "plots", "card"]
+    what: Part
     error: str
     message: str
     family: str = ""
@@ -80,11 +83,12 @@ class Execution:
         """What failed without failing the execution, in order."""
         found: list[Shortfall] = []
         for one in self.output.get("candidates") or []:
-            for what, key in (("family", "failure"), ("plots", "plots_failure")):
-                if failure := one.get(key):
-                    found.append(Shortfall(what, error_name(failure), _message(failure["Cause"]), one["model"]))
+            if failure := one.get("failure"):
+                found.append(_shortfall("family", failure, one["model"]))
+            if failure := one.get("plots_failure"):
+                found.append(_shortfall("plots", failure, one["model"]))
         if failure := self.output.get("card_failure"):
-            found.append(Shortfall("card", error_name(failure), _message(failure["Cause"])))
+            found.append(_shortfall("card", failure))
         return found
 
     def seconds(self, now: datetime | None = None) -> float:
@@ -185,6 +189,10 @@ def _failure(found: dict[str, Any]) -> tuple[str | None, str | None, str | None]
     cause = found.get("cause") or ""
     step, separator, rest = cause.partition(" failed: ")
     return (step if separator else None), found.get("error") or found["status"], _message(rest or cause)
+
+
+def _shortfall(what: Part, failure: Failure, family: str = "") -> Shortfall:
+    return Shortfall(what, error_name(failure), _message(failure["Cause"]), family)
 
 
 def _message(cause: str) -> str:
