@@ -68,3 +68,8 @@ def test_the_address_is_that_of_the_parameters_since_a_secret_of_rds_has_none(na
 def test_a_stack_of_an_earlier_release_keeps_its_one_login() -> None:
     for parameter in ("DatabasePipelineSecretName", "DatabaseReaderSecretName", "DatabaseHost"):
         assert TEMPLATE["Parameters"][parameter]["Default"] == ""
+
+
+def test_promote_has_the_variables_of_train_and_the_owners_secret() -> None:
+    """Merged keys would say this, but SAM alone resolves them."""
+    assert FUNCTIONS["PromoteFunction"] == FUNCTIONS["TrainFunction"] | {"DATABASE_OWNER_SECRET": OWNER}

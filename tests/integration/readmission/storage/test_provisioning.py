@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from moto import mock_aws
+from moto.secretsmanager.models import SecretsManagerBackend
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import BootstrapSettings, DatabaseSettings
 from readmission.storage import access, database, provisioning
@@ -149,6 +150,15 @@ def _user(secret: str) -> str:
     return str(value["username"])
 
 
+_get_secret_value = SecretsManagerBackend.get_secret_value
+
+
+def _current(backend: Any, secret_id: str, version_id: str, version_stage: str) -> Any:
+    """Without a version, the current one, as in Secrets Manager. The emulator gives the first."""
+    stage = version_stage if version_id or version_stage else "AWSCURRENT"
+    return _get_secret_value(backend, secret_id, version_id, stage)
+
+
 @pytest.fixture
 def settings(
     server: Settings, front: TlsFront, certificates: Path, monkeypatch: pytest.MonkeyPatch
@@ -159,6 +169,7 @@ def settings(
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(database, "_RDS_AUTHORITIES", str(certificates / "root.pem"))
+    monkeypatch.setattr(SecretsManagerBackend, "get_secret_value", _current)
     database._credentials.cache_clear()
     with mock_aws():
         ecs = boto3.client("ecs")
