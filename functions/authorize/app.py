@@ -3,10 +3,10 @@
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from readmission.identity.tokens import Tokens
 from readmission.serving.authorizer import UsageKey, authorize
 from readmission.settings import AuthorizeSettings
+from readmission.storage.secrets import CONFIG
 from readmission.telemetry import observability
 
 logger = observability.logger("authorize")
@@ -14,9 +14,7 @@ logger = observability.logger("authorize")
 # Once per cold start: the issuer's keys are kept for the requests that follow.
 _settings = AuthorizeSettings.from_environment()
 tokens = Tokens(_settings.identity)
-usage_key = UsageKey(
-    boto3.client("apigateway", config=Config(connect_timeout=2, read_timeout=3)), _settings.usage_key_id
-)
+usage_key = UsageKey(boto3.client("apigateway", config=CONFIG), _settings.usage_key_id)
 
 
 @logger.inject_lambda_context(correlation_id_path="requestContext.requestId")

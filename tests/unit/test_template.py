@@ -152,7 +152,7 @@ def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:
 
 
 def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
-    """A resource of its own is not covered by /{proxy+}. Prometheus, which asks /metrics, is no web page."""
+    """A resource of its own is not covered by /{proxy+}. Only Prometheus asks /metrics."""
     asked = {path for (_, path), security in _security().items() if security != []}
     answering = {path for (method, path), security in _security().items() if method == "OPTIONS" and security == []}
     assert asked == answering

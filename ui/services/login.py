@@ -68,8 +68,8 @@ def _hours(text: str) -> float:
 def person(login: Login, claims: Mapping[str, Any], tokens: Mapping[str, str], now: float) -> Person | Barrier:
     """Who the claims of the identity token name, or what is in the way.
 
-    `claims` are those of `st.user`, which Streamlit has checked; `now` is in seconds since 1970. Streamlit keeps a login
-    for 30 days, so its age is checked here, by the time at which the issuer issued the token.
+    `claims` are those of `st.user`, which Streamlit has checked; `now` is in seconds since 1970. Streamlit keeps a
+    login for 30 days, so its age is checked here, by the time at which the issuer issued the token.
     """
     if claims.get("is_logged_in") is not True:
         return "log_in"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 from botocore.exceptions import BotoCoreError, ClientError
-from readmission.client import ApiProblem, ApiUnreachable, Client, Wrong
+from readmission.client import ApiProblem, ApiUnreachable, BearerToken, Client, Wrong
 
 from ui import charts
 from ui.services import aws, configuration
@@ -45,8 +45,8 @@ def heading(t: Texts, name: str) -> None:
 
 def connect(settings: Configuration, token: str | None = None, **options: Any) -> Client:
     """A client that asks in the name of the person whose token it is, or else with the pages' API key."""
-    key = None if token else settings.api_key
-    return Client(settings.api_url, key, token=token, ca_file=settings.api_ca, retries=1, **options)
+    credential = BearerToken(token) if token else settings.api_key
+    return Client(settings.api_url, credential, ca_file=settings.api_ca, retries=1, **options)
 
 
 def gateway() -> Client:

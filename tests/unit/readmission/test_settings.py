@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from readmission.errors import ConfigurationError
 from readmission.settings import (
+    AuditSettings,
     CheckSettings,
     CleanSettings,
     CorsSettings,
@@ -11,6 +12,7 @@ from readmission.settings import (
     ExporterProcessSettings,
     ExporterSettings,
     HistorySettings,
+    IdentitySettings,
     IngestSettings,
     MetricsSettings,
     ModelSettings,
@@ -200,3 +202,49 @@ def test_the_exporter_needs_only_a_stack_name() -> None:
 @pytest.mark.parametrize("variables", [{}, {"METRICS_TOKEN": ""}], ids=["missing", "empty"])
 def test_without_a_token_the_exporter_process_requires_none(variables: dict[str, str]) -> None:
     assert ExporterProcessSettings.from_environment({"STACK_NAME": "s"} | variables).token is None
+
+
+# ---------------------------------------------------------------- identity
+ISSUER = {"OIDC_ISSUER": "https://login.example/realm", "OIDC_AUDIENCE": "api"}
+
+
+def test_without_an_issuer_there_is_no_identity_and_no_audit() -> None:
+    assert IdentitySettings.from_environment({}) is None
+    assert IdentitySettings.from_environment({"OIDC_ISSUER": "", "OIDC_AUDIENCE": ""}) is None
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://login.example",
+        "login.example",
+        "https://",
+        "file:///etc/passwd",
+        "https://login.example?x=1",
+        "http://127.0.0.1.evil.example",
+        "http://localhost@evil.example",
+    ],
+)
+def test_an_issuer_that_others_can_change_is_refused(issuer: str) -> None:
+    with pytest.raises(ConfigurationError, match="OIDC_ISSUER"):
+        IdentitySettings.from_environment({**ISSUER, "OIDC_ISSUER": issuer})
+
+
+@pytest.mark.parametrize("issuer", ["https://login.example/", "http://127.0.0.1:8080", "http://localhost:8080/a"])
+def test_an_issuer_is_taken_letter_by_letter(issuer: str) -> None:
+    found = IdentitySettings.from_environment({**ISSUER, "OIDC_ISSUER": issuer})
+    assert found == IdentitySettings(issuer, "api", "")
+
+
+def test_an_audience_and_an_issuer_need_each_other() -> None:
+    with pytest.raises(ConfigurationError, match="OIDC_AUDIENCE"):
+        IdentitySettings.from_environment({**ISSUER, "OIDC_AUDIENCE": ""})
+    with pytest.raises(ConfigurationError, match="OIDC_ISSUER"):
+        IdentitySettings.from_environment({"OIDC_AUDIENCE": "api"})
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 31])
+def test_the_audit_log_needs_a_key_that_cannot_be_guessed(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="AUDIT_KEY_SECRET"):
+        AuditSettings.from_environment({"AUDIT_KEY": key})
+    assert AuditSettings.from_environment({"AUDIT_KEY": key, "AUDIT_KEY_SECRET": "name"}).key_secret == "name"

@@ -6,7 +6,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
@@ -217,6 +217,13 @@ class _Answer:
     request_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """A token of an OpenID Connect issuer, which `Client` takes in place of an API key."""
+
+    value: str = field(repr=False)
+
+
 class Client:
     """Sends requests to the API at `url` over one kept connection, so use one client per thread.
 
@@ -228,24 +235,21 @@ class Client:
     def __init__(
         self,
         url: str,
-        api_key: str | None = None,
+        api_key: str | BearerToken | None = None,
         *,
-        token: str | None = None,
         ca_file: str | Path | None = None,
         timeout: float = 30,
         retries: int = 3,
         connect: Callable[[], Connection] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`token` is a bearer token, for an API that has an OpenID Connect issuer. `ca_file` contains the certificates to trust instead of the system's. `connect` and `sleep` are for tests.
+        """`ca_file` contains the certificates to trust instead of the system's. `connect` and `sleep` are for tests.
 
         Raises `ValueError` if the URL is not http(s), and `OSError` if `ca_file` cannot be read.
         """
         self._path = urlsplit(url).path.rstrip("/")
         self._connect = connect or _connector(url, ca_file, timeout)
-        self._headers = {"Accept": _JSON} | ({"x-api-key": api_key} if api_key else {})
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
+        self._headers = {"Accept": _JSON} | _credential(api_key)
         self._retries = retries
         self._sleep = sleep
         self._connection: Connection | None = None
@@ -394,3 +398,9 @@ def _problem(answer: _Answer) -> ApiProblem:
     detail = document.get("detail") or document.get("message") or "No reason given"
     request_id = document.get("request_id") or answer.request_id
     return ApiProblem(answer.status, str(detail), document.get("errors") or (), request_id)
+
+
+def _credential(given: str | BearerToken | None) -> dict[str, str]:
+    if isinstance(given, BearerToken):
+        return {"Authorization": f"Bearer {given.value}"}
+    return {"x-api-key": given} if given else {}

@@ -154,8 +154,8 @@ class AuditSettings:
         key, secret = environment.get("AUDIT_KEY", ""), environment.get("AUDIT_KEY_SECRET", "")
         if not secret and len(key) < _AUDIT_KEY_LENGTH:
             raise ConfigurationError(
-                f"with OIDC_ISSUER, the environment variable AUDIT_KEY_SECRET must name a secret, or AUDIT_KEY must have "
-                f"{_AUDIT_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
+                "with OIDC_ISSUER, the environment variable AUDIT_KEY_SECRET must name a secret, or AUDIT_KEY must have"
+                f" {_AUDIT_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
             )
         return cls(log_group=environment.get("AUDIT_LOG_GROUP", ""), key_secret=secret, key=key)
 

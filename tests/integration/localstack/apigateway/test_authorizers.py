@@ -1,4 +1,4 @@
-"""The template's API in LocalStack, with its authorizer and a real issuer: who gets in, and what the functions learn."""
+"""The template's API in LocalStack, with its authorizer and a real issuer: who gets in, what functions learn."""
 
 import json
 import sys
@@ -27,7 +27,8 @@ def handler(event, context):
     return {"statusCode": 200, "body": json.dumps(answer)}
 """
 # The function as it is deployed, with the packages of its layers from this environment.
-PATHS = f"import sys; sys.path += {[str(ROOT / 'layers/readmission/src'), str(Path(sys.prefix) / 'lib/python3.13/site-packages')]!r}\n"
+LAYERS = [str(ROOT / "layers/readmission/src"), str(Path(sys.prefix) / "lib/python3.13/site-packages")]
+PATHS = f"import sys; sys.path += {LAYERS!r}\n"
 AUTHORIZE = PATHS + (ROOT / "functions" / "authorize" / "app.py").read_text()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from readmission.client import Client
+from readmission.client import BearerToken, Client
 from streamlit.testing.v1 import AppTest
 
 from tests.unit.ui.fakes import Gateway
@@ -105,17 +105,17 @@ def test_who_is_no_operator_any_more_is_stopped_at_the_last_step(fakes: Fakes, l
 def test_the_api_is_asked_in_the_name_of_the_person(
     log_in: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[str | None, str | None]] = []
+    asked: list[str | BearerToken | None] = []
 
     class Recorder(Client):
-        def __init__(self, url: str, api_key: str | None, *, token: str | None, **options: Any) -> None:
-            asked.append((api_key, token))
-            super().__init__(url, api_key, token=token, **options)
+        def __init__(self, url: str, api_key: str | BearerToken | None, **options: Any) -> None:
+            asked.append(api_key)
+            super().__init__(url, api_key, **options)
 
     monkeypatch.setattr(page, "Client", Recorder)
     log_in(**ana("viewer"))
     page_of("patient").button(key="example_frequent_stays").click().run()
-    assert set(asked) == {(None, "token-of-ana")}
+    assert set(asked) == {BearerToken("token-of-ana")}
 
 
 @pytest.mark.usefixtures("gateway", "fakes")

@@ -102,7 +102,7 @@ def _event(context: RestApiInvocationContext, arn: str) -> dict[str, Any]:
 
 
 def _allows(answer: dict[str, Any]) -> bool:
-    """Whether a statement allows the request, and none denies it. Ours name the very request, so that is not compared."""
+    """Whether a statement allows, and none denies. The resources that they name are not compared."""
     statements = answer["policyDocument"].get("Statement") or []
     effects = {one.get("Effect") for one in (statements if isinstance(statements, list) else [statements])}
     return effects == {"Allow"}

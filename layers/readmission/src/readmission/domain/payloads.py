@@ -163,8 +163,8 @@ class PromoteEvent(TypedDict):
 
     `candidates` also has the families whose training failed, which the ledger then names.
 
-    `execution` is the name of the state machine's execution, which decides only once. Other callers omit it. `by` is who
-    started it.
+    `execution` is the name of the state machine's execution, which decides only once. Other callers omit it. `by` is
+    who started it.
     """
 
     execution: NotRequired[str | None]

@@ -1,7 +1,7 @@
 """The audit log: who read which patient's forecast.
 
-A patient is recorded as a keyed hash (HMAC-SHA-256) of the patient number: who has the key can find a patient's entries,
-and nobody can find a patient from an entry.
+A patient is recorded as a keyed hash (HMAC-SHA-256) of the patient number. Whoever has the key can find a patient's
+entries; nobody else can tell whose they are.
 """
 
 import hashlib
@@ -26,7 +26,8 @@ from readmission.settings import AuditSettings
 type Action = Literal["forecast", "explained forecast", "batch of forecasts"]
 type Write = Callable[[str], None]
 
-_CONFIG: Final = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+# Short, because a person waits for the answer that the entry comes before.
+CONFIG: Final = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 class AuditLog:
@@ -102,7 +103,7 @@ def open_log(settings: AuditSettings) -> AuditLog:
     """The audit log of these settings. Raises `AuditUnavailable` if the key cannot be read."""
     write = to_output
     if settings.log_group:
-        write = CloudWatchLogs(boto3.client("logs", config=_CONFIG), settings.log_group).write
+        write = CloudWatchLogs(boto3.client("logs", config=CONFIG), settings.log_group).write
     return AuditLog(_key(settings), write)
 
 
@@ -110,7 +111,7 @@ def _key(settings: AuditSettings) -> bytes:
     if not settings.key_secret:
         return settings.key.encode()
     try:
-        client = boto3.client("secretsmanager", config=_CONFIG)
+        client = boto3.client("secretsmanager", config=CONFIG)
         key: str = client.get_secret_value(SecretId=settings.key_secret)["SecretString"]
     except (BotoCoreError, ClientError, KeyError) as error:
         raise AuditUnavailable(f"cannot read the secret {settings.key_secret}: {error}") from error

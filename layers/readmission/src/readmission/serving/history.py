@@ -28,8 +28,8 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event with the newest decisions, newest first: as many as the query parameter `limit` says.
 
-    `decisions` reads that many. Web pages of `cors_origins` may read the answer. Never raises; see `proxy.respond`, also
-    for `identified`.
+    `decisions` reads that many. Web pages of `cors_origins` may read the answer. Never raises; see `proxy.respond`,
+    also for `identified`.
     """
     return proxy.respond(
         event,

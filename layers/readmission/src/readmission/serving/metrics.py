@@ -26,7 +26,8 @@ def respond(
 ) -> dict[str, Any]:
     """Answer a proxy event with the metrics, in the format that the Accept header asks for.
 
-    `accepts` checks the Authorization header and may raise `TokenUnavailable` or `IdentityUnavailable`. Never raises; see `proxy.respond`.
+    `accepts` checks the Authorization header; it may raise `TokenUnavailable`, `IdentityUnavailable` or `ScopeMissing`.
+    Never raises; see `proxy.respond`.
     """
     return proxy.respond(event, lambda request: _metrics(request, accepts, registry), logger, correlate)
 
