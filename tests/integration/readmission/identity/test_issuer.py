@@ -55,9 +55,7 @@ def ask(method: str, path: str, token: str | None = None, document: Any = None) 
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_person_who_has_logged_in_is_answered_and_recorded(
-    oidc: Issuer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_person_who_has_logged_in_is_answered_and_recorded(oidc: Issuer, capsys: pytest.CaptureFixture[str]) -> None:
     token = oidc.token("u-17", AUDIENCE, name="Ana Ruiz", scope="predict")
     capsys.readouterr()
     answer = ask("POST", "/predict", token, {**RAW_EXAMPLE, "patient_nbr": "8222157"})
