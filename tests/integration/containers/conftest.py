@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from infra.containers import images
-from tests.integration.readmission.conftest import stores  # noqa: F401  # a fixture
+from tests.integration.readmission.conftest import snapshots, stores  # noqa: F401  # fixtures
 
 HOW = "sudo apt-get install -y --no-install-recommends buildah debootstrap"
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,8 @@ def _stop(container: Container) -> None:
     """Every process of its session, and waits for them."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in _session(container.process.pid):
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         deadline = time.monotonic() + 15
         while _session(container.process.pid) and time.monotonic() < deadline:
             container.process.poll()
