@@ -92,7 +92,7 @@ def model(does: str, times: int, file: Path, plots: bool = True) -> str:
 def plan(does: str, times: int, file: Path, **changes: Any) -> dict[str, Any]:
     """A plan of one training that does something the first times it runs."""
     wish = model(does, times, file)
-    fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish]}
+    fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish], "by": None}
     return {**fields, "start_at": "train", "stop_after": "train", **changes}
 
 
