@@ -20,7 +20,6 @@ PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
 NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
 # moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
 NOT_RUN = "Custom::Databases"
-
 # Created, as the test sees elsewhere, but without an id in the list of resources.
 WITHOUT_ID = {"AWS::RDS::DBSubnetGroup", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"}
 OF_NAT = {f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")}
@@ -90,10 +89,9 @@ def _create(**parameters: str) -> set[str]:
 def test_the_stack_of_an_empty_account() -> None:
     created = _create()
     types = {one["Type"] for one in _template()["Resources"].values()}
-    optional = {
-        f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")
-    }
-    assert types - created == NOT_IN_MOTO | optional
+    assert types - created == NOT_IN_MOTO | OF_NAT | WITHOUT_ID
+    assert len(boto3.client("rds").describe_db_subnet_groups()["DBSubnetGroups"]) == 1
+    assert len(boto3.client("lambda").list_layers()["Layers"]) == 2
 
     (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
     wanted = {
