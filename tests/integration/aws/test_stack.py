@@ -16,7 +16,7 @@ from moto.rds.models import DBParameterGroup
 from tests.unit.sam import transformed
 
 PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
-# Asserted in tests/unit/aws/test_platform.py.
+# Asserted in tests/unit/aws/test_platform.py, as is the deletion protection, which moto leaves off.
 NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
 # moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
 NOT_RUN = "Custom::Databases"
@@ -98,7 +98,6 @@ def test_the_stack_of_an_empty_account() -> None:
         "PubliclyAccessible": False,
         "StorageEncrypted": True,
         "BackupRetentionPeriod": 14,
-        "DeletionProtection": True,
         "MultiAZ": False,
         "DBInstanceClass": "db.t4g.small",
     }

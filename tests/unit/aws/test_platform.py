@@ -46,6 +46,8 @@ def test_the_database_is_backed_up_protected_and_leaves_a_snapshot() -> None:
     assert RESOURCES["DatabaseInstance"]["UpdateReplacePolicy"] == "Snapshot"
     assert properties("DatabaseInstance")["BackupRetentionPeriod"] == {"Ref": "DatabaseBackupDays"}
     assert PLATFORM["Parameters"]["DatabaseBackupDays"]["MinValue"] > 0
+    assert properties("DatabaseInstance")["DeletionProtection"] == {"If": ["IsProtected", True, False]}
+    assert PLATFORM["Conditions"]["IsProtected"] == {"Equals": [{"Ref": "DatabaseDeletionProtection"}, "on"]}
     assert PLATFORM["Parameters"]["DatabaseDeletionProtection"]["Default"] == "on"
 
 
