@@ -16,7 +16,7 @@ from moto.rds.models import DBParameterGroup
 from tests.unit.sam import transformed
 
 PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
-# Asserted in tests/unit/aws/test_platform.py, as is the deletion protection, which moto leaves off.
+# Asserted in tests/unit/aws/test_platform.py, as are the deletion protection and the network mode.
 NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
 # moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
 NOT_RUN = "Custom::Databases"
@@ -106,7 +106,7 @@ def test_the_stack_of_an_empty_account() -> None:
     ecs = boto3.client("ecs")
     (service,) = ecs.describe_services(cluster="platform", services=["mlflow"])["services"]
     task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-    assert int(task["memory"]) == 2048 and task["networkMode"] == "awsvpc"
+    assert int(task["memory"]) == 2048
     (balancer,) = boto3.client("elbv2").describe_load_balancers()["LoadBalancers"]
     assert balancer["Scheme"] == "internal"
 
