@@ -16,11 +16,10 @@ from moto.rds.models import DBParameterGroup
 from tests.unit.sam import transformed
 
 PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
-# Asserted in tests/unit/aws/test_platform.py.
+# Asserted in tests/unit/aws/test_platform.py, as are the deletion protection and the network mode.
 NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
 # moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
 NOT_RUN = "Custom::Databases"
-
 # Created, as the test sees elsewhere, but without an id in the list of resources.
 WITHOUT_ID = {"AWS::RDS::DBSubnetGroup", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"}
 OF_NAT = {f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")}
@@ -90,17 +89,15 @@ def _create(**parameters: str) -> set[str]:
 def test_the_stack_of_an_empty_account() -> None:
     created = _create()
     types = {one["Type"] for one in _template()["Resources"].values()}
-    optional = {
-        f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")
-    }
-    assert types - created == NOT_IN_MOTO | optional
+    assert types - created == NOT_IN_MOTO | OF_NAT | WITHOUT_ID
+    assert len(boto3.client("rds").describe_db_subnet_groups()["DBSubnetGroups"]) == 1
+    assert len(boto3.client("lambda").list_layers()["Layers"]) == 2
 
     (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
     wanted = {
         "PubliclyAccessible": False,
         "StorageEncrypted": True,
         "BackupRetentionPeriod": 14,
-        "DeletionProtection": True,
         "MultiAZ": False,
         "DBInstanceClass": "db.t4g.small",
     }
@@ -109,7 +106,7 @@ def test_the_stack_of_an_empty_account() -> None:
     ecs = boto3.client("ecs")
     (service,) = ecs.describe_services(cluster="platform", services=["mlflow"])["services"]
     task = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
-    assert int(task["memory"]) == 2048 and task["networkMode"] == "awsvpc"
+    assert int(task["memory"]) == 2048
     (balancer,) = boto3.client("elbv2").describe_load_balancers()["LoadBalancers"]
     assert balancer["Scheme"] == "internal"
 

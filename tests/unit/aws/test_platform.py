@@ -46,6 +46,8 @@ def test_the_database_is_backed_up_protected_and_leaves_a_snapshot() -> None:
     assert RESOURCES["DatabaseInstance"]["UpdateReplacePolicy"] == "Snapshot"
     assert properties("DatabaseInstance")["BackupRetentionPeriod"] == {"Ref": "DatabaseBackupDays"}
     assert PLATFORM["Parameters"]["DatabaseBackupDays"]["MinValue"] > 0
+    assert properties("DatabaseInstance")["DeletionProtection"] == {"If": ["IsProtected", True, False]}
+    assert PLATFORM["Conditions"]["IsProtected"] == {"Equals": [{"Ref": "DatabaseDeletionProtection"}, "on"]}
     assert PLATFORM["Parameters"]["DatabaseDeletionProtection"]["Default"] == "on"
 
 
@@ -111,6 +113,7 @@ def test_the_bootstrap_function_may_do_what_its_code_does_and_no_more() -> None:
 # ---------------------------------------------------------------- MLflow
 def test_mlflow_has_two_gigabytes_and_a_deployment_that_fails_is_taken_back() -> None:
     assert min(PLATFORM["Parameters"]["MlflowMemory"]["AllowedValues"]) >= 2048
+    assert properties("MlflowTask")["NetworkMode"] == "awsvpc"
     breaker = properties("MlflowService")["DeploymentConfiguration"]["DeploymentCircuitBreaker"]
     assert breaker == {"Enable": True, "Rollback": True}
 

@@ -32,7 +32,7 @@ def test_the_pipelines_user_adopts_loads_checks_withdraws_and_reads(as_pipeline:
     planned = as_pipeline.deliver(list(synthetic.rows(300, seed=4)))
     assert as_pipeline.ingest(planned)[0]["added"] == 300
     assert as_pipeline.tidy(planned)[0]["rows"] == 300
-    assert len(dataset.read(as_pipeline.clean, "synthetic")) > 0
+    assert len(dataset.read(as_pipeline.clean, planned["data_kind"])) > 0
     as_pipeline.withdraw(planned)
     assert as_pipeline.clean.run("SELECT count(*) FROM diabetes_clean") == [[0]]
 
