@@ -114,7 +114,7 @@ class IdentitySettings:
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self | None:
-        """None without OIDC_ISSUER: then no token is asked for."""
+        """None without OIDC_ISSUER: then no request needs a token."""
         issuer = environment.get("OIDC_ISSUER", "")
         if not issuer:
             if environment.get("OIDC_AUDIENCE"):

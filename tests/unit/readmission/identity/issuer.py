@@ -27,7 +27,7 @@ def public_jwk(name: str, **changes: Any) -> dict[str, Any]:
 
 
 class Issuer:
-    """`documents` are its answers by URL; an exception is raised. `asked` has the URLs that were asked for."""
+    """`documents` are its answers by URL; an exception is raised. `asked` lists the requested URLs."""
 
     def __init__(self, *kids: str) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""When the issuer is asked for its keys, and what happens when it does not answer."""
+"""When the issuer's keys are read, and what happens when it does not answer."""
 
 from collections.abc import Callable
 from typing import Any

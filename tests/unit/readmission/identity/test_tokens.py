@@ -102,7 +102,7 @@ ATTACKS = {
     "not a token": lambda: "the-key-of-the-metrics",
     "empty parts": lambda: "..",
     "too long": lambda: token(filler="x" * 10_240),
-    "a header that is no object": lambda: f"{encoded([])}.{encoded(claims())}.c2ln",
+    "a header that is a list": lambda: f"{encoded([])}.{encoded(claims())}.c2ln",
 }
 
 

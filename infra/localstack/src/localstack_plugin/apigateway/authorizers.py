@@ -48,7 +48,7 @@ def ask_authorizer(chain: Any, context: RestApiInvocationContext, response: Any)
     if key := answer.get("usageIdentifierKey"):
         variables["identity"]["apiKey"] = key
     else:
-        # A client's header is no key where the authorizer says which key a request has.
+        # The authorizer decides which key a request has, so the header of the client does not count.
         variables["identity"].pop("apiKey", None)
 
 

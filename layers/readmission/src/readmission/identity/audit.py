@@ -1,7 +1,7 @@
 """The audit log: who read which patient's forecast.
 
-A patient is recorded as a keyed hash (HMAC-SHA-256) of the patient number. Whoever has the key can find a patient's
-entries; nobody else can tell whose they are.
+A patient is recorded as a keyed hash (HMAC-SHA-256) of the patient number. With the key one can find a patient's
+entries; without it nobody can tell whose they are.
 """
 
 import hashlib

@@ -105,6 +105,6 @@ class Keys:
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
             raise ValueError("it answers no key set")
         listed = [key for key in keys["keys"] if isinstance(key, dict) and key.get("use", "sig") == "sig"]
-        # A shared secret is no public key.
+        # A shared secret must never verify a signature here.
         public = [key for key in listed if key.get("kty") != "oct"]
         return {key.key_id: key for key in PyJWKSet.from_dict({"keys": public}).keys}
