@@ -169,6 +169,7 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/python -m tests.prose
 	@$(BIN)/cfn-lint template.yaml infra/aws/*.yaml
 	@$(BIN)/sam validate --lint
+	@$(BIN)/python -m tests.checkov
 	@$(BIN)/hadolint infra/containers/Containerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/containers/compose.yaml
 

@@ -1,12 +1,13 @@
 """Lambda *history*: `GET /model/history`, the promotion ledger behind API Gateway (`readmission.serving.history`)."""
 
+from functools import cache
 from typing import Any
 
 from readmission.http import base_path
 from readmission.promotion import ledger
 from readmission.serving.history import respond
 from readmission.settings import CorsSettings, HistorySettings, IdentitySettings
-from readmission.storage.database import connect
+from readmission.storage.database import KeptConnection
 from readmission.telemetry import observability
 
 logger = observability.logger("history")
@@ -26,5 +27,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def _decisions(limit: int) -> list[dict[str, Any]]:
     settings = HistorySettings.from_environment()
-    with connect("clean", settings.database) as clean:
-        return ledger.read(clean, settings.model_name, limit)
+    return _clean().read(lambda clean: ledger.read(clean, settings.model_name, limit))
+
+
+@cache
+def _clean() -> KeptConnection:
+    """One for each execution environment."""
+    return KeptConnection("clean", HistorySettings.from_environment().database)

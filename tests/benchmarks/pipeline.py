@@ -87,7 +87,7 @@ def _invocations(platform: Platform, since: float) -> list[Invocation]:
     found = []
     for name in _FUNCTIONS:
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{stack.NAME}-{name}", startTime=int(since * 1000)
+            logGroupName=f"/{stack.NAME}/{name}", startTime=int(since * 1000)
         )
         lines = [(event["timestamp"], event["message"]) for page in pages for event in page["events"]]
         found += [invocation_of(name, moment / 1000, line) for moment, line in lines if line.startswith("REPORT ")]

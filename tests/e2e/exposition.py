@@ -54,7 +54,7 @@ def samples_written(logs: Any, stack: str) -> dict[Sample, float]:
     Without gauges, whose sum means nothing.
     """
     found: dict[Sample, float] = defaultdict(float)
-    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/aws/lambda/{stack}-"):
+    for page in logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/{stack}/"):
         for group in page["logGroups"]:
             for events in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
                 for event in events["events"]:

@@ -140,15 +140,15 @@ def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:
     assert RESOURCES["AuditEncryption"]["Properties"]["EnableKeyRotation"]
     kept = ("AuditLogs", "AuditEncryption", "AuditKey")
     assert {RESOURCES[name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
-    condition, policy, otherwise = RESOURCES["PredictFunction"]["Properties"]["Policies"][1]["If"]
-    assert (condition, otherwise) == ("HasIssuer", {"Ref": "AWS::NoValue"})
-    write, read = policy["Statement"]
+    (policy,) = RESOURCES["PredictRole"]["Properties"]["Policies"]
+    (write, read) = (one["If"][1] for one in policy["PolicyDocument"]["Statement"][-2:])
+    assert all(one["If"][0] == "HasIssuer" for one in policy["PolicyDocument"]["Statement"][-2:])
     assert (
         write["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"] and "${AuditLogs}" in write["Resource"]["Sub"]
     )
     assert read["Resource"] == {"Ref": "AuditKey"}
     users = [name for name, one in RESOURCES.items() if name not in kept and "AuditLogs" in str(one.get("Properties"))]
-    assert users == ["PredictFunction"]
+    assert users == ["PredictFunction", "PredictRole"]
 
 
 def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
@@ -178,10 +178,11 @@ def test_the_metrics_function_is_never_in_a_vpc() -> None:
 def test_the_functions_that_ask_mlflow_may_read_its_secret_if_one_is_named() -> None:
     assert TEMPLATE["Parameters"]["MlflowSecretName"]["Default"] == ""
     for name, function in RESOURCES.items():
-        properties = function.get("Properties", {})
+        properties = function["Properties"] if function["Type"] == "AWS::Serverless::Function" else {}
         variables = properties.get("Environment", {}).get("Variables", {})
         asks = "MLFLOW_TRACKING_URI" in variables
-        may = "${MlflowSecretName}-??????" in json.dumps(properties.get("Policies", []))
+        role = RESOURCES.get(properties.get("Role", {}).get("GetAtt", "").partition(".")[0], {})
+        may = "${MlflowSecretName}-??????" in json.dumps(role)
         assert (name, asks) == (name, may)
         if asks:
             assert variables["MLFLOW_SECRET"] == {"Ref": "MlflowSecretName"}
@@ -203,8 +204,10 @@ def test_the_metrics_are_guarded_by_a_token_that_only_their_function_may_read() 
     events = [event["Properties"] for event in function["Events"].values()]
     assert [(event["Method"], event["Path"]) for event in events] == [("GET", "/metrics"), ("HEAD", "/metrics")]
     assert function["Environment"]["Variables"]["METRICS_TOKEN_SECRET"] == {"Ref": "MetricsToken"}
-    may = {str(one["Action"]): one["Resource"] for policy in function["Policies"] for one in policy["Statement"]}
+    document = RESOURCES["MetricsRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    may = {str(one["Action"]): one["Resource"] for one in document["Statement"] if "Action" in one}
     assert may == {
+        "['logs:CreateLogStream', 'logs:PutLogEvents']": {"GetAtt": "MetricsLogs.Arn"},
         "['cloudwatch:GetMetricData', 'cloudwatch:ListMetrics']": "*",
         "secretsmanager:GetSecretValue": {"Ref": "MetricsToken"},
     }

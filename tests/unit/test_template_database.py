@@ -20,8 +20,9 @@ ARN = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:sec
 def _secrets(name: str) -> list[Any]:
     """The names in the ARNs of the database secrets that the function's role may read."""
     found = []
-    for policy in RESOURCES[name]["Properties"]["Policies"]:
-        for one in policy["Statement"] if isinstance(policy, dict) and "Statement" in policy else []:
+    role = RESOURCES[name]["Properties"]["Role"]["GetAtt"].removesuffix(".Arn")
+    for policy in RESOURCES[role]["Properties"]["Policies"]:
+        for one in policy["PolicyDocument"]["Statement"]:
             resource = one.get("Resource")
             if one.get("Action") != "secretsmanager:GetSecretValue" or not isinstance(resource, dict):
                 continue

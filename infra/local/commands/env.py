@@ -7,13 +7,24 @@ from infra.local import aws, environment, stack
 from infra.local.servers import supervision
 from infra.local.settings import Settings
 
+GUARD = """\
+sam() {
+  case " $* " in
+    *" --config-env aws "* | *" --config-env=aws "*)
+      echo "This shell points at LocalStack (make env). Run sam $* in a new shell, where it reaches AWS." >&2
+      return 1 ;;
+  esac
+  command sam "$@"
+}"""
+"""Keeps `sam deploy --config-env aws` from deploying to LocalStack what is meant for AWS."""
+
 API = ("API_URL", "API_KEY", "API_CA", "METRICS_TOKEN", "STATE_MACHINE_ARN")
 
 
 def exports(settings: Settings, caller: Mapping[str, str]) -> str:
     """One `export NAME=value` per line: AWS and MLflow always, the API and Prometheus when they exist.
 
-    Before them, `unset` with the caller's variables that would send clients elsewhere.
+    Before them, `unset` with the caller's variables that would send clients elsewhere. Then the function `GUARD`.
     """
     variables = aws.environment(settings) | {"MLFLOW_TRACKING_URI": settings.mlflow_url} | environment.direct(caller)
     if deployed := stack.find(settings):
@@ -29,4 +40,4 @@ def exports(settings: Settings, caller: Mapping[str, str]) -> str:
     unset = [name for name in (*environment.foreign(caller), *API) if name in caller and name not in variables]
     lines = [f"unset {' '.join(unset)}"] if unset else []
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, GUARD])

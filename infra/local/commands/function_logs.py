@@ -75,15 +75,15 @@ def follow(settings: Settings, selection: Selection, since_minutes: float, once:
 def _groups(settings: Settings, function: str) -> list[str]:
     try:
         pages = aws.client(settings, "lambda").get_paginator("list_functions").paginate()
-        names = [one["FunctionName"] for page in pages for one in page["Functions"]]
+        groups = {one["FunctionName"]: one["LoggingConfig"]["LogGroup"] for page in pages for one in page["Functions"]}
     except (BotoCoreError, ClientError) as error:
         raise LocalError(f"LocalStack does not answer ({error}). Start the platform: make up") from error
-    known = sorted(name.removeprefix(f"{NAME}-") for name in names if name.startswith(f"{NAME}-"))
+    known = sorted(name.removeprefix(f"{NAME}-") for name in groups if name.startswith(f"{NAME}-"))
     if not known:
         raise LocalError("The application is not deployed. Deploy it: make deploy")
     if function not in (ALL, *known):
         raise LocalError(f"There is no function {function}. Available: {', '.join(known)}, or {ALL}")
-    return [f"/aws/lambda/{NAME}-{name}" for name in known if function in (ALL, name)]
+    return [groups[f"{NAME}-{name}"] for name in known if function in (ALL, name)]
 
 
 class Follower:

@@ -25,6 +25,8 @@ from infra.local.terminal import step
 SOURCES = ("template.yaml", "samconfig.toml", "uv.lock", "functions", "layers", "statemachines")
 BUILD = ROOT / ".aws-sam" / "build"
 BUILT = ROOT / ".aws-sam" / "built-from"
+DATA_BUCKET = f"{stack.NAME}-data-000000000000"
+"""The name that the mirror knows, and that the buckets of earlier releases have."""
 LOG_LINES = 25
 LITTLE_SPACE = 200 << 20
 """Bytes. With fewer, `sam` or LocalStack probably failed because of the disk."""
@@ -115,6 +117,7 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "DatabaseTls=disable",
         "DatabasePipelineSecretName=readmission/database/pipeline",
         "DatabaseReaderSecretName=readmission/database/reader",
+        "CodeDeployment=off",
         f"MlflowTrackingUri={settings.mlflow_url}",
         f"Architecture={architecture()}",
         f"ApiKeyValue={_kept(settings, 'api-key')}",
@@ -124,6 +127,7 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "AllowPrivateSources=on",
         # On AWS, CloudWatch charges for queries. Here they are free, so the metrics can be fresh.
         "MetricsCacheSeconds=5",
+        f"DataBucketName={DATA_BUCKET}",
     ]
     file = settings.secrets / "samconfig.yaml"
     try:

@@ -2,8 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +14,23 @@ EVENT = {"path": "/model/history", "queryStringParameters": {"limit": "2"}, "req
 ENVIRONMENT = {"DATABASE_SECRET": "secret", "DATABASE_TLS": "require", "MODEL_NAME": "readmission"}
 
 
+class Kept:
+    """Numbers the connections."""
+
+    opened = 0
+
+    def __init__(self, database: str, settings: DatabaseSettings) -> None:
+        assert settings == DatabaseSettings("secret", "require")
+        Kept.opened += 1
+        self._name = f"connection {self.opened} to {database}"
+
+    def read(self, query: Callable[[str], Any]) -> Any:
+        return query(self._name)
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kept, "opened", 0)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
@@ -25,21 +39,18 @@ def test_decisions_are_read_from_the_clean_database() -> None:
     module = load("history")
     asked: list[Any] = []
 
-    @contextmanager
-    def connect(database: str, settings: DatabaseSettings) -> Iterator[str]:
-        assert settings == DatabaseSettings("secret", "require")
-        yield f"connection to {database}"
-
     class Ledger:
         @staticmethod
         def read(*arguments: Any) -> list[dict[str, Any]]:
             asked.append(arguments)
             return [{"version": "2"}]
 
-    vars(module).update(connect=connect, ledger=Ledger)
-    answer = module.handler(EVENT, Context())
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"decisions": [{"version": "2"}]})
-    assert asked == [("connection to clean", "readmission", 2)]
+    vars(module).update(KeptConnection=Kept, ledger=Ledger)
+    for _ in range(2):
+        answer = module.handler(EVENT, Context())
+        assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"decisions": [{"version": "2"}]})
+    # The same connection both times.
+    assert asked == [("connection 1 to clean", "readmission", 2)] * 2
 
 
 @pytest.mark.parametrize("name", ["DATABASE_SECRET", "MODEL_NAME"])
@@ -48,12 +59,7 @@ def test_a_missing_variable_is_a_problem_whose_log_line_names_it(
 ) -> None:
     monkeypatch.delenv(name)
     module = load("history")
-
-    @contextmanager
-    def connect(database: str, settings: DatabaseSettings) -> Iterator[str]:
-        yield "connection"
-
-    vars(module)["connect"] = connect
+    vars(module)["KeptConnection"] = Kept
     answer = module.handler(EVENT, Context())
     assert answer["statusCode"] == 500 and name not in answer["body"]
     assert name in caplog.text

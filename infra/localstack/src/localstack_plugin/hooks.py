@@ -90,6 +90,13 @@ def limit_logs() -> None:
 
 
 @hooks.on_infra_start()
+def use_configured_log_groups() -> None:
+    from localstack_plugin import log_groups
+
+    log_groups.install()
+
+
+@hooks.on_infra_start()
 def restore_executions() -> None:
     from localstack_plugin.stepfunctions import persistence
 

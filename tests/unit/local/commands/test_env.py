@@ -21,11 +21,15 @@ CALLER = {
 }
 
 
-def _shell(monkeypatch: pytest.MonkeyPatch, folder: Path, deployed: Stack | None) -> dict[str, str]:
-    """The variables of the caller's shell after `eval "$(make -s env)"`."""
+def _exports(monkeypatch: pytest.MonkeyPatch, folder: Path, deployed: Stack | None) -> str:
     monkeypatch.setattr(stack, "find", lambda settings: deployed)
     monkeypatch.setattr(supervision, "runs", lambda settings, program: False)
-    exports = env.exports(settings.load({"LOCAL_DIR": str(folder), "LOCALSTACK_PORT": "4599"}), CALLER)
+    return env.exports(settings.load({"LOCAL_DIR": str(folder), "LOCALSTACK_PORT": "4599"}), CALLER)
+
+
+def _shell(monkeypatch: pytest.MonkeyPatch, folder: Path, deployed: Stack | None) -> dict[str, str]:
+    """The variables of the caller's shell after `eval "$(make -s env)"`."""
+    exports = _exports(monkeypatch, folder, deployed)
     done = subprocess.run(
         ["/bin/sh", "-c", 'eval "$0" && env -0', exports], env=CALLER, capture_output=True, text=True, check=True
     )
@@ -41,6 +45,26 @@ def test_a_shell_gets_the_local_platform_and_loses_what_points_elsewhere(
     assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "us-east-1"
     assert set(variables["no_proxy"].split(",")) == {"127.0.0.1", "localhost", "::1", "intranet.example"}
     assert (variables["API_URL"], variables["API_KEY"]) == (STACK.api_url, "the key")
+
+
+@pytest.mark.parametrize("option", ["--config-env aws", "--config-env=aws"])
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_a_deployment_that_is_meant_for_aws_is_refused_in_a_shell_that_points_at_localstack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shell: str, option: str
+) -> None:
+    exports, path = _exports(monkeypatch, tmp_path, None), _sam(tmp_path)
+    script = f'eval "$0" && PATH={path}:$PATH && sam deploy --guided; sam deploy {option} --guided'
+    done = subprocess.run([shell, "-c", script, exports], env=CALLER, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "sam deploy --guided\n")
+    assert "points at LocalStack" in done.stderr
+
+
+def _sam(folder: Path) -> Path:
+    """A folder with a program `sam` that prints how it was called."""
+    program = folder / "sam"
+    program.write_text('#!/bin/sh\necho "sam $*"\n')
+    program.chmod(0o755)
+    return folder
 
 
 def test_without_a_deployed_application_another_api_is_not_left_in_the_shell(

@@ -16,7 +16,16 @@ from pg8000.native import Connection
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import DatabaseSettings
 from readmission.storage import database, secrets
-from readmission.storage.database import Rows, connect, copy_lines, is_conflict, savepoint, text_line, transaction
+from readmission.storage.database import (
+    KeptConnection,
+    Rows,
+    connect,
+    copy_lines,
+    is_conflict,
+    savepoint,
+    text_line,
+    transaction,
+)
 
 SETTINGS = DatabaseSettings("secret", "disable")
 
@@ -380,3 +389,38 @@ def test_lines_are_sent_in_order_and_unchanged() -> None:
     lines = [text_line([str(number), "ü"]) + "\n" for number in range(1000)]
     assert copy_lines(connection, "staged", ("a", "b"), lines) == connection.row_count  # type: ignore[arg-type]
     assert b"".join(connection.blocks).decode() == "".join(lines)
+
+
+def test_a_kept_connection_is_opened_once(server: Server) -> None:
+    kept = KeptConnection("clean", SETTINGS)
+    assert [kept.read(lambda connection: connection) for _ in range(3)] == [server.connections[0]] * 3
+    assert len(server.connections) == 1 and not server.connections[0].closed
+
+
+def test_a_kept_connection_that_is_lost_is_opened_again_and_the_query_answered(server: Server) -> None:
+    kept = KeptConnection("clean", SETTINGS)
+    kept.read(lambda connection: connection.run("SELECT 1"))
+    server.connections[0].failures["SELECT 1"] = DatabaseUnavailable("the server restarted")
+    assert kept.read(lambda connection: connection.run("SELECT 1")) is None
+    assert [one.closed for one in server.connections] == [True, False]
+    assert server.connections[1].ran == ["SELECT 1"]
+
+
+def test_a_query_that_fails_on_a_new_connection_is_not_repeated(server: Server) -> None:
+    queries: list[Any] = []
+
+    def query(connection: Any) -> None:
+        queries.append(connection)
+        raise InterfaceError("network error")
+
+    with pytest.raises(DatabaseUnavailable, match="database 'clean': network error"):
+        KeptConnection("clean", SETTINGS).read(query)
+    assert queries == server.connections and server.connections[0].closed
+
+
+def test_an_error_of_the_query_itself_is_not_repeated_and_the_next_query_has_a_new_connection(server: Server) -> None:
+    kept = KeptConnection("clean", SETTINGS)
+    kept.read(lambda connection: connection)
+    with pytest.raises(ValueError, match="mine"):
+        kept.read(lambda connection: int("mine"))
+    assert kept.read(lambda connection: connection) is server.connections[1]  # type: ignore[comparison-overlap]

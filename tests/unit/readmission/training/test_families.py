@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 
@@ -13,6 +15,7 @@ from readmission.training import families
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from tests.documents import ROOT
 from tests.unit.readmission.training.tables import encounters
 
 TRAINING, VALIDATION = part_of(encounters(700)), part_of(encounters(200, seed=2))
@@ -103,3 +106,37 @@ def test_the_scorer_equals_the_pipeline_on_complete_masked_and_unseen_rows(famil
         unseen = encounters(80, seed=9)[list(INPUTS)].assign(medical_specialty="Astrology", diag_1_category="E999")
         rows = pd.concat([FEATURES_OF_ROWS[:80], families.masked(FEATURES_OF_ROWS[:80]), unseen], ignore_index=True)
         assert export.largest_difference(document(family), fitted(family), rows) <= 1e-12
+
+
+WITHOUT_SEMAPHORES = """
+import _multiprocessing, sys, threading
+
+class SemLock(_multiprocessing.SemLock):
+    def __new__(self, *arguments, **options):
+        raise OSError(38, "Function not implemented")
+
+_multiprocessing.SemLock = SemLock
+
+import warnings
+warnings.simplefilter("ignore")  # joblib's, that it will work serially
+import sklearn.ensemble._forest as forest
+from tests.unit.readmission.training import test_families
+
+build, together, used = forest._parallel_build_trees, threading.Barrier(2, timeout=60), set()
+
+def watched(*arguments, **options):
+    if threading.get_ident() not in used:
+        used.add(threading.get_ident())
+        together.wait()  # a single thread would wait for ever
+    return build(*arguments, **options)
+
+forest._parallel_build_trees = watched
+sys.stdout.buffer.write(test_families.fit("random_forest"))
+"""
+
+
+def test_a_forest_grows_on_two_threads_where_there_is_no_shared_memory() -> None:
+    """As on Lambda, whose joblib can create no semaphore. The model is the same."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SEMAPHORES], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout == document("random_forest")

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from localstack.services.apigateway.resource_providers.aws_apigateway_account import ApiGatewayAccountProvider
 from localstack.services.apigateway.resource_providers.aws_apigateway_restapi import ApiGatewayRestApiProvider
 from localstack.services.apigateway.resource_providers.aws_apigateway_stage import ApiGatewayStageProvider
 from localstack.services.cloudformation import provider_utils
@@ -13,6 +14,7 @@ from localstack.services.cloudformation.resource_provider import (
 )
 from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
 from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
+from localstack.services.logs.resource_providers.aws_logs_loggroup import LogsLogGroupProvider
 from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
 
 _ALIAS_PROPERTIES = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
@@ -45,11 +47,17 @@ def update_rest_api(
 def update_stage(
     self: ApiGatewayStageProvider, request: ResourceRequest[dict[str, Any]]
 ) -> ProgressEvent[dict[str, Any]]:
-    """Points the stage to the new deployment; otherwise deleting the old deployment would delete the stage too."""
+    """Points the stage to the new deployment; otherwise deleting the old deployment would delete the stage too.
+
+    Also sets its access log. LocalStack ignores the settings of methods, when it creates a stage too.
+    """
     model = request.desired_state
-    change = {"op": "replace", "path": "/deploymentId", "value": model["DeploymentId"]}
+    changes = [{"op": "replace", "path": "/deploymentId", "value": model["DeploymentId"]}]
+    for name, value in model.get("AccessLogSetting", {}).items():
+        path = f"/accessLogSettings/{name[0].lower()}{name[1:]}"
+        changes.append({"op": "replace", "path": path, "value": value})
     request.aws_client_factory.apigateway.update_stage(
-        restApiId=model["RestApiId"], stageName=model["StageName"], patchOperations=[change]
+        restApiId=model["RestApiId"], stageName=model["StageName"], patchOperations=changes
     )
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
@@ -73,9 +81,30 @@ def update_secret(
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
+def update_log_group(
+    self: LogsLogGroupProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Sets how long the logs are kept; LocalStack can only create a log group, and deletes no old logs."""
+    model = {**request.desired_state, "Arn": (request.previous_state or {})["Arn"]}
+    if days := model.get("RetentionInDays"):
+        request.aws_client_factory.logs.put_retention_policy(logGroupName=model["LogGroupName"], retentionInDays=days)
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def update_account(
+    self: ApiGatewayAccountProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Sets the role again: creating it and updating it are the same call, LocalStack only creates."""
+    progress: ProgressEvent[dict[str, Any]] = self.create(request)
+    progress.resource_model["Id"] = (request.previous_state or {})["Id"]
+    return progress
+
+
 def install() -> None:
     LambdaAliasProvider.update = update_alias
     ApiGatewayRestApiProvider.update = update_rest_api
     ApiGatewayStageProvider.update = update_stage
     CloudWatchAlarmProvider.update = update_alarm
     SecretsManagerSecretProvider.update = update_secret
+    LogsLogGroupProvider.update = update_log_group
+    ApiGatewayAccountProvider.update = update_account

@@ -7,7 +7,7 @@ import csv
 import io
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -27,6 +27,7 @@ type Database = Literal["raw", "clean"]
 _TRANSIENT: Final = ("08", "53", "57", "40001", "40P01")
 _CONNECT_SECONDS: Final = 5
 _ANSWER_SECONDS: Final = 300
+_KEPT_ANSWER_SECONDS: Final = 5
 _COPY_BYTES: Final = 1 << 16
 _COPY_LINES: Final = 256
 _CONFLICTS: Final = ("23505", "40P01")
@@ -64,50 +65,103 @@ def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connecti
     """
     connection = open_connection(database, settings)
     try:
-        yield connection
+        with _translated_errors(database):
+            yield connection
+    finally:
+        _close(connection)
+
+
+class KeptConnection:
+    """A connection that stays open between the requests of a function, which answers one at a time.
+
+    Opening one takes longer than most queries. It is opened at first use, and again after any error.
+    """
+
+    def __init__(self, database: Database, settings: DatabaseSettings) -> None:
+        self._database: Final = database
+        self._settings: Final = settings
+        self._connection: Connection | None = None
+
+    def read[T](self, query: Callable[[Connection], T]) -> T:
+        """What `query` returns, which must only read. Raises as `connect` does.
+
+        If a kept connection turns out to be lost, `query` runs once more on a new one: the server may have restarted,
+        or closed it as idle.
+        """
+        was_open = self._connection is not None
+        try:
+            return self._read(query)
+        except DatabaseUnavailable:
+            if not was_open:
+                raise
+        return self._read(query)
+
+    def _read[T](self, query: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            # Less than a request may take: the other end of an old connection may have gone without a word.
+            self._connection = open_connection(self._database, self._settings, _KEPT_ANSWER_SECONDS)
+        connection = self._connection
+        try:
+            with _translated_errors(self._database):
+                return query(connection)
+        except BaseException:
+            self._connection = None
+            _close(connection)
+            raise
+
+
+@contextmanager
+def _translated_errors(database: Database) -> Iterator[None]:
+    try:
+        yield
     except InterfaceError as error:
         raise DatabaseUnavailable(f"database {database!r}: {error}") from error
     except DatabaseError as error:
         if _code(error).startswith(_TRANSIENT):
             raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
         raise
-    finally:
-        _close(connection)
 
 
-def open_connection(database: str, settings: DatabaseSettings) -> Connection:
-    """A connection that the caller closes. Raises what `connect` raises.
+def open_connection(database: str, settings: DatabaseSettings, answer_seconds: float = _ANSWER_SECONDS) -> Connection:
+    """A connection that the caller closes, and whose statements may take so long. Raises what `connect` raises.
 
     A failed login reads the secret once more, since its password may have been rotated.
     """
     credentials = _credentials(settings.secret)
     try:
-        return _log_in(database, settings, credentials)
+        return _log_in(database, settings, credentials, answer_seconds)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
         _credentials.cache_clear()
         if isinstance(error, DatabaseError) and _code(error) in _REFUSED_LOGIN:
             rotated = _credentials(settings.secret)
             if rotated != credentials:
-                return log_in(database, settings, rotated)
+                return log_in(database, settings, rotated, answer_seconds)
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
-def log_in(database: str, settings: DatabaseSettings, credentials: Mapping[str, Any]) -> Connection:
+def log_in(
+    database: str,
+    settings: DatabaseSettings,
+    credentials: Mapping[str, Any],
+    answer_seconds: float = _ANSWER_SECONDS,
+) -> Connection:
     """A connection with these credentials (`username`, `password`), which the caller closes.
 
     Raises `DatabaseUnavailable` if the server cannot be reached or refuses them.
     """
     try:
-        return _log_in(database, settings, credentials)
+        return _log_in(database, settings, credentials, answer_seconds)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
         _credentials.cache_clear()
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
-def _log_in(database: str, settings: DatabaseSettings, credentials: Mapping[str, Any]) -> Connection:
+def _log_in(
+    database: str, settings: DatabaseSettings, credentials: Mapping[str, Any], answer_seconds: float
+) -> Connection:
     host, port = _address(settings, credentials)
     sock = socket.create_connection((host, port), _CONNECT_SECONDS)
-    sock.settimeout(_ANSWER_SECONDS)
+    sock.settimeout(answer_seconds)
     return _Connection(
         credentials["username"],
         password=credentials["password"],

@@ -5,10 +5,13 @@ learn from the training split only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
+from joblib.parallel import ThreadingBackend
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -25,6 +28,34 @@ from readmission.evaluation.dataset import Part
 
 _SEED: Final = 42
 _FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)
+
+
+class _Threads(ThreadingBackend):  # type: ignore[misc]  # joblib has no types
+    """joblib's backend of threads, also where there are no semaphores.
+
+    Lambda has no /dev/shm, and so no semaphores between processes, which Python's `ThreadPool` makes. joblib then works
+    serially, and a forest takes twice as long.
+    """
+
+    _pool: ThreadPoolExecutor | None = None
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        return n_jobs or 1
+
+    def submit(self, func: Callable[[], Any], callback: Callable[[Future[Any]], None]) -> Future[Any]:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._n_jobs)
+        future: Future[Any] = self._pool.submit(func)
+        future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, future: Future[Any]) -> Any:
+        return future.result()
+
+    def terminate(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def _columns(numbers: Any, columns: Sequence[str]) -> ColumnTransformer:
@@ -108,7 +139,10 @@ def fit_pipeline(pipeline: Pipeline, training: Part, validation: Part) -> Pipeli
     _set_folds_of_patients(patients, pipeline)
     columns, model = pipeline[:-1], pipeline[-1]
     inputs = columns.fit_transform(features, target)
-    if isinstance(model, HistGradientBoostingClassifier):
+    if isinstance(model, RandomForestClassifier):
+        with parallel_config(backend=_Threads()):
+            model.fit(inputs, target)
+    elif isinstance(model, HistGradientBoostingClassifier):
         unseen, unseen_target, _ = _twice(validation)
         model.fit(inputs, target, X_val=columns.transform(unseen), y_val=unseen_target)
     else:
