@@ -18,8 +18,12 @@ from readmission.settings import IdentitySettings
 
 from tests.unit.readmission.identity.issuer import AUDIENCE, URL, Issuer, claims, private_key, public_jwk, token
 
-NOW = int(time.time())
 LATE = LEEWAY_SECONDS + 5
+
+
+def now() -> int:
+    """Not a constant, because minutes may pass between the collection of the tests and this one."""
+    return int(time.time())
 
 
 @pytest.fixture
@@ -73,9 +77,9 @@ def test_every_key_of_the_issuer_is_believed(tokens: Tokens, kid: str) -> None:
 
 
 ATTACKS = {
-    "expired": lambda: token(iat=NOW - 600, exp=NOW - LATE),
-    "not valid yet": lambda: token(nbf=NOW + 60 + LATE),
-    "issued in the future": lambda: token(iat=NOW + 60 + LATE),
+    "expired": lambda: token(iat=now() - 600, exp=now() - LATE),
+    "not valid yet": lambda: token(nbf=now() + 60 + LATE),
+    "issued in the future": lambda: token(iat=now() + 60 + LATE),
     "without an end": lambda: token(exp=None),
     "without a subject": lambda: token(sub=None),
     "with an empty subject": lambda: token(sub=""),
@@ -97,7 +101,7 @@ ATTACKS = {
     "without a key id, where the issuer has several keys": lambda: jwt.encode(claims(), private_key("first"), "RS256"),
     "with a key that it brings itself": lambda: token("third", headers={"jwk": public_jwk("third"), "kid": "first"}),
     "with a key address that it brings itself": lambda: token("third", headers={"jku": "https://evil.example/jwks"}),
-    "with a header that must be understood": lambda: token(headers={"crit": ["exp"], "exp": NOW}),
+    "with a header that must be understood": lambda: token(headers={"crit": ["exp"], "exp": now()}),
     "signed with a key of another kind": lambda: token(key=ec.generate_private_key(ec.SECP256R1()), algorithm="ES256"),
     "not a token": lambda: "the-key-of-the-metrics",
     "empty parts": lambda: "..",
@@ -128,7 +132,7 @@ def test_a_header_without_a_bearer_token_is_refused(header: str | None, tokens: 
 
 def test_an_expired_token_is_named_as_such(tokens: Tokens) -> None:
     with pytest.raises(TokenInvalid, match="has expired"):
-        tokens.actor(f"Bearer {token(iat=NOW - 600, exp=NOW - LATE)}")
+        tokens.actor(f"Bearer {token(iat=now() - 600, exp=now() - LATE)}")
 
 
 @pytest.mark.parametrize(

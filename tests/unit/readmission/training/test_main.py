@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from aws_lambda_powertools import Logger
 
 # MLflow's client warns when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -35,6 +36,8 @@ def test_a_failure_is_logged_and_counted_and_ends_with_1(
     from readmission.training import __main__ as trainer
 
     monkeypatch.delenv("DATABASE_SECRET", raising=False)
+    # Powertools keeps one logger per service, which may write to the output of an earlier test.
+    monkeypatch.setattr(trainer.observability, "logger", lambda service: Logger(service=f"{service}-as-a-process"))
     assert trainer.main(["--model", "logistic_regression", "--execution", "run-1"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("error") for line in lines].count("ConfigurationError") == 1
