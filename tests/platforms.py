@@ -66,6 +66,12 @@ class Platform:
         finally:
             connection.close()
 
+    def empty_databases(self) -> None:
+        """Without tables, as `make up` makes them: privileges go with the schema, and are granted again."""
+        for database in ("raw", "clean"):
+            self.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        postgres.create_databases(self.settings)
+
     def processes(self) -> list[str]:
         """Every process that refers to the folder, found without the code under test."""
         return [

@@ -57,11 +57,5 @@ def source(platform: Platform, rows: int) -> str:
     return dataset.source(platform.settings, stack.get(platform.settings), archive)
 
 
-def empty(platform: Platform) -> None:
-    """Empties both databases."""
-    for database in ("raw", "clean"):
-        platform.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-
-
 def tell(text: str) -> None:
     print(f"bench       {text}", file=sys.stderr, flush=True)

@@ -37,7 +37,7 @@ def _measured(platform: Platform, folder: Path, rows: int, batch_size: int, time
     state, environment = folder / f"{name}.json", deployment.environment(platform, name)
     repeats: list[dict[str, dict[str, float]]] = []
     for number in range(times):
-        deployment.empty(platform)
+        platform.empty_databases()
         state.write_text(json.dumps(steps.new_state(f"synthetic:rows={rows},seed=1", batch_size, name)))
         for step in _DATA:
             deployment.tell(f"{rows:,} rows: {step}, {number + 1} of {times} ...")

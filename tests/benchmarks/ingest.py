@@ -88,7 +88,7 @@ _FIGURES = {
 
 def _ingest(platform: Platform, state: Path, source: str, execution: str) -> dict[str, Any]:
     environment = deployment.environment(platform, "ingest")
-    deployment.empty(platform)
+    platform.empty_databases()
     state.write_text(json.dumps(steps.new_state(source, _BATCH, execution)))
     growth.run_steps(state, environment, "plan")
     growth.run_steps(state, environment, "ingest")

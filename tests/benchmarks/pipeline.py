@@ -40,7 +40,7 @@ def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
     figures = {}
     for name in ("pipeline_first", "pipeline"):
         deployment.tell(f"state machine, {source} ...")
-        deployment.empty(platform)
+        platform.empty_databases()
         began, (seconds, transitions) = time.time(), _execute(platform, source)
         ran = _invocations(platform, began)
         figures[name] = Figure(seconds, script, script / seconds)
@@ -58,7 +58,7 @@ def measure(platform: Platform, folder: Path) -> dict[str, Figure]:
 
 def _script(platform: Platform, folder: Path, source: str) -> float:
     deployment.tell(f"plain script, {source} ...")
-    deployment.empty(platform)
+    platform.empty_databases()
     state = folder / "script.json"
     state.write_text(json.dumps(steps.new_state(source, _BATCH, "script")))
     began = time.perf_counter()

@@ -98,8 +98,7 @@ class Application:
 def application(system: Platform) -> Iterator[Application]:
     """Deployed, with empty databases; whatever other tests have trained has other names."""
     system.run("deploy")
-    for database in ("raw", "clean"):
-        system.query(database, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    system.empty_databases()
     yield Application(system, stack.get(system.settings))
 
 
