@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from readmission.errors import ConfigurationError
-
 _MARK: Final = "readmission-built-for"
 _NAMES: Final = {"aarch64": "arm64", "amd64": "x86_64"}
 
@@ -26,6 +24,9 @@ def check(folders: Sequence[str], machine: str) -> None:
         mark = Path(folder, _MARK)
         built_for = mark.read_text().strip() if mark.is_file() else runs_on
         if built_for != runs_on:
+            # Imported only here, because the client imports this module too, and needs nothing else of the package.
+            from readmission.errors import ConfigurationError
+
             raise ConfigurationError(
                 f"the layers in {folder} are built for {built_for}, but the function runs on {runs_on}: build with"
                 f" ARCHITECTURE={runs_on} sam build, or deploy with Architecture={built_for}"
