@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import pytest
+import yaml
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
@@ -33,10 +35,19 @@ IDENTITY: Final = {"OidcIssuer": "https://login.example", "OidcAudience": "readm
 _NOTHING: Final = object()
 
 
+def loaded(path: Path) -> Any:
+    """The template as SAM reads it."""
+    # SAM adds constructors to yaml's own loader, where every other reader of YAML in this process would meet them.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("yaml_constructors", "yaml_multi_constructors"):
+            patch.setattr(yaml.SafeLoader, name, dict(getattr(yaml.SafeLoader, name)))
+        return yaml_parse(path.read_text())
+
+
 @cache
 def _packaged(path: Path) -> Any:
     """The template after `sam package`, which replaces folders by objects in S3."""
-    template = yaml_parse(path.read_text())
+    template = loaded(path)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         for name in ("CodeUri", "ContentUri", "DefinitionUri"):

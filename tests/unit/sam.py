@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from samcli.yamlhelper import yaml_parse
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
+
+from tests.transformed import loaded
 
 CODE = {"CodeUri": "s3://code/function.zip", "ContentUri": "s3://code/layer.zip", "DefinitionUri": "s3://code/a.json"}
 
 
 def transformed(file: Path, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """Raises samtranslator's errors for a template that SAM refuses."""
-    template = yaml_parse(file.read_text())
+    template = loaded(file)
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         properties |= {name: uri for name, uri in CODE.items() if name in properties}
