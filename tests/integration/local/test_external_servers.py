@@ -31,7 +31,7 @@ def test_the_commands_use_external_servers_and_leave_them_running(shared_platfor
         certificate = guest.settings.certificate.read_text().split()
         assert certificate == shared_platform.settings.certificate.read_text().split()[: len(certificate)]
         again = guest.run("up")
-        assert "databases   complete" in again
+        assert "databases   checking ... complete" in again
         guest.run("down")
     finally:
         guest.run("clean")
