@@ -12,6 +12,7 @@ from readmission.errors import (
     VersionUnusable,
 )
 from readmission.promotion import verdict, versions
+from readmission.storage.migrations import migrate
 
 from tests.integration.readmission.models import MLFLOW_WARNINGS, Models
 
@@ -193,6 +194,8 @@ def test_the_ledger_of_the_release_before_is_migrated_and_says_what_served(model
     assert [(line["decided_by"], line["forced"], line["reason_code"]) for line in models.ledger] == [
         (None, False, "")
     ] * 2
+    # As the function does before each rollback.
+    migrate(clean, "clean")
     assert models.rollback("1")["previous_version"] == "2"
     assert [(line["decided_by"], line["reason_code"]) for line in models.ledger] == [
         ("an operator", "by_hand"),
