@@ -11,7 +11,9 @@ from readmission.pipeline.adoption import adopt
 from readmission.promotion import ledger
 from readmission.storage.database import connect
 
+from infra.local.servers import postgres
 from tests.integration.readmission.conftest import Stores
+from tests.platforms import Platform
 
 ENTRY = ledger.Entry("users", "1", None, "promoted", "first", {}, "synthetic", "hash", "code", "execution")
 
@@ -21,8 +23,10 @@ def _login(name: str) -> settings.DatabaseSettings:
 
 
 @pytest.fixture
-def as_pipeline(stores: Stores) -> Iterator[Stores]:
+def as_pipeline(stores: Stores, system: Platform) -> Iterator[Stores]:
     """The same stores, through connections of the pipeline's user."""
+    # Other tests drop the schemas, and with them the privileges that `make up` has granted.
+    postgres.create_databases(system.settings)
     with connect("raw", _login("pipeline")) as raw, connect("clean", _login("pipeline")) as clean:
         yield Stores(raw, clean, stores.s3)
 
