@@ -195,7 +195,7 @@ def _gain(counter: str, window: str, recent: str) -> str:
     windows. Here the gains of all windows of a range add up to the gain of the range. Without a value before the
     window, a series began at 0 if the exporter was scraped then. Else Prometheus is new: what its first scrape found
     had been there, and a series that came later began at 0. A series was in the first scrape if it was in all; the
-    number of its values tells. A smaller value than before is a counter that began again at 0, as the exporter's do at
+    number of its values shows. A smaller value than before is a counter that began again at 0, as the exporter's do at
     New Year.
     """
     # Every instance of the exporter has the same counters, so the largest value is the newest.

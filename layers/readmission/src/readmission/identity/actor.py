@@ -14,7 +14,7 @@ SCOPES: Final[tuple[Scope, ...]] = ("predict", "operate", "metrics")
 _SCOPES: Final[Mapping[str, Scope]] = {"/reload-model": "operate", "/metrics": "metrics"}
 # The documentation, and what probes of containers and load balancers ask, which have no token.
 _OPEN: Final = frozenset({"/docs", "/health", "/openapi.json"})
-# What an API key allows: everything that it allows where there are no tokens.
+# What an API key allows, with or without tokens.
 _OF_A_KEY: Final[frozenset[Scope]] = frozenset({"predict", "operate"})
 
 
@@ -52,7 +52,7 @@ class Actor:
         )
 
     def as_context(self) -> dict[str, str]:
-        """What the authorizer tells the functions; a gateway passes on text alone."""
+        """What the authorizer passes to the functions, as text, because a gateway passes nothing else."""
         return {
             "kind": self.kind,
             "subject": self.subject,
