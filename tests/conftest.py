@@ -16,6 +16,16 @@ environment.isolate()
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.fixture(autouse=True)
+def environment_left_as_found() -> Iterator[None]:
+    """A variable that a test leaves behind fails it, instead of a test that comes much later."""
+    before = dict(os.environ)
+    yield
+    left = {name for name, value in os.environ.items() - before.items()} | (before.keys() - os.environ.keys())
+    left.discard("PYTEST_CURRENT_TEST")
+    assert not left, f"the test left changed: {', '.join(sorted(left))}"
+
+
 @pytest.fixture(scope="session")
 def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Running: Postgres, MLflow and LocalStack on free ports, and Prometheus where it is installed, in a temporary

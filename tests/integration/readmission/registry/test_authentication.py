@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -106,14 +105,13 @@ def server(started: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]
 
 
 def _run(server: Server, scorer: str) -> str:
-    """A run as training logs it."""
+    """A run as training logs it, but for the address that training sets for its whole process."""
     with reachable(server.settings):
         client = MlflowClient(server.url)
-        experiment = experiment_id(client, server.settings)
-        mlflow.set_tracking_uri(server.url)
-        with mlflow.start_run(experiment_id=experiment) as run:
-            mlflow.log_text(scorer, names.SCORER)
-    return str(run.info.run_id)
+        run = client.create_run(experiment_id(client, server.settings)).info.run_id
+        client.log_text(run, scorer, names.SCORER)
+        client.set_terminated(run)
+    return str(run)
 
 
 def test_what_training_logs_is_read_and_written_with_the_login_of_the_secret(server: Server) -> None:
