@@ -29,6 +29,9 @@ def die_with_parent(number: int = signal.SIGKILL) -> Callable[[], None]:
     parent = os.getpid()
 
     def before_exec() -> None:
+        if number != signal.SIGKILL:
+            # A shell starts its background jobs, and so their children, with SIGINT ignored.
+            signal.signal(number, signal.SIG_DFL)
         _libc.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it ended in between
             os.kill(os.getpid(), number)

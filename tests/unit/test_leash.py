@@ -1,6 +1,7 @@
 """What ends when the tests end without their fixtures."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from infra.local.settings import ROOT
+from tests.leash import die_with_parent
 
 # Tests that have started a process in a session of its own, with the mark that the servers of a platform have.
 SERVER = """
@@ -46,6 +48,16 @@ def test_a_platform_is_stopped_and_deleted_after_its_tests_were_killed(tmp_path:
     while folder.exists():
         assert time.monotonic() < deadline, "the folder is still there"
         time.sleep(0.1)
+
+
+def test_a_child_of_a_background_job_can_be_interrupted() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a job in the background
+    try:
+        child = subprocess.Popen(["sleep", "60"], preexec_fn=die_with_parent(signal.SIGINT))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=30) == -signal.SIGINT
 
 
 def test_a_platform_that_a_test_has_cleaned_up_itself_costs_nothing(tmp_path: Path) -> None:
