@@ -153,12 +153,16 @@ class TokenInvalid(ReadmissionError):
     """The bearer token is missing, expired, not yet valid, for somebody else, or not signed by the issuer."""
 
 
+class ApiKeyInvalid(ReadmissionError):
+    """The API key is missing or wrong."""
+
+
 class ScopeMissing(ReadmissionError):
     """The bearer token is valid, but lacks the scope that the request needs; the message names it."""
 
 
 class IdentityUnavailable(ReadmissionError):
-    """The issuer's keys cannot be read, so that no token can be checked."""
+    """The issuer's keys, or the API keys, cannot be read, so that nobody can be let in."""
 
 
 class AuditUnavailable(ReadmissionError):

@@ -418,6 +418,81 @@ class ServerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKeySettings:
+    """Where the API keys are: a file, or a secret in Secrets Manager. The other one is empty."""
+
+    file: str = ""
+    secret: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None without either: then no request needs a key."""
+        file, secret = environment.get("API_KEYS_FILE", ""), environment.get("API_KEYS_SECRET", "")
+        if file and secret:
+            raise ConfigurationError("only one of the environment variables API_KEYS_FILE and API_KEYS_SECRET may be set")
+        return cls(file, secret) if file or secret else None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiProcessSettings:
+    """What *predict* does itself where neither Lambda nor a gateway does: keys, metrics, and leaving.
+
+    After SIGTERM it goes on to answer for `drain_seconds`.
+    """
+
+    api_keys: ApiKeySettings | None
+    measures: bool
+    drain_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        text = environment.get("DRAIN_SECONDS", "0")
+        if not 0 <= (drain_seconds := _number(text)) <= 3600:
+            raise _invalid("DRAIN_SECONDS", text, "must be a number of seconds from 0 to 3600")
+        return cls(
+            api_keys=ApiKeySettings.from_environment(environment),
+            measures=bool(environment.get("METRICS_PORT")),
+            drain_seconds=drain_seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerSettings:
+    """The API as a process: its address, and its number of worker processes.
+
+    `metrics_port` is the port of the metrics for Prometheus, None for none.
+    """
+
+    server: ServerSettings
+    metrics_port: int | None = None
+    workers: int = 1
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ, *, default_port: int) -> Self:
+        server = ServerSettings.from_environment(environment, default_port=default_port)
+        _refuse_strangers(environment, server.host)
+        port = _port(environment, "METRICS_PORT", 0) if environment.get("METRICS_PORT") else None
+        if port == server.port:
+            raise _invalid("METRICS_PORT", str(port), "must be another port than the API's")
+        # The name that uvicorn and other servers read.
+        return cls(server=server, metrics_port=port, workers=_count(environment, "WEB_CONCURRENCY", 1))
+
+
+def _refuse_strangers(environment: Environment, host: str) -> None:
+    """Who reaches the API may ask for forecasts: other machines only if it asks who is calling, or is told not to."""
+    anonymous = environment.get("ALLOW_ANONYMOUS", "")
+    if anonymous not in ("", "1"):
+        raise _invalid("ALLOW_ANONYMOUS", anonymous, "must be 1, or not set")
+    knows = environment.get("OIDC_ISSUER") or ApiKeySettings.from_environment(environment)
+    if not (anonymous or knows or host in _LOOPBACK):
+        raise ConfigurationError(
+            f"the environment variable HOST is {host!r}, so that other machines reach the API, and nothing says who may"
+            " call it: set API_KEYS_FILE, API_KEYS_SECRET or OIDC_ISSUER, or ALLOW_ANONYMOUS=1 if something in front"
+            " of the API asks"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ExporterProcessSettings:
     """The exporter as a process: `token` is the bearer token it requires, None for none."""
 

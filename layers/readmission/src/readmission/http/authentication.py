@@ -1,15 +1,21 @@
-"""Lets in only those who may ask: 401 for a request without a valid token, 403 without the scope that it needs."""
+"""Lets in only those who may ask.
+
+401 for a request without a valid token, 403 without a valid API key or the scope that it needs.
+"""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from readmission.errors import IdentityUnavailable, ScopeMissing, TokenInvalid
+from readmission.errors import ApiKeyInvalid, IdentityUnavailable, ScopeMissing, TokenInvalid
 from readmission.http.asgi import problem_response
 from readmission.http.identity import refusal
 from readmission.identity.actor import Actor
+
+if TYPE_CHECKING:
+    from readmission.identity.api_keys import ApiKeys
 
 ACTOR: Final = "readmission.http.actor"  # the key of the actor in an ASGI scope
 
@@ -27,7 +33,7 @@ class Authentication:
             try:
                 actor = await self._identify(scope)
                 actor.require(scope["path"])
-            except (TokenInvalid, ScopeMissing, IdentityUnavailable) as error:
+            except (TokenInvalid, ApiKeyInvalid, ScopeMissing, IdentityUnavailable) as error:
                 refused = refusal(error)
                 answer = problem_response(scope, refused.status, refused.detail, headers=refused.headers)
                 await answer(scope, receive, send)
@@ -46,8 +52,27 @@ def by_token(actor_of: Callable[[str | None], Actor]) -> Identify:
     """Finds the actor by the Authorization header, where no gateway did; `actor_of` may wait for the issuer."""
 
     async def identify(scope: Scope) -> Actor:
-        sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        # With two, a proxy may have looked at one, and we at the other.
-        return await run_in_threadpool(actor_of, sent[0].decode("latin-1") if len(sent) == 1 else None)
+        return await run_in_threadpool(actor_of, _only(scope, b"authorization"))
 
     return identify
+
+
+def by_key(keys: "ApiKeys", tokens: Identify | None = None) -> Identify:
+    """Finds the actor by the API key, where no gateway did; with `tokens`, by a token if the request has one."""
+
+    async def identify(scope: Scope) -> Actor:
+        sent = {name for name, _ in scope["headers"]}
+        if tokens and (b"authorization" in sent or b"x-api-key" not in sent):
+            return await tokens(scope)
+        if keys.due:
+            await run_in_threadpool(keys.renew)
+        key = _only(scope, b"x-api-key") or ""
+        return keys.known(key) or await run_in_threadpool(keys.actor, key)
+
+    return identify
+
+
+def _only(scope: Scope, header: bytes) -> str | None:
+    """The header's value, if it was sent once. Of two, a proxy may have looked at one, and we at the other."""
+    sent = [value for name, value in scope["headers"] if name == header]
+    return sent[0].decode("latin-1") if len(sent) == 1 else None

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 from typing import Final
 
-from readmission.errors import AuditUnavailable, IdentityUnavailable, ScopeMissing, TokenInvalid
+from readmission.errors import ApiKeyInvalid, AuditUnavailable, IdentityUnavailable, ScopeMissing, TokenInvalid
 from readmission.http.problems import Refused, sentence
 
-type Refusal = TokenInvalid | ScopeMissing | IdentityUnavailable | AuditUnavailable
+type Refusal = TokenInvalid | ApiKeyInvalid | ScopeMissing | IdentityUnavailable | AuditUnavailable
 
 UNAVAILABLE: Final = "The keys of the identity provider cannot be read, so the token cannot be checked; try again later"
 
@@ -16,6 +16,8 @@ def refusal(error: Refusal) -> Refused:
     match error:
         case TokenInvalid():
             return Refused(HTTPStatus.UNAUTHORIZED, sentence(str(error)), headers=_challenge("invalid_token"))
+        case ApiKeyInvalid():
+            return Refused(HTTPStatus.FORBIDDEN, sentence(str(error)))
         case ScopeMissing():
             return Refused(HTTPStatus.FORBIDDEN, sentence(str(error)), headers=_challenge("insufficient_scope"))
         case IdentityUnavailable():

@@ -12,7 +12,9 @@ from readmission.http import headers, request_id
 from readmission.http.access_log import access_line
 from readmission.http.asgi import REQUEST_ID, choose_request_id, problem_response
 from readmission.http.problems import UNEXPECTED
+from readmission.telemetry import metrics
 from readmission.telemetry.logs import Logger
+from readmission.telemetry.metrics import Meter
 
 _POLICY: Final = headers.CONTENT_POLICY.lower().encode()
 _DEFAULT_POLICY: Final = (_POLICY, headers.DEFAULT_POLICY.encode())
@@ -67,6 +69,30 @@ class AccessLog:
         await self._app(scope, receive, send_and_note)
         line = access_line(scope["method"], scope["path"], status, start)
         self._logger.info("answered", extra={**line, "model_version": self._model_version()})
+
+
+class Measured:
+    """Counts requests by route and status and measures their duration, as `observability.api` does on Lambda."""
+
+    def __init__(self, app: ASGIApp, meter: Meter) -> None:
+        self._app, self._meter = app, meter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        status = 0
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._app(scope, receive, send_and_note)
+        route = scope["path"] if scope["path"] in metrics.ROUTES else metrics.OTHER
+        self._meter.observe(metrics.REQUEST_DURATION, perf_counter() - start, route=route)
+        self._meter.count(metrics.REQUESTS, route=route, status=str(status))
 
 
 class UnexpectedErrors:

@@ -1,63 +1,29 @@
 """`python -m readmission.serving`: run the API under uvicorn instead of Lambda, or write its OpenAPI document.
 
-API keys are not checked here. On AWS the gateway does it; elsewhere a proxy in front of the server must, or OIDC_ISSUER
-names an issuer whose tokens every request then needs.
+It answers other machines only if it checks API keys or tokens, or if ALLOW_ANONYMOUS=1 says that something in front of
+it does.
 """
 
 import argparse
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI
 
-from readmission.http.authentication import Identify, by_token
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
 from readmission.serving.model_cache import ModelCache
-from readmission.settings import ModelSettings, ServerSettings, ServingSettings
-from readmission.telemetry import observability
-
-if TYPE_CHECKING:
-    from readmission.identity.audit import AuditLog
+from readmission.serving.process import application
+from readmission.settings import ApiProcessSettings, ApiServerSettings, ModelSettings, ServingSettings
 
 PORT = 8000
-
-
-def application() -> FastAPI:
-    """The application, configured by the environment: `uvicorn --factory readmission.serving.__main__:application`."""
-    settings = ServingSettings.from_environment()
-    logger = observability.logger("predict")
-    model_cache = ModelCache(MlflowRegistry(settings.model), settings.refresh_seconds, logger)
-    model_cache.refresh()
-
-    def correlate(request_id: str) -> None:
-        # Requests run concurrently here, unlike on Lambda.
-        logger.thread_safe_append_keys(correlation_id=request_id)
-
-    identify, audit = _identity(settings)
-    return create_app(
-        model_cache,
-        cors_origins=settings.cors_origins,
-        logger=logger,
-        correlate=correlate,
-        identify=identify,
-        audit=audit,
-    )
-
-
-def _identity(settings: ServingSettings) -> "tuple[Identify | None, AuditLog | None]":
-    """How a request tells who sends it, and where reads are recorded; None without an issuer."""
-    if settings.identity is None or settings.audit is None:
-        return None, None
-    # Imported only here: without an issuer, neither PyJWT nor boto3 has to be installed.
-    from readmission.identity.audit import open_log
-    from readmission.identity.tokens import Tokens
-
-    return by_token(Tokens(settings.identity).actor), open_log(settings.audit)
+# How long the requests in flight may take once no others are accepted. Kubernetes kills after 30 s, draining included.
+_LAST_ANSWERS_SECONDS: Final = 20
 
 
 def openapi() -> str:
@@ -75,11 +41,49 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.openapi:
         parsed.openapi.write_text(openapi(), encoding="utf-8")
         return
-    server = ServerSettings.from_environment(default_port=PORT)
-    # The application logs each request itself. A second line from uvicorn takes a fifth of a request's processor time.
-    uvicorn.run(
-        application(), host=server.host, port=server.port, lifespan="off", server_header=False, access_log=False
-    )
+    settings = ApiServerSettings.from_environment(default_port=PORT)
+    if settings.workers > 1:
+        _serve_by_workers(settings)
+    else:
+        _serve(settings)
+
+
+def _serve(settings: ApiServerSettings) -> None:
+    app = application()
+    if settings.metrics_port:
+        from readmission.telemetry import in_process
+
+        in_process.serve(app.state.meter.registry, settings.server.host, settings.metrics_port)
+    uvicorn.run(app, **_options(settings))
+
+
+def _serve_by_workers(settings: ApiServerSettings) -> None:
+    """Worker processes make the application each for itself; this process adds up their metrics."""
+    # A wrong setting ends this process, and not one worker after the other.
+    ServingSettings.from_environment(), ApiProcessSettings.from_environment()
+    with TemporaryDirectory(prefix="readmission-metrics-") as folder:
+        if settings.metrics_port:
+            # Before anything imports prometheus_client, which looks at it then; the workers inherit it.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            from readmission.telemetry import in_process
+
+            in_process.serve(in_process.of_processes(folder), settings.server.host, settings.metrics_port)
+        uvicorn.run(
+            "readmission.serving.process:application", factory=True, workers=settings.workers, **_options(settings)
+        )
+
+
+def _options(settings: ApiServerSettings) -> dict[str, Any]:
+    return {
+        "host": settings.server.host,
+        "port": settings.server.port,
+        # For the application's own handling of SIGTERM.
+        "lifespan": "on",
+        "timeout_graceful_shutdown": _LAST_ANSWERS_SECONDS,
+        "server_header": False,
+        # The application logs each request itself. A second line from uvicorn takes a fifth of a request's processor time.
+        "access_log": False,
+    }
 
 
 if __name__ == "__main__":

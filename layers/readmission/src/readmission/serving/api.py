@@ -85,6 +85,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.meter = meter or NullMeter()
+    app.state.draining = False
 
     def model_version() -> str | None:
         return model_cache.served.version.number if model_cache.served else None
@@ -185,8 +186,10 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
 
 def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: ModelCache) -> None:
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
-    async def health() -> Health:
+    async def health(request: Request) -> Health:
         """Whether predictions are available, and from which model version."""
+        if request.app.state.draining:
+            raise ModelUnavailable("the server is shutting down; send requests to another one")
         return Health(status="ok", model_version=(await served()).version.number)
 
     @app.post("/reload-model", responses=_UNAVAILABLE, dependencies=[_KEY])

@@ -64,7 +64,9 @@ ROUTES: Final = (
     "/metrics",
     OTHER,
 )
-STATUSES: Final = ("200", "401", "404", "405", "409", "413", "415", "422", "500", "503")
+STATUSES: Final = ("200", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
+# Each of these functions serves one route; all others go to *predict*.
+_ROUTES_OF: Final = {"history": ("/model/history",), "metrics": ("/metrics",)}
 # Scores on the test rows, by the names of a training run's metrics.
 SCORES: Final = (
     "auc_early",
@@ -241,6 +243,15 @@ def prometheus_name(metric: Metric) -> str:
     """
     snake_case = re.sub(r"(?<!^)(?=[A-Z])", "_", metric.name).lower()
     return f"{NAMESPACE.lower()}_{snake_case}{'_seconds' if metric.unit == 'Seconds' else ''}"
+
+
+def listed_values(metric: Metric, dimension: str, service: str) -> tuple[str, ...]:
+    """The values that the table lists for a dimension of a service's metric; none for one that may have any value."""
+    values = metric.dimensions[dimension]
+    if values is not ROUTES:
+        return values
+    elsewhere = {route for routes in _ROUTES_OF.values() for route in routes}
+    return _ROUTES_OF.get(service) or tuple(route for route in ROUTES if route not in elsewhere)
 
 
 class Meter(Protocol):

@@ -16,12 +16,12 @@ from readmission.telemetry.metrics import (
     LE,
     METRICS,
     NAMESPACE,
-    ROUTES,
     SERVICE,
     STEP_FUNCTIONS,
     Kind,
     bucket_of,
     le_text,
+    listed_values,
     prometheus_name,
 )
 
@@ -32,8 +32,6 @@ STAGE: Final = "v1"
 
 _MODEL_VERSION: Final = "model_version"
 _FUNCTION_NAME: Final = "function_name"
-# Each of these functions serves one route; all others go to *predict*.
-_ROUTES: Final = {"history": ("/model/history",), "metrics": ("/metrics",)}
 _STATISTICS: Final[Mapping[Kind, tuple[Statistic, ...]]] = {
     "counter": ("Sum",),
     "summary": ("SampleCount", "Sum"),
@@ -211,11 +209,7 @@ def _allowed(
         return versions
     if dimension == _FUNCTION_NAME:
         return (_function(stack, service),)
-    values = metric.dimensions[dimension]
-    if values is not ROUTES:
-        return values
-    elsewhere = {route for routes in _ROUTES.values() for route in routes}
-    return _ROUTES.get(service) or tuple(route for route in ROUTES if route not in elsewhere)
+    return listed_values(metric, dimension, service)
 
 
 def _function(stack: Stack, service: str) -> str:

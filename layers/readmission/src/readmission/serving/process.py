@@ -1,0 +1,88 @@
+"""The API as a process of its own: what Lambda and its gateway do elsewhere, it does itself.
+
+It checks API keys or tokens if it is told where they are, keeps its metrics for Prometheus, answers a liveness probe, and
+drains before it stops. Throttling is left to what is in front of it.
+"""
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from readmission.http.authentication import Identify, by_key, by_token
+from readmission.http.lifecycle import Lifecycle
+from readmission.http.middleware import Measured
+from readmission.registry.production import MlflowRegistry
+from readmission.serving.api import create_app
+from readmission.serving.model_cache import ModelCache
+from readmission.settings import ApiKeySettings, ApiProcessSettings, ServingSettings
+from readmission.telemetry import observability
+from readmission.telemetry.logs import Logger
+from readmission.telemetry.metrics import Meter, NullMeter
+
+if TYPE_CHECKING:
+    from readmission.identity.audit import AuditLog
+
+_SERVICE = "predict"  # as on Lambda, so that the metrics are the same
+
+
+def application() -> FastAPI:
+    """The application, configured by the environment. `app.state.meter` has its metrics.
+
+    Raises `ConfigurationError` for a missing or invalid setting, `IdentityUnavailable` and `AuditUnavailable` if a
+    secret cannot be read.
+    """
+    settings, process = ServingSettings.from_environment(), ApiProcessSettings.from_environment()
+    logger = observability.logger(_SERVICE)
+    meter = _meter(process)
+    model_cache = ModelCache(MlflowRegistry(settings.model), settings.refresh_seconds, logger, meter=meter)
+    model_cache.refresh()
+
+    def correlate(request_id: str) -> None:
+        # Requests run concurrently here, unlike on Lambda.
+        logger.thread_safe_append_keys(correlation_id=request_id)
+
+    tokens, audit = _tokens(settings)
+    app = create_app(
+        model_cache,
+        cors_origins=settings.cors_origins,
+        logger=logger,
+        meter=meter,
+        correlate=correlate,
+        identify=_keys(process.api_keys, tokens, logger) if process.api_keys else tokens,
+        audit=audit,
+    )
+    if process.measures:
+        app.add_middleware(Measured, meter=meter)
+
+    def drain() -> None:
+        app.state.draining = True
+
+    # Outermost: probes are neither logged nor counted.
+    app.add_middleware(Lifecycle, drain_seconds=process.drain_seconds, draining=drain)
+    return app
+
+
+def _meter(process: ApiProcessSettings) -> Meter:
+    if not process.measures:
+        return NullMeter()
+    # Imported only here: prometheus_client takes a tenth of the start.
+    from readmission.telemetry.in_process import PrometheusMeter
+
+    return PrometheusMeter(_SERVICE)
+
+
+def _tokens(settings: ServingSettings) -> "tuple[Identify | None, AuditLog | None]":
+    """How a request's token tells who sends it, and where reads are recorded; None without an issuer."""
+    if settings.identity is None or settings.audit is None:
+        return None, None
+    # Imported only here: without an issuer, neither PyJWT nor boto3 has to be installed.
+    from readmission.identity.audit import open_log
+    from readmission.identity.tokens import Tokens
+
+    return by_token(Tokens(settings.identity).actor), open_log(settings.audit)
+
+
+def _keys(settings: ApiKeySettings, tokens: Identify | None, logger: Logger) -> Identify:
+    from readmission.identity.api_keys import open_keys
+
+    return by_key(open_keys(settings, logger), tokens)
