@@ -31,8 +31,8 @@ json.dump(sorted(sys.modules), sys.stderr)
 """
 
 
-def _imported_by(module: str, among: Sequence[str]) -> list[str]:
-    program = PROGRAM.format(module=module)
+def _imported_by(module: str, among: Sequence[str], before: str = "") -> list[str]:
+    program = before + PROGRAM.format(module=module)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | ENVIRONMENT
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     return [name for name in json.loads(done.stderr) if name in among]
@@ -41,6 +41,12 @@ def _imported_by(module: str, among: Sequence[str]) -> list[str]:
 @pytest.mark.parametrize("module", ["readmission.serving.api", "app"], ids=["serving.api", "functions/predict"])
 def test_serving_imports_no_package_of_training_or_of_the_pipeline(module: str) -> None:
     assert _imported_by(module, HEAVY) == []
+
+
+def test_serving_does_without_the_old_pydantic_that_its_layer_and_its_image_leave_out() -> None:
+    # With None, Python refuses the import.
+    without = "import sys; sys.modules['pydantic.v1'] = None"
+    assert _imported_by("app", ("fastapi", "pydantic.v1.main"), without) == ["fastapi"]
 
 
 @pytest.mark.parametrize(

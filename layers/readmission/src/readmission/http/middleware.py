@@ -1,7 +1,7 @@
 """ASGI middleware for every request: request ids, security headers, the access log, unexpected errors, and HEAD."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final
@@ -72,10 +72,13 @@ class AccessLog:
 
 
 class Measured:
-    """Counts requests by route and status and measures their duration, as `observability.api` does on Lambda."""
+    """Counts requests by route and status and measures their duration, as `observability.api` does on Lambda.
 
-    def __init__(self, app: ASGIApp, meter: Meter) -> None:
-        self._app, self._meter = app, meter
+    Paths that are not among `routes` are counted as "other".
+    """
+
+    def __init__(self, app: ASGIApp, meter: Meter, routes: Collection[str]) -> None:
+        self._app, self._meter, self._routes = app, meter, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,16 +86,18 @@ class Measured:
             return
         start = perf_counter()
         status = 0
+        route = scope["path"] if scope["path"] in self._routes else metrics.OTHER
 
-        async def send_and_note(message: Message) -> None:
+        async def measure_and_send(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                # Before it is sent: who has the answer finds it counted.
+                self._meter.observe(metrics.REQUEST_DURATION, perf_counter() - start, route=route)
+                self._meter.count(metrics.REQUESTS, route=route, status=str(status))
             await send(message)
 
-        await self._app(scope, receive, send_and_note)
-        route = scope["path"] if scope["path"] in metrics.ROUTES else metrics.OTHER
-        self._meter.observe(metrics.REQUEST_DURATION, perf_counter() - start, route=route)
-        self._meter.count(metrics.REQUESTS, route=route, status=str(status))
+        await self._app(scope, receive, measure_and_send)
 
 
 class UnexpectedErrors:

@@ -17,7 +17,7 @@ from readmission.serving.model_cache import ModelCache
 from readmission.settings import ApiKeySettings, ApiProcessSettings, ServingSettings
 from readmission.telemetry import observability
 from readmission.telemetry.logs import Logger
-from readmission.telemetry.metrics import Meter, NullMeter
+from readmission.telemetry.metrics import BY_NAME, REQUESTS, Meter, NullMeter, listed_values
 
 if TYPE_CHECKING:
     from readmission.identity.audit import AuditLog
@@ -52,7 +52,8 @@ def application() -> FastAPI:
         audit=audit,
     )
     if process.measures:
-        app.add_middleware(Measured, meter=meter)
+        routes = listed_values(BY_NAME[REQUESTS], "route", _SERVICE)
+        app.add_middleware(Measured, meter=meter, routes=routes)
 
     def drain() -> None:
         app.state.draining = True

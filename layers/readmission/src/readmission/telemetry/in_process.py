@@ -13,7 +13,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, start_http_server
 from prometheus_client.core import Metric as Family
-from prometheus_client.metrics import MetricWrapperBase, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -106,7 +106,12 @@ class Replica(Collector):
         for family in self._of.collect():
             # A collector of several processes has forgotten the texts.
             family.documentation = _HELP.get(family.name, family.documentation)
-            family.samples = [one._replace(labels={**one.labels, REPLICA: self._name}) for one in family.samples]
+            # The exporter does not know when a counter began, and here they all began with the process.
+            family.samples = [
+                one._replace(labels={**one.labels, REPLICA: self._name})
+                for one in family.samples
+                if not one.name.endswith("_created")
+            ]
             yield family
 
 
@@ -121,7 +126,6 @@ def serve(collector: Collector, host: str, port: int) -> None:
 
     Raises `ConfigurationError` if the port is taken.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry(auto_describe=False)
     # The start makes a restarted container, which keeps its host name, another replica.
     registry.register(Replica(collector, f"{socket.gethostname()}-{int(time.time())}"))
