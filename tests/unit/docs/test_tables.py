@@ -1,16 +1,19 @@
 """The tables of the documentation say what the code says."""
 
 import re
+from typing import Any
 
 import pytest
 from readmission import errors
 from readmission.domain.payloads import STAGES, Plan
+from readmission.settings import ApiProcessSettings, ApiServerSettings, ServingSettings
 from readmission.telemetry.metrics import METRICS
 
 from tests.documents import DOCS, code_in, rows
 from tests.unit.templates import TEMPLATE
 
 PARAMETERS = "## Parameters of the template"
+SERVER = "## Settings of the API without Lambda"
 
 
 def test_the_metrics_table_lists_every_metric_as_it_is_written() -> None:
@@ -29,6 +32,7 @@ def test_the_metrics_table_lists_every_metric_as_it_is_written() -> None:
 
 def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried() -> None:
     served = {
+        "ApiKeyInvalid",
         "AuditUnavailable",
         "ExplanationUnavailable",
         "IdentityUnavailable",
@@ -65,6 +69,29 @@ def test_the_parameter_table_has_the_defaults_of_the_template(row: list[str]) ->
     defaults = [TEMPLATE["Parameters"][name].get("Default", "required") for name in names]
     listed = [default.strip("` ") for default in row[1].split(",")]
     assert listed == [str(default) for default in defaults] or (listed == [""] and not any(defaults))
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers which variables it was asked for."""
+
+    def __init__(self, **variables: str) -> None:
+        super().__init__(variables)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_the_server_table_lists_every_variable_that_the_api_reads_without_lambda() -> None:
+    required = {"MLFLOW_TRACKING_URI": "http://mlflow.example", "MODEL_NAME": "readmission"}
+    tokens = {"OIDC_ISSUER": "https://login.example", "OIDC_AUDIENCE": "api", "AUDIT_KEY": "k" * 32}
+    environment = Asked(**required, **tokens, METRICS_PORT="9106")
+    ServingSettings.from_environment(environment)
+    ApiProcessSettings.from_environment(environment)
+    ApiServerSettings.from_environment(environment, default_port=8000)
+    listed = set().union(*(code_in(row[0]) for row in rows(DOCS / "configuration.md", SERVER)))
+    assert listed == environment.names - {"MAX_TRAINING_ROWS"}  # of the trainings' model settings
 
 
 def test_the_states_table_lists_every_field_of_the_plan() -> None:

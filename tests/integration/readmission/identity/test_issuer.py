@@ -9,7 +9,7 @@ import httpx
 import pytest
 from readmission.errors import IdentityUnavailable, TokenInvalid
 from readmission.identity.tokens import Tokens
-from readmission.serving import __main__ as serving
+from readmission.serving import process as serving
 from readmission.serving.schemas import RAW_EXAMPLE
 from readmission.settings import IdentitySettings
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from readmission.errors import AuditUnavailable, IdentityUnavailable, TokenInvalid
-from readmission.http.authentication import by_gateway, by_token
+from readmission.http.authentication import by_gateway, by_key, by_token
 from readmission.identity.actor import Actor
+from readmission.identity.api_keys import ApiKeys
 from readmission.identity.audit import AuditLog
 from readmission.serving import history
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
 
 from tests.unit.readmission.documents import constant
 from tests.unit.readmission.serving.fakes import Api
+from tests.unit.templates import TEMPLATE
 
 PREDICT = Actor("u-17", "Ana Ruiz", scopes=frozenset({"predict"}))
 OPERATE = Actor("u-18", "Bo Lund", scopes=frozenset({"operate"}))
@@ -109,6 +111,61 @@ def test_a_preflight_needs_no_token_and_allows_one(api: Api) -> None:
     }
     answer = api.request("OPTIONS", "/predict", headers=asked)
     assert answer.status_code == 200 and "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+# ---------------------------------------------------------------- API keys, without a gateway
+API_KEY = "0123456789-0123456789"
+
+
+@pytest.fixture
+def by_keys() -> Api:
+    """Keys or tokens let in."""
+    return with_keys(by_token(actor_of))
+
+
+def with_keys(tokens: Any = None) -> Api:
+    keys = ApiKeys(lambda: API_KEY, logging.getLogger("keys"), seconds=300, unknown=10)
+    api = Api("https://ward.example", identify=by_key(keys, tokens))
+    api.registry.promote("1", constant(0.1, 0.2, 0.7))
+    return api
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "wrong"}, {"Authorization": "Bearer viewer"}])
+def test_without_a_valid_key_the_answer_is_the_gateways(headers: dict[str, str]) -> None:
+    answer = with_keys().request("GET", "/model", headers=headers)
+    response = TEMPLATE["Resources"]["Api"]["Properties"]["GatewayResponses"]["INVALID_API_KEY"]
+    gateway = json.loads(response["ResponseTemplates"]["application/json"])
+    assert answer.status_code == response["StatusCode"] == 403
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    known = {"instance": "/model", "request_id": answer.headers["x-request-id"]}
+    assert answer.json() == gateway | known
+
+
+def test_with_a_key_everything_but_the_metrics_is_answered() -> None:
+    api, headers = with_keys(), {"x-api-key": API_KEY}
+    assert api.request("POST", "/predict", headers=headers, json=EXAMPLE).status_code == 200
+    assert api.request("POST", "/reload-model", headers=headers).status_code == 200
+    assert api.request("GET", "/metrics", headers=headers).status_code == 403
+
+
+def test_of_two_keys_none_is_believed() -> None:
+    headers = [("x-api-key", API_KEY), ("x-api-key", API_KEY)]
+    assert with_keys().request("GET", "/model", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"x-api-key": API_KEY}, 200),
+        ({"x-api-key": "wrong"}, 403),
+        ({"Authorization": "Bearer viewer"}, 200),
+        ({"Authorization": "Bearer viewer", "x-api-key": "wrong"}, 200),
+        ({"Authorization": "Bearer expired", "x-api-key": API_KEY}, 401),
+    ],
+)
+def test_with_an_issuer_a_key_will_do_and_the_token_decides(by_keys: Api, headers: dict[str, str], status: int) -> None:
+    assert by_keys.request("GET", "/model", headers=headers).status_code == status
 
 
 # ---------------------------------------------------------------- behind the gateway
