@@ -196,11 +196,12 @@ def _gain(counter: str, window: str, recent: str) -> str:
     window, a series began at 0 if the exporter was scraped then. Else Prometheus is new: what its first scrape found
     had been there, and a series that came later began at 0. A series was in the first scrape if it was in all; the
     number of its values shows. A smaller value than before is a counter that began again at 0, as the exporter's do at
-    New Year.
+    New Year. A process that keeps its own metrics has series of its own, by the label `replica`; those of one that has
+    ended within the window count with their last value.
     """
     # Every instance of the exporter has the same counters, so the largest value is the newest.
     one = "max without (instance, job)"
-    now = f"{one} (last_over_time({counter}[{_RECENT}]))"
+    now = f"{one} (last_over_time({counter}[{window}]) or last_over_time({counter}[{_RECENT}]))"
     then = f"{one} (last_over_time({counter}[{recent}] offset {window}))"
     new = f"0 * {now} and on () last_over_time(readmission_cloudwatch_up[{_RECENT}] offset {window})"
     values = f"sum without (instance, job) (count_over_time({counter}[{window}]))"

@@ -76,10 +76,15 @@ def test_the_trainer_trains_and_the_api_answers_with_its_model(
     # The same execution has trained this family already.
     assert first["mlflow_run_id"] == second["mlflow_run_id"]
     promoted = models.promote(TrainResult(model="logistic_regression", mlflow_run_id=first["mlflow_run_id"]))
-    with running("api", system.settings, port, tmp_path, MODEL_NAME=models.settings.name) as api:
+    (metrics_port,) = free_ports(1)
+    given = {"MODEL_NAME": models.settings.name, "METRICS_PORT": str(metrics_port)}
+    with running("api", system.settings, port, tmp_path, **given) as api:
         print(f"\nthe API answered {api.seconds:.2f} s after its start")
         prediction = Client(api.url, None, timeout=30).predict(SAMPLE)
         assert prediction["model_version"] == promoted["version"]
+        metrics = read(f"http://127.0.0.1:{metrics_port}/metrics").decode().splitlines()
+        (counted,) = [line for line in metrics if 'route="/predict",' in line and 'status="200"' in line]
+        assert counted.startswith("readmission_requests_total{") and counted.endswith(" 1.0")
         assert api.is_healthy()
         assert api.written() == []
     assert "Traceback" not in api.output()

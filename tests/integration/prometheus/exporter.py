@@ -54,12 +54,13 @@ def rising() -> Callable[[], str]:
 
 
 @contextmanager
-def serving(text: Callable[[], str], port: int = 0) -> Iterator[int]:
-    """Yields the port of an exporter of this text, by default a free one. It answers 401 without the token."""
+def serving(text: Callable[[], str], port: int = 0, path: str = "/v1/metrics", token: str = TOKEN) -> Iterator[int]:
+    """Yields the port of an exporter of this text, by default a free one. It answers 401 without the token, if any."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            allowed = self.headers["Authorization"] == f"Bearer {TOKEN}" and self.path == "/v1/metrics"
+            known = not token or self.headers["Authorization"] == f"Bearer {token}"
+            allowed = known and self.path == path
             body = text().encode() if allowed else b""
             self.send_response(200 if allowed else 401)
             self.send_header("Content-Type", "text/plain; version=0.0.4")

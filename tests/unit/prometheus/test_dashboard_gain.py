@@ -62,6 +62,23 @@ def test_scrapes_before_cloudwatch_answered_found_nothing(promtool: str, tmp_pat
     _gains(promtool, tmp_path, {"1": 5}, **{_up(): "_x79 0x4 1x35", _of("1"): "_x84 100x20 105x14"})
 
 
+def _replica(name: str, instance: str) -> str:
+    return f'{COUNTER}{{model_version="1", instance="{instance}", replica="{name}"}}'
+
+
+@pytest.mark.parametrize("ups", [{_up(): "1x120"}, {}], ids=["with the exporter", "without"])
+def test_the_replicas_of_a_process_add_up_also_those_that_have_ended(
+    promtool: str, tmp_path: Path, ups: dict[str, str]
+) -> None:
+    """Of three replicas, one goes on, one ends within the window, and one takes its place and its address."""
+    series = {
+        _replica("a-1", "10.0.0.1"): "100x90 105x29",
+        _replica("b-1", "10.0.0.2"): "200x70 230x10 _x39",
+        _replica("b-2", "10.0.0.2"): "_x85 0x4 9x30",
+    }
+    _gains(promtool, tmp_path, {"1": 5 + 30 + 9}, **ups, **series)
+
+
 @pytest.mark.parametrize(("version", "expected"), [("1", 6), ("2", 9)], ids=["there before", "new"])
 def test_an_exporter_that_moves_does_not_change_what_a_new_prometheus_counts(
     promtool: str, tmp_path: Path, version: str, expected: float
