@@ -75,7 +75,7 @@ pipeline: setup ## run the training pipeline and show its progress  [DATASET= SI
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
 
-serve: setup ## run the API without the gateway and without API keys, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME=]
+serve: setup ## run the API without the gateway, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME= API_KEYS_FILE= METRICS_PORT=]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    exec $(BIN)/python -m readmission.serving
 
