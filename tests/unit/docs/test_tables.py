@@ -72,7 +72,7 @@ def test_the_parameter_table_has_the_defaults_of_the_template(row: list[str]) ->
 
 
 class Asked(dict[str, str]):
-    """An environment that remembers which variables it was asked for."""
+    """An environment that remembers which variables were read."""
 
     def __init__(self, **variables: str) -> None:
         super().__init__(variables)

@@ -429,7 +429,9 @@ class ApiKeySettings:
         """None without either: then no request needs a key."""
         file, secret = environment.get("API_KEYS_FILE", ""), environment.get("API_KEYS_SECRET", "")
         if file and secret:
-            raise ConfigurationError("only one of the environment variables API_KEYS_FILE and API_KEYS_SECRET may be set")
+            raise ConfigurationError(
+                "only one of the environment variables API_KEYS_FILE and API_KEYS_SECRET may be set"
+            )
         return cls(file, secret) if file or secret else None
 
 
@@ -479,7 +481,7 @@ class ApiServerSettings:
 
 
 def _refuse_strangers(environment: Environment, host: str) -> None:
-    """Who reaches the API may ask for forecasts: other machines only if it asks who is calling, or is told not to."""
+    """Who reaches the API may ask for forecasts: other machines only if it asks who is calling, or need not."""
     anonymous = environment.get("ALLOW_ANONYMOUS", "")
     if anonymous not in ("", "1"):
         raise _invalid("ALLOW_ANONYMOUS", anonymous, "must be 1, or not set")

@@ -155,7 +155,7 @@ def test_by_default_it_listens_on_loopback_only() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.7", "api.example"])
 def test_strangers_are_refused_where_other_machines_reach_the_api(host: str) -> None:
     read = partial(ApiServerSettings.from_environment, default_port=serving.PORT)
-    with pytest.raises(ConfigurationError, match="HOST.*API_KEYS_FILE.*ALLOW_ANONYMOUS=1"):
+    with pytest.raises(ConfigurationError, match=r"HOST.*API_KEYS_FILE.*ALLOW_ANONYMOUS=1"):
         read({"HOST": host})
     for known in ({"API_KEYS_FILE": "/keys"}, {"API_KEYS_SECRET": "keys"}, {"OIDC_ISSUER": "https://login.example"}):
         assert read({"HOST": host, **known}).server.host == host

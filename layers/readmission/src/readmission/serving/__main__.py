@@ -58,7 +58,7 @@ def _serve(settings: ApiServerSettings) -> None:
 
 
 def _serve_by_workers(settings: ApiServerSettings) -> None:
-    """Worker processes make the application each for itself; this process adds up their metrics."""
+    """Each worker process makes its own application; this process adds up their metrics."""
     # A wrong setting ends this process, and not one worker after the other.
     ServingSettings.from_environment(), ApiProcessSettings.from_environment()
     with TemporaryDirectory(prefix="readmission-metrics-") as folder:
@@ -81,7 +81,7 @@ def _options(settings: ApiServerSettings) -> dict[str, Any]:
         "lifespan": "on",
         "timeout_graceful_shutdown": _LAST_ANSWERS_SECONDS,
         "server_header": False,
-        # The application logs each request itself. A second line from uvicorn takes a fifth of a request's processor time.
+        # The application logs each request. A second line from uvicorn takes a fifth of a request's processor time.
         "access_log": False,
     }
 

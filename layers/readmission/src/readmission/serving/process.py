@@ -1,6 +1,6 @@
 """The API as a process of its own: what Lambda and its gateway do elsewhere, it does itself.
 
-It checks API keys or tokens if it is told where they are, keeps its metrics for Prometheus, answers a liveness probe, and
+It checks API keys or tokens if its settings name some, keeps its metrics for Prometheus, answers a liveness probe, and
 drains before it stops. Throttling is left to what is in front of it.
 """
 
