@@ -1,6 +1,8 @@
 """The API without Lambda, and its contract as a file."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from readmission.errors import ConfigurationError
 from readmission.serving import __main__ as serving
+from readmission.serving.model_cache import POLLING_THREAD
 from readmission.settings import ApiProcessSettings, ApiServerSettings, ServerSettings
 from readmission.telemetry.metrics import NullMeter
 
@@ -19,10 +22,13 @@ CONTRACT = Path(__file__).parents[4] / "functions" / "predict" / "openapi.json"
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
     monkeypatch.setenv("MODEL_NAME", "readmission")
-    return monkeypatch
+    yield monkeypatch
+    for thread in threading.enumerate():
+        if thread.name == POLLING_THREAD:  # it would go on without the test's wire
+            thread.join()
 
 
 def test_the_contract_in_the_repository_is_up_to_date() -> None:

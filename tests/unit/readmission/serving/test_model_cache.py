@@ -51,6 +51,19 @@ def test_a_poll_loads_the_model_in_production(model_cache: ModelCache, registry:
     assert model_cache.current().scorer.probabilities([0] * 14) == [0.1, 0.2, 0.7]
 
 
+def test_the_first_poll_may_begin_in_the_background_and_is_the_only_one(registry: FakeRegistry, clock: Clock) -> None:
+    registry.promote("1", FIRST)
+    started: list[Callable[[], None]] = []
+    model_cache = ModelCache(registry, REFRESH_SECONDS, LOGGER, clock, start=started.append)
+    model_cache.begin()
+    assert model_cache.served is None
+    thread = threading.Thread(target=started[0])
+    thread.start()
+    model_cache.follow()  # as the first request does, which waits for the poll
+    thread.join()
+    assert _number(model_cache) == "1" and registry.polls == len(started) == 1
+
+
 def test_a_promotion_is_picked_up_by_the_next_poll(model_cache: ModelCache, registry: FakeRegistry) -> None:
     registry.promote("1", FIRST)
     model_cache.refresh()

@@ -101,6 +101,11 @@ class ModelCache:
             raise ModelUnavailable(self._problem)
         return self.served
 
+    def begin(self) -> None:
+        """Start the first poll in the background, so that a server can start while MLflow is slow or away."""
+        with self._starting:
+            self._start_if_due()
+
     def follow(self) -> None:
         """Start a poll in the background if one is due, and wait for it if the last result is too old.
 

@@ -35,7 +35,7 @@ def application() -> FastAPI:
     logger = observability.logger(_SERVICE)
     meter = _meter(process)
     model_cache = ModelCache(MlflowRegistry(settings.model), settings.refresh_seconds, logger, meter=meter)
-    model_cache.refresh()
+    model_cache.begin()
 
     def correlate(request_id: str) -> None:
         # Requests run concurrently here, unlike on Lambda.
