@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
+        if scope["path"] == "/slow":
+            os.kill(os.getpid(), signal.SIGTERM)
         await send({"type": "http.response.start", "status": 204, "headers": [(b"x-own", b"1")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -77,6 +79,15 @@ def test_after_sigterm_answers_close_their_connections_until_the_server_stops() 
         assert server.drained == 1 and not server.stopped.is_set()
         assert (await server.ask())[0]["headers"] == [(b"x-own", b"1"), (b"connection", b"close")]
         await asyncio.wait_for(server.stopped.wait(), 30)
+
+    asyncio.run(live())
+
+
+def test_a_request_that_came_before_sigterm_closes_its_connection_too() -> None:
+    async def live() -> None:
+        server = Server(3600)
+        await server.start()
+        assert (b"connection", b"close") in (await server.ask(path="/slow"))[0]["headers"]
 
     asyncio.run(live())
 

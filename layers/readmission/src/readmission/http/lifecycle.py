@@ -37,7 +37,7 @@ class Lifecycle:
         answer = self._app
         if scope["path"] == LIVE and scope["method"] in ("GET", "HEAD"):
             answer = JSONResponse({"status": "alive"}, headers=headers.SECURITY)
-        await answer(scope, receive, self._closing(send) if self._leaves else send)
+        await answer(scope, receive, self._closing(send))
 
     def _listen(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -59,7 +59,8 @@ class Lifecycle:
 
     def _closing(self, send: Send) -> Send:
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # Looked at now: the signal may have come since the request.
+            if self._leaves and message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", []), (b"connection", b"close")]}
             await send(message)
 
