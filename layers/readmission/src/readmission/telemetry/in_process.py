@@ -6,10 +6,10 @@ label `replica`, so that the counters of several servers add up, and one that st
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, start_http_server
 from prometheus_client.core import Metric as Family
@@ -96,10 +96,16 @@ def _created(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
             return Gauge(name, metric.help, labels, registry=registry, multiprocess_mode="mostrecent")
 
 
+class Collects(Protocol):
+    """What a registry and a collector have in common."""
+
+    def collect(self) -> Iterable[Family]: ...
+
+
 class Replica(Collector):
     """The metrics of another collector, with the label `replica`."""
 
-    def __init__(self, of: Collector, name: str) -> None:
+    def __init__(self, of: Collects, name: str) -> None:
         self._of, self._name = of, name
 
     def collect(self) -> Iterator[Family]:
@@ -115,13 +121,14 @@ class Replica(Collector):
             yield family
 
 
-def of_processes(folder: str) -> Collector:
+def of_processes(folder: str) -> Collects:
     """The sum of the metrics that several processes keep in `folder`, their PROMETHEUS_MULTIPROC_DIR."""
-    # Registers itself nowhere: `Replica` asks it.
-    return MultiProcessCollector(CollectorRegistry(), path=folder)  # type: ignore[no-untyped-call]
+    # It registers itself, but only where nobody looks.
+    found: Collects = MultiProcessCollector(CollectorRegistry(), path=folder)  # type: ignore[no-untyped-call]
+    return found
 
 
-def serve(collector: Collector, host: str, port: int) -> None:
+def serve(collector: Collects, host: str, port: int) -> None:
     """Serve the metrics on a thread of their own until the process ends, at `/metrics`.
 
     Raises `ConfigurationError` if the port is taken.
