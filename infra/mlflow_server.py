@@ -5,7 +5,7 @@ In a container, `python -m infra.mlflow_server` reads
 - the login to its database from `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_USER` and `DATABASE_PASSWORD`, and how the
   connection is protected from `DATABASE_TLS`: `disable`, `require`, or `verify-full` against the authorities of RDS;
 - the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address that it listens on from `HOST` and `PORT`;
-- with `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`, who may log in: this administrator, and the users of `USERS`, whose
+- with `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`, who may log in: this administrator, and those of `USERS`, whose
   names and passwords are in `MLFLOW_PIPELINE_USERNAME`, `MLFLOW_PIPELINE_PASSWORD` and so on.
 
 boto3 reads the `AWS_…` variables, and MLflow its own, as `MLFLOW_SERVER_ALLOWED_HOSTS`.

@@ -138,7 +138,7 @@ COMPLETE = {name: "given" for name in mlflow_server.REQUIRED}
 
 
 def test_mlflow_that_asks_for_a_login_does_not_start_without_its_users() -> None:
-    with pytest.raises(SystemExit, match="MLFLOW_AUTH_ADMIN_PASSWORD, MLFLOW_PIPELINE_USERNAME, .* must be set"):
+    with pytest.raises(SystemExit, match=r"MLFLOW_AUTH_ADMIN_PASSWORD, MLFLOW_PIPELINE_USERNAME, .* must be set"):
         mlflow_server.main({**COMPLETE, "MLFLOW_AUTH_ADMIN_USERNAME": "admin"})
 
 
