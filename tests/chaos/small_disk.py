@@ -1,7 +1,7 @@
 """A small file system of its own for some of the platform's folders, which can be filled without harm to the machine.
 
 Mounting needs root, or a sudo that asks for no password. The folders' contents are copied to it, and back again at the
-end. If chaos is killed in between, `make down` and `sudo umount` of the folders leaves them as they were before the fault.
+end. If chaos is killed in between, `make down` and `sudo umount` of the folders leaves them as they were before.
 """
 
 import os
