@@ -110,8 +110,8 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
 def _find(uri: str) -> None:
     """Raise `requests.ConnectTimeout` if no packet gets through to the server.
 
-    MLflow's client has one limit of time, long enough for the answer to a large artifact, and would wait for a connection
-    as long, three times. Whatever else is wrong, that client finds out, and tries again.
+    MLflow's client has one limit of time, long enough for the answer to a large artifact, and would wait as long for a
+    connection, three times. Whatever else is wrong, that client finds out, and tries again.
     """
     try:
         requests.head(f"{uri}/health", timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS), allow_redirects=False)
