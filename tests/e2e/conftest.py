@@ -1,8 +1,6 @@
 """The deployed application, operated as its users do: executions, HTTPS through the gateway, MLflow's client."""
 
 import json
-import os
-import shutil
 import ssl
 import urllib.error
 import urllib.request
@@ -14,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 from readmission.client import Client
 
 from infra.local import stack
@@ -25,17 +22,6 @@ from tests.platforms import Platform
 
 SYNTHETIC = "synthetic:rows=6000,seed=4"
 LAST = "test_chaos.py"
-BROWSER = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -135,15 +121,3 @@ def trained(application: Application, diabetes_data: Path | None) -> Trained:
     else:
         source, rows = SYNTHETIC, 6_000
     return Trained(source, rows, application.run(source=source), before)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSER)), None)
-    if program is None:
-        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
-        yield browser
-        browser.close()

@@ -102,7 +102,6 @@ REFUSED: dict[str, Callable[[Issuer], str | None]] = {
 def test_a_token_that_is_not_valid_is_unauthorized(guarded: Application, oidc: Issuer, kind: str, path: str) -> None:
     status, text = ask(guarded, path, REFUSED[kind](oidc))
     assert status == 401, text
-    assert json.loads(text)["status"] == 401
 
 
 @pytest.mark.parametrize(("path", "needed"), ROUTES.items())
@@ -122,7 +121,7 @@ def test_the_metrics_need_their_scope_or_the_token_of_the_stack(guarded: Applica
 
 
 def test_what_needs_nobody_s_name_is_open_and_a_key_still_works(guarded: Application) -> None:
-    assert ask(guarded, "/health", None)[0] == 200
+    assert ask(guarded, "/openapi.json", None)[0] == 200
     assert guarded.predict().status == 200
     assert guarded.call("/predict", predict.SAMPLE, key="guessed-key-of-20-characters").status == 403
 
