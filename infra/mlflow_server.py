@@ -2,8 +2,9 @@
 
 In a container, `python -m infra.mlflow_server` reads
 
-- the login to its database from `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_USER` and `DATABASE_PASSWORD`, and how the
-  connection is protected from `DATABASE_TLS`: `disable`, `require`, or `verify-full` against the authorities of RDS;
+- the login to its database from `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_USER` and `DATABASE_PASSWORD`, and how
+  the connection is protected from `DATABASE_TLS`: `disable`, `prefer` (the default), `require`, or `verify-full`
+  against the authorities of RDS;
 - the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address that it listens on from `HOST` and `PORT`;
 - with `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`, who may log in: this administrator, and those of `USERS`, whose
   names and passwords are in `MLFLOW_PIPELINE_USERNAME`, `MLFLOW_PIPELINE_PASSWORD` and so on.
@@ -19,7 +20,7 @@ from typing import Final
 
 DATABASE: Final = "mlflow"
 REQUIRED: Final = ("DATABASE_HOST", "DATABASE_USER", "DATABASE_PASSWORD", "MLFLOW_ARTIFACTS_DESTINATION")
-TLS: Final = ("disable", "require", "verify-full")
+TLS: Final = ("disable", "prefer", "require", "verify-full")
 USERS: Final = {"PIPELINE": "EDIT", "READER": "READ"}
 """Who logs in beside the administrator, and what each may do with all experiments and models: the functions that train
 and promote, and those that only read."""
@@ -36,15 +37,16 @@ def command(host: str, port: int, artifacts: str) -> list[str]:
     return [*server, "--workers", "1", "--artifacts-destination", artifacts]
 
 
-def environment(host: str, port: int, user: str, password: str, tls: str = "disable") -> dict[str, str]:
+def environment(host: str, port: int, user: str, password: str, tls: str = "prefer") -> dict[str, str]:
     """The variables of MLflow and of its connection to Postgres. `tls` is one of `TLS`."""
-    return {
+    # With authorities, libpq takes `require` for a check of the certificate.
+    authorities = {"PGSSLROOTCERT": str(Path(__file__).parents[1] / _AUTHORITIES)} if tls == "verify-full" else {}
+    return authorities | {
         "PGHOST": host,
         "PGPORT": str(port),
         "PGUSER": user,
         "PGPASSWORD": password,
         "PGSSLMODE": tls,
-        "PGSSLROOTCERT": str(Path(__file__).parents[1] / _AUTHORITIES),
         "MLFLOW_BACKEND_STORE_URI": _URL,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # We do not use jobs (LLM judges, trace roll-ups). Switched off, MLflow starts no consumer processes for them.
@@ -77,7 +79,7 @@ def main(given: Mapping[str, str] = os.environ) -> None:
         required += [f"MLFLOW_{role}_{part}" for role in ("AUTH_ADMIN", *USERS) for part in ("USERNAME", "PASSWORD")]
     if missing := [name for name in required if not given.get(name)]:
         sys.exit(f"{', '.join(missing)} must be set. MLflow needs its database, a place for artifacts, and its users.")
-    tls = given.get("DATABASE_TLS") or "disable"
+    tls = given.get("DATABASE_TLS") or "prefer"
     if tls not in TLS:
         sys.exit(f"DATABASE_TLS is {tls!r}, but must be {', '.join(TLS)}.")
     port = int(given.get("DATABASE_PORT") or 5432)

@@ -13,6 +13,7 @@ import pytest
 from moto import mock_aws
 from moto.rds.models import DBParameterGroup
 
+from infra.aws.parameters import parameters
 from tests.transformed import PACKAGED, PLATFORM, transformed
 
 # Asserted in tests/unit/aws/test_platform.py, as are the deletion protection, the network mode
@@ -121,6 +122,13 @@ def test_the_stack_of_an_empty_account() -> None:
 
     buckets = {one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]}
     assert "platform-artifacts-123456789012-us-east-1" in buckets
+
+    passed_on = dict(one.split("=", 1) for one in parameters(boto3.client("cloudformation"), "platform"))
+    assert passed_on["DatabaseTls"] == "verify-full"
+    assert passed_on["MlflowReaderSecretName"] == "platform/mlflow/reader"
+    assert len(passed_on["SubnetIds"].split(",")) == 2
+    # The shell splits them at spaces.
+    assert all(value and " " not in value for value in passed_on.values())
 
 
 @pytest.mark.usefixtures("account")

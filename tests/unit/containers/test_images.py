@@ -143,7 +143,7 @@ def test_mlflow_that_asks_for_a_login_does_not_start_without_its_users() -> None
 
 
 def test_mlflow_takes_no_protection_of_its_database_that_it_does_not_know() -> None:
-    with pytest.raises(SystemExit, match="DATABASE_TLS is 'verify', but must be disable, require, verify-full"):
+    with pytest.raises(SystemExit, match="DATABASE_TLS is 'verify', but must be disable, prefer, require, verify-full"):
         mlflow_server.main({**COMPLETE, "DATABASE_TLS": "verify"})
 
 
