@@ -1,17 +1,34 @@
-"""MLflow's server, as the local platform and the container run it.
+"""MLflow's server, as the local platform and the containers run it.
 
-In a container, `python -m infra.mlflow_server` reads the login to its database from `DATABASE_HOST`, `DATABASE_PORT`,
-`DATABASE_USER` and `DATABASE_PASSWORD`, the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address
-that it listens on from `HOST` and `PORT`. boto3 reads the `AWS_…` variables.
+In a container, `python -m infra.mlflow_server` reads
+
+- the login to its database from `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_USER` and `DATABASE_PASSWORD`, and how
+  the connection is protected from `DATABASE_TLS`: `disable`, `prefer` (the default), `require`, or `verify-full`
+  against the authorities of RDS;
+- the place of artifacts from `MLFLOW_ARTIFACTS_DESTINATION`, and the address that it listens on from `HOST` and `PORT`;
+- with `MLFLOW_AUTH_ADMIN_USERNAME` and `…_PASSWORD`, who may log in: this administrator, and those of `USERS`, whose
+  names and passwords are in `MLFLOW_PIPELINE_USERNAME`, `MLFLOW_PIPELINE_PASSWORD` and so on.
+
+boto3 reads the `AWS_…` variables, and MLflow its own, as `MLFLOW_SERVER_ALLOWED_HOSTS`.
 """
 
 import os
 import sys
 from collections.abc import Mapping
-from urllib.parse import quote
+from pathlib import Path
+from typing import Final
 
-DATABASE = "mlflow"
-REQUIRED = ("DATABASE_HOST", "DATABASE_USER", "DATABASE_PASSWORD", "MLFLOW_ARTIFACTS_DESTINATION")
+DATABASE: Final = "mlflow"
+REQUIRED: Final = ("DATABASE_HOST", "DATABASE_USER", "DATABASE_PASSWORD", "MLFLOW_ARTIFACTS_DESTINATION")
+TLS: Final = ("disable", "prefer", "require", "verify-full")
+USERS: Final = {"PIPELINE": "EDIT", "READER": "READ"}
+"""Who logs in beside the administrator, and what each may do with all experiments and models: the functions that train
+and promote, and those that only read."""
+# libpq reads the server and the login from its own variables, so that neither a command line, nor MLflow's URL, nor the
+# file with the settings of its login has the password.
+_URL: Final = f"postgresql+psycopg2:///{DATABASE}"
+_LOGIN_SETTINGS: Final = Path(__file__).with_name("mlflow_auth.ini")
+_AUTHORITIES: Final = Path("layers/readmission/src/readmission/storage/rds-global-bundle.pem")
 
 
 def command(host: str, port: int, artifacts: str) -> list[str]:
@@ -20,26 +37,61 @@ def command(host: str, port: int, artifacts: str) -> list[str]:
     return [*server, "--workers", "1", "--artifacts-destination", artifacts]
 
 
-def environment(host: str, port: int, user: str, password: str) -> dict[str, str]:
-    """The variables of MLflow's own; the login is among them because everyone can read a command line."""
-    login = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    return {
-        "MLFLOW_BACKEND_STORE_URI": f"postgresql+pg8000://{login}@{host}:{port}/{DATABASE}",
+def environment(host: str, port: int, user: str, password: str, tls: str = "prefer") -> dict[str, str]:
+    """The variables of MLflow and of its connection to Postgres. `tls` is one of `TLS`."""
+    # With authorities, libpq takes `require` for a check of the certificate.
+    authorities = {"PGSSLROOTCERT": str(Path(__file__).parents[1] / _AUTHORITIES)} if tls == "verify-full" else {}
+    return authorities | {
+        "PGHOST": host,
+        "PGPORT": str(port),
+        "PGUSER": user,
+        "PGPASSWORD": password,
+        "PGSSLMODE": tls,
+        "MLFLOW_BACKEND_STORE_URI": _URL,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # We do not use jobs (LLM judges, trace roll-ups). Switched off, MLflow starts no consumer processes for them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 
+def create_users(given: Mapping[str, str]) -> None:
+    """Give the users of `USERS` their passwords and permissions, in the database that libpq's variables name."""
+    from mlflow.server.auth.permissions import RESOURCE_TYPE_EXPERIMENT, RESOURCE_TYPE_REGISTERED_MODEL
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    users = SqlAlchemyStore()
+    users.init_db(_URL)
+    for role, permission in USERS.items():
+        name, password = given[f"MLFLOW_{role}_USERNAME"], given[f"MLFLOW_{role}_PASSWORD"]
+        if users.has_user(name):
+            users.update_user(name, password=password)
+        else:
+            users.create_user(name, password)
+        for kind in (RESOURCE_TYPE_EXPERIMENT, RESOURCE_TYPE_REGISTERED_MODEL):
+            users.grant_user_permission(name, kind, "*", permission)
+
+
 def main(given: Mapping[str, str] = os.environ) -> None:
-    """Becomes the server. Exits with the names of the variables that are missing."""
-    if missing := [name for name in REQUIRED if not given.get(name)]:
-        sys.exit(f"{', '.join(missing)} must be set. MLflow needs its database and a place for artifacts.")
+    """Becomes the server. Exits with the names of the variables that are missing, or with the one that is wrong."""
+    required = list(REQUIRED)
+    asks = bool(given.get("MLFLOW_AUTH_ADMIN_USERNAME"))
+    if asks:
+        required += [f"MLFLOW_{role}_{part}" for role in ("AUTH_ADMIN", *USERS) for part in ("USERNAME", "PASSWORD")]
+    if missing := [name for name in required if not given.get(name)]:
+        sys.exit(f"{', '.join(missing)} must be set. MLflow needs its database, a place for artifacts, and its users.")
+    tls = given.get("DATABASE_TLS") or "prefer"
+    if tls not in TLS:
+        sys.exit(f"DATABASE_TLS is {tls!r}, but must be {', '.join(TLS)}.")
     port = int(given.get("DATABASE_PORT") or 5432)
-    login = environment(given["DATABASE_HOST"], port, given["DATABASE_USER"], given["DATABASE_PASSWORD"])
+    login = environment(given["DATABASE_HOST"], port, given["DATABASE_USER"], given["DATABASE_PASSWORD"], tls)
     server = command(
         given.get("HOST") or "127.0.0.1", int(given.get("PORT") or 5000), given["MLFLOW_ARTIFACTS_DESTINATION"]
     )
+    if asks:
+        server += ["--app-name", "basic-auth"]
+        login["MLFLOW_AUTH_CONFIG_PATH"] = str(_LOGIN_SETTINGS)
+        os.environ.update(login)
+        create_users(given)
     os.execve(server[0], server, {**given, **login})
 
 

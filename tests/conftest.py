@@ -4,16 +4,31 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.local import aws, environment
 from tests.platforms import Platform, new_platform, prometheus
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 environment.isolate()
 # As the template gives it to a training. Read when scikit-learn is imported, which is after this.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Debian's chromium.
+BROWSER = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +101,21 @@ def diabetes_data() -> Path | None:
     path = Path(name).resolve()
     assert path.is_file(), f"DIABETES_DATA names no file: {path}"
     return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """CI must have it."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSER)), None)
+    if program is None:
+        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
+        yield browser
+        browser.close()
 
 
 def pytest_report_header(config: Any) -> str:

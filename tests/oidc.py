@@ -33,9 +33,13 @@ class Issuer:
     url: str
     process: subprocess.Popen[str]
 
+    def person(self, subject: str, **claims: object) -> None:
+        """Somebody who can log in, with these claims."""
+        self._ask("PUT", f"/users/{subject}", json.dumps(claims).encode(), "application/json")
+
     def token(self, subject: str, audience: str, **claims: object) -> str:
         """The token that a person gets who logs in with the client `audience`: a JWT that the server signed."""
-        self._ask("PUT", f"/users/{subject}", json.dumps(claims).encode(), "application/json")
+        self.person(subject, **claims)
         query = urllib.parse.urlencode(
             {"client_id": audience, "redirect_uri": _REDIRECT, "response_type": "code", "scope": "openid profile"}
         )

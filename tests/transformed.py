@@ -21,6 +21,9 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT: Final = Path(__file__).parents[1]
 APPLICATION: Final = ROOT / "template.yaml"
+PLATFORM: Final = ROOT / "infra" / "aws" / "platform.yaml"
+PACKAGED: Final = "packaged"
+"""The bucket in which `transformed` expects the code."""
 PSEUDO: Final = {
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
@@ -52,7 +55,7 @@ def _packaged(path: Path) -> Any:
         properties = resource.get("Properties", {})
         for name in ("CodeUri", "ContentUri", "DefinitionUri"):
             if name in properties:
-                properties[name] = f"s3://packaged/{properties[name]}"
+                properties[name] = f"s3://{PACKAGED}/{properties[name].replace('../', '')}"
     return json.loads(json.dumps(template))
 
 

@@ -1,7 +1,7 @@
 """A small file system of its own for some of the platform's folders, which can be filled without harm to the machine.
 
-Mounting needs root. The folders' contents are copied to it, and back again at the end. If chaos is killed in between,
-`make down` and `sudo umount` of the folders leaves them as they were before the fault.
+Mounting needs root, or a sudo that asks for no password. The folders' contents are copied to it, and back again at the
+end. If chaos is killed in between, `make down` and `sudo umount` of the folders leaves them as they were before.
 """
 
 import os
@@ -22,8 +22,8 @@ _FREE_MB: Final = 2000
 
 def obstacle() -> str | None:
     """Why a file system cannot be mounted here; None if it can."""
-    if os.geteuid() != 0:
-        return "only root can mount a file system"
+    if os.geteuid() != 0 and not _sudo_works():
+        return "only root can mount a file system, and sudo does not work without a password"
     if missing := [tool for tool in _TOOLS if not shutil.which(tool)]:
         return f"{', '.join(missing)} is missing"
     return None if Path("/dev/loop-control").exists() else "the kernel has no loop devices"
@@ -49,13 +49,14 @@ class SmallDisk:
         with self._image.open("wb") as image:
             image.truncate(2 * used + _FREE_MB * _MB)
         # Without reserved blocks, which only root may use, it is full for everybody at the same time.
-        _run("mkfs.ext4", "-q", "-F", "-m", "0", str(self._image))
-        _run("mount", "-o", "loop", str(self._image), str(self._mount))
+        owner = f"root_owner={os.geteuid()}:{os.getegid()}"
+        _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", owner, str(self._image))
+        _as_root("mount", "-o", "loop", str(self._image), str(self._mount))
         self._mount.chmod(0o711)  # Postgres, which runs as another user, must reach its folder
         for folder in self._folders:
             folder.mkdir(mode=0o700, exist_ok=True)
             _run("cp", "-a", str(folder), str(self._copy(folder)))
-            _run("mount", "--bind", str(self._copy(folder)), str(folder))
+            _as_root("mount", "--bind", str(self._copy(folder)), str(folder))
 
     def fill(self) -> None:
         """To the last block."""
@@ -76,13 +77,13 @@ class SmallDisk:
         for folder in self._folders:
             if not folder.is_mount():
                 continue
-            _run("umount", str(folder))
+            _as_root("umount", str(folder))
             newer = folder.with_name(f"{folder.name}.newer")
             _run("cp", "-a", str(self._copy(folder)), str(newer))
             shutil.rmtree(folder)
             newer.rename(folder)
         if self._mount.is_mount():
-            _run("umount", str(self._mount))
+            _as_root("umount", str(self._mount))
         self._mount.rmdir()
         self._image.unlink(missing_ok=True)
 
@@ -93,6 +94,15 @@ class SmallDisk:
 def _size(folder: Path) -> int:
     """In bytes; 0 if it does not exist."""
     return sum(path.stat(follow_symlinks=False).st_size for path in folder.rglob("*"))
+
+
+def _sudo_works() -> bool:
+    done = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False) if shutil.which("sudo") else None
+    return done is not None and done.returncode == 0
+
+
+def _as_root(*command: str) -> None:
+    _run(*(() if os.geteuid() == 0 else ("sudo", "-n")), *command)
 
 
 def _run(*command: str) -> None:

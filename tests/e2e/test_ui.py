@@ -7,7 +7,6 @@ import csv
 import io
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
 
@@ -37,31 +36,7 @@ ROWS = 2500
 START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000
 REPEATS = 5
-BROWSER = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
 type Picture = Callable[[Page, str], None]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, BROWSER)), None)
-    if program is None:
-        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from readmission.serving.schemas import Problem
 
+from tests.transformed import deployed
 from tests.unit.templates import RESOURCES, TEMPLATE
 
 RESPONSES = RESOURCES["Api"]["Properties"]["GatewayResponses"]
@@ -184,8 +185,19 @@ def test_the_functions_that_ask_mlflow_may_read_its_secret_if_one_is_named() -> 
         role = RESOURCES.get(properties.get("Role", {}).get("GetAtt", "").partition(".")[0], {})
         may = "${MlflowSecretName}-??????" in json.dumps(role)
         assert (name, asks) == (name, may)
-        if asks:
+        if name == "PredictFunction":
+            secret = {"If": ["HasMlflowReaderSecret", {"Ref": "MlflowReaderSecretName"}, {"Ref": "MlflowSecretName"}]}
+            assert variables["MLFLOW_SECRET"] == secret
+        elif asks:
             assert variables["MLFLOW_SECRET"] == {"Ref": "MlflowSecretName"}
+
+
+def test_the_function_that_faces_the_internet_reads_the_secret_of_mlflows_reader_alone() -> None:
+    with_reader = deployed(MlflowSecretName="mlflow/pipeline", MlflowReaderSecretName="mlflow/reader")
+    assert with_reader["PredictFunction"]["Properties"]["Environment"]["Variables"]["MLFLOW_SECRET"] == "mlflow/reader"
+    role = json.dumps(with_reader["PredictRole"])
+    assert "secret:mlflow/reader-??????" in role and "mlflow/pipeline" not in role
+    assert "secret:mlflow/reader" not in json.dumps(with_reader["TrainRole"])
 
 
 def test_every_path_that_answers_get_answers_head() -> None:

@@ -55,6 +55,7 @@ def _longest(client: str, function: str) -> float:
     if client == "postgres":
         return database._CONNECT_SECONDS
     if client == "mlflow":
+        # A server that takes the connection and does not answer. One that cannot be reached is known at once.
         variables = RESOURCES[f"{function.capitalize()}Function"]["Properties"]["Environment"]["Variables"]
         tries = 1 + variables["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]
         return float(tries * variables["MLFLOW_HTTP_REQUEST_TIMEOUT"] + 2**tries)

@@ -2,10 +2,10 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,9 +13,9 @@ import pytest
 from moto import mock_aws
 from moto.rds.models import DBParameterGroup
 
-from tests.unit.sam import transformed
+from infra.aws.parameters import parameters
+from tests.transformed import PACKAGED, PLATFORM, transformed
 
-PLATFORM = Path(__file__).parents[3] / "infra" / "aws" / "platform.yaml"
 # Asserted in tests/unit/aws/test_platform.py, as are the deletion protection, the network mode
 # and the bucket's versions.
 NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
@@ -62,12 +62,12 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(DBParameterGroup, "physical_resource_id", property(lambda group: group.name), raising=False)
     with mock_aws():
         s3 = boto3.client("s3")
-        s3.create_bucket(Bucket="code")
+        s3.create_bucket(Bucket=PACKAGED)
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("app.py", "")
-        for key in ("function.zip", "layer.zip"):
-            s3.put_object(Bucket="code", Key=key, Body=archive.getvalue())
+        for key in re.findall(r'"S3Key": "([^"]+)"', json.dumps(_template())):
+            s3.put_object(Bucket=PACKAGED, Key=key, Body=archive.getvalue())
         yield
 
 
@@ -122,6 +122,13 @@ def test_the_stack_of_an_empty_account() -> None:
 
     buckets = {one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]}
     assert "platform-artifacts-123456789012-us-east-1" in buckets
+
+    passed_on = dict(one.split("=", 1) for one in parameters(boto3.client("cloudformation"), "platform"))
+    assert passed_on["DatabaseTls"] == "verify-full"
+    assert passed_on["MlflowReaderSecretName"] == "platform/mlflow/reader"
+    assert len(passed_on["SubnetIds"].split(",")) == 2
+    # The shell splits them at spaces.
+    assert all(value and " " not in value for value in passed_on.values())
 
 
 @pytest.mark.usefixtures("account")

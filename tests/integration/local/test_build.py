@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,15 @@ import pytest
 from infra.local.lifecycle import application
 from infra.local.settings import ROOT
 from tests.platforms import Platform
+from tests.unit.templates import RESOURCES
+
+LIMIT = 262_144_000
+"""Bytes that AWS allows for a function and its layers, unpacked."""
+LAYERS = {
+    name: [layer["Ref"] for layer in one["Properties"].get("Layers", [])]
+    for name, one in RESOURCES.items()
+    if one["Type"] == "AWS::Serverless::Function"
+}
 
 
 def build(architecture: str, folder: Path) -> None:
@@ -21,24 +31,35 @@ def build(architecture: str, folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
-def test_the_built_functions_and_layers_stay_below_their_size_limits(
-    architecture: str, another: Platform, tmp_path: Path
-) -> None:
-    if architecture == application.architecture():
+@pytest.fixture(params=["x86_64", "arm64"])
+def built(request: pytest.FixtureRequest, another: Platform, tmp_path: Path) -> Path:
+    """The folder of a build for this machine, and of one for the other architecture."""
+    if request.param == application.architecture():
         another.settings.create_directories()
         application.build(another.settings)
-        folder = application.BUILD
-    else:
-        folder = tmp_path / "build"
-        build(architecture, folder)
+        return application.BUILD
+    build(request.param, tmp_path / "build")
+    return tmp_path / "build"
 
+
+def test_the_built_functions_and_layers_stay_below_their_size_limits_and_training_ships_compiled_modules_only(
+    built: Path,
+) -> None:
     def size(*parts: str) -> int:
-        return sum(file.stat().st_size for part in parts for file in (folder / part).rglob("*") if file.is_file())
+        return sum(file.stat().st_size for part in parts for file in (built / part).rglob("*") if file.is_file())
 
     assert not (folder / "ServingLayer" / "python" / "pydantic" / "v1").exists()
     mib = 1 << 20
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
     assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
     assert 5 * mib < size("CleanFunction", "ReadmissionLayer", "PipelineLayer") < 20 * mib
-    assert 200 * mib < size("TrainFunction", "ReadmissionLayer", "TrainingLayer") < 250 * mib
+    assert size("TrainFunction", "ReadmissionLayer", "TrainingLayer") > 200 * mib
+    for name, layers in LAYERS.items():
+        assert size(name, *layers) <= LIMIT, name
+
+    layer = built / "TrainingLayer" / "python"
+    assert list(layer.rglob("*.py")) == list(layer.rglob("__pycache__")) == []
+    modules = list(layer.rglob("*.pyc"))
+    assert {"mlflow/__init__.pyc", "sklearn/__init__.pyc"} <= {str(one.relative_to(layer)) for one in modules}
+    # Of another Python, or cut off, Lambda could not import them.
+    assert {one.read_bytes()[:4] for one in modules} == {MAGIC_NUMBER}

@@ -13,13 +13,16 @@ from statemachines import generate
 from tests.integration.localstack.server import Function, Server, wait_for
 
 # *plan* returns the execution's input. *train* reads from the name of the model how often it is to do what, and counts
-# in a file. *report* fails if the name of the model says so, and for every card.
+# in a file. *ingest* answers with too much. *report* fails if the name of the model says so, and for every card.
 SOURCE = """
 import json, os, pathlib, time
 
 def handler(event, context):
     if "input" in event:
         return event["input"]
+    if "batch" in event:
+        # More than a state may pass on.
+        return {"batch": event["batch"], "added": "a" * 300_000}
     if "candidates" in event:
         names = "decision", "reason", "model", "version", "production_version"
         return {name: json.dumps(event["candidates"]) if name == "reason" else name for name in names}
@@ -126,6 +129,14 @@ def test_a_plan_that_exceeds_its_time_limit_or_lacks_a_field_is_named(
     found = run(incomplete)
     assert (found.step, found.error) == ("plan", "StepFailed")
     assert "States." in (found.message or "") and "manifest" in (found.message or "")
+
+
+def test_an_error_of_step_functions_in_a_batch_is_named_with_the_step(
+    run: Callable[..., Execution], tmp_path: Path
+) -> None:
+    found = run(plan("", 0, tmp_path, batches=[1], start_at="ingest", stop_after="ingest"))
+    assert (found.step, found.error) == ("ingest", "StepFailed")
+    assert (found.message or "").startswith("States.DataLimitExceeded: ")
 
 
 def test_a_family_that_fails_does_not_keep_the_others_from_the_promotion(

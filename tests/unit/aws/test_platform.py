@@ -7,7 +7,9 @@ import pytest
 from readmission.settings import BootstrapSettings
 from readmission.storage import access
 
-from tests.unit.templates import PLATFORM, TEMPLATE
+from infra import mlflow_server
+from infra.containers import images
+from tests.unit.templates import PLATFORM, SERVICES, TEMPLATE
 
 RESOURCES = PLATFORM["Resources"]
 SECRETS = {
@@ -17,6 +19,11 @@ SECRETS = {
     "MlflowDatabaseSecret": access.MLFLOW,
 }
 LOGINS = [{"Ref": name} for name in SECRETS]
+
+
+def stage(target: str) -> str:
+    """The part of the Containerfile that makes an image."""
+    return images.CONTAINERFILE.read_text().split(f" AS {target}\n")[1].split("\nFROM ")[0]
 
 
 def properties(name: str) -> Any:
@@ -134,7 +141,39 @@ def test_fargate_reads_the_secrets_of_mlflow_alone() -> None:
     (resources,) = (
         one["Resource"] for one in statements("MlflowExecutionRole") if one["Action"] == "secretsmanager:GetSecretValue"
     )
-    assert resources == [{"Ref": "MlflowDatabaseSecret"}, {"Ref": "MlflowSecret"}, {"Ref": "MlflowSessionSecret"}]
+    users = ("MlflowSecret", "MlflowPipelineSecret", "MlflowReaderSecret")
+    assert resources == [{"Ref": name} for name in ("MlflowDatabaseSecret", *users, "MlflowSessionSecret")]
+
+
+def test_every_user_of_mlflow_has_a_secret_and_the_application_gets_that_of_no_administrator() -> None:
+    (container,) = properties("MlflowTask")["ContainerDefinitions"]
+    given = {one["Name"]: one["ValueFrom"] for one in container["Secrets"]}
+    for role in mlflow_server.USERS:
+        name = f"Mlflow{role.capitalize()}Secret"
+        generated = properties(name)["GenerateSecretString"]
+        assert generated["SecretStringTemplate"] == f'{{"username": "{role.lower()}"}}'
+        assert given[f"MLFLOW_{role}_PASSWORD"] == {"Sub": f"${{{name}}}:password::"}
+    administrator = properties("MlflowSecret")["Name"]
+    assert administrator not in [one["Value"] for one in PLATFORM["Outputs"].values()]
+
+
+@pytest.mark.parametrize("template", [PLATFORM, SERVICES], ids=["platform", "services"])
+def test_a_container_writes_to_its_temporary_folder_alone(template: Any) -> None:
+    tasks = [one["Properties"] for one in template["Resources"].values() if one["Type"].endswith("::TaskDefinition")]
+    assert tasks
+    for task in tasks:
+        (container,) = task["ContainerDefinitions"]
+        assert container["ReadonlyRootFilesystem"] is True
+        assert container["MountPoints"] == [{"SourceVolume": "tmp", "ContainerPath": "/tmp"}]
+        assert task["Volumes"] == [{"Name": "tmp"}]
+        # Fargate gives the volume the owner and the mode of the image only if the image declares it.
+        assert 'VOLUME ["/tmp"]' in stage(container["Name"])
+
+
+def test_mlflow_verifies_the_certificate_of_rds() -> None:
+    (container,) = properties("MlflowTask")["ContainerDefinitions"]
+    assert {"Name": "DATABASE_TLS", "Value": "verify-full"} in container["Environment"]
+    assert "Command" not in container and "EntryPoint" not in container
 
 
 def test_no_role_may_do_everything_or_use_every_resource_but_where_iam_knows_none() -> None:
@@ -196,6 +235,8 @@ PASSED_ON = (
     "DatabasePort",
     "DatabaseTls",
     "MlflowTrackingUri",
+    "MlflowSecretName",
+    "MlflowReaderSecretName",
     "SubnetIds",
     "SecurityGroupIds",
 )

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +128,34 @@ def test_mlflow_does_not_start_without_its_settings() -> None:
         mlflow_server.main({"DATABASE_HOST": "db.example", "DATABASE_USER": "mlflow"})
 
 
-def test_the_password_of_mlflows_database_is_escaped_and_no_argument() -> None:
+def test_the_password_of_mlflows_database_is_in_one_variable_and_no_argument() -> None:
     variables = mlflow_server.environment("db.example", 5432, "ml:flow", "a/b@c")
-    assert variables["MLFLOW_BACKEND_STORE_URI"] == "postgresql+pg8000://ml%3Aflow:a%2Fb%40c@db.example:5432/mlflow"
+    assert [name for name, value in variables.items() if "a/b@c" in value] == ["PGPASSWORD"]
     assert "--backend-store-uri" not in mlflow_server.command("127.0.0.1", 5000, "s3://bucket/artifacts")
+
+
+COMPLETE = {name: "given" for name in mlflow_server.REQUIRED}
+
+
+def test_mlflow_that_asks_for_a_login_does_not_start_without_its_users() -> None:
+    with pytest.raises(SystemExit, match=r"MLFLOW_AUTH_ADMIN_PASSWORD, MLFLOW_PIPELINE_USERNAME, .* must be set"):
+        mlflow_server.main({**COMPLETE, "MLFLOW_AUTH_ADMIN_USERNAME": "admin"})
+
+
+def test_mlflow_takes_no_protection_of_its_database_that_it_does_not_know() -> None:
+    with pytest.raises(SystemExit, match="DATABASE_TLS is 'verify', but must be disable, prefer, require, verify-full"):
+        mlflow_server.main({**COMPLETE, "DATABASE_TLS": "verify"})
+
+
+def test_the_image_of_mlflow_has_what_its_login_and_its_database_need() -> None:
+    """Its group of the lock file alone: the environment of the tests has much more."""
+    packages = {one["name"]: one for one in tomllib.loads((images.ROOT / "uv.lock").read_text())["package"]}
+    group = packages["readmission-platform"]["dev-dependencies"]["image-mlflow"]
+    names = {one["name"] for one in group}
+    extras = {extra for one in group if one["name"] == "mlflow" for extra in one.get("extra", ())}
+    assert "psycopg2-binary" in names and extras == {"auth"}
+    for path in ("infra/mlflow_auth.ini", "layers/readmission/src/readmission/storage/rds-global-bundle.pem"):
+        assert path in stage("mlflow")
 
 
 def test_the_build_gets_no_file_but_those_that_it_needs() -> None:

@@ -52,6 +52,12 @@ RETRIES = [
 ]
 TRANSIENT = {error.__name__ for error in errors.Transient.__subclasses__()}
 
+# https://states-language.net/#appendix-a, with the two that AWS's documentation adds, DataLimitExceeded and Runtime.
+OF_STEP_FUNCTIONS = {
+    *("ALL", "HeartbeatTimeout", "Timeout", "TaskFailed", "Permissions", "ResultPathMatchFailure"),
+    *("ParameterPathFailure", "QueryEvaluationError", "BranchFailed", "NoChoiceMatched", "IntrinsicFailure"),
+    *("ExceedToleratedFailureThreshold", "ItemReaderFailed", "ResultWriterFailed", "DataLimitExceeded", "Runtime"),
+}
 # The input and the result of each task.
 PAYLOADS = {
     "Plan": (payloads.PlanEvent, payloads.Plan),
@@ -207,13 +213,22 @@ def test_every_other_failure_ends_in_a_state_that_names_the_step(name: str) -> N
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name in OUTER and name not in TOLERATED])
-def test_a_task_of_a_map_names_its_timeout_itself(name: str) -> None:
+def test_a_task_of_a_map_names_the_errors_of_step_functions_itself(name: str) -> None:
     """LocalStack gives a Map that fails with an error of Step Functions another error."""
-    assert STATES[name]["Catch"] == [{"ErrorEquals": ["States.Timeout"], "Next": f"{name} timed out"}]
+    timeout, own = STATES[name]["Catch"]
+    assert timeout == {"ErrorEquals": ["States.Timeout"], "Next": f"{name} timed out"}
     failure = STATES[f"{name} timed out"]
     assert (failure["Type"], failure["Error"]) == ("Fail", errors.StepTimedOut.__name__)
     assert failure["Cause"].endswith("did not end within its time limit")
-    assert OUTER[f"{name} timed out"] == OUTER[name]
+    assert own["Next"] == f"{name} not run" and own["ResultPath"] == "$.failure"
+    # States.ALL and States.TaskFailed would catch the errors of functions too, and a task ends with none of these.
+    others = {"ALL", "TaskFailed", "Timeout", "BranchFailed", "NoChoiceMatched", "ExceedToleratedFailureThreshold"}
+    others |= {"ItemReaderFailed", "ResultWriterFailed", "QueryEvaluationError", "Runtime"}
+    assert {one.removeprefix("States.") for one in own["ErrorEquals"]} == OF_STEP_FUNCTIONS - others
+    failure = STATES[own["Next"]]
+    assert (failure["Type"], failure["Error"]) == ("Fail", errors.StepFailed.__name__)
+    assert failure["CausePath"] == "States.Format('{}: {}', $.failure.Error, $.failure.Cause)"
+    assert OUTER[f"{name} timed out"] == OUTER[f"{name} not run"] == OUTER[name]
 
 
 @pytest.mark.parametrize("name", [name for name in FAILS if name not in OUTER])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.localstack.server import ROLE, Server, zip_of
+from tests.integration.localstack.server import REGION, ROLE, Server, zip_of
 
 BUCKET = "code-of-stacks"
 _OFTEN = {"Delay": 0.2, "MaxAttempts": 600}
@@ -109,8 +109,8 @@ def test_a_rest_api_keeps_its_id_when_its_stack_is_deleted_and_created_again(ser
     assert len(ids) == 1
 
 
-def api_template(path: str) -> str:
-    """A REST API with one path, its deployment and its stage, as SAM makes them."""
+def api_template(path: str, group: str = "access") -> str:
+    """A REST API with one path, its deployment, and its stage with an access log, as SAM makes them."""
     answer = {"type": "mock", "requestTemplates": {"application/json": '{"statusCode": 200}'}}
     answer["responses"] = {"default": {"statusCode": "200"}}  # type: ignore[assignment]
     operation = {"responses": {"200": {"description": "ok"}}, "x-amazon-apigateway-integration": answer}
@@ -124,7 +124,15 @@ def api_template(path: str) -> str:
         },
         "ApiStage": {
             "Type": "AWS::ApiGateway::Stage",
-            "Properties": {"RestApiId": {"Ref": "Api"}, "StageName": "v1", "DeploymentId": {"Ref": deployment}},
+            "Properties": {
+                "RestApiId": {"Ref": "Api"},
+                "StageName": "v1",
+                "DeploymentId": {"Ref": deployment},
+                "AccessLogSetting": {
+                    "DestinationArn": f"arn:aws:logs:{REGION}:000000000000:log-group:{group}",
+                    "Format": "$context.requestId",
+                },
+            },
         },
     }
     return json.dumps({"Resources": resources, "Outputs": {"ApiId": {"Value": {"Ref": "Api"}}}})
@@ -133,12 +141,14 @@ def api_template(path: str) -> str:
 def test_a_stack_deployed_again_serves_the_api_s_new_definition_at_the_same_stage(server: Server) -> None:
     cloudformation = server.client("cloudformation")
     for path, act, done in (("/one", "create_stack", "create"), ("/two", "update_stack", "update")):
-        getattr(cloudformation, act)(StackName="changing", TemplateBody=api_template(path))
+        getattr(cloudformation, act)(StackName="changing", TemplateBody=api_template(path, path.strip("/")))
         cloudformation.get_waiter(f"stack_{done}_complete").wait(StackName="changing", WaiterConfig=_OFTEN)
         stack = cloudformation.describe_stacks(StackName="changing")["Stacks"][0]
         stage = f"{server.endpoint}/_aws/execute-api/{stack['Outputs'][0]['OutputValue']}/v1"
         with urllib.request.urlopen(stage + path, timeout=20) as response:
             assert response.status == 200
+    settings = server.client("apigateway").get_stage(restApiId=stack["Outputs"][0]["OutputValue"], stageName="v1")
+    assert settings["accessLogSettings"]["destinationArn"].endswith(":two")
     with pytest.raises(urllib.error.HTTPError, match=r"403|404") as rejected:
         urllib.request.urlopen(f"{stage}/one", timeout=20)
     rejected.value.close()
@@ -176,3 +186,48 @@ def test_a_bucket_that_is_retained_and_leaves_the_template_stays_with_its_object
     assert s3.get_object(Bucket=name, Key="artifacts/model")["Body"].read() == b"kept"
     s3.delete_object(Bucket=name, Key="artifacts/model")
     s3.delete_bucket(Bucket=name)
+
+
+def other_template(value: str, days: int) -> str:
+    """A secret, a log group and the gateway's account, which an update changes, and a bucket that stays."""
+    resources = {
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"Name": "secret-of-the-stack", "Description": value, "SecretString": value},
+        },
+        "Logs": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": "/logs/of-the-stack", "RetentionInDays": days},
+        },
+        "Account": {
+            "Type": "AWS::ApiGateway::Account",
+            "Properties": {"CloudWatchRoleArn": f"arn:aws:iam::000000000000:role/{value}"},
+        },
+        "Bucket": {
+            "Type": "AWS::S3::Bucket",
+            "DeletionPolicy": "RetainExceptOnCreate",
+            "Properties": {"BucketName": "kept-except-on-create"},
+        },
+    }
+    return json.dumps({"Resources": resources})
+
+
+def test_secrets_log_groups_and_the_gateway_s_account_are_updated_and_a_retained_bucket_outlives_its_stack(
+    server: Server,
+) -> None:
+    cloudformation, s3 = server.client("cloudformation"), server.client("s3")
+    for value, days, act, done in (("one", 7, "create_stack", "create"), ("two", 30, "update_stack", "update")):
+        getattr(cloudformation, act)(StackName="others", TemplateBody=other_template(value, days))
+        cloudformation.get_waiter(f"stack_{done}_complete").wait(StackName="others", WaiterConfig=_OFTEN)
+        secrets = server.client("secretsmanager")
+        assert secrets.get_secret_value(SecretId="secret-of-the-stack")["SecretString"] == value
+        assert secrets.describe_secret(SecretId="secret-of-the-stack")["Description"] == value
+        (group,) = server.client("logs").describe_log_groups(logGroupNamePrefix="/logs/of-the-stack")["logGroups"]
+        assert group["retentionInDays"] == days
+        assert server.client("apigateway").get_account()["cloudwatchRoleArn"].endswith(f"/{value}")
+    s3.put_object(Bucket="kept-except-on-create", Key="data", Body=b"kept")
+    cloudformation.delete_stack(StackName="others")
+    cloudformation.get_waiter("stack_delete_complete").wait(StackName="others", WaiterConfig=_OFTEN)
+    assert s3.get_object(Bucket="kept-except-on-create", Key="data")["Body"].read() == b"kept"
+    s3.delete_object(Bucket="kept-except-on-create", Key="data")
+    s3.delete_bucket(Bucket="kept-except-on-create")

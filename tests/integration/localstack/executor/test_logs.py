@@ -38,6 +38,23 @@ def handler(event, context):
     assert len(events) == 9
 
 
+def test_the_log_is_in_the_group_that_the_function_names(server, deploy):
+    function = deploy(
+        "def handler(event, context):\n    print('printed')\n", LoggingConfig={"LogGroup": "/named/group"}
+    )
+    function.invoke()
+    logs = server.client("logs")
+
+    def printed():
+        if not logs.describe_log_groups(logGroupNamePrefix="/named/group")["logGroups"]:
+            return False
+        events = logs.filter_log_events(logGroupName="/named/group")["events"]
+        return any(event["message"].strip() == "printed" for event in events)
+
+    wait_for(printed, "the log in the group that is named")
+    assert function.log_events() == []
+
+
 def test_very_long_or_binary_output_is_complete(deploy):
     function = deploy(
         """

@@ -1,7 +1,10 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import boto3
 import pytest
+from pg8000.exceptions import DatabaseError
 from readmission import settings
 from readmission.domain.contract import NAMES, sql_name
 from readmission.domain.splits import split_of
@@ -10,6 +13,7 @@ from readmission.pipeline.ingest import ingest, row_hash
 from readmission.storage.database import connect
 
 from tests.integration.readmission.conftest import BUCKETS, CachedCredentials, Stores, changed
+from tests.platforms import Platform
 
 
 def count(stores: Stores) -> int:
@@ -52,6 +56,46 @@ def test_rows_that_other_batches_brought_are_not_added_again_but_belong_to_both(
     assert (count(stores), stores.raw.run("SELECT count(DISTINCT batch_id) FROM diabetes_raw")) == (40, [[1]])
     shared = stores.raw.run("SELECT count(DISTINCT batch_id), count(DISTINCT row_hash), max(place) FROM shared_row")
     assert shared == [[6, 40, 6]]
+
+
+def test_a_load_that_postgres_ends_in_a_deadlock_merges_again_and_loses_no_row(
+    system: Platform, stores: Stores, rows: list[list[str]]
+) -> None:
+    """Another load holds the last row that the merge wants, and then wants one that the merge holds."""
+    stores.ingest(stores.deliver(rows))
+    stores.raw.run("CREATE TEMPORARY TABLE kept AS TABLE diabetes_raw")
+    stores.empty()
+    insert = "INSERT INTO diabetes_raw SELECT * FROM kept WHERE row_hash = :row_hash"
+    first, *others = map(row_hash, rows)
+    # A row that is there already, so that the batch is merged.
+    stores.raw.run(insert, row_hash=first)
+    planned = stores.deliver(rows)
+
+    def load() -> int:
+        s3 = boto3.client("s3")
+        with connect("raw", settings.DatabaseSettings.from_environment()) as raw:
+            (result,) = replace(stores, raw=raw, s3=s3).ingest(planned)
+        s3.close()
+        return result["added"]
+
+    stores.raw.run("BEGIN")
+    stores.raw.run("SET LOCAL statement_timeout = '60s'")
+    stores.raw.run(insert, row_hash=max(others))
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(load)
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while system.query("raw", waiting) == [[0]]:
+            assert not loading.done(), loading.result()
+            time.sleep(0.01)
+        try:
+            stores.raw.run(insert, row_hash=min(others))
+            by_the_other = 2
+        except DatabaseError as error:  # Postgres has ended this load instead
+            assert error.args[0]["C"] == "40P01"
+            by_the_other = 0
+        stores.raw.run("COMMIT" if by_the_other else "ROLLBACK")
+        assert loading.result(60) == len(rows) - 1 - by_the_other
+    assert count(stores) == len(rows)
 
 
 def test_a_duplicate_row_in_a_batch_is_loaded_once(stores: Stores, rows: list[list[str]]) -> None:

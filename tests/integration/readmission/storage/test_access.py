@@ -110,12 +110,22 @@ def test_the_reader_writes_nothing(server: Settings) -> None:
 
 
 def test_the_ledger_and_the_list_of_migrations_are_not_the_pipelines_to_change(server: Settings) -> None:
+    """As soon as a migration has created them."""
     set_up(server)
     migrated(server)
-    set_up(server)
     assert not may(server, PIPELINE, "clean", "DELETE FROM promotion_ledger")
     assert not may(server, PIPELINE, "clean", "UPDATE promotion_ledger SET reason = ''")
     assert not may(server, PIPELINE, "clean", "DELETE FROM schema_migrations")
+    assert may(server, PIPELINE, "clean", "SELECT FROM promotion_ledger")
+
+
+def test_a_migration_takes_back_what_an_earlier_release_left_to_the_pipeline(server: Settings) -> None:
+    set_up(server)
+    migrated(server)
+    with session(server, "clean", OWNER) as connection:
+        connection.run(f"GRANT UPDATE, DELETE ON promotion_ledger TO {PIPELINE}")
+        assert migrate(connection, "clean") == []
+    assert not may(server, PIPELINE, "clean", "UPDATE promotion_ledger SET reason = ''")
     assert may(server, PIPELINE, "clean", "SELECT FROM promotion_ledger")
 
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,16 +20,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from moto import mock_aws
 from moto.secretsmanager.models import SecretsManagerBackend
+from readmission import storage
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import BootstrapSettings, DatabaseSettings
 from readmission.storage import access, database, provisioning
 from readmission.storage.database import connect
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
+from infra import mlflow_server
 from infra.local.servers import postgres
 from infra.local.settings import Settings
 from tests.integration.readmission.storage.servers import running
 
 HOST = "localhost"
+RDS_AUTHORITIES = Path(storage.__file__).with_name("rds-global-bundle.pem")
 
 
 # ---------------------------------------------------------------- certificates
@@ -250,6 +255,33 @@ def test_a_server_of_another_name_is_refused(settings: BootstrapSettings) -> Non
     address = DatabaseSettings(settings.administrator.secret, "verify-full", "127.0.0.1", settings.administrator.port)
     with pytest.raises(DatabaseUnavailable, match="IP address mismatch"):
         database.open_connection("postgres", address)
+
+
+@pytest.mark.parametrize(
+    ("host", "authorities", "refused"),
+    [(HOST, "root.pem", None), (HOST, None, "certificate verify failed"), ("127.0.0.1", "root.pem", "does not match")],
+    ids=["RDS", "another authority", "another name"],
+)
+def test_mlflow_verifies_the_certificate_of_its_database(
+    settings: BootstrapSettings,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    authorities: str | None,
+    refused: str | None,
+) -> None:
+    provisioning.set_up(settings)
+    port, password = settings.administrator.port, f"first of {access.MLFLOW}"
+    variables = mlflow_server.environment(host, int(port or 0), access.MLFLOW, password, "verify-full")
+    assert Path(variables["PGSSLROOTCERT"]).samefile(RDS_AUTHORITIES)
+    if authorities:
+        variables["PGSSLROOTCERT"] = str(certificates / authorities)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    engine = create_engine(variables["MLFLOW_BACKEND_STORE_URI"])
+    with pytest.raises(OperationalError, match=refused) if refused else nullcontext(), engine.connect() as connection:
+        assert connection.execute(text("SELECT current_database()")).scalar() == "mlflow"
+    engine.dispose()
 
 
 def test_a_connection_without_tls_is_refused_by_the_server(settings: BootstrapSettings) -> None:

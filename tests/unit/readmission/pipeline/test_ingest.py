@@ -21,16 +21,18 @@ EVENT: Any = {"manifest": "manifest.json", "batch": 1}
 
 
 class FakeRaw:
-    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails, the merge adds all but one.
+    """Collects the lines of a COPY. If rows are `known`, the copy into the table fails, the merge, after so many
+    `deadlocks`, adds all but one.
 
     A batch that is `loaded` cannot be claimed; `loaded` is what is known of it.
     """
 
-    def __init__(self, known: str = "", loaded: tuple[int, bool] | None = None) -> None:
+    def __init__(self, known: str = "", loaded: tuple[int, bool] | None = None, deadlocks: int = 0) -> None:
         self.statements: list[str] = []
         self.copies: list[bytes] = []
         self.known = known
         self.loaded = loaded
+        self.deadlocks = deadlocks
         self.merged = False
         self.parameters: dict[str, Any] = {}
 
@@ -42,6 +44,9 @@ class FakeRaw:
         if self.loaded and statement.strip().startswith("SELECT first_row"):
             return [list(self.loaded)]
         self.merged = self.statements[-1] == "INSERT INTO diabetes_raw"
+        if self.merged and self.deadlocks:
+            self.deadlocks -= 1
+            raise DatabaseError({"C": "40P01"})
         if sent := b"".join(stream):
             self.copies.append(sent)
         if self.known and self.statements[-1] == "COPY diabetes_raw":
@@ -77,8 +82,8 @@ def _s3(rows: list[list[str]], first_row: int = 1, site: str = "default") -> Fak
     return s3
 
 
-def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "") -> tuple[Any, FakeRaw]:
-    raw = FakeRaw(known)
+def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "", deadlocks: int = 0) -> tuple[Any, FakeRaw]:
+    raw = FakeRaw(known, deadlocks=deadlocks)
     return ingest(EVENT, BUCKET, _s3(rows, first_row), raw), raw  # type: ignore[arg-type]
 
 
@@ -97,9 +102,22 @@ def test_rows_are_merged_if_some_exist_or_are_being_loaded(code: str) -> None:
     assert answer == {"batch": 1, "rows": 5, "added": 4}
     assert raw.statements[4] == "ROLLBACK TO SAVEPOINT part"
     assert raw.statements[6] == "COPY staged"
-    assert raw.statements[8] == "INSERT INTO shared_row"
+    assert raw.statements[7:10] == ["SAVEPOINT part", "INSERT INTO diabetes_raw", "INSERT INTO shared_row"]
     first, second = raw.copies
     assert first == second
+
+
+@pytest.mark.parametrize(("deadlocks", "tries"), [(1, 2), (4, 5)])
+def test_a_merge_that_loses_a_deadlock_is_tried_again(deadlocks: int, tries: int) -> None:
+    answer, raw = _ingest(numbered(5), known="23505", deadlocks=deadlocks)
+    assert answer["added"] == 4
+    assert raw.statements.count("INSERT INTO diabetes_raw") == tries
+    assert raw.statements.count("COPY staged") == 1
+
+
+def test_a_merge_that_loses_every_deadlock_fails() -> None:
+    with pytest.raises(DatabaseError, match="40P01"):
+        _ingest(numbered(5), known="23505", deadlocks=5)
 
 
 def test_a_batch_that_is_loaded_in_full_is_left_as_it_is() -> None:

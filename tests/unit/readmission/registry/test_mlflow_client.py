@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import requests
+import urllib3.util.connection
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from readmission.errors import TrackingUnavailable
@@ -58,6 +59,21 @@ def test_an_unreachable_server_is_a_transient_error(wire: Wire, client: MlflowCl
     wire.answer = error
     with pytest.raises(TrackingUnavailable, match=SETTINGS.tracking_uri):
         _ask(client)
+
+
+def test_a_server_that_no_packet_reaches_is_known_before_mlflows_client_waits_for_minutes(
+    wire: Wire, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def connect(address: object, timeout: float, **_: object) -> None:
+        waited.append(timeout)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect)
+    with pytest.raises(TrackingUnavailable, match=SETTINGS.tracking_uri), reachable(SETTINGS):
+        pytest.fail("it was not found out")
+    assert sum(waited) <= 10
 
 
 def test_a_dropped_connection_is_a_transient_error(wire: Wire, client: MlflowClient) -> None:

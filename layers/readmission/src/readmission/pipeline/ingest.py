@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 type _Row = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
+# How often a merge that loses a deadlock is tried; the state machine tries the whole step again.
+_MERGES: Final = 5
 _SEPARATOR: Final = "\x1f"
 _SPECIAL_CHARACTERS: Final = '"\\\t\r'
 _PATIENT: Final = NAMES.index("patient_nbr")
@@ -42,7 +44,7 @@ _LOADED: Final = """
     FROM batch WHERE batch_id = :batch_id
 """
 _FINISH: Final = "UPDATE batch SET distinct_rows = :distinct_rows WHERE batch_id = :batch_id"
-# The order by hash prevents deadlocks between concurrent loads.
+# The order by hash prevents deadlocks with other merges, but not with a load that copies straight into the table.
 _MERGE: Final = f"""
     INSERT INTO diabetes_raw ({_COLUMNS}) SELECT {_COLUMNS} FROM staged ORDER BY row_hash
     ON CONFLICT (row_hash) DO NOTHING
@@ -104,10 +106,25 @@ def _load(
             raise
     raw.run(_STAGE)
     count = copy_lines(raw, "staged", columns, lines())
-    raw.run(_MERGE)
-    added: int = raw.row_count
+    added = _merge(raw)
     raw.run(_SHARE, first_row=first_row)
     return added, count
+
+
+def _merge(raw: Connection, tries: int = _MERGES) -> int:
+    """Merge the staged rows, and return how many were new.
+
+    Whichever of two loads Postgres ends in a deadlock, the other goes on, so this one need only try again.
+    """
+    try:
+        with savepoint(raw):
+            raw.run(_MERGE)
+            added: int = raw.row_count
+            return added
+    except DatabaseError as error:
+        if tries == 1 or not is_conflict(error):
+            raise
+    return _merge(raw, tries - 1)
 
 
 def _checked(text: str, first_row: int, source: str) -> list[_Row]:

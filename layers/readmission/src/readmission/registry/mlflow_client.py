@@ -26,6 +26,9 @@ from readmission.settings import ModelSettings
 ALREADY_EXISTS: Final = ErrorCode.Name(RESOURCE_ALREADY_EXISTS)
 # MLflow reports a missing alias, and a version number that is not a number, as an invalid parameter.
 _MISSING: Final = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE))
+# A lost packet is sent again after 1 and 3 s.
+_CONNECT_SECONDS: Final = 5
+_ANSWER_SECONDS: Final = 5
 
 
 def digest(document: bytes) -> str:
@@ -94,6 +97,7 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
         login = credentials.read(settings.secret)
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = login.username, login.password
     try:
+        _find(settings.tracking_uri)
         yield
     except (requests.RequestException, MlflowException) as error:
         if not _is_transient(error):
@@ -101,6 +105,20 @@ def reachable(settings: ModelSettings) -> Iterator[None]:
         shown = redacted(settings.tracking_uri)
         message = str(error).replace(settings.tracking_uri, shown)  # MLflow's client repeats the URL
         raise TrackingUnavailable(f"MLflow at {shown}: {message}") from error
+
+
+def _find(uri: str) -> None:
+    """Raise `requests.ConnectTimeout` if no packet gets through to the server.
+
+    MLflow's client has one limit of time, long enough for the answer to a large artifact, and would wait as long for a
+    connection, three times. Whatever else is wrong, that client finds out, and tries again.
+    """
+    try:
+        requests.head(f"{uri}/health", timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS), allow_redirects=False)
+    except requests.ConnectTimeout:
+        raise
+    except requests.RequestException:
+        return
 
 
 def _is_transient(error: BaseException | None) -> bool:

@@ -32,6 +32,11 @@ _ITERATIONS: Final = 4096
 _ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
 # The pipeline adds to the ledger and changes nothing in it; what has been migrated is the owner's business.
 _NEVER_CHANGED: Final = {"promotion_ledger": "UPDATE, DELETE", "schema_migrations": "INSERT, UPDATE, DELETE"}
+# NULL, which is not true, without the table or the role.
+_HELD: Final = """
+    SELECT has_table_privilege(role.oid, to_regclass(:table), :privileges)
+    FROM (SELECT (SELECT oid FROM pg_roles WHERE rolname = :role)) AS role (oid)
+"""
 _DATABASES: Final = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database"
 # Sequences that belong to a column follow their table, and an extension's objects stay the extension's.
 _FOREIGN: Final = """
@@ -155,7 +160,7 @@ def _set_up_database(connect: Connect, name: str, owner: str) -> None:
         connection.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         if owner == OWNER:
             _grant(connection, name, PIPELINE, "CONNECT, TEMPORARY", _ROWS)
-            _protect(connection)
+            protect(connection)
         if name == "clean":
             _grant(connection, name, READER, "CONNECT", "SELECT")
         connection.run("COMMIT")
@@ -171,10 +176,14 @@ def _grant(connection: Connection, database: str, role: str, on_database: str, o
     connection.run(f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT {on_tables} ON TABLES TO {role}")
 
 
-def _protect(connection: Connection) -> None:
+def protect(connection: Connection) -> None:
+    """Take from the pipeline's user what it must not change: a table that a migration creates is open to it otherwise.
+
+    Does nothing on a server that has no such user, and where nothing is to be taken.
+    """
     for table, privileges in _NEVER_CHANGED.items():
-        ((exists,),) = connection.run("SELECT to_regclass(:name) IS NOT NULL", name=f"public.{table}")
-        if exists:
+        ((excess,),) = connection.run(_HELD, table=f"public.{table}", role=PIPELINE, privileges=privileges)
+        if excess:
             connection.run(f"REVOKE {privileges} ON {table} FROM {PIPELINE}")
 
 

@@ -7,13 +7,17 @@ from importlib.resources import files
 
 from pg8000.native import Connection
 
+from readmission.storage import access
 from readmission.storage.database import transaction
 
 _LOCK = 7_401_299  # any number that is not used for another advisory lock in these databases
 
 
 def migrate(connection: Connection, database: str) -> list[str]:
-    """Run the pending migrations of `database` in one transaction and return their names. Safe to run concurrently."""
+    """Run the pending migrations of `database` in one transaction and return their names. Safe to run concurrently.
+
+    What the pipeline's user must not change is taken from it in the same transaction, so it never could.
+    """
     folder = files(__name__) / database
     with transaction(connection):
         connection.run("SELECT pg_advisory_xact_lock(:lock)", lock=_LOCK)
@@ -26,4 +30,5 @@ def migrate(connection: Connection, database: str) -> list[str]:
         for name in pending:
             connection.run((folder / name).read_text())
             connection.run("INSERT INTO schema_migrations (name) VALUES (:name)", name=name)
+        access.protect(connection)
     return pending
