@@ -7,6 +7,7 @@ import gc
 
 from localstack.runtime import hooks
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+from localstack.services.plugins import Service, aws_provider
 
 
 class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
@@ -103,12 +104,34 @@ def restore_executions() -> None:
     persistence.install()
 
 
+@aws_provider()
+def sagemaker() -> Service:
+    from localstack_plugin.sagemaker import service
+
+    return service.service()
+
+
+@hooks.on_infra_start()
+def run_training_jobs() -> None:
+    from localstack_plugin.stepfunctions import training_jobs
+
+    training_jobs.install()
+
+
 # Runs before LocalStack stops its services, whose errors would end the running executions as failed.
 @hooks.on_infra_shutdown(priority=100)
 def abort_running_executions() -> None:
     from localstack_plugin.stepfunctions import persistence
 
     persistence.end()
+
+
+@hooks.on_infra_shutdown(priority=90)
+def end_training_jobs() -> None:
+    from localstack_plugin.sagemaker.service import training_jobs
+
+    if training_jobs.cache_info().currsize:
+        training_jobs().close()
 
 
 # Runs after LocalStack has stopped its services (priority -10): functions may be invoked until then.

@@ -85,6 +85,22 @@ class NoTrainingData(ReadmissionError):
     """A split that training needs has no rows in the clean table, or lacks a class."""
 
 
+class TrainingJobNotStarted(ReadmissionError):
+    """SageMaker did not start a training job: it refuses the request, or has had no capacity at any attempt."""
+
+
+class TrainingJobFailed(ReadmissionError):
+    """A training job failed, and did not name an error of its own; the message has SageMaker's reason."""
+
+
+class TrainingJobStopped(ReadmissionError):
+    """Somebody stopped a training job."""
+
+
+class TrainingRunMissing(ReadmissionError):
+    """A training job ended well, but MLflow has no finished run of it."""
+
+
 class NoCandidates(ReadmissionError):
     """There is no finished training run to promote."""
 

@@ -14,8 +14,11 @@ from readmission.errors import ConfigurationError
 
 type Environment = Mapping[str, str]
 type Tls = Literal["disable", "require", "verify-full"]
+type Training = Literal["lambda", "container", "distributed"]
 
 _MAX_TRAINING_ROWS: Final = 300_000
+# Lambda ends a function after 15 minutes.
+_LONGEST_TRAINING: Final = 900
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _AUDIT_KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
@@ -59,13 +62,14 @@ class ModelSettings:
 
     `secret` names the secret with the server's `username` and `password`; empty for a server without authentication.
     Training and comparison use the newest encounters: time and memory grow with the number of rows, and the default
-    fits a function of 3 GB and 15 minutes.
+    fits a function of 3 GB and 15 minutes. `longest_training` is how many seconds a training can take.
     """
 
     tracking_uri: str
     name: str
     max_training_rows: int = _MAX_TRAINING_ROWS
     secret: str = ""
+    longest_training: int = _LONGEST_TRAINING
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -78,6 +82,7 @@ class ModelSettings:
             name=_required(environment, "MODEL_NAME"),
             max_training_rows=max_training_rows,
             secret=environment.get("MLFLOW_SECRET", ""),
+            longest_training=_count(environment, "TRAINING_JOB_SECONDS", _LONGEST_TRAINING),
         )
 
 
@@ -284,6 +289,32 @@ class TrainSettings:
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
             database=DatabaseSettings.from_environment(environment), model=ModelSettings.from_environment(environment)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJobSettings:
+    """*train*: whether the function trains, or a SageMaker training job does.
+
+    With `where` other than `lambda`, a job trains if there are `rows` or more to learn from. Its name begins with
+    `stack`; `instances` is the number of its machines if the training is distributed.
+    """
+
+    where: Training
+    rows: int
+    instances: int
+    stack: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        where = environment.get("TRAINING", "lambda")
+        if where not in ("lambda", "container", "distributed"):
+            raise _invalid("TRAINING", where, "must be lambda, container or distributed")
+        return cls(
+            where=cast(Training, where),
+            rows=_whole(environment, "TRAINING_JOB_ROWS", 0),
+            instances=_count(environment, "TRAINING_INSTANCES", 1),
+            stack=environment.get("STACK_NAME", "readmission"),
         )
 
 
@@ -548,6 +579,13 @@ def _count(environment: Environment, name: str, default: int) -> int:
     text = environment.get(name, str(default))
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise _invalid(name, text, "must be a positive integer")
+    return int(text)
+
+
+def _whole(environment: Environment, name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise _invalid(name, text, "must be a whole number, 0 or more")
     return int(text)
 
 

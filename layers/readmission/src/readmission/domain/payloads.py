@@ -132,9 +132,12 @@ class WithdrawalResult(TypedDict):
 
 
 class TrainEvent(TypedDict):
+    """Input of *train*. A state machine that can run training jobs says so by `after_job`, which is false at first."""
+
     execution: str
     data_kind: DataKind
     model: Family
+    after_job: NotRequired[bool]
 
 
 @final
@@ -143,11 +146,53 @@ class TrainResult(TypedDict):
     mlflow_run_id: str
 
 
+class TrainingJob(TypedDict):
+    """What the state machine makes a SageMaker training job of.
+
+    `name` is the beginning of the job's name. `distributed` is text, as all hyperparameters of a job are. `attempt`
+    counts from 1, and the state machine waits `wait_seconds` before it starts the job.
+    """
+
+    name: str
+    model: Family
+    data_kind: DataKind
+    execution: str
+    distributed: Literal["true", "false"]
+    instances: int
+    attempt: int
+    wait_seconds: int
+
+
+@final
+class JobRequest(TypedDict):
+    """Result of *train* in place of a run: a job is to train the family."""
+
+    model: Family
+    job: TrainingJob
+
+
 class Failure(TypedDict):
     """An error as the state machine catches it. The cause of a function's error is JSON with an `errorMessage`."""
 
     Error: str
     Cause: str
+
+
+class EndedJob(TypedDict):
+    """A training job that succeeded, as the state machine passes it on."""
+
+    TrainingJobStatus: str
+
+
+class AfterJobEvent(TypedDict):
+    """Input of *train* after a training job, with `after_job` true; `outcome` says how the `attempt` ended."""
+
+    execution: str
+    data_kind: DataKind
+    model: Family
+    after_job: bool
+    attempt: int
+    outcome: Failure | EndedJob
 
 
 @final

@@ -1,6 +1,7 @@
 """The training step: trains one model family on the clean rows and logs it as one MLflow run."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         experiment = experiment_id(client, settings)
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
-        unfinished.end(client, experiment, event)
+        unfinished.end(client, experiment, event, timedelta(seconds=settings.longest_training))
         parts = dataset.load(clean, kind, settings.max_training_rows)
         sites = dataset.sites(clean, kind)
         tags = {
@@ -58,6 +59,14 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
             _log_data_report(data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind))
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
+
+
+def finished(event: TrainEvent, settings: ModelSettings) -> TrainResult | None:
+    """The run of the family that this execution has finished, or None. Raises `TrackingUnavailable`."""
+    with reachable(settings):
+        client = MlflowClient(settings.tracking_uri)
+        run = _finished_run(client, experiment_id(client, settings), event)
+        return TrainResult(model=event["model"], mlflow_run_id=run.info.run_id) if run else None
 
 
 def _finished_run(client: MlflowClient, experiment: str, event: TrainEvent) -> Run | None:

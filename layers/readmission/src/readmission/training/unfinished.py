@@ -10,19 +10,19 @@ from mlflow.entities import LoggedModelStatus, Run
 from readmission.domain.payloads import TrainEvent
 from readmission.registry import names
 
-# No training runs for longer: Lambda ends a function after 15 minutes. The rest is for clocks that differ.
-_LONGEST: Final = timedelta(minutes=30)
+# For clocks that differ, and for a machine that a training job waits for.
+_SLACK: Final = timedelta(minutes=15)
 _PAGE: Final = 1000
 _RUNNING: Final = "attributes.status = 'RUNNING'"
 
 
-def end(client: MlflowClient, experiment: str, event: TrainEvent) -> None:
+def end(client: MlflowClient, experiment: str, event: TrainEvent, longest: timedelta) -> None:
     """Set runs to KILLED that the pipeline started and nobody will end, and their half-written models to FAILED.
 
     These are the runs of earlier attempts of this step, and those of any execution that started too long ago to be at
-    work. Should an attempt that was given up be alive after all, it sets its own run to FINISHED at its end.
+    work, since no training takes longer than `longest`. Should an attempt that was given up be alive after all, it sets its own run to FINISHED at its end.
     """
-    before = int(time.time() * 1000) - int(_LONGEST / timedelta(milliseconds=1))
+    before = int(time.time() * 1000) - int((longest + _SLACK) / timedelta(milliseconds=1))
     found = _all(client, experiment, f"{_RUNNING} AND {of_step(event)}")
     found += _all(client, experiment, f"{_RUNNING} AND attributes.start_time < {before}")
     for run_id in {run.info.run_id for run in found if names.PIPELINE_RUN in run.data.tags}:

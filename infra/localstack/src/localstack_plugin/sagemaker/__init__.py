@@ -1,0 +1,1 @@
+"""SageMaker's training jobs, as processes of this machine."""
