@@ -70,5 +70,5 @@ def test_a_function_reads_each_variable_that_it_is_given(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_is_given_each_variable_that_it_reads_of_its_own(function: str) -> None:
     """Others of the shared settings have defaults and are not its business."""
-    shared = {"AUDIT_KEY", "DATABASE_OWNER_SECRET", "MAX_TRAINING_ROWS", "OIDC_SCOPE_PREFIX"}
+    shared = {"AUDIT_KEY", "DATABASE_OWNER_SECRET", "MAX_TRAINING_ROWS", "OIDC_SCOPE_PREFIX", "TRAINING_JOB_SECONDS"}
     assert read(function) - shared <= given(function).keys()

@@ -343,3 +343,31 @@ def test_plan_takes_over_what_an_earlier_release_loaded_before_it_plans() -> Non
     module.handler(PLAN_EVENT, Context())
     assert adopted.calls == [("connection to raw", "connection to clean")]
     assert len(migrate.calls) == 2
+
+
+# ---------------------------------------------------------------- training jobs
+REQUEST = {"model": "random_forest", "job": {"name": "readmission-random-forest"}}
+RUN = {"model": "random_forest", "mlflow_run_id": "1"}
+
+
+def _training(**replaced: Any) -> ModuleType:
+    module, _ = _wired("train", RUN)
+    for name, answer in replaced.items():
+        setattr(module, name, Step(answer))
+    return module
+
+
+@pytest.mark.parametrize(("finished", "result"), [(None, REQUEST), (RUN, RUN)], ids=["first", "redriven"])
+def test_a_family_that_a_job_trains_is_not_trained_by_the_function(
+    finished: Any, result: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = _training(job_for=REQUEST, finished=finished, train=AssertionError("the function trained"))
+    assert module.handler(TRAIN_EVENT | {"after_job": False}, Context()) == result
+    assert not [name for name in metrics_in(capsys.readouterr().out) if metrics.TRAINING_DURATION in str(name)]
+
+
+@pytest.mark.parametrize("answer", [RUN, REQUEST], ids=["run", "another attempt"])
+def test_after_a_job_the_function_says_what_became_of_it(answer: Any) -> None:
+    module = _training(after_job=answer, train=AssertionError("the function trained"))
+    event = TRAIN_EVENT | {"after_job": True, "attempt": 1, "outcome": {"TrainingJobStatus": "Completed"}}
+    assert module.handler(event, Context()) == answer

@@ -21,6 +21,7 @@ from readmission.settings import (
     ReportSettings,
     ServingSettings,
     SourceSettings,
+    TrainingJobSettings,
     TrainSettings,
 )
 
@@ -44,6 +45,10 @@ ENVIRONMENT = {
     "MAX_INVALID_SHARE": "0.1",
     "MAX_TRAINING_ROWS": "5000",
     "STACK_NAME": "readmission",
+    "TRAINING": "distributed",
+    "TRAINING_JOB_ROWS": "1000000",
+    "TRAINING_INSTANCES": "4",
+    "TRAINING_JOB_SECONDS": "7200",
     "STATE_MACHINE_ARN": "arn",
     "METRICS_CACHE_SECONDS": "60",
     "METRICS_TOKEN_SECRET": "token-secret",
@@ -52,7 +57,7 @@ ENVIRONMENT = {
 }
 DATABASE = DatabaseSettings("readmission/database/pipeline", "verify-full", "db.example", 6432)
 OWNER = DatabaseSettings("readmission/database", "verify-full", "db.example", 6432)
-MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000, "mlflow-login")
+MODEL = ModelSettings("http://mlflow:5000", "readmission", 5000, "mlflow-login", 7200)
 EXPORTER = ExporterSettings("readmission", "arn", 60)
 # What each function, or process, needs, and the variables it cannot do without.
 HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
@@ -64,6 +69,7 @@ HANDLERS: dict[Any, tuple[Any, tuple[str, ...]]] = {
     CleanSettings: (CleanSettings(DATABASE, "bucket"), ("DATABASE_SECRET", "DATA_BUCKET")),
     CheckSettings: (CheckSettings(DATABASE, "bucket", 0.1), ("DATABASE_SECRET", "DATA_BUCKET")),
     TrainSettings: (TrainSettings(DATABASE, MODEL), ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME")),
+    TrainingJobSettings: (TrainingJobSettings("distributed", 1_000_000, 4, "readmission"), ()),
     PromoteSettings: (
         PromoteSettings(DATABASE, OWNER, MODEL),
         ("DATABASE_SECRET", "MLFLOW_TRACKING_URI", "MODEL_NAME"),
@@ -124,6 +130,22 @@ def test_an_invalid_share_is_named(value: str) -> None:
 def test_the_share_may_allow_no_invalid_rows_or_only_invalid_rows(value: str) -> None:
     settings = CheckSettings.from_environment(ENVIRONMENT | {"MAX_INVALID_SHARE": value})
     assert settings.max_invalid_share == int(value)
+
+
+@pytest.mark.parametrize("value", ["", "Lambda", "sagemaker"])
+def test_an_unknown_place_of_the_training_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"TRAINING .*{value!r}"):
+        TrainingJobSettings.from_environment({"TRAINING": value})
+
+
+@pytest.mark.parametrize("value", ["", "-1", "1.5", "many"])
+def test_a_number_of_rows_for_a_job_that_is_no_whole_number_is_named(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"TRAINING_JOB_ROWS .*{value!r}"):
+        TrainingJobSettings.from_environment({"TRAINING_JOB_ROWS": value})
+
+
+def test_without_settings_the_function_trains() -> None:
+    assert TrainingJobSettings.from_environment({}).where == "lambda"
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "many", "²"])

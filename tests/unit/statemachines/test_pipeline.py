@@ -31,7 +31,8 @@ def _short_form(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
 
 
 _Template.add_multi_constructor("!", _short_form)
-RESOURCES = yaml.load((ROOT / "template.yaml").read_text(), _Template)["Resources"]
+TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
+RESOURCES = TEMPLATE["Resources"]
 
 
 def _states(machine: Any, outer: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -44,7 +45,9 @@ def _states(machine: Any, outer: str = "") -> Iterator[tuple[str, Any, str]]:
 
 STATES = {name: state for name, state, _ in _states(MACHINE)}
 OUTER = {name: outer for name, _, outer in _states(MACHINE) if outer}
-TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+INVOKES = "arn:aws:states:::lambda:invoke"
+TASKS = [name for name, state in STATES.items() if state.get("Resource") == INVOKES]
+JOBS = [name for name, state in STATES.items() if state["Type"] == "Task" and name not in TASKS]
 MAPS = [name for name, state in STATES.items() if state["Type"] == "Map"]
 FAILS = [name for name, state in STATES.items() if state["Type"] == "Fail"]
 RETRIES = [
@@ -65,13 +68,15 @@ PAYLOADS = {
     "Clean": (payloads.BatchEvent, payloads.CleanResult),
     "Check data": (payloads.CheckEvent, payloads.CheckResult),
     "Train": (payloads.TrainEvent, payloads.TrainResult),
+    "After job": (payloads.AfterJobEvent, payloads.TrainResult),
     "Report": (payloads.PlotsEvent, payloads.ReportResult),
     "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
     "Model card": (payloads.CardEvent, payloads.ReportResult),
 }
 REPORTS = ("Report", "Model card")
 # Tasks that are not stages, with their function's folder: an execution can neither start at them nor stop after them.
-FOLDERS = {"Check data": "check", **dict.fromkeys(REPORTS, "report")}
+FOLDERS = {"Check data": "check", "After job": "train", **dict.fromkeys(REPORTS, "report")}
+PASSING_ON = ("Check data", *REPORTS)
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -104,15 +109,15 @@ def test_the_tasks_are_plan_and_the_stages() -> None:
 
 
 def test_every_training_and_every_promotion_is_reported() -> None:
-    train = STATES["Train models"]["ItemProcessor"]["States"]["Train"]
-    assert [state["Next"] for state in (train, STATES["Promote"])] == list(REPORTS)
+    assert [STATES[name]["Next"] for name in ("Train", "After job")] == ["Trained", "Trained"]
+    assert [STATES["Trained"]["Default"], STATES["Promote"]["Next"]] == list(REPORTS)
 
 
 def test_clean_data_is_checked_before_the_run_stops_or_trains() -> None:
     assert [STATES[name]["Next"] for name in ("Clean batches", "Check data")] == ["Check data", "After clean"]
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", PASSING_ON)
 def test_a_report_or_check_passes_its_input_on(name: str) -> None:
     assert STATES[name]["ResultPath"] is None
 
@@ -168,7 +173,7 @@ def test_transient_errors_have_no_subclasses_that_would_not_be_retried() -> None
 
 
 # What the promotion can be decided without: the state, and where the state machine keeps its failure.
-TOLERATED = {"Train": "$.failure", "Report": "$.plots_failure", "Model card": "$.card_failure"}
+TOLERATED = {"Train": "$.failure", "After job": "$.failure", "Report": "$.plots_failure", "Model card": "$.card_failure"}
 
 
 @pytest.mark.parametrize("name", TOLERATED)
@@ -177,7 +182,7 @@ def test_what_the_promotion_can_be_decided_without_does_not_fail_the_run_and_is_
     assert (catch["ErrorEquals"], catch["ResultPath"]) == (["States.ALL"], TOLERATED[name])
     after = STATES[catch["Next"]]
     assert after["Type"] in ("Pass", "Succeed")
-    if name == "Train":
+    if name in ("Train", "After job"):
         assert {key.removesuffix(".$") for key in after["Parameters"]} == payloads.FailedTraining.__annotations__.keys()
 
 
@@ -194,8 +199,8 @@ def test_a_run_goes_on_if_any_family_is_trained_and_fails_as_the_first_if_none_i
 
 def test_an_execution_has_a_time_limit_above_that_of_every_step() -> None:
     """Without one, an execution never times out, and the alarm `pipeline-timed-out` cannot fire."""
-    longest = sum(STATES[name]["TimeoutSeconds"] for name in TASKS)
-    assert longest < MACHINE["TimeoutSeconds"] < 24 * 3600
+    longest = sum(STATES[name]["TimeoutSeconds"] for name in (*TASKS, JOBS[0]))
+    assert longest < MACHINE["TimeoutSeconds"] <= 48 * 3600
     alarm = RESOURCES["PipelineTimedOutAlarm"]["Properties"]
     assert (alarm["MetricName"], alarm["Threshold"]) == ("ExecutionsTimedOut", 0)
 
@@ -337,7 +342,7 @@ def test_a_map_passes_exactly_the_fields_that_its_task_reads(name: str) -> None:
 
 
 def test_a_report_reads_the_result_of_its_training() -> None:
-    assert STATES["Train"]["OutputPath"] == "$.Payload"
+    assert {STATES[name]["OutputPath"] for name in ("Train", "After job")} == {"$.Payload"}
     assert _read(STATES["Report"]) == payloads.TrainResult.__annotations__.keys()
 
 
@@ -365,3 +370,71 @@ def test_every_state_is_reachable_and_every_named_state_exists() -> None:
 def test_the_events_of_the_largest_run_fit_into_an_execution() -> None:
     """Step Functions stops an execution after 25,000 events; an iteration of a map causes about 7."""
     assert payloads.MAX_BATCHES * 2 * 7 < 25_000
+
+
+# ---------------------------------------------------------------- training jobs
+def test_a_job_trains_if_train_answers_with_one_and_is_asked_about_afterwards() -> None:
+    (rule,) = STATES["Trained"]["Choices"]
+    assert rule == {"Variable": "$.job", "IsPresent": True, "Next": "Job due"}
+    assert [STATES[name]["Next"] for name in ("Job due", "Job settings")] == ["Job settings", "In a VPC"]
+    assert [STATES[name]["Next"] for name in JOBS] == ["After job"] * 2
+
+
+def test_train_learns_that_the_state_machine_can_run_jobs() -> None:
+    asked = [STATES[name]["Parameters"]["Payload"]["after_job"] for name in ("Train", "After job")]
+    assert asked == [False, True]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_step_functions_waits_for_a_job_and_stops_it_with_the_execution(name: str) -> None:
+    assert STATES[name]["Resource"] == "arn:aws:states:::sagemaker:createTrainingJob.sync"
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_whatever_becomes_of_a_job_is_asked_of_train(name: str) -> None:
+    (catch,) = STATES[name]["Catch"]
+    assert catch == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.outcome", "Next": "After job"}
+    assert (STATES[name]["ResultPath"], STATES[name]["Next"]) == ("$.outcome", "After job")
+    selected = {key.removesuffix(".$") for key in STATES[name]["ResultSelector"]}
+    assert selected == payloads.EndedJob.__annotations__.keys()
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_may_take_as_long_as_its_parameter_allows(name: str) -> None:
+    longest = TEMPLATE["Parameters"]["TrainingMaxSeconds"]["MaxValue"]
+    assert longest < STATES[name]["TimeoutSeconds"] < MACHINE["TimeoutSeconds"]
+
+
+def test_a_job_in_a_vpc_is_the_same_but_for_its_network() -> None:
+    plain, in_vpc = (dict(STATES[name]) for name in JOBS)
+    own = in_vpc.pop("Parameters")
+    assert own.pop("VpcConfig").keys() == {"Subnets.$", "SecurityGroupIds.$"}
+    assert own == plain.pop("Parameters")
+    assert in_vpc == plain
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_reads_fields_of_the_request_and_the_settings(name: str) -> None:
+    request, given = payloads.TrainingJob.__annotations__, STATES["Job settings"]["Result"]
+    read = {path for path in _paths(STATES[name]["Parameters"]) if path.startswith("$.")}
+    read |= {path for tag in STATES[name]["Parameters"]["Tags"] for path in _paths(tag)}
+    fields = {path.removeprefix("$.job.") for path in read if path.startswith("$.job.")}
+    settings = {path.split(".")[2] for path in read if path.startswith("$.settings.")}
+    assert fields <= request.keys() and settings <= given.keys()
+    assert fields | {"attempt", "wait_seconds"} == request.keys()
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_hyperparameters_are_what_the_trainer_is_told(name: str) -> None:
+    told = {key.removesuffix(".$") for key in STATES[name]["Parameters"]["HyperParameters"]}
+    assert told == {"model", "data_kind", "execution", "distributed"}
+
+
+def test_a_job_has_the_settings_that_the_function_train_has() -> None:
+    """Those of its libraries are the image's, and those that choose a job are the function's alone."""
+    job = STATES["Job settings"]["Result"]["environment"]
+    function = RESOURCES["TrainFunction"]["Properties"]["Environment"]["Variables"]
+    of_the_function = {"HOME", "JOBLIB_MULTIPROCESSING", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+    of_the_function |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"}
+    of_the_function |= {"STACK_NAME", "TRAINING", "TRAINING_JOB_ROWS", "TRAINING_INSTANCES"}
+    assert job.keys() - {"DATA_BUCKET"} == function.keys() - of_the_function

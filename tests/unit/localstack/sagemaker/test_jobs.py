@@ -34,6 +34,8 @@ print(f"{host} does {does}")
 if does == "wait" or does == "ignore" or (does == "first fails" and not host.endswith(".1")):
     time.sleep(600)
 if does in ("fail", "first fails"):
+    while does == "first fails" and not seen.with_name("127.0.0.2.json").exists():
+        time.sleep(0.02)
     (pathlib.Path(os.environ["TRAINING_OUTPUT"]) / "failure").write_text("NoTrainingData: there are no rows\\n")
     sys.exit(1)
 if does == "exit":
