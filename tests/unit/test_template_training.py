@@ -62,7 +62,10 @@ def test_a_job_may_fetch_its_image_write_its_log_read_its_secrets_and_use_its_fo
         "secretsmanager:GetSecretValue",
     }
     secrets = given["secretsmanager:GetSecretValue"]
-    assert [secret.rpartition(":secret:")[2] for secret in secrets] == ["database/pipeline-??????", "mlflow/login-??????"]
+    assert [secret.rpartition(":secret:")[2] for secret in secrets] == [
+        "database/pipeline-??????",
+        "mlflow/login-??????",
+    ]
     assert {given[name][0].partition("/")[2] for name in ("s3:GetObject", "s3:PutObject")} == {"training/*"}
     (listing,) = [one for one in statements("TrainingJobRole") if one["Action"] == "s3:ListBucket"]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": "training/*"}}

@@ -5,6 +5,7 @@ out of supervisord's configuration and of command lines, and the caller's enviro
 """
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -74,6 +75,8 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
         "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
         "STEPFUNCTIONS_DATABASE": str(settings.stepfunctions / "executions.db"),
+        # What stands for the trainer's image, if the stack is deployed with training jobs.
+        "TRAINING_JOB_COMMAND": shlex.join([sys.executable, "-m", "readmission.training.job"]),
     }
 
 

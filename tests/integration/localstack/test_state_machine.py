@@ -84,7 +84,7 @@ def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     states = dict(definition["States"])
     for state in definition["States"].values():
         states |= state.get("ItemProcessor", {"States": {}})["States"]
-    return {name: state for name, state in states.items() if state["Type"] == "Task"}
+    return {name: state for name, state in states.items() if state.get("Resource") == "arn:aws:states:::lambda:invoke"}
 
 
 def model(does: str, times: int, file: Path, plots: bool = True) -> str:

@@ -173,7 +173,12 @@ def test_transient_errors_have_no_subclasses_that_would_not_be_retried() -> None
 
 
 # What the promotion can be decided without: the state, and where the state machine keeps its failure.
-TOLERATED = {"Train": "$.failure", "After job": "$.failure", "Report": "$.plots_failure", "Model card": "$.card_failure"}
+TOLERATED = {
+    "Train": "$.failure",
+    "After job": "$.failure",
+    "Report": "$.plots_failure",
+    "Model card": "$.card_failure",
+}
 
 
 @pytest.mark.parametrize("name", TOLERATED)

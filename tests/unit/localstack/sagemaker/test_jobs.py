@@ -120,9 +120,7 @@ def test_each_host_gets_the_files_and_variables_of_a_training_container(start: S
     assert len({one["TMPDIR"] for one in variables}) == 2
 
 
-def test_a_job_gets_no_variables_of_the_machine(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_gets_no_variables_of_the_machine(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_HOST", "1")
     ended(start("nothing"))
     assert "SECRET_OF_THE_HOST" not in seen(tmp_path)["variables"]

@@ -134,7 +134,7 @@ def test_a_finished_run_is_the_result_whatever_became_of_the_job(
 
 @pytest.mark.usefixtures("no_run")
 def test_a_job_that_ended_well_without_a_run_is_named() -> None:
-    with pytest.raises(errors.TrainingRunMissing, match="random_forest.*run"):
+    with pytest.raises(errors.TrainingRunMissing, match=r"random_forest.*run"):
         after_job(ended({"TrainingJobStatus": "Completed"}), settings(), MODEL)
 
 

@@ -88,7 +88,7 @@ class Job:
     def describe(self) -> Document:
         """As DescribeTrainingJob answers."""
         with self._lock:
-            repeated = {name: self._request[name] for name in _REPEATED if name in self._request}
+            repeated: Document = {name: self._request[name] for name in _REPEATED if name in self._request}
             return {
                 **repeated,
                 **self._state,

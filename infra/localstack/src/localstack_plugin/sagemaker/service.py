@@ -63,9 +63,7 @@ class TrainingJobs:
                 raise InvalidJob("ServiceUnavailable", "LocalStack is stopping.")
             jobs = self._jobs.setdefault((account, region), {})
             if name.lower() in jobs:
-                raise InvalidJob(
-                    "ResourceInUse", "Training job names must be unique within an AWS account and region."
-                )
+                raise InvalidJob("ResourceInUse", "Training job names must be unique within an AWS account and region.")
             jobs[name.lower()] = Job(request, arn, place)
         return {"TrainingJobArn": arn}
 

@@ -1,4 +1,4 @@
-"""Lets Step Functions run `arn:aws:states:::sagemaker:createTrainingJob` and `.sync`, which LocalStack does not know."""
+"""Lets Step Functions run `sagemaker:createTrainingJob` and `.sync`, which LocalStack does not know."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,20 +18,35 @@ from localstack.services.stepfunctions.asl.component.common.error_name.states_er
     StatesErrorNameType,
 )
 from localstack.services.stepfunctions.asl.component.state.state_execution.state_task import state_task_factory
-from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service.resource import (
-    ResourceCondition,
-)
-from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service.state_task_service import (
-    StateTaskService,
-)
-from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service.state_task_service_callback import (
-    StateTaskServiceCallback,
+from localstack.services.stepfunctions.asl.component.state.state_execution.state_task.service import (
+    resource,
+    state_task_service,
+    state_task_service_callback,
 )
 from localstack.services.stepfunctions.asl.eval.environment import Environment
 from localstack.services.stepfunctions.asl.eval.event.event_detail import EventDetails
 from localstack.services.stepfunctions.asl.utils.boto_client import boto_client_for
 from localstack.services.stepfunctions.asl.utils.encoding import to_json_str
 
+# Written out: the definition of all SageMaker's operations takes a second to load, for each machine with such a state.
+_PARAMETERS = {
+    "AlgorithmSpecification",
+    "CheckpointConfig",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "EnableNetworkIsolation",
+    "Environment",
+    "HyperParameters",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "RetryStrategy",
+    "RoleArn",
+    "StoppingCondition",
+    "Tags",
+    "TrainingJobName",
+    "VpcConfig",
+}
 # Step Functions' own tag of a resource that it waits for.
 _MANAGED = {"Key": "MANAGED_BY_AWS", "Value": "STARTED_BY_STEP_FUNCTIONS"}
 
@@ -63,19 +78,26 @@ class _WaitedFor:
                 raise
 
 
-class StateTaskServiceSageMaker(StateTaskServiceCallback):  # type: ignore[misc]
+class StateTaskServiceSageMaker(state_task_service_callback.StateTaskServiceCallback):  # type: ignore[misc]
     """A Task that creates a training job and, with `.sync`, waits for its end."""
 
     def __init__(self) -> None:
-        super().__init__(supported_integration_patterns={ResourceCondition.Sync})
+        super().__init__(supported_integration_patterns={resource.ResourceCondition.Sync})
+
+    def _get_supported_parameters(self) -> set[str] | None:
+        return _PARAMETERS if self.resource.api_action == "createTrainingJob" else None
 
     def _before_eval_execution(self, env: Environment, raw_parameters: dict[str, Any], **named: Any) -> None:
-        if self.resource.condition == ResourceCondition.Sync:
+        if self.resource.condition == resource.ResourceCondition.Sync:
             raw_parameters["Tags"] = [*raw_parameters.get("Tags", []), _MANAGED]
         super()._before_eval_execution(env=env, raw_parameters=raw_parameters, **named)
 
     def _eval_service_task(
-        self, env: Environment, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
+        self,
+        env: Environment,
+        resource_runtime_part: Any,
+        normalised_parameters: dict[str, Any],
+        state_credentials: Any,
     ) -> None:
         client = boto_client_for(
             service="sagemaker", region=resource_runtime_part.region, state_credentials=state_credentials
@@ -85,7 +107,11 @@ class StateTaskServiceSageMaker(StateTaskServiceCallback):  # type: ignore[misc]
         env.stack.append(response)
 
     def _build_sync_resolver(
-        self, env: Environment, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
+        self,
+        env: Environment,
+        resource_runtime_part: Any,
+        normalised_parameters: dict[str, Any],
+        state_credentials: Any,
     ) -> _WaitedFor:
         env.stack.pop()  # the job's ARN
         client = boto_client_for(
@@ -144,7 +170,7 @@ def install() -> None:
     """Further calls do nothing."""
     original = state_task_factory.state_task_service_for
 
-    def service_for(service_name: str) -> StateTaskService:
+    def service_for(service_name: str) -> state_task_service.StateTaskService:
         return StateTaskServiceSageMaker() if service_name == "sagemaker" else original(service_name=service_name)
 
     state_task_factory.state_task_service_for = service_for

@@ -1,8 +1,9 @@
 """`python -m readmission.training`: one training as a process, for example in a container.
 
 It does what the function *train* does, with the same settings, and logs the same lines and metrics to its output. A
-container has neither Lambda's 15 minutes nor its 10 GB as a limit. Another training still takes a run that began more
-than half an hour ago for one that was killed, until that run ends and says so itself.
+container has neither Lambda's 15 minutes nor its 10 GB as a limit. Another training takes a run that began longer ago
+than TRAINING_JOB_SECONDS (15 minutes) and a quarter of an hour for one that was killed, until that run ends and says so
+itself.
 """
 
 import argparse

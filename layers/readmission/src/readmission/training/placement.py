@@ -6,12 +6,20 @@ not in its definition.
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pg8000.native import Connection
 
 from readmission import errors
-from readmission.domain.payloads import AfterJobEvent, EndedJob, Failure, JobRequest, TrainEvent, TrainingJob, TrainResult
+from readmission.domain.payloads import (
+    AfterJobEvent,
+    EndedJob,
+    Failure,
+    JobRequest,
+    TrainEvent,
+    TrainingJob,
+    TrainResult,
+)
 from readmission.errors import (
     ReadmissionError,
     StepTimedOut,
@@ -57,9 +65,7 @@ def job_for(
     return _request(event, settings, 1)
 
 
-def after_job(
-    event: AfterJobEvent, settings: TrainingJobSettings, model: ModelSettings
-) -> TrainResult | JobRequest:
+def after_job(event: AfterJobEvent, settings: TrainingJobSettings, model: ModelSettings) -> TrainResult | JobRequest:
     """The run that the job has finished, or the next job if what the last one failed of may pass.
 
     Otherwise raises the error of the job by its own name. What is not an error of ours is `TrainingJobNotStarted`,
@@ -104,7 +110,7 @@ def _rows(event: TrainEvent, clean: Connection, model: ModelSettings) -> int:
 
 
 def _failure(outcome: Failure | EndedJob) -> Failure | None:
-    return Failure(Error=outcome["Error"], Cause=outcome["Cause"]) if "Error" in outcome else None
+    return cast(Failure, outcome) if "Error" in outcome else None
 
 
 def _named(failure: Failure) -> tuple[ReadmissionError, bool]:

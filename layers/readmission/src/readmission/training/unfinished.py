@@ -20,7 +20,8 @@ def end(client: MlflowClient, experiment: str, event: TrainEvent, longest: timed
     """Set runs to KILLED that the pipeline started and nobody will end, and their half-written models to FAILED.
 
     These are the runs of earlier attempts of this step, and those of any execution that started too long ago to be at
-    work, since no training takes longer than `longest`. Should an attempt that was given up be alive after all, it sets its own run to FINISHED at its end.
+    work, since no training takes longer than `longest`. Should an attempt that was given up be alive after all, it sets
+    its own run to FINISHED at its end.
     """
     before = int(time.time() * 1000) - int((longest + _SLACK) / timedelta(milliseconds=1))
     found = _all(client, experiment, f"{_RUNNING} AND {of_step(event)}")
