@@ -26,6 +26,8 @@ PROTECTED: Final = {
     "SecurityGroupIds": "sg-0123456789abcdef0",
     "PredictConcurrency": 50,
     "HistoryConcurrency": 5,
+    "Training": "distributed",
+    "TrainingImageUri": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/readmission-trainer:1",
     **IDENTITY,
 }
 

@@ -1,7 +1,7 @@
 """The state machine trains by jobs and promotes: the real functions and trainer, on real servers.
 
-The functions *train*, *promote* and *report* run in this checkout's environment, started by a small Lambda function each, so
-that no layer has to be built.
+The functions *train*, *promote* and *report* run in this checkout's environment, each started by a small Lambda
+function, so that no layer has to be built.
 """
 
 import importlib.util
