@@ -113,8 +113,9 @@ def sagemaker() -> Service:
 
 @hooks.on_infra_start()
 def run_training_jobs() -> None:
-    from localstack_plugin.stepfunctions import training_jobs
+    from localstack_plugin.stepfunctions import stopping, training_jobs
 
+    stopping.install()
     training_jobs.install()
 
 
