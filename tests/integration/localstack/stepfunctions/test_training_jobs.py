@@ -167,9 +167,10 @@ def test_the_output_of_a_job_is_in_cloudwatch_logs(trainers: Server, start: Call
     arn = start("trains")
     ended(trainers, arn)
     (job,) = jobs(trainers, arn)
-    events = trainers.client("logs").filter_log_events(
-        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{job['TrainingJobName']}/algo-2"
-    )["events"]
+    logs, group = trainers.client("logs"), "/aws/sagemaker/TrainingJobs"
+    prefix = f"{job['TrainingJobName']}/algo-2"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=prefix)["logStreams"]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
     assert [json.loads(event["message"])["host"] for event in events] == HOSTS[1:]
 
 

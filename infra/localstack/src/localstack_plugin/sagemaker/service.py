@@ -53,7 +53,7 @@ class TrainingJobs:
                 "AWS_SECRET_ACCESS_KEY": "test",
                 "AWS_REGION": region,
                 "AWS_DEFAULT_REGION": region,
-                "AWS_ENDPOINT_URL": config.internal_service_url(),
+                "AWS_ENDPOINT_URL": config.internal_service_url(host="127.0.0.1"),
             },
             working_folder().environment(f"training-job-{next(self._numbers)}"),
             _Log(account, region),
