@@ -218,6 +218,9 @@ def test_a_job_that_takes_too_long_has_timed_out(outcome: dict[str, str]) -> Non
 
 
 @pytest.mark.usefixtures("no_run")
-def test_a_job_that_somebody_stopped_says_so() -> None:
-    with pytest.raises(errors.TrainingJobStopped, match="the training job job was stopped"):
-        after_job(ended(failed(TrainingJobStatus="Stopped", SecondaryStatus="Stopped")), settings(), MODEL)
+@pytest.mark.parametrize(
+    "outcome", [failed(TrainingJobStatus="Stopped", SecondaryStatus="Stopped"), {"TrainingJobStatus": "Stopped"}]
+)
+def test_a_job_that_somebody_stopped_says_so(outcome: dict[str, str]) -> None:
+    with pytest.raises(errors.TrainingJobStopped, match=r"the training job .*was stopped"):
+        after_job(ended(outcome), settings(), MODEL)

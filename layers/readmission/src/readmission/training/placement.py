@@ -110,7 +110,11 @@ def _rows(event: TrainEvent, clean: Connection, model: ModelSettings) -> int:
 
 
 def _failure(outcome: Failure | EndedJob) -> Failure | None:
-    return cast(Failure, outcome) if "Error" in outcome else None
+    if "Error" in outcome:
+        return cast(Failure, outcome)
+    if outcome["TrainingJobStatus"] == "Completed":
+        return None
+    return Failure(Error="States.TaskFailed", Cause=json.dumps(outcome))
 
 
 def _named(failure: Failure) -> tuple[ReadmissionError, bool]:
@@ -122,7 +126,7 @@ def _named(failure: Failure) -> tuple[ReadmissionError, bool]:
     if failure["Error"] == "States.Timeout" or job.get("SecondaryStatus") == "MaxRuntimeExceeded":
         return StepTimedOut("the training job did not end within its time limit"), False
     if job.get("TrainingJobStatus") == "Stopped":
-        return TrainingJobStopped(f"the training job {job.get('TrainingJobName')} was stopped"), False
+        return TrainingJobStopped(f"the training job {job.get('TrainingJobName', '')} was stopped"), False
     if failure["Error"] != "States.TaskFailed" or not job:
         text = f"{failure['Error']}: {failure['Cause']}"
         return TrainingJobNotStarted(f"SageMaker did not start the training job: {text}"), _may_pass(text)
