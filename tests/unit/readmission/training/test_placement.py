@@ -105,8 +105,10 @@ def test_a_job_trains_from_so_many_rows_on(rows: int, by_job: bool) -> None:
 
 
 def test_rows_that_are_not_learned_from_do_not_count() -> None:
-    """`max_training_rows` limits them."""
-    assert job_for(event(), Rows(1_000_000), settings(rows=5001), MODEL) is None
+    """`max_training_rows` limits them, but for a distributed training, which learns from all."""
+    given = settings("distributed", rows=5001)
+    assert job_for(event(), Rows(1_000_000), given, MODEL) is None
+    assert job_for(event("gradient_boosting"), Rows(1_000_000), given, MODEL)
 
 
 def test_rows_are_not_counted_without_need() -> None:

@@ -60,9 +60,10 @@ def job_for(
     """
     if settings.where == "lambda" or "after_job" not in event:
         return None
-    if settings.rows and _rows(event, clean, model) < settings.rows:
+    request = _request(event, settings, 1)
+    if settings.rows and _rows(request["job"], clean, model) < settings.rows:
         return None
-    return _request(event, settings, 1)
+    return request
 
 
 def after_job(event: AfterJobEvent, settings: TrainingJobSettings, model: ModelSettings) -> TrainResult | JobRequest:
@@ -105,8 +106,10 @@ def _request(event: TrainEvent, settings: TrainingJobSettings, attempt: int) -> 
     return JobRequest(model=family, job=job)
 
 
-def _rows(event: TrainEvent, clean: Connection, model: ModelSettings) -> int:
-    return min(sum(dataset.sites(clean, event["data_kind"]).values()), model.max_training_rows)
+def _rows(job: TrainingJob, clean: Connection, model: ModelSettings) -> int:
+    """How many rows the job would learn from: a distributed one from all."""
+    rows = sum(dataset.sites(clean, job["data_kind"]).values())
+    return rows if job["distributed"] == "true" else min(rows, model.max_training_rows)
 
 
 def _failure(outcome: Failure | EndedJob) -> Failure | None:
