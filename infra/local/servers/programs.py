@@ -79,8 +79,14 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     server = postgres.owner(settings, mlflow_server.DATABASE)
-    return mlflow_server.command("127.0.0.1", settings.mlflow_port, ARTIFACTS), {
-        **mlflow_server.environment(server.host, server.port, server.user, server.password),
+    return [sys.executable, "-m", "infra.mlflow_server"], {
+        "DATABASE_HOST": server.host,
+        "DATABASE_PORT": str(server.port),
+        "DATABASE_USER": server.user,
+        "DATABASE_PASSWORD": server.password,
+        "MLFLOW_ARTIFACTS_DESTINATION": ARTIFACTS,
+        "HOST": "127.0.0.1",
+        "PORT": str(settings.mlflow_port),
         "MLFLOW_S3_ENDPOINT_URL": settings.localstack_url,
         "AWS_ENDPOINT_URL": settings.localstack_url,
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -105,8 +111,8 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
 def become(name: str) -> None:
     """Replaces this process by the program, which starts with an empty temporary folder.
 
-    A program whose first process was killed may have left others behind, such as MLflow's worker. They hold its port,
-    and nothing supervises them. Raises LocalError if one cannot be stopped.
+    A program whose first process was killed may have left others behind, such as LocalStack's functions. They may hold
+    its port, and nothing supervises them. Raises LocalError if one cannot be stopped.
     """
     settings = load()
     if leftovers := [process for process in processes.ours(settings) if process.program == name]:
