@@ -79,14 +79,8 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
 
 def _mlflow(settings: Settings) -> tuple[list[str], dict[str, str]]:
     server = postgres.owner(settings, mlflow_server.DATABASE)
-    return [sys.executable, "-m", "infra.mlflow_server"], {
-        "DATABASE_HOST": server.host,
-        "DATABASE_PORT": str(server.port),
-        "DATABASE_USER": server.user,
-        "DATABASE_PASSWORD": server.password,
-        "MLFLOW_ARTIFACTS_DESTINATION": ARTIFACTS,
-        "HOST": "127.0.0.1",
-        "PORT": str(settings.mlflow_port),
+    return mlflow_server.command("127.0.0.1", settings.mlflow_port, ARTIFACTS), {
+        **mlflow_server.environment(server.host, server.port, server.user, server.password),
         "MLFLOW_S3_ENDPOINT_URL": settings.localstack_url,
         "AWS_ENDPOINT_URL": settings.localstack_url,
         "AWS_DEFAULT_REGION": "us-east-1",
