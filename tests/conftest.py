@@ -42,11 +42,13 @@ def environment_left_as_found() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Running: Postgres, MLflow and LocalStack on free ports, and Prometheus where it is installed, in a temporary
-    folder."""
+def shared_platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Running: Postgres, MLflow and LocalStack on free ports, in a temporary folder. Prometheus, where it is installed,
+    only if a test of this run deploys the application, since it has nothing else to scrape."""
     folder = tmp_path_factory.mktemp("platform") / ".local"
-    platform = new_platform(folder, PROMETHEUS=prometheus() or "off", PROMETHEUS_INTERVAL="10")
+    deploys = any("application" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    observer = prometheus() if deploys else None
+    platform = new_platform(folder, PROMETHEUS=observer or "off", PROMETHEUS_INTERVAL="10")
     try:
         platform.run("up")
         yield platform
