@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 environment.isolate()
-# As the template gives it to a training. Read when scikit-learn is imported, which is after this.
-os.environ["OMP_NUM_THREADS"] = "1"
+# As the template gives them to a training. OpenMP's is read when scikit-learn is imported, which is after this.
+os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# A function has no lock file of uv beside it, which MLflow would add to each model.
+os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
 # Debian's chromium.
 BROWSER = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
