@@ -60,7 +60,7 @@ def create_users(given: Mapping[str, str]) -> None:
     from mlflow.server.auth.permissions import RESOURCE_TYPE_EXPERIMENT, RESOURCE_TYPE_REGISTERED_MODEL
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-    users = SqlAlchemyStore()
+    users: Any = SqlAlchemyStore()
     users.init_db(_URL)
     for role, permission in USERS.items():
         name, password = given[f"MLFLOW_{role}_USERNAME"], given[f"MLFLOW_{role}_PASSWORD"]
