@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 environment.isolate()
 # As the template gives them to a training. OpenMP's is read when scikit-learn is imported, which is after this.
 os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-# A function has no lock file of uv beside it, which MLflow would add to each model.
+# MLflow would add the lock file of the checkout to each model. A function has none.
 os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
 # Debian's chromium.
 BROWSER = ("chromium", "chromium-browser", "google-chrome")
