@@ -14,9 +14,10 @@ boto3 reads the `AWS_…` variables, and MLflow its own, as `MLFLOW_SERVER_ALLOW
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
 DATABASE: Final = "mlflow"
 REQUIRED: Final = ("DATABASE_HOST", "DATABASE_USER", "DATABASE_PASSWORD", "MLFLOW_ARTIFACTS_DESTINATION")
@@ -33,7 +34,7 @@ _AUTHORITIES: Final = Path("layers/readmission/src/readmission/storage/rds-globa
 
 def command(host: str, port: int, artifacts: str) -> list[str]:
     """`artifacts` is an S3 URL."""
-    server = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    server = [sys.executable, "-m", "infra.mlflow_server", "server", "--host", host, "--port", str(port)]
     return [*server, "--workers", "1", "--artifacts-destination", artifacts]
 
 
@@ -59,7 +60,7 @@ def create_users(given: Mapping[str, str]) -> None:
     from mlflow.server.auth.permissions import RESOURCE_TYPE_EXPERIMENT, RESOURCE_TYPE_REGISTERED_MODEL
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-    users = SqlAlchemyStore()
+    users: Any = SqlAlchemyStore()
     users.init_db(_URL)
     for role, permission in USERS.items():
         name, password = given[f"MLFLOW_{role}_USERNAME"], given[f"MLFLOW_{role}_PASSWORD"]
@@ -95,5 +96,27 @@ def main(given: Mapping[str, str] = os.environ) -> None:
     os.execve(server[0], server, {**given, **login})
 
 
+def run(arguments: list[str]) -> None:
+    """`mlflow` with these arguments, in one process.
+
+    `mlflow server` would start uvicorn as a second one, which takes seconds to import MLflow again, and 250 MB. The
+    options `--static-prefix` and `--expose-prometheus` need that, because MLflow reads them when it is imported.
+    """
+    # Before MLflow, which knows by its presence that it is a server.
+    import uvicorn.main
+    from mlflow import cli
+
+    server: Any = import_module("mlflow.server")
+
+    def here(command: Sequence[str], extra_env: Mapping[str, str], **_: Any) -> NoReturn:
+        os.environ |= extra_env
+        uvicorn.main.main(args=list(command[command.index("uvicorn") + 1 :]))
+        sys.exit()
+
+    assert callable(server._exec_cmd), "this release of MLflow starts uvicorn in another way"
+    server._exec_cmd = here
+    cli.cli(arguments)
+
+
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1:]) if sys.argv[1:] else main()

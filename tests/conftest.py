@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 environment.isolate()
-# As the template gives it to a training. Read when scikit-learn is imported, which is after this.
-os.environ["OMP_NUM_THREADS"] = "1"
+# As the template gives them to a training. OpenMP's is read when scikit-learn is imported, which is after this.
+os.environ |= {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+# MLflow would add the lock file of the checkout to each model. A function has none.
+os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
 # Debian's chromium.
 BROWSER = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -42,11 +44,13 @@ def environment_left_as_found() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Running: Postgres, MLflow and LocalStack on free ports, and Prometheus where it is installed, in a temporary
-    folder."""
+def shared_platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Running: Postgres, MLflow and LocalStack on free ports, in a temporary folder. Prometheus, where it is installed,
+    only if a test of this run deploys the application, since it has nothing else to scrape."""
     folder = tmp_path_factory.mktemp("platform") / ".local"
-    platform = new_platform(folder, PROMETHEUS=prometheus() or "off", PROMETHEUS_INTERVAL="10")
+    deploys = any("application" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    observer = prometheus() if deploys else None
+    platform = new_platform(folder, PROMETHEUS=observer or "off", PROMETHEUS_INTERVAL="10")
     try:
         platform.run("up")
         yield platform

@@ -108,8 +108,8 @@ PROGRAMS: dict[str, Callable[[Settings], tuple[list[str], dict[str, str]]]] = {
 def become(name: str) -> None:
     """Replaces this process by the program, which starts with an empty temporary folder.
 
-    A program whose first process was killed may have left others behind, such as MLflow's worker. They hold its port,
-    and nothing supervises them. Raises LocalError if one cannot be stopped.
+    A program whose first process was killed may have left others behind, such as LocalStack's functions. They may hold
+    its port, and nothing supervises them. Raises LocalError if one cannot be stopped.
     """
     settings = load()
     if leftovers := [process for process in processes.ours(settings) if process.program == name]:

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from infra.local import settings
 from infra.local.servers import processes, ready, supervision
 from infra.local.servers.processes import Process
 from infra.local.servers.programs import ARTIFACTS
+from tests.leash import die_with_parent
 
 DATA = "readmission-data-000000000000"
 MODELS = ARTIFACTS.split("/")[2]
@@ -158,15 +160,19 @@ def test_up_restores_s3_after_localstack_was_killed(platform: Any) -> None:
     assert platform.pids()["postgres"] == before["postgres"]
 
 
-def test_a_worker_whose_parent_was_killed_is_replaced_without_up(platform: Any) -> None:
+def test_what_a_killed_server_left_behind_is_replaced_without_up(platform: Any) -> None:
     platform.run("up")
-    before = _processes(platform, "mlflow")
-    assert len(before) > 1
-    os.kill(int(platform.pids()["mlflow"]), signal.SIGKILL)
-    eventually(lambda: not processes.still_alive(before))
+    # One process: a second one would import MLflow again.
+    (server,) = _processes(platform, "mlflow")
+    own = {"TMPDIR": str(platform.settings.temporary / "mlflow" / "of-a-child")}
+    with subprocess.Popen(["sleep", "600"], env=os.environ | own, preexec_fn=die_with_parent()) as left:
+        before = _processes(platform, "mlflow")
+        assert {process.pid for process in before} == {server.pid, left.pid}
+        os.kill(int(platform.pids()["mlflow"]), signal.SIGKILL)
+        eventually(lambda: not processes.still_alive(before))
     ready.wait(platform.settings, "mlflow")
     supervised = supervision.states(platform.settings)["mlflow"].pid
-    assert [root.pid for root in processes.roots(_processes(platform, "mlflow"))] == [supervised]
+    assert [process.pid for process in _processes(platform, "mlflow")] == [supervised]
 
 
 def _processes(platform: Any, program: str) -> list[Process]:

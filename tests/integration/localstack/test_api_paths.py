@@ -23,4 +23,4 @@ def test_a_request_to_an_api_that_is_not_deployed_never_succeeds(tmp_path: Path,
             assert answer.code == 404
             assert "does not correspond to a deployed API" in answer.read().decode()
     finally:
-        server.stop()
+        server.kill()

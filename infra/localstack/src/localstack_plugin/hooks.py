@@ -42,8 +42,10 @@ def replace_metric_database() -> None:
 
 @hooks.on_infra_start(priority=100)
 def provide_service_catalog() -> None:
-    from localstack_plugin import service_catalog
+    """And what else makes the start of LocalStack shorter."""
+    from localstack_plugin import lazy_packages, service_catalog
 
+    lazy_packages.install()
     service_catalog.install()
 
 

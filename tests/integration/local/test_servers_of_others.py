@@ -1,4 +1,8 @@
-"""Commands of the platform against servers that others run, as compose.yaml does."""
+"""Commands of the platform against servers that others run, as compose.yaml does.
+
+Here the others are the platform that earlier files have started and stopped. This file comes after them by its name, so
+that they find no platform.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,21 +26,22 @@ def external(folder: Path, servers: Platform) -> Platform:
     )
 
 
-def test_the_commands_use_external_servers_and_leave_them_running(shared_platform: Any, tmp_path: Path) -> None:
-    before = shared_platform.pids()
-    guest = external(tmp_path / ".local", shared_platform)
+def test_the_commands_use_external_servers_and_leave_them_running(platform: Any, tmp_path: Path) -> None:
+    platform.run("up")
+    before = platform.pids()
+    guest = external(tmp_path / ".local", platform)
     try:
         assert "not ours" in guest.run("up")
         assert list(guest.pids()) == ["s3-mirror"]
         certificate = guest.settings.certificate.read_text().split()
-        assert certificate == shared_platform.settings.certificate.read_text().split()[: len(certificate)]
+        assert certificate == platform.settings.certificate.read_text().split()[: len(certificate)]
         again = guest.run("up")
         assert "databases   checking ... complete" in again
         guest.run("down")
     finally:
         guest.run("clean")
     assert guest.processes() == []
-    assert shared_platform.pids() == before
+    assert platform.pids() == before
 
 
 def test_external_servers_that_do_not_answer_are_named_with_their_address(tmp_path: Path, another: Any) -> None:
