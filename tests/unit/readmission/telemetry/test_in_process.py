@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from readmission.domain.contract import CLASSES
 from readmission.telemetry import metrics
 from readmission.telemetry.exporter.catalog import METRIC_FAMILIES
 from readmission.telemetry.in_process import PrometheusMeter, Replica, of_processes
@@ -51,6 +52,15 @@ def test_counters_and_histograms_whose_labels_are_known_begin_at_0() -> None:
     assert values(meter, "readmission_requests_total", route="/model/history") == []  # of another function
     assert values(meter, "readmission_scorer_duration_seconds_bucket", le="2.5e-05") == [0]
     assert values(meter, "readmission_model_promoted_timestamp_seconds") == []
+
+
+def test_with_the_first_forecast_of_a_version_its_other_classes_are_0() -> None:
+    meter = PrometheusMeter("predict")
+    meter.count(metrics.PREDICTIONS, model_version="3", readmitted="NO")
+    found = {
+        readmitted: values(meter, "readmission_predictions_total", readmitted=readmitted) for readmitted in CLASSES
+    }
+    assert found == {"<30": [0], ">30": [0], "NO": [1]}
 
 
 def test_it_counts_observes_and_sets() -> None:

@@ -68,18 +68,27 @@ class PrometheusMeter:
         if found is None:
             if name not in self._metrics or dimensions.keys() != metrics.BY_NAME[name].dimensions.keys():
                 raise ValueError(f"{self._service} has no metric {name} with the dimensions {', '.join(dimensions)}")
+            self._make(name, dimensions)
             found = self._series[key] = self._metrics[name].labels(**{SERVICE: self._service}, **dimensions)
         return found
 
     def _begin_at_zero(self) -> None:
         """Make the series whose labels are known, because Prometheus cannot see a rise from nothing to 1."""
         for name in self._metrics:
-            metric = metrics.BY_NAME[name]
-            if metric.kind == "gauge":
-                continue  # unknown until it is set
-            listed = [listed_values(metric, dimension, self._service) for dimension in metric.dimensions]
-            for values in product(*listed):
-                self._of(name, dict(zip(metric.dimensions, values, strict=True)))
+            if metrics.BY_NAME[name].kind != "gauge":  # which is unknown until it is set
+                self._make(name, {})
+
+    def _make(self, name: str, given: dict[str, str]) -> None:
+        """Make the series for all values that the table lists and, where it lists none, for those given: with a model
+        version's first forecast, its classes without one are 0 and not missing."""
+        metric = metrics.BY_NAME[name]
+        choices = [
+            listed_values(metric, dimension, self._service) or tuple(filter(None, [given.get(dimension)]))
+            for dimension in metric.dimensions
+        ]
+        for values in product(*choices):
+            labels = dict(zip(metric.dimensions, values, strict=True))
+            self._metrics[name].labels(**{SERVICE: self._service}, **labels)
 
 
 def _created(metric: Metric, registry: CollectorRegistry) -> MetricWrapperBase:
