@@ -48,7 +48,7 @@ def test_the_built_functions_and_layers_stay_below_their_size_limits_and_trainin
     def size(*parts: str) -> int:
         return sum(file.stat().st_size for part in parts for file in (built / part).rglob("*") if file.is_file())
 
-    assert not (folder / "ServingLayer" / "python" / "pydantic" / "v1").exists()
+    assert not (built / "ServingLayer" / "python" / "pydantic" / "v1").exists()
     mib = 1 << 20
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
     assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
