@@ -117,7 +117,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 def as_functions(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """The functions' clients read their logins from this server's secrets."""
     monkeypatch.setattr(secrets, "boto3", SimpleNamespace(client=lambda _, config: server))
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "_MLFLOW_TELEMETRY_SESSION_ID"):
         monkeypatch.setenv(name, "")  # so that it is restored
         monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
