@@ -13,6 +13,7 @@ boto3 reads the `AWS_…` variables, and MLflow its own, as `MLFLOW_SERVER_ALLOW
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -25,11 +26,11 @@ TLS: Final = ("disable", "prefer", "require", "verify-full")
 USERS: Final = {"PIPELINE": "EDIT", "READER": "READ"}
 """Who logs in beside the administrator, and what each may do with all experiments and models: the functions that train
 and promote, and those that only read."""
-# libpq reads the server and the login from its own variables, so that neither a command line, nor MLflow's URL, nor the
-# file with the settings of its login has the password.
-_URL: Final = f"postgresql+psycopg2:///{DATABASE}"
+# Without the server and the login, which `connect_by_variables` adds: no command line, no URL of MLflow and no file with
+# the settings of its login has the password.
+_URL: Final = f"postgresql+pg8000:///{DATABASE}"
 _LOGIN_SETTINGS: Final = Path(__file__).with_name("mlflow_auth.ini")
-_AUTHORITIES: Final = Path("layers/readmission/src/readmission/storage/rds-global-bundle.pem")
+_AUTHORITIES: Final = Path(__file__).parents[1] / "layers/readmission/src/readmission/storage/rds-global-bundle.pem"
 
 
 def command(host: str, port: int, artifacts: str) -> list[str]:
@@ -40,14 +41,12 @@ def command(host: str, port: int, artifacts: str) -> list[str]:
 
 def environment(host: str, port: int, user: str, password: str, tls: str = "prefer") -> dict[str, str]:
     """The variables of MLflow and of its connection to Postgres. `tls` is one of `TLS`."""
-    # With authorities, libpq takes `require` for a check of the certificate.
-    authorities = {"PGSSLROOTCERT": str(Path(__file__).parents[1] / _AUTHORITIES)} if tls == "verify-full" else {}
-    return authorities | {
-        "PGHOST": host,
-        "PGPORT": str(port),
-        "PGUSER": user,
-        "PGPASSWORD": password,
-        "PGSSLMODE": tls,
+    return {
+        "DATABASE_HOST": host,
+        "DATABASE_PORT": str(port),
+        "DATABASE_USER": user,
+        "DATABASE_PASSWORD": password,
+        "DATABASE_TLS": tls,
         "MLFLOW_BACKEND_STORE_URI": _URL,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # We do not use jobs (LLM judges, trace roll-ups). Switched off, MLflow starts no consumer processes for them.
@@ -55,8 +54,37 @@ def environment(host: str, port: int, user: str, password: str, tls: str = "pref
     }
 
 
+def connect_by_variables(given: Mapping[str, str], authorities: Path = _AUTHORITIES) -> None:
+    """Let every engine that this process makes log in to Postgres as the variables of `environment` say.
+
+    MLflow takes nothing but a URL, in which pg8000's TLS settings have no place.
+    """
+    from sqlalchemy import Engine, event
+
+    login = {name: given[f"DATABASE_{name.upper()}"] for name in ("host", "user", "password")}
+    tls = _tls(given["DATABASE_TLS"], authorities)
+
+    @event.listens_for(Engine, "do_connect")
+    def _log_in(dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
+        if dialect.driver == "pg8000":
+            parameters |= {**login, "port": int(given["DATABASE_PORT"]), "ssl_context": tls}
+
+
+def _tls(mode: str, authorities: Path) -> ssl.SSLContext | bool | None:
+    """pg8000 tries TLS with None, and does without where the server has none."""
+    if mode in ("disable", "prefer"):
+        return False if mode == "disable" else None
+    context = ssl.create_default_context()
+    if mode == "verify-full":
+        context.load_verify_locations(authorities)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def create_users(given: Mapping[str, str]) -> None:
-    """Give the users of `USERS` their passwords and permissions, in the database that libpq's variables name."""
+    """Give the users of `USERS` their passwords and permissions, in MLflow's database."""
     from mlflow.server.auth.permissions import RESOURCE_TYPE_EXPERIMENT, RESOURCE_TYPE_REGISTERED_MODEL
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
@@ -92,6 +120,7 @@ def main(given: Mapping[str, str] = os.environ) -> None:
         server += ["--app-name", "basic-auth"]
         login["MLFLOW_AUTH_CONFIG_PATH"] = str(_LOGIN_SETTINGS)
         os.environ.update(login)
+        connect_by_variables(login)
         create_users(given)
     os.execve(server[0], server, {**given, **login})
 
@@ -102,6 +131,8 @@ def run(arguments: list[str]) -> None:
     `mlflow server` would start uvicorn as a second one, which takes seconds to import MLflow again, and 250 MB. The
     options `--static-prefix` and `--expose-prometheus` need that, because MLflow reads them when it is imported.
     """
+    if os.environ.get("MLFLOW_BACKEND_STORE_URI") == _URL:
+        connect_by_variables(os.environ)
     # Before MLflow, which knows by its presence that it is a server.
     import uvicorn.main
     from mlflow import cli

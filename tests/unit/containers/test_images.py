@@ -132,7 +132,7 @@ def test_mlflow_does_not_start_without_its_settings() -> None:
 
 def test_the_password_of_mlflows_database_is_in_one_variable_and_no_argument() -> None:
     variables = mlflow_server.environment("db.example", 5432, "ml:flow", "a/b@c")
-    assert [name for name, value in variables.items() if "a/b@c" in value] == ["PGPASSWORD"]
+    assert [name for name, value in variables.items() if "a/b@c" in value] == ["DATABASE_PASSWORD"]
     assert "--backend-store-uri" not in mlflow_server.command("127.0.0.1", 5000, "s3://bucket/artifacts")
 
 
@@ -155,7 +155,7 @@ def test_the_image_of_mlflow_has_what_its_login_and_its_database_need() -> None:
     group = packages["readmission-platform"]["dev-dependencies"]["image-mlflow"]
     names = {one["name"] for one in group}
     extras = {extra for one in group if one["name"] == "mlflow" for extra in one.get("extra", ())}
-    assert "psycopg2-binary" in names and extras == {"auth"}
+    assert "pg8000" in names and extras == {"auth"}
     for path in ("infra/mlflow_auth.ini", "layers/readmission/src/readmission/storage/rds-global-bundle.pem"):
         assert path in stage("mlflow")
 

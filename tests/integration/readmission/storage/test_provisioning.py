@@ -2,12 +2,15 @@
 
 import datetime
 import json
+import os
 import select
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,16 +28,25 @@ from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.settings import BootstrapSettings, DatabaseSettings
 from readmission.storage import access, database, provisioning
 from readmission.storage.database import connect
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from infra import mlflow_server
 from infra.local.servers import postgres
-from infra.local.settings import Settings
+from infra.local.settings import ROOT, Settings
 from tests.integration.readmission.storage.servers import running
 
 HOST = "localhost"
 RDS_AUTHORITIES = Path(storage.__file__).with_name("rds-global-bundle.pem")
+# MLflow's connection to its database, with the authorities of the argument.
+CONNECTED = """
+import os, sys
+from sqlalchemy import create_engine, text
+from infra.mlflow_server import connect_by_variables
+
+
+connect_by_variables(os.environ, sys.argv[1])
+with create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"]).connect() as connection:
+    print(connection.execute(text("SELECT current_database()")).scalar())
+"""
 
 
 # ---------------------------------------------------------------- certificates
@@ -259,13 +271,16 @@ def test_a_server_of_another_name_is_refused(settings: BootstrapSettings) -> Non
 
 @pytest.mark.parametrize(
     ("host", "authorities", "refused"),
-    [(HOST, "root.pem", None), (HOST, None, "certificate verify failed"), ("127.0.0.1", "root.pem", "does not match")],
+    [
+        (HOST, "root.pem", None),
+        (HOST, None, "certificate verify failed"),
+        ("127.0.0.1", "root.pem", "IP address mismatch"),
+    ],
     ids=["RDS", "another authority", "another name"],
 )
 def test_mlflow_verifies_the_certificate_of_its_database(
     settings: BootstrapSettings,
     certificates: Path,
-    monkeypatch: pytest.MonkeyPatch,
     host: str,
     authorities: str | None,
     refused: str | None,
@@ -273,15 +288,19 @@ def test_mlflow_verifies_the_certificate_of_its_database(
     provisioning.set_up(settings)
     port, password = settings.administrator.port, f"first of {access.MLFLOW}"
     variables = mlflow_server.environment(host, int(port or 0), access.MLFLOW, password, "verify-full")
-    assert Path(variables["PGSSLROOTCERT"]).samefile(RDS_AUTHORITIES)
-    if authorities:
-        variables["PGSSLROOTCERT"] = str(certificates / authorities)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    engine = create_engine(variables["MLFLOW_BACKEND_STORE_URI"])
-    with pytest.raises(OperationalError, match=refused) if refused else nullcontext(), engine.connect() as connection:
-        assert connection.execute(text("SELECT current_database()")).scalar() == "mlflow"
-    engine.dispose()
+    assert mlflow_server._AUTHORITIES.samefile(RDS_AUTHORITIES)
+    known = str(certificates / authorities) if authorities else str(RDS_AUTHORITIES)
+    # In a process of its own, because it changes every engine of its process.
+    connected = subprocess.run(
+        [sys.executable, "-c", CONNECTED, known],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (connected.stdout.strip() == "mlflow") is not bool(refused)
+    assert refused is None or refused in connected.stderr
 
 
 def test_a_connection_without_tls_is_refused_by_the_server(settings: BootstrapSettings) -> None:

@@ -9,8 +9,6 @@ from readmission.registry import store
         "BAD_REQUEST: (pg8000.dbapi.ProgrammingError) {'C': '57P01', 'M': 'terminating connection'}",
         "(pg8000.dbapi.ProgrammingError) {'C': '53300', 'M': 'sorry, too many clients already'}",
         "(pg8000.exceptions.InterfaceError) network error",
-        "BAD_REQUEST: (psycopg2.InterfaceError) connection already closed",
-        "(psycopg2.OperationalError) server closed the connection unexpectedly",
     ],
 )
 def test_a_database_that_cannot_answer_is_away(message: str) -> None:

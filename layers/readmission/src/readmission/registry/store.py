@@ -3,11 +3,8 @@
 import re
 from typing import Final
 
-# SQLSTATE classes and codes: connection, resources, operator intervention, serialization, deadlock. pg8000 shows them;
-# psycopg2 has classes for them.
-_TRANSIENT: Final = re.compile(
-    r"'C': '(?:08|53|57|40001|40P01)|\(pg8000\.[\w.]+\.InterfaceError\)|\(psycopg2\.(?:Operational|Interface)Error\)"
-)
+# SQLSTATE classes and codes: connection, resources, operator intervention, serialization, deadlock.
+_TRANSIENT: Final = re.compile(r"'C': '(?:08|53|57|40001|40P01)|\(pg8000\.[\w.]+\.InterfaceError\)")
 
 
 def is_away(message: str) -> bool:
