@@ -26,7 +26,7 @@ CUSTOM: Final = {
 
 
 def render(overlay: str) -> str:
-    """The manifests of an overlay, as `kubectl apply` gets them. Raises LocalError for one that kubectl cannot render."""
+    """The manifests of an overlay, as `kubectl apply` gets them. Raises LocalError if kubectl cannot render it."""
     if overlay not in OVERLAYS:
         raise LocalError(f"There is no overlay {overlay}; the overlays are {', '.join(OVERLAYS)}.")
     kubectl = Path(sys.executable).parent / "kubectl"
@@ -56,9 +56,7 @@ def _strictly(manifest: Manifest, release: str) -> object:
     return kubernetes_validate.validate(manifest, release, strict=True)
 
 
-def problems(
-    found: Sequence[Manifest], wanted: Sequence[str] = (), validate: Validate = _strictly
-) -> Iterator[str]:
+def problems(found: Sequence[Manifest], wanted: Sequence[str] = (), validate: Validate = _strictly) -> Iterator[str]:
     """A line for each manifest that a release (`wanted`; by default the newest two) would refuse or not know."""
     for manifest in found:
         if manifest["apiVersion"] in CUSTOM:
@@ -75,7 +73,8 @@ def problems(
 
 def not_validated(found: Sequence[Manifest]) -> list[str]:
     """What only an operator's own schema could tell, as `Cluster of CloudNativePG`."""
-    kinds = {(manifest["kind"], CUSTOM[manifest["apiVersion"]]) for manifest in found if manifest["apiVersion"] in CUSTOM}
+    custom = [manifest for manifest in found if manifest["apiVersion"] in CUSTOM]
+    kinds = {(manifest["kind"], CUSTOM[manifest["apiVersion"]]) for manifest in custom}
     return [f"{kind} of {operator}" for kind, operator in sorted(kinds)]
 
 

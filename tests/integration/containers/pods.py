@@ -79,9 +79,7 @@ class Pod:
 
     def mounts(self, folder: Path) -> list[str]:
         """buildah's options for the files of secrets."""
-        keys = {
-            volume["name"]: volume["secret"]["secretName"] for volume in self.spec["volumes"] if "secret" in volume
-        }
+        keys = {volume["name"]: volume["secret"]["secretName"] for volume in self.spec["volumes"] if "secret" in volume}
         options = []
         for mount in self.container["volumeMounts"]:
             if secret := keys.get(mount["name"]):
