@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
 import kubernetes_validate
 import yaml
 from kubernetes_validate import utils
@@ -64,7 +63,7 @@ def problems(found: Sequence[Manifest], wanted: Sequence[str] = (), validate: Va
         for release in wanted or releases():
             try:
                 validate(manifest, release)
-            except jsonschema.ValidationError as error:
+            except kubernetes_validate.ValidationError as error:
                 where = ".".join(str(part) for part in error.path) or "the manifest"
                 yield f"{title(manifest)}: {where}: {error.message} (Kubernetes {release})"
             except kubernetes_validate.SchemaNotFoundError:

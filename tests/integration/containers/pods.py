@@ -154,8 +154,16 @@ def run(
 def first(pod: Pod, name: str, **given: str) -> tuple[int, str]:
     """The exit code and the output of an init container of the pod."""
     (container,) = [one for one in pod.spec["initContainers"] if one["name"] == name]
-    with created(pod.name) as created_container:
-        own = pod.variables(container) | given
-        words = run(created_container, own, [], container, configuration(pod.name))
+    return _ended(pod, container, [], **given)
+
+
+def ended(pod: Pod, folder: Path, *command: str) -> tuple[int, str]:
+    """The exit code and the output of another command in the pod's container, with its variables and secrets."""
+    return _ended(pod, {**pod.container, "command": command}, pod.mounts(folder))
+
+
+def _ended(pod: Pod, container: Mapping[str, Any], options: list[str], **given: str) -> tuple[int, str]:
+    with created(pod.name) as name:
+        words = run(name, pod.variables(container) | given, options, container, configuration(pod.name))
         done = subprocess.run(words, env=containers.environment(), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
