@@ -21,7 +21,7 @@ CUSTOM: Final = {
     "postgresql.cnpg.io/v1": "CloudNativePG",
     "external-secrets.io/v1": "External Secrets",
 }
-"""The APIs of operators, which bring the schemas of their resources into the cluster. No package carries them."""
+"""The APIs of operators, which bring the schemas of their resources into the cluster. PyPI has no package of them."""
 
 
 def render(overlay: str) -> str:
