@@ -69,7 +69,7 @@ def is_hardened(running: Running) -> bool:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_api_serves_whoever_has_a_key_and_is_ready_once_it_has_a_model(
+def test_the_api_serves_those_with_a_key_and_is_ready_once_it_has_a_model(
     image: Image, pod: Callable[..., Pod], overlay: str, stores: Stores, tmp_path: Path
 ) -> None:
     image("api")

@@ -10,7 +10,7 @@ from tests.unit.kubernetes.rendered import of_kind, workloads
 type Flow = tuple[str, str, int]
 
 PORTS = {
-    "api": (8000, 9464),
+    "api": (8000, 9106),
     "exporter": (9105,),
     "grafana": (3000,),
     "localstack": (4566,),
@@ -23,7 +23,7 @@ PORTS = {
 SHARED: set[Flow] = {
     ("api", "mlflow", 5000),
     ("grafana", "prometheus", 9090),
-    ("prometheus", "api", 9464),
+    ("prometheus", "api", 9106),
     ("prometheus", "exporter", 9105),
     ("ui", "api", 8000),
     ("ui", "mlflow", 5000),

@@ -47,7 +47,7 @@ def test_prometheus_scrapes_the_exporter_once_and_every_pod_of_the_api(overlay: 
     (target,) = jobs["readmission"]["static_configs"][0]["targets"]
     name, _, port = target.partition(":")
     assert int(port) == services[name]["ports"][0]["port"]
-    (found,) = jobs["api"]["dns_sd_configs"]
+    (found,) = jobs["readmission-api"]["dns_sd_configs"]
     (name,) = found["names"]
     # Without an address of its own, the name stands for all pods, also for those that are not ready.
     assert services[name]["clusterIP"] == "None" and services[name]["publishNotReadyAddresses"] is True
