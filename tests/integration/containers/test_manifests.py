@@ -41,7 +41,12 @@ def pod(system: Platform) -> Callable[..., Pod]:
         "database-mlflow": {"username": database.user, "password": database.password},
         "pages": {"api-key": KEY, "secrets.toml": LOGIN},
         "store": {"access-key": "test", "secret-key": "test"},
-        "mlflow-login": {"username": "admin", "password": "a-password-of-the-tests", "session": "signs-forms"},
+        "mlflow-login": {"username": "admin", "password": "a-password-of-the-tests", "session": "signs-forms"}
+        | {
+            f"{role}-{part}": f"the-{part}-of-{role}"
+            for role in ("pipeline", "reader")
+            for part in ("username", "password")
+        },
     }
 
     def of(overlay: str, name: str) -> Pod:
@@ -126,6 +131,8 @@ def test_mlflow_on_aws_asks_for_a_login_but_not_for_its_health(
     database = postgres.owner(system.settings, "mlflow")
     given = {
         "DATABASE_HOST": database.host,
+        # That of the tests has no certificate of RDS.
+        "DATABASE_TLS": "prefer",
         "MLFLOW_ARTIFACTS_DESTINATION": containers.COMPOSE["services"]["mlflow"]["environment"][
             "MLFLOW_ARTIFACTS_DESTINATION"
         ],

@@ -1,7 +1,5 @@
 """The commands that build the images, and what the Containerfile, compose.yaml and the local platform agree on."""
 
-import configparser
-import os
 import re
 import subprocess
 import tomllib
@@ -180,51 +178,6 @@ def test_the_image_of_mlflow_has_what_its_login_and_its_database_need() -> None:
     assert "psycopg2-binary" in names and extras == {"auth"}
     for path in ("infra/mlflow_auth.ini", "layers/readmission/src/readmission/storage/rds-global-bundle.pem"):
         assert path in stage("mlflow")
-LOGIN = {
-    "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
-    "MLFLOW_AUTH_ADMIN_PASSWORD": "secret",
-    "MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms",
-}
-MLFLOW = {
-    "DATABASE_HOST": "db.example",
-    "DATABASE_USER": "mlflow",
-    "DATABASE_PASSWORD": "a/b%c",
-    "MLFLOW_ARTIFACTS_DESTINATION": "s3://bucket/artifacts",
-}
-
-
-@pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What MLflow's program has become: its words and its variables."""
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(os, "execve", lambda _, words, variables: found.update(words=words, variables=variables))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return found
-
-
-def test_mlflow_asks_for_the_login_that_it_is_given_whose_users_are_in_its_database(became: dict[str, Any]) -> None:
-    for _ in range(2):  # a container that starts again finds its file
-        mlflow_server.main({**MLFLOW, **LOGIN})
-    assert became["words"][-2:] == ["--app-name", "basic-auth"]
-    file = Path(became["variables"]["MLFLOW_AUTH_CONFIG_PATH"])
-    assert file.stat().st_mode & 0o777 == 0o600
-    settings = configparser.ConfigParser()
-    settings.read(file)
-    assert settings["mlflow"]["database_uri"] == became["variables"]["MLFLOW_BACKEND_STORE_URI"]
-    assert settings["mlflow"]["default_permission"] == "NO_PERMISSIONS"
-
-
-def test_mlflow_without_a_login_asks_for_none(became: dict[str, Any]) -> None:
-    mlflow_server.main(MLFLOW)
-    assert "--app-name" not in became["words"]
-    assert "MLFLOW_AUTH_CONFIG_PATH" not in became["variables"]
-
-
-@pytest.mark.parametrize("missing", LOGIN)
-def test_mlflow_with_a_part_of_a_login_does_not_start(became: dict[str, Any], missing: str) -> None:
-    with pytest.raises(SystemExit, match=f"^{missing} must be set, because MLFLOW_"):
-        mlflow_server.main({**MLFLOW, **LOGIN, missing: ""})
-    assert became == {}
 
 
 def test_the_build_gets_no_file_but_those_that_it_needs() -> None:

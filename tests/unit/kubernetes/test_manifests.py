@@ -9,7 +9,7 @@ import yaml
 
 from infra.containers import images
 from infra.kubernetes.manifests import OVERLAYS, Manifest
-from infra.mlflow_server import LOGIN
+from infra.mlflow_server import USERS
 from tests.unit.kubernetes.rendered import containers, named, of_kind, pod, rendered, values, workloads
 
 COMPOSE: dict[str, Any] = yaml.safe_load((images.ROOT / "infra" / "containers" / "compose.yaml").read_text())[
@@ -196,7 +196,8 @@ def test_only_the_api_the_pages_and_on_aws_mlflow_are_published(overlay: str) ->
 
 def test_mlflow_on_aws_asks_for_a_login_that_its_clients_know() -> None:
     (mlflow,) = pod(named("aws", "Deployment", "mlflow"))["containers"]
-    assert set(LOGIN) <= {one["name"] for one in mlflow["env"]}
+    users = {f"MLFLOW_{role}_{part}" for role in ("AUTH_ADMIN", *USERS) for part in ("USERNAME", "PASSWORD")}
+    assert users | {"MLFLOW_FLASK_SERVER_SECRET_KEY"} <= {one["name"] for one in mlflow["env"]}
     for client in ("api", "ui"):
         (container,) = pod(named("aws", "Deployment", client))["containers"]
         assert "MLFLOW_SECRET" in {one["name"] for one in container["env"]}
