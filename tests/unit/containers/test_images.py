@@ -3,7 +3,6 @@
 import re
 import subprocess
 import tomllib
-import tempfile
 from pathlib import Path
 from typing import Any
 
