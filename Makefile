@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
@@ -155,6 +155,10 @@ sbom: setup ## write a bill of materials (CycloneDX) of each image, into infra/c
 audit: setup ## look for known vulnerabilities of the packages in the images; needs pypi.org
 	@$(BIN)/python -m infra.containers audit
 
+manifests: setup ## print the manifests for Kubernetes of an overlay  [OVERLAY=aws|standalone]
+	@test -n '$(OVERLAY)' || { echo "Usage: make manifests OVERLAY=aws, or OVERLAY=standalone" >&2; exit 2; }
+	@$(BIN)/python -m infra.kubernetes render '$(OVERLAY)'
+
 unit: setup ## run the tests that need no server
 	@$(BIN)/pytest tests/unit
 
@@ -169,6 +173,7 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/python -m tests.prose
 	@$(BIN)/cfn-lint template.yaml infra/aws/*.yaml
 	@$(BIN)/sam validate --lint
+	@$(BIN)/python -m infra.kubernetes check
 	@$(BIN)/python -m tests.checkov
 	@$(BIN)/hadolint infra/containers/Containerfile
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec infra/containers/compose.yaml

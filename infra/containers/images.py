@@ -1,5 +1,6 @@
 """Builds the images with docker, podman or buildah, whichever works on this machine."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ GROUPS = {
 }
 """The dependency group of each image. That of LocalStack has a lock file of its own."""
 TARGETS = (*GROUPS, "localstack")
+INSTALLED = ("pyproject.toml", "uv.lock", "infra/containers/install", "layers/readmission/pyproject.toml")
+"""What decides which packages are in an image; for LocalStack's also the folder of its own."""
 TOOLS = ("docker", "podman", "buildah")
 BASE = "docker.io/library/debian:trixie-slim"
 MIRROR = "http://deb.debian.org/debian"
@@ -57,6 +60,7 @@ def build_command(target: str, builder: str, caller: Mapping[str, str]) -> list[
     if builder != "docker":
         # Docker finds the list by its name. The others' own format of images has no health checks.
         command += ["--ignorefile", f"{CONTAINERFILE}.dockerignore", "--format", "docker", "--layers"]
+    command += ["--build-arg", f"PACKAGES={packages(target)}"]
     authorities = caller.get("SSL_CERT_FILE", "")
     if authorities and Path(authorities).is_file():
         command += ["--secret", f"id=authorities,src={authorities}"]
@@ -65,6 +69,18 @@ def build_command(target: str, builder: str, caller: Mapping[str, str]) -> list[
             # Without its value, which may hold a password: the builder reads it from its environment.
             command += ["--build-arg", variable]
     return [*command, str(ROOT)]
+
+
+def packages(target: str, root: Path = ROOT) -> str:
+    """Changes with the packages that are installed in the image of a target."""
+    paths = [root / name for name in INSTALLED]
+    if target == "localstack":
+        own = root / "infra" / "localstack"
+        paths += [own / "pyproject.toml", own / "uv.lock", *sorted((own / "src").rglob("*.py"))]
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()
 
 
 def _ensure_base() -> None:

@@ -1,7 +1,7 @@
-"""Checks the templates, as CloudFormation deploys them, against checkov's rules: `python -m tests.checkov`.
+"""Checks the templates, as CloudFormation deploys them, and the manifests of Kubernetes against checkov's rules.
 
-The application is checked with every protection that its parameters offer. Prints each finding that `skips.toml` does
-not explain, and each explanation that no finding needs; both fail.
+`python -m tests.checkov`. The application is checked with every protection that its parameters offer. Prints each
+finding that `skips.toml` does not explain, and each explanation that no finding needs; both fail.
 """
 
 import json
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from infra.kubernetes.manifests import OVERLAYS, render
 from tests.transformed import APPLICATION, IDENTITY, ROOT, as_template, deployed
 
 PROJECT: Final = Path(__file__).parent
@@ -34,7 +35,7 @@ PROTECTED: Final = {
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """A rule, by its id, that a resource breaks, by its type and logical id; `says` is the rule itself."""
+    """A rule, by its id, that a resource breaks, by its type and name; `says` is the rule itself."""
 
     check: str
     resource: str
@@ -89,6 +90,11 @@ def templates() -> dict[str, str]:
     }
 
 
+def manifests() -> dict[str, str]:
+    """The manifests of each overlay by the name of a file for it."""
+    return {f"{overlay}.yaml": render(overlay) for overlay in OVERLAYS}
+
+
 def _run(folder: Path) -> Any:
     command = [
         str(Path(sys.executable).parent / "uv"),
@@ -99,7 +105,8 @@ def _run(folder: Path) -> Any:
         str(PROJECT),
         "checkov",
     ]
-    options = ["--directory", str(folder), "--framework", "cloudformation", "--skip-download", "--output", "json"]
+    frameworks = ["--framework", "cloudformation", "kubernetes"]
+    options = ["--directory", str(folder), *frameworks, "--skip-download", "--output", "json"]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
     try:
@@ -111,7 +118,7 @@ def _run(folder: Path) -> Any:
 def main() -> int:
     logging.disable(logging.WARNING)  # SAM's own, about itself
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in templates().items():
+        for name, text in {**templates(), **manifests()}.items():
             Path(folder, name).write_text(text)
         report = _run(Path(folder))
     lines = list(compare(findings(report), skips((PROJECT / "skips.toml").read_text())))

@@ -1,4 +1,4 @@
-"""template.yaml and infra/aws/platform.yaml, read."""
+"""template.yaml and the templates of infra/aws, read."""
 
 from pathlib import Path
 from typing import Any
@@ -26,3 +26,4 @@ TEMPLATE = yaml.load((ROOT / "template.yaml").read_text(), _Template)
 RESOURCES = TEMPLATE["Resources"]
 PLATFORM = yaml.load((ROOT / "infra" / "aws" / "platform.yaml").read_text(), _Template)
 SERVICES = yaml.load((ROOT / "infra" / "aws" / "services.yaml").read_text(), _Template)
+KUBERNETES = yaml.load((ROOT / "infra" / "aws" / "kubernetes.yaml").read_text(), _Template)

@@ -8,8 +8,8 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def variables(service: str, settings: Settings, given: Mapping[str, str]) -> dic
     return found | {"HOST": "127.0.0.1", "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
 
 
-def _listening(service: str, port: int) -> dict[str, str]:
+def listening(service: str, port: int) -> dict[str, str]:
     """On a free port of loopback. The images listen on every address of their own network."""
     variables = {PORT_VARIABLES.get(service, "PORT"): str(port)}
     return variables | ({"GATEWAY_LISTEN": f"127.0.0.1:{port}"} if service == "localstack" else {})
@@ -86,9 +86,10 @@ class Container:
         """By the health check of its image, run inside."""
         test = configuration(self.service)["Healthcheck"]["Test"]
         assert test[0] == "CMD"
-        return self._run(*test[1:]) == 0
+        return self.run(*test[1:]) == 0
 
-    def _run(self, *command: str) -> int:
+    def run(self, *command: str) -> int:
+        """The exit code of a command in the container."""
         port = f"{PORT_VARIABLES.get(self.service, 'PORT')}={self.port}"
         finished = subprocess.run(
             ["buildah", "run", "--env", port, self.id, "--", *command],
@@ -127,13 +128,22 @@ def command(service: str, container: str, settings: Mapping[str, str], *argument
 def running(service: str, settings: Settings, port: int, folder: Path, **given: str) -> Iterator[Container]:
     """Answers on `port` of loopback: buildah's isolation shares the machine's network. `given` are variables in place
     of those of compose.yaml."""
-    own = variables(service, settings, given) | given | _listening(service, port)
-    log = folder / f"{service}.log"
+    own = variables(service, settings, given) | given | listening(service, port)
     with created(service) as container:
-        started = time.monotonic()
+        words = command(service, container, own)
+        with started(service, container, words, port, folder) as found:
+            yield found
+
+
+@contextmanager
+def started(service: str, container: str, words: Sequence[str], port: int, folder: Path) -> Iterator[Container]:
+    """A server of the container that `words` start: waits until it answers on `port`, and ends it afterwards."""
+    log = folder / f"{service}.log"
+    with ExitStack() as ended:
+        beginning = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                command(service, container, own),
+                words,
                 env=environment(),
                 stdout=output,
                 stderr=output,
@@ -141,11 +151,9 @@ def running(service: str, settings: Settings, port: int, folder: Path, **given: 
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )
         found = Container(service, container, port, log, process)
-        try:
-            _wait(found, started)
-            yield found
-        finally:
-            _stop(found)
+        ended.callback(_stop, found)
+        _wait(found, beginning)
+        yield found
 
 
 def _wait(container: Container, started: float) -> None:

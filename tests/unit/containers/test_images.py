@@ -41,6 +41,25 @@ def test_the_others_keep_health_checks_and_leave_out_what_docker_leaves_out(buil
     assert Path(command[command.index("--ignorefile") + 1]).is_file()
 
 
+@pytest.mark.parametrize("changed", [*images.INSTALLED, "infra/localstack/uv.lock", "infra/localstack/src/a.py"])
+def test_an_image_is_built_again_after_a_change_of_its_packages(tmp_path: Path, changed: str) -> None:
+    for name in (*images.INSTALLED, "infra/localstack/pyproject.toml", "infra/localstack/uv.lock"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    before = {target: images.packages(target, tmp_path) for target in images.TARGETS}
+    (tmp_path / changed).parent.mkdir(exist_ok=True)
+    (tmp_path / changed).write_text("after")
+    others = {target for target in images.TARGETS if images.packages(target, tmp_path) != before[target]}
+    assert others == ({"localstack"} if changed.startswith("infra/localstack") else set(images.TARGETS))
+
+
+@pytest.mark.parametrize("target", images.TARGETS)
+def test_the_layer_of_packages_depends_on_them(target: str) -> None:
+    assert f"PACKAGES={images.packages(target)}" in images.build_command(target, "buildah", {})
+    # buildah does not see that a mounted file has changed.
+    assert "ARG PACKAGES\nRUN --mount=type=bind,from=build" in stage(target)
+
+
 def test_the_password_of_an_index_is_no_argument(tmp_path: Path) -> None:
     authorities = tmp_path / "authorities.pem"
     authorities.touch()
