@@ -7,6 +7,7 @@ above all on earlier inpatient stays, so that models have something to learn.
 import math
 import random
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final
 
 from readmission.domain.contract import AGES, DRUGS, NAMES
@@ -17,6 +18,8 @@ _SPECIALTIES: Final = ("?", "InternalMedicine", "Emergency/Trauma", "Family/Gene
 _DIAGNOSES: Final = ("428", "414", "786", "410", "486", "427", "250.83", "276", "401", "V57", "E885", "715")
 _DRUG_SHARES: Final = {"insulin": 0.53, "metformin": 0.2, "glipizide": 0.12, "glyburide": 0.1, "pioglitazone": 0.07}
 _DOSES: Final = ("Steady", "Up", "Down")
+_NOT_GIVEN: Final = dict.fromkeys(DRUGS, "No")
+_in_order: Final = itemgetter(*NAMES)
 
 
 def rows(count: int, seed: int) -> Iterator[list[str]]:
@@ -71,7 +74,7 @@ def _row(r: random.Random, encounter_id: int, patient_nbr: int) -> list[str]:
         "diabetesMed": "Yes" if doses else "No",
         "readmitted": readmitted,
     }
-    return [fields.get(name) or doses.get(name, "No") for name in NAMES]
+    return list(_in_order(_NOT_GIVEN | doses | fields))
 
 
 def _logistic(score: float) -> float:
