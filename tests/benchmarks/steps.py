@@ -6,6 +6,7 @@ the next, and what it took, is in the state file.
 
 import importlib.util
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -69,6 +70,17 @@ def _train(family: str) -> Callable[[State], None]:
     return run
 
 
+def _export(state: State) -> None:
+    """What a training job's first host does, in place of a function."""
+    from readmission.settings import TrainSettings
+    from readmission.storage.database import connect
+    from readmission.storage.s3 import s3_client
+    from readmission.training import parquet
+
+    with connect("clean", TrainSettings.from_environment().database) as clean:
+        state["export"] = parquet.export(clean, state["plan"]["data_kind"], s3_client(), os.environ["DATA_BUCKET"])
+
+
 def _report(state: State) -> None:
     for candidate in state["candidates"]:
         _call("report", state, task="plots", **candidate)
@@ -86,6 +98,7 @@ STEPS: dict[str, tuple[Callable[[State], None], tuple[str, ...]]] = {
     "ingest": (_batches("ingest"), ("ingest",)),
     "clean": (_batches("clean"), ("clean",)),
     "check": (_check, ("check",)),
+    "export": (_export, ("train",)),
     **{f"train {family}": (_train(family), ("train",)) for family in FAMILIES},
     "report": (_report, ("report",)),
     "promote": (_promote, ("promote", "report")),
@@ -100,10 +113,10 @@ def main() -> None:
         run, functions = STEPS[name]
         for function in functions:
             load(function)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         run(state)
-        seconds = time.perf_counter() - began
-        state["measured"][name] = {"seconds": seconds, "mb": peak_mb()}
+        seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+        state["measured"][name] = {"seconds": seconds, "cpu": cpu, "mb": peak_mb()}
     path.write_text(json.dumps(state))
 
 
