@@ -33,8 +33,8 @@ FOLDS: Final = 5
 FOLD: Final = "fold"
 PATIENT: Final = "patient"
 # A part of this many rows is in memory at a time.
-_GROUP_ROWS: Final = 50_000
-_BLOCK_BYTES: Final = 1 << 22
+_GROUP_ROWS: Final = 25_000
+_BLOCK_BYTES: Final = 1 << 20
 _OTHERS: Final = tuple(name for name in dataset.STAY if name not in (*INPUTS, dataset.TARGET))
 COLUMNS: Final = (*INPUTS, dataset.TARGET, *_OTHERS, FOLD, PATIENT)
 """The columns of a part. `fold` (int8) is from 0 to `FOLDS` - 1, and `patient` (int64) numbers the patients of all
@@ -140,6 +140,8 @@ def _parts(text: IO[bytes]) -> Iterator[tuple[IO[bytes], int]]:
                     writer.write_table(group, row_group_size=_GROUP_ROWS)
                     rows += len(group)
                     group = next(groups, None)
+            # Arrow keeps what it frees; it would be more with each part.
+            pa.default_memory_pool().release_unused()
             file.seek(0)
             yield file, rows
 
