@@ -77,7 +77,8 @@ def _export(state: State) -> None:
     from readmission.storage.s3 import s3_client
     from readmission.training import parquet
 
-    with connect("clean", TrainSettings.from_environment().database) as clean:
+    database = TrainSettings.from_environment().database
+    with connect("clean", database, parquet.ANSWER_SECONDS) as clean:
         state["export"] = parquet.export(clean, state["plan"]["data_kind"], s3_client(), os.environ["DATA_BUCKET"])
 
 

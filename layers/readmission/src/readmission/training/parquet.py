@@ -27,6 +27,8 @@ from readmission.storage.s3 import reachable
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+ANSWER_SECONDS: Final = 3600
+"""For the connection of an export: Postgres sorts all rows before it sends the first."""
 FORMAT: Final = 1
 PART_ROWS: Final = 250_000
 FOLDS: Final = 5
