@@ -5,7 +5,6 @@ those would be is in the figures: the time of plan at the share of a processor t
 """
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,9 +53,9 @@ def _measured(platform: Platform, folder: Path, rows: int) -> dict[str, float]:
     with _peaks(platform) as found:
         for step in SCALE_STEPS:
             deployment.tell(f"{rows:,} rows: {step} ...")
-            began = time.perf_counter()
             run_steps(state, environment, step)
-            deployment.tell(f"{rows:,} rows: {step} took {time.perf_counter() - began:,.0f} s")
+            took = json.loads(state.read_text())["measured"][step]
+            deployment.tell(f"{rows:,} rows: {step} took {took['seconds']:,.1f} s, {took['mb']:,.0f} MB")
     document = json.loads(state.read_text())
     for step, measured in document["measured"].items():
         found |= {f"{step} {unit}": value for unit, value in measured.items()}

@@ -6,7 +6,6 @@ the next, and what it took, is in the state file.
 
 import importlib.util
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +31,8 @@ def new_state(source: str, batch_size: int, execution: str) -> State:
 def load(function: str) -> ModuleType:
     """The function's module, imported once."""
     if function not in _loaded:
-        spec = importlib.util.spec_from_file_location(f"{function}_app", _FUNCTIONS / function / "app.py")
+        path = Path(__file__).with_name("export.py") if function == "export" else _FUNCTIONS / function / "app.py"
+        spec = importlib.util.spec_from_file_location(f"{function}_app", path)
         assert spec and spec.loader
         _loaded[function] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(_loaded[function])
@@ -71,15 +71,7 @@ def _train(family: str) -> Callable[[State], None]:
 
 
 def _export(state: State) -> None:
-    """What a training job's first host does, in place of a function."""
-    from readmission.settings import TrainSettings
-    from readmission.storage.database import connect
-    from readmission.storage.s3 import s3_client
-    from readmission.training import parquet
-
-    database = TrainSettings.from_environment().database
-    with connect("clean", database, parquet.ANSWER_SECONDS) as clean:
-        state["export"] = parquet.export(clean, state["plan"]["data_kind"], s3_client(), os.environ["DATA_BUCKET"])
+    _call("export", state, data_kind=state["plan"]["data_kind"])
 
 
 def _report(state: State) -> None:
@@ -99,7 +91,7 @@ STEPS: dict[str, tuple[Callable[[State], None], tuple[str, ...]]] = {
     "ingest": (_batches("ingest"), ("ingest",)),
     "clean": (_batches("clean"), ("clean",)),
     "check": (_check, ("check",)),
-    "export": (_export, ("train",)),
+    "export": (_export, ("export",)),
     **{f"train {family}": (_train(family), ("train",)) for family in FAMILIES},
     "report": (_report, ("report",)),
     "promote": (_promote, ("promote", "report")),

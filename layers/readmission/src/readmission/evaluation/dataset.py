@@ -40,7 +40,7 @@ _READ: Final = f"""
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
 # Numbers of encounters tell the order in time within a site only, so the newest are the same share of each site's. The
-# view is asked for one patient at a time: asked for all, it sorts every stay there is for the sake of the newest.
+# view is queried by patient: as a whole, it would sort every stay there is for the sake of the newest.
 # OFFSET 0 keeps Postgres from turning that into a join with the whole view.
 _READ_NEWEST: Final = f"""
     COPY (

@@ -1,8 +1,8 @@
 """Exports the clean rows to Parquet in S3, for trainings that read them from several processes.
 
 Below `training/<data kind>/<rows hash>/` are parts of at most `PART_ROWS` rows and `manifest.json`, which is written
-last: a folder without it is unfinished, and is made again. The same rows give the same bytes, so exports can run beside
-each other. Memory does not grow with the rows: they pass through a temporary file.
+last: a folder without it is unfinished, and is made again. The same rows give the same bytes, so exports can run at the
+same time. Memory does not grow with the rows: they pass through a temporary file.
 
 pyarrow is in the trainer's image and in the development environment, and in no Lambda layer.
 """
@@ -131,7 +131,7 @@ def _upload(part: IO[bytes], rows: int, number: int, folder: str, s3: "S3Client"
 
 
 def _parts(text: IO[bytes]) -> Iterator[tuple[IO[bytes], int]]:
-    """The Parquet files of the rows in the CSV text, with their numbers of rows; closed when the next is asked for."""
+    """The Parquet files of the rows in the CSV text, with their numbers of rows; closed when the next is requested."""
     groups = _groups(text)
     group = next(groups, None)
     while group is not None:
