@@ -57,6 +57,8 @@ class Bucket:
             self.writes.append(f"without {Key.rpartition('/')[2]}")
 
     def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise client_error("NoSuchKey")
         return {"Body": io.BytesIO(self.objects[Key])}
 
     def get_paginator(self, operation: str) -> "Bucket":
@@ -192,6 +194,30 @@ def test_an_export_of_another_release_is_replaced_and_never_half_replaced_under_
     assert _known(bucket, manifest["rows_hash"]) is None
     assert _export(bucket) == manifest
     assert bucket.writes[0] == "without manifest.json" and bucket.writes[-1] == "manifest.json"
+
+
+def test_a_manifest_that_is_removed_while_it_is_read_does_not_count() -> None:
+    class Vanishing(Bucket):
+        def paginate(self, *, Bucket: str, Prefix: str) -> Iterator[dict[str, Any]]:
+            yield {"Contents": [{"Key": f"{Prefix}manifest.json"}]}
+
+    assert _known(Vanishing(), "0" * 64) is None
+
+
+def test_an_export_that_ends_while_another_reads_its_rows_is_that_of_both() -> None:
+    bucket = Bucket()
+
+    class Slow(Database):
+        def run(self, sql: str, stream: IO[bytes] | None = None, **settings: Any) -> list[Any]:
+            if stream is not None and "row_hash" not in sql:
+                manifests.append(_export(bucket))
+                bucket.writes.clear()
+            return super().run(sql, stream, **settings)
+
+    manifests: list[parquet.Manifest] = []
+    manifests.append(export(Slow(), "synthetic", bucket, BUCKET))  # type: ignore[arg-type]
+    assert manifests[0] == manifests[1]
+    assert bucket.writes == []
 
 
 def test_an_export_of_no_rows_is_refused_and_leaves_nothing() -> None:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypedDict, cast
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
 from readmission.domain.features import INPUTS, NUMBERS
@@ -81,9 +82,9 @@ def export(clean: Connection, kind: DataKind, s3: "S3Client", bucket: str) -> Ma
             dataset.copy_by_patient(clean, text)
         text.seek(0)
         folder = _folder(kind, rows_hash)
-        with reachable(bucket):
-            # That of a release with other columns, whose parts are about to be replaced.
-            s3.delete_object(Bucket=bucket, Key=f"{folder}/manifest.json")
+        if known := read_manifest(s3, bucket, kind, rows_hash):
+            return known  # another export has ended meanwhile
+        _remove_manifest(s3, bucket, folder)
         parts = [_upload(part, rows, number, folder, s3, bucket) for number, (part, rows) in enumerate(_parts(text))]
     if not parts:
         raise NoTrainingData(f"there are no {kind} clean rows to learn from; ingest and clean data first")
@@ -110,17 +111,34 @@ def read_manifest(s3: "S3Client", bucket: str, kind: DataKind, rows_hash: str) -
     folder = _folder(kind, rows_hash)
     key = f"{folder}/manifest.json"
     with reachable(bucket):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/")
-        keys = {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+        keys = _keys(s3, bucket, folder)
         if key not in keys:
             return None
-        manifest = cast(Manifest, json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None  # removed meanwhile, by an export of another release
+            raise
+    manifest = cast(Manifest, json.loads(body))
     current = manifest["format"] == FORMAT and manifest["columns"] == list(COLUMNS)
     return manifest if current and all(part["key"] in keys for part in manifest["parts"]) else None
 
 
 def _folder(kind: DataKind, rows_hash: str) -> str:
     return f"training/{kind}/{rows_hash}"
+
+
+def _keys(s3: "S3Client", bucket: str, folder: str) -> set[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/")
+    return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+def _remove_manifest(s3: "S3Client", bucket: str, folder: str) -> None:
+    """Remove that of a release with other columns, whose parts are about to be replaced."""
+    with reachable(bucket):
+        if (key := f"{folder}/manifest.json") in _keys(s3, bucket, folder):
+            s3.delete_object(Bucket=bucket, Key=key)
 
 
 def _upload(part: IO[bytes], rows: int, number: int, folder: str, s3: "S3Client", bucket: str) -> Part:
