@@ -108,9 +108,9 @@ platform-parameters: setup ## print what the platform's stack on AWS passes on t
 	@$(BIN)/python -m infra.aws.parameters $(if $(PLATFORM),'$(PLATFORM)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,ingest,pipeline,growth,concurrency ROUNDS= GROWTH_ROWS= JSON=file DIABETES_DATA=]
+bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,ingest,pipeline,growth,concurrency,scale ROUNDS= GROWTH_ROWS= ROWS=of scale JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(JSON),--json '$(JSON)')
+	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(ROWS),--scale-rows $(ROWS)) $(if $(JSON),--json '$(JSON)')
 
 bench-compare: setup ## compare two results of bench  [A=file B=file]
 	@test -n '$(A)' -a -n '$(B)' || { echo "Usage: make bench-compare A=file B=file, with files written by make bench JSON=file" >&2; exit 2; }

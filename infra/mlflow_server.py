@@ -26,8 +26,8 @@ TLS: Final = ("disable", "prefer", "require", "verify-full")
 USERS: Final = {"PIPELINE": "EDIT", "READER": "READ"}
 """Who logs in beside the administrator, and what each may do with all experiments and models: the functions that train
 and promote, and those that only read."""
-# Without the server and the login, which `connect_by_variables` adds: no command line, no URL of MLflow and no file with
-# the settings of its login has the password.
+# Without the server and the login, which `connect_by_variables` adds: no command line, no URL of MLflow and no file has
+# the password.
 _URL: Final = f"postgresql+pg8000:///{DATABASE}"
 _LOGIN_SETTINGS: Final = Path(__file__).with_name("mlflow_auth.ini")
 _AUTHORITIES: Final = Path(__file__).parents[1] / "layers/readmission/src/readmission/storage/rds-global-bundle.pem"

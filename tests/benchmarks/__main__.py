@@ -24,9 +24,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from infra.local import environment
 from infra.local.servers import postgres
 from tests.arguments import positive
-from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report
+from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report, scale
 from tests.benchmarks.cold import ROOT
-from tests.benchmarks.report import PARTS, Figure
+from tests.benchmarks.report import ON_REQUEST, PARTS, Figure
 from tests.platforms import Platform
 
 _PACKAGES = (
@@ -68,11 +68,19 @@ def _end(*_: object) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"parts to run, from {','.join(PARTS)}")
+    parser.add_argument(
+        "--only",
+        type=_parts,
+        default=[part for part in PARTS if part not in ON_REQUEST],
+        help=f"parts to run, from {','.join(PARTS)}; without it, all but {','.join(ON_REQUEST)}",
+    )
     parser.add_argument("--rounds", type=positive, default=7, help="how often ours and the peers take turns")
     parser.add_argument("--rows", type=positive, default=20_000, help="encounters to train the model on")
     parser.add_argument(
         "--growth-rows", type=positive, default=10_000, help="the smallest size; the others are 3 and 10 times as large"
+    )
+    parser.add_argument(
+        "--scale-rows", type=positive, default=1_000_000, help="the largest size; the others are 0.1 and 0.3 of it"
     )
     parser.add_argument("--model", type=Path, help="a folder that keeps the model for the next run")
     parser.add_argument("--json", type=_file, help="a file for the figures")
@@ -113,6 +121,7 @@ def _run(
         "ingest": lambda: ingest.measure(servers(), temporary, asked.rounds),
         "pipeline": lambda: pipeline.measure(servers(), temporary),
         "growth": lambda: growth.measure(servers(), temporary, asked.growth_rows),
+        "scale": lambda: scale.measure(servers(), temporary, asked.scale_rows),
         "concurrency": lambda: concurrency.measure(servers(), temporary, asked.rounds),
     }
     for name in asked.only:
@@ -133,13 +142,15 @@ def _write(file: Path | None, figures: dict[str, Figure], about: dict[str, str])
 def _about(asked: argparse.Namespace) -> dict[str, str]:
     archive = os.environ.get("DIABETES_DATA")
     sizes = f"{asked.rounds} rounds, a model trained on {asked.rows:,} rows, growth from {asked.growth_rows:,} rows"
+    if "scale" in asked.only:
+        sizes += f", scale up to {asked.scale_rows:,} rows"
     return {
         "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.platform()}",
         "load": f"{os.getloadavg()[0]:.1f} (average of the minute before)",
         "python": platform.python_version(),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "servers": f"{_output(postgres.binaries() / 'postgres', '--version')}, LocalStack {_localstack()}",
-        "data": "DIABETES_DATA; growth uses synthetic rows" if archive else "synthetic",
+        "data": "DIABETES_DATA; growth and scale use synthetic rows" if archive else "synthetic",
         "sizes": f"{sizes}; one thread per model",
         "commit": _output("git", "describe", "--always", "--dirty"),
         "command": " ".join(["python -m tests.benchmarks", *sys.argv[1:]]),

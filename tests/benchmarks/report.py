@@ -10,6 +10,9 @@ from readmission.domain.payloads import FAMILIES
 
 CLIENTS = (1, 2, 4, 8)
 TIMES = (1, 3, 10)
+# Outside of `make bench` without ONLY: it takes an hour, and its rows need tens of gigabytes.
+ON_REQUEST = ("scale",)
+SCALE_STEPS = ("plan", "ingest", "clean", "check", "export")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
 
 
@@ -126,6 +129,23 @@ PARTS: Mapping[str, Sequence[Row]] = {
             Row(f"growth_{step}", f"{step}: exponent of time over rows", "", 1.05, peer=_SIZES, of_unit="s"),
             Row(f"growth_{step}_rss", f"{step}: growth of memory", "times", _flat(step), peer=_SIZES, of_unit="MB"),
         )
+    ),
+    "scale": (
+        *(
+            row
+            for step in SCALE_STEPS
+            for row in (
+                Row(f"scale_{step}", f"{step}: rows a second", "rows/s", peer=_SIZES, more=True, of_unit="s"),
+                Row(f"scale_{step}_exponent", f"{step}: exponent of time over rows", "", peer=_SIZES, of_unit="s"),
+                Row(f"scale_{step}_rss", f"{step}: growth of its memory", "times", 1.25, peer=_SIZES, of_unit="MB"),
+            )
+        ),
+        Row("scale_plan_lambda", "plan: time with the 0.29 processors of 512 MB", "s", 900, peer=_SIZES, of_unit="s"),
+        Row("scale_check_lambda", "check: time", "s", 900, peer=_SIZES, of_unit="s"),
+        Row("scale_postgres", "the largest private memory of a process of Postgres", "MB", peer=_SIZES, of_unit="MB"),
+        Row("scale_localstack", "memory of LocalStack, which holds S3", "MB", peer=_SIZES, of_unit="MB"),
+        Row("scale_disk", "disk of Postgres with its logs, a row", "bytes", peer=_SIZES, of_unit="bytes"),
+        Row("scale_parquet", "Parquet, a row", "bytes", peer=_SIZES, of_unit="bytes"),
     ),
     "concurrency": (
         *(Row(f"clients_{count}", f"the gateway, {count} clients", "requests/s") for count in CLIENTS),

@@ -31,7 +31,8 @@ def new_state(source: str, batch_size: int, execution: str) -> State:
 def load(function: str) -> ModuleType:
     """The function's module, imported once."""
     if function not in _loaded:
-        spec = importlib.util.spec_from_file_location(f"{function}_app", _FUNCTIONS / function / "app.py")
+        path = Path(__file__).with_name("export.py") if function == "export" else _FUNCTIONS / function / "app.py"
+        spec = importlib.util.spec_from_file_location(f"{function}_app", path)
         assert spec and spec.loader
         _loaded[function] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(_loaded[function])
@@ -69,6 +70,10 @@ def _train(family: str) -> Callable[[State], None]:
     return run
 
 
+def _export(state: State) -> None:
+    _call("export", state, data_kind=state["plan"]["data_kind"])
+
+
 def _report(state: State) -> None:
     for candidate in state["candidates"]:
         _call("report", state, task="plots", **candidate)
@@ -86,6 +91,7 @@ STEPS: dict[str, tuple[Callable[[State], None], tuple[str, ...]]] = {
     "ingest": (_batches("ingest"), ("ingest",)),
     "clean": (_batches("clean"), ("clean",)),
     "check": (_check, ("check",)),
+    "export": (_export, ("export",)),
     **{f"train {family}": (_train(family), ("train",)) for family in FAMILIES},
     "report": (_report, ("report",)),
     "promote": (_promote, ("promote", "report")),
@@ -100,10 +106,10 @@ def main() -> None:
         run, functions = STEPS[name]
         for function in functions:
             load(function)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         run(state)
-        seconds = time.perf_counter() - began
-        state["measured"][name] = {"seconds": seconds, "mb": peak_mb()}
+        seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+        state["measured"][name] = {"seconds": seconds, "cpu": cpu, "mb": peak_mb()}
     path.write_text(json.dumps(state))
 
 

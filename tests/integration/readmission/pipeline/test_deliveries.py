@@ -11,7 +11,7 @@ from readmission.domain.contract import NAMES
 from readmission.domain.payloads import Plan
 from readmission.errors import DeliveryWithdrawn, InvalidRequest, RowsMissing, TooManyInvalidRows
 from readmission.evaluation import dataset
-from readmission.pipeline import data_report, deliveries, synthetic
+from readmission.pipeline import data_report, deliveries, publication, synthetic
 from readmission.pipeline.publication import withdraw
 from readmission.storage.database import connect
 
@@ -305,6 +305,24 @@ def test_the_newest_rows_are_the_same_share_of_each_site(stores: Stores, rows: l
     )
     found = dataset.read(stores.clean, "real", 30)
     assert found.groupby("site").size().to_dict() == {"default": 20, "north": 10}
+
+
+# ---------------------------------------------------------------- many rows
+def test_a_delivery_is_published_and_withdrawn_in_slices_as_in_one(
+    stores: Stores, rows: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for size in (100_000, 7):
+        stores.empty()
+        monkeypatch.setattr(publication, "_SLICE", size)
+        delivered(stores, rows[:25], batch_size=10)
+        # Some encounters come twice in this delivery, in two batches.
+        later = delivered(stores, [*map(corrected, rows[:20]), *rows[30:], *rows[5:12]], batch_size=8)
+        published = outcomes(stores)
+        withdrawn = stores.withdraw(later)
+        found.append((published, (withdrawn["removed"], withdrawn["kept"]), outcomes(stores)))
+    assert found[0] == found[1]
+    assert found[0][1] == (10, 20)
 
 
 # ---------------------------------------------------------------- labels that are not due

@@ -406,6 +406,14 @@ def test_fields_with_commas_quotes_and_line_breaks_survive_a_batch() -> None:
     assert _rows(s3, batch) == [row]
 
 
+@pytest.mark.parametrize("text", ["", "a", "a b", "a,b", 'a"b', '"', "a\nb", "a\rb", "\r\n", "é\t\\", "'a'", "\u2028"])
+def test_a_batch_is_the_same_bytes_as_pythons_csv_writer_makes(text: str) -> None:
+    rows = [*ROWS, fields(payer_code=text), fields(medical_specialty=text, diag_3=text)]
+    s3 = _s3(rows)
+    (batch,) = _manifest(s3, _plan(s3))["batches"]
+    assert read_text(BUCKET, batch["keys"][0], s3) == to_csv(rows)  # type: ignore[arg-type]
+
+
 def test_csv_lines_end_with_a_line_feed() -> None:
     assert to_csv([["a", 1], ["b,c", ""]]) == 'a,1\n"b,c",\n'
 

@@ -3,6 +3,7 @@
 import bz2
 import csv
 import gzip
+import io
 import lzma
 import random
 import tracemalloc
@@ -79,6 +80,29 @@ def test_columns_in_another_order_are_reordered() -> None:
 def test_a_field_in_quotes_keeps_its_commas_and_line_breaks() -> None:
     row = fields(medical_specialty='Surgery, "General"\nand\r\nother')
     assert _read(table([row])) == [row]
+
+
+def _texts(random_: random.Random, length: int) -> str:
+    return "".join(random_.choices(["a", " ", "é", ",", '"', '""', "\n", "\r\n", "\r", ""], k=length))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_rows_are_read_as_pythons_csv_reader_reads_them(newline: str) -> None:
+    random_ = random.Random(1)
+    rows = [fields(payer_code=_texts(random_, number % 5), diag_3=_texts(random_, 3)) for number in range(300)]
+    content = table(rows, newline=newline)
+    assert _read(content) == list(csv.reader(io.StringIO(content.decode(), newline="")))[1:] == rows
+
+
+@pytest.mark.parametrize("text", ['"a', 'a"b', '"a"b', '"a" ', "'a", "a b", "\ta", "\x0b", "\x1c", "\u2028"])
+def test_an_unusual_field_is_read_or_refused_as_by_pythons_csv_reader(text: str) -> None:
+    content = table([fields(payer_code="PAYER")]).replace(b"PAYER", text.encode())
+    try:
+        expected = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))[1:]
+    except csv.Error as error:
+        assert _refused(SourceMalformed, content) == f"{SOURCE}, after row 0: {error}"
+    else:
+        assert _read(content) == expected
 
 
 def test_a_header_without_rows_is_an_empty_table() -> None:

@@ -1,4 +1,5 @@
 from collections import Counter
+from hashlib import sha256
 from itertools import islice
 
 import pytest
@@ -30,6 +31,11 @@ def test_every_row_satisfies_the_contract(seed: int) -> None:
 
 def test_the_same_count_and_seed_give_the_same_rows() -> None:
     assert list(synthetic.rows(200, seed=7)) == list(synthetic.rows(200, seed=7))
+
+
+def test_the_rows_of_a_count_and_seed_are_those_of_earlier_releases() -> None:
+    digest = sha256(repr(list(synthetic.rows(2_000, seed=1))).encode()).hexdigest()
+    assert digest == "5f31c15251f7e295543f308f0b1635f67d254d65598f5fe5c644a21ce45f0ff0"
 
 
 @pytest.mark.parametrize(("count", "seed"), [(200, 8), (201, 7)], ids=["seed", "count"])

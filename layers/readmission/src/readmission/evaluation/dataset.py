@@ -1,9 +1,11 @@
 """Reads the clean rows from Postgres as tables for training and evaluation."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from hashlib import sha256
+from typing import IO, Final
 
 import numpy as np
 import pandas as pd
@@ -29,9 +31,18 @@ _USED: Final = f"""
     data_kind = current_setting('readmission.data_kind') AND label_due
     AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
 """
-# The order makes training deterministic. Numbers of encounters tell the order in time within a site only, so the newest
-# are the same share of each site's.
+# What is read of a stay: what `read` returns and the export to Parquet holds.
+STAY: Final = ("split", "site", "patient_nbr", *_GROUPS, *INPUTS, TARGET)
+# The order makes training deterministic.
 _READ: Final = f"""
+    COPY (
+        SELECT {", ".join(STAY)} FROM encounters WHERE {_USED} ORDER BY encounter_id, site
+    ) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+# Numbers of encounters tell the order in time within a site only, so the newest are the same share of each site's. The
+# view is queried by patient: as a whole, it would sort every stay there is for the sake of the newest.
+# OFFSET 0 keeps Postgres from turning that into a join with the whole view.
+_READ_NEWEST: Final = f"""
     COPY (
         WITH newest AS (
             SELECT site, encounter_id FROM (
@@ -41,13 +52,26 @@ _READ: Final = f"""
                 FROM diabetes_clean WHERE {_USED}
             ) AS aged ORDER BY age, site LIMIT current_setting('readmission.newest')::bigint
         ),
-        since AS (SELECT site, min(encounter_id) AS encounter_id FROM newest GROUP BY site)
-        SELECT split, site, patient_nbr, {", ".join(_GROUPS)}, {", ".join(INPUTS)}, {TARGET}
-        FROM encounters JOIN since USING (site)
-        WHERE {_USED} AND encounters.encounter_id >= since.encounter_id
-        ORDER BY encounters.encounter_id, site
+        since AS MATERIALIZED (SELECT site, min(encounter_id) AS encounter_id FROM newest GROUP BY site),
+        patient AS MATERIALIZED (
+            SELECT DISTINCT site, patient_nbr, since.encounter_id AS since FROM diabetes_clean JOIN since USING (site)
+            WHERE {_USED} AND diabetes_clean.encounter_id >= since.encounter_id
+        )
+        SELECT {", ".join(f"stay.{name}" for name in STAY)} FROM patient CROSS JOIN LATERAL (
+            SELECT * FROM encounters
+            WHERE {_USED} AND encounters.site = patient.site AND encounters.patient_nbr = patient.patient_nbr OFFSET 0
+        ) AS stay
+        WHERE stay.encounter_id >= patient.since
+        ORDER BY stay.encounter_id, stay.site
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
+# The order of the view's windows, so that Postgres sorts once and need not hold the rows.
+_READ_BY_PATIENT: Final = f"""
+    COPY (
+        SELECT {", ".join(STAY)} FROM encounters WHERE {_USED} ORDER BY site, patient_nbr, encounter_id
+    ) TO STDOUT WITH (FORMAT csv, HEADER)
+"""
+_COUNT: Final = f"SELECT count(*) FROM diabetes_clean WHERE {_USED}"
 _EXCLUDED: Final = """
     SELECT label_due, CASE WHEN discharge_disposition_id = ANY (:ended) THEN discharge_disposition_id END, count(*)
     FROM diabetes_clean WHERE data_kind = :kind GROUP BY 1, 2
@@ -55,10 +79,11 @@ _EXCLUDED: Final = """
 _SITES: Final = """
     SELECT site, count(*) FROM diabetes_clean WHERE data_kind = :kind AND label_due GROUP BY site ORDER BY site
 """
-# Covers the identity and the content of the rows: two versions with the same hash were trained on the same data.
-_HASH: Final = """
-    SELECT coalesce(encode(sha256(string_agg(row_hash, '' ORDER BY encounter_id, site)::bytea), 'hex'), '')
-    FROM diabetes_clean WHERE data_kind = :kind AND label_due
+_HASHES: Final = """
+    COPY (
+        SELECT row_hash FROM diabetes_clean WHERE data_kind = current_setting('readmission.data_kind') AND label_due
+        ORDER BY encounter_id, site
+    ) TO STDOUT
 """
 
 
@@ -103,9 +128,9 @@ def read(clean: Connection, kind: DataKind, newest: int = _ALL) -> pd.DataFrame:
     """
     text = io.BytesIO()
     with transaction(clean):
-        for name, value in (("data_kind", kind), ("newest", str(newest))):
-            clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
-        clean.run(_READ, stream=text)
+        _set(clean, data_kind=kind, newest=str(newest))
+        ((count,),) = clean.run(_COUNT)
+        clean.run(_READ if count <= newest else _READ_NEWEST, stream=text)
     text.seek(0)
     texts = dict.fromkeys(("split", "site", *_GROUPS, *CATEGORIES, TARGET), "str")
     numbers = dict.fromkeys(NUMBERS, "float64")
@@ -157,9 +182,53 @@ def patients_in_two_splits(parts: Mapping[Split, Part]) -> int:
 
 
 def rows_hash(clean: Connection, kind: DataKind) -> str:
-    """The SHA-256 of all clean rows of that kind; empty if there are none."""
-    ((digest,),) = clean.run(_HASH, kind=kind)
-    return str(digest)
+    """The SHA-256 of all clean rows of that kind whose label is due; empty if there are none.
+
+    It covers the identity and the content of the rows: two versions with the same hash were trained on the same data.
+    """
+    with transaction(clean):
+        return _rows_hash(clean, kind)
+
+
+@contextmanager
+def snapshot(clean: Connection, kind: DataKind) -> Iterator[str]:
+    """A transaction that sees the rows as they are at its start; yields their `rows_hash`."""
+    with transaction(clean):
+        clean.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield _rows_hash(clean, kind)
+
+
+def copy_by_patient(clean: Connection, stream: IO[bytes]) -> None:
+    """Write the rows of the `snapshot` that `read` would return to `stream`, as CSV with a header, by patient."""
+    clean.run(_READ_BY_PATIENT, stream=stream)
+
+
+class _Digest:
+    """Hashes what COPY writes to it, line by line, without the line ends."""
+
+    def __init__(self) -> None:
+        self._sha256 = sha256()
+        self.lines = 0
+
+    def write(self, line: bytes) -> None:
+        self._sha256.update(line.removesuffix(b"\n"))
+        self.lines += 1
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest() if self.lines else ""
+
+
+def _rows_hash(clean: Connection, kind: DataKind) -> str:
+    _set(clean, data_kind=kind)
+    digest = _Digest()
+    clean.run(_HASHES, stream=digest)
+    return digest.hexdigest()
+
+
+def _set(clean: Connection, **settings: str) -> None:
+    """Set the transaction's settings, which COPY reads."""
+    for name, value in settings.items():
+        clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
 
 
 def _age_band(age: float) -> str:

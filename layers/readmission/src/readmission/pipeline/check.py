@@ -94,7 +94,7 @@ def _compare(clean: Connection, delivery: Delivery, total: Total) -> None:
     """Record how the delivery's valid rows differ from those of the site's deliveries before it, if there are any."""
     earlier = [one.delivery_id for one in deliveries.before(clean, delivery)]
     ids = {batch.batch_id for some in deliveries.batches_of(clean, earlier).values() for batch in some}
-    before = data_report.total(data_report.read(clean, ids).values())["profile"]
+    before = data_report.total_of(clean, ids)["profile"]
     if before["rows"] and total["profile"]["rows"]:
         deliveries.set_comparison(clean, delivery.delivery_id, profile.compare(before, total["profile"]))
 

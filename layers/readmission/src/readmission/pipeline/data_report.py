@@ -5,7 +5,8 @@ A report consists of counts, so that reports can be added up; `document` adds sh
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import batched
 from typing import Any, Final, NotRequired, TypedDict, cast
 
 from pg8000.native import Connection
@@ -14,6 +15,7 @@ from readmission.domain.payloads import DataKind
 from readmission.pipeline.profile import Profile, add_up
 
 FIRST_ROWS: Final = 5  # row numbers kept for each rule
+_TOGETHER: Final = 100  # reports read by one statement
 
 _SAVE: Final = """
     INSERT INTO batch_report (batch_id, report) VALUES (:batch_id, CAST(:report AS jsonb))
@@ -73,36 +75,45 @@ def read(clean: Connection, batch_ids: Iterable[str]) -> dict[str, Report]:
     return _by_batch(clean.run(_READ, batch_ids=list(batch_ids)))
 
 
+def total_of(clean: Connection, batch_ids: Iterable[str]) -> Total:
+    """The sum of the reports on the batches; those without a report are left out. Holds few reports at a time."""
+    groups = batched(sorted(batch_ids), _TOGETHER, strict=False)
+    return total(report for group in groups for report in read(clean, group).values())
+
+
 def of_clean_rows(clean: Connection, kind: DataKind) -> dict[str, Report]:
     """The reports on the batches that the clean rows of a data kind came from, by batch id."""
     return _by_batch(clean.run(_OF_CLEAN_ROWS, kind=kind))
 
 
 def total(reports: Iterable[Report]) -> Total:
-    """The sum of the reports, with the rule broken most often first. A row that was in two batches counts twice."""
-    rows = cleaned = quarantined = duplicates = 0
-    profiles: list[Profile] = []
-    rules, missing, classes, splits = (Counter[str]() for _ in range(4))
-    for report in reports:
-        rows += report["rows"]
-        cleaned += report["cleaned"]
-        quarantined += report["quarantined"]
-        duplicates += report.get("duplicates", 0)
-        profiles += [report["profile"]] if "profile" in report else []
-        rules.update(report["rules"])
-        missing.update(report["missing"])
-        classes.update(report["classes"])
-        splits.update(report["splits"])
+    """The sum of the reports, with the rule broken most often first. A row that was in two batches counts twice.
+
+    Holds one report at a time.
+    """
+    rows, rules, missing, classes, splits = (Counter[str]() for _ in range(5))
+
+    def profiles() -> Iterator[Profile]:
+        for report in reports:
+            rows.update({name: count for name, count in report.items() if isinstance(count, int)})
+            rules.update(report["rules"])
+            missing.update(report["missing"])
+            classes.update(report["classes"])
+            splits.update(report["splits"])
+            if "profile" in report:
+                yield report["profile"]
+
+    profile = add_up(profiles())
     return Total(
-        rows=rows,
-        cleaned=cleaned,
-        quarantined=quarantined,
-        duplicates=duplicates,
+        rows=rows["rows"],
+        cleaned=rows["cleaned"],
+        quarantined=rows["quarantined"],
+        duplicates=rows["duplicates"],
         rules=dict(rules.most_common()),
         missing=dict(missing),
         classes=dict(classes),
         splits=dict(splits),
-        profile=add_up(profiles),
+        profile=profile,
     )
 
 

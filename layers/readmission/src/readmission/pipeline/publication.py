@@ -41,12 +41,22 @@ _CHOSEN: Final = ("delivered_at", "row_number", "label_due")
 _TARGET: Final = (*_COPIED, *_CHOSEN)
 _REASON_LENGTH: Final = 500
 
+# The encounters of one statement: with all of a large delivery in one, Postgres would sort its whole rows on disk, and
+# be silent for longer than a connection waits for an answer.
+_SLICE = 100_000
+
 _AFFECTED: Final = """
     CREATE TEMPORARY TABLE affected ON COMMIT DROP AS
-    SELECT data_kind, site, encounter_id FROM clean_row WHERE batch_id = ANY (CAST(:ids AS text[]))
-    UNION
-    SELECT data_kind, site, encounter_id FROM diabetes_clean WHERE batch_id = ANY (CAST(:ids AS text[]))
+    SELECT data_kind, site, encounter_id,
+        (row_number() OVER (ORDER BY data_kind, site, encounter_id) - 1) / CAST(:size AS integer) AS slice
+    FROM (
+        SELECT data_kind, site, encounter_id FROM clean_row WHERE batch_id = ANY (CAST(:ids AS text[]))
+        UNION
+        SELECT data_kind, site, encounter_id FROM diabetes_clean WHERE batch_id = ANY (CAST(:ids AS text[]))
+    ) AS encounter
 """
+_INDEX: Final = "CREATE INDEX ON affected (slice)"
+_SLICES: Final = "SELECT coalesce(max(slice) + 1, 0) FROM affected"
 # A batch is as old as the first accepted delivery that has it. Narrow rows are sorted, and only the chosen ones are
 # fetched whole.
 _CHOOSE: Final = f"""
@@ -59,10 +69,10 @@ _CHOOSE: Final = f"""
     ),
     occurrence AS (
         SELECT data_kind, site, encounter_id, row_hash, batch_id, place, discharge_date, true AS valid
-        FROM affected JOIN clean_row USING (data_kind, site, encounter_id)
+        FROM affected JOIN clean_row USING (data_kind, site, encounter_id) WHERE slice = :slice
         UNION ALL
         SELECT data_kind, site, encounter_id, row_hash, batch_id, place, NULL, false
-        FROM affected JOIN quarantine USING (data_kind, site, encounter_id)
+        FROM affected JOIN quarantine USING (data_kind, site, encounter_id) WHERE slice = :slice
     ),
     aged AS (
         SELECT occurrence.*, taken_on, first_value(delivered_at) OVER aging AS delivered_at,
@@ -83,10 +93,10 @@ _CHOOSE: Final = f"""
     FROM valid_row
     ORDER BY data_kind, site, encounter_id, delivered_at DESC, row_number DESC, row_hash
 """
-_ANALYZE: Final = "ANALYZE affected"
 _REMOVE: Final = """
     DELETE FROM diabetes_clean AS old USING affected
-    WHERE old.data_kind = affected.data_kind AND old.site = affected.site AND old.encounter_id = affected.encounter_id
+    WHERE slice = :slice
+    AND old.data_kind = affected.data_kind AND old.site = affected.site AND old.encounter_id = affected.encounter_id
     AND NOT EXISTS (
         SELECT FROM chosen WHERE chosen.data_kind = old.data_kind AND chosen.site = old.site
         AND chosen.encounter_id = old.encounter_id
@@ -115,13 +125,20 @@ def publish(clean: Connection, batch_ids: Sequence[str]) -> tuple[int, int]:
 
     Returns how many encounters left the table, and how many are in it now.
     """
-    clean.run(_AFFECTED, ids=list(batch_ids))
-    clean.run(_ANALYZE)
-    clean.run(_CHOOSE)
-    clean.run(_REMOVE)
-    removed = clean.row_count
-    clean.run(_INSERT)
-    return removed, clean.row_count
+    clean.run(_AFFECTED, ids=list(batch_ids), size=_SLICE)
+    clean.run(_INDEX)
+    clean.run("ANALYZE affected")
+    ((slices,),) = clean.run(_SLICES)
+    removed = kept = 0
+    for number in range(slices):
+        clean.run(_CHOOSE, slice=number)
+        clean.run("ANALYZE chosen")
+        clean.run(_REMOVE, slice=number)
+        removed += clean.row_count
+        clean.run(_INSERT)
+        kept += clean.row_count
+        clean.run("DROP TABLE chosen")
+    return removed, kept
 
 
 def withdraw(request: WithdrawalRequest, clean: Connection) -> WithdrawalResult:

@@ -7,6 +7,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
 from typing import IO, Final, cast
 
 from readmission.domain.contract import COLUMNS, column_order
@@ -84,12 +85,15 @@ class _Lines:
         self._row = 0
         self.limit = _MAX_HEADER
         self.total = 0
+        self.has_nul = False
 
     def __iter__(self) -> Iterator[str]:
         while line := self._read(self.limit + 1):
             self._row += len(line)
             if self._row > self.limit:
                 raise _TooLong
+            if "\0" in line:
+                self.has_nul = True
             yield line
 
     def row_ended(self) -> None:
@@ -162,23 +166,20 @@ def _long_header() -> str:
 
 def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
     """The rows below the header; `most` is the largest number of characters of all rows together."""
-    reader = csv.reader(lines, strict=True)
     number = 0
     header: list[str] | None = None
     try:
-        header = next(reader, None)
+        header = next(csv.reader(lines, strict=True), None)
         if header is None:
             raise SourceMalformed(f"{where} is empty")
         lines.row_ended()
         _check_separator(header, where)
         order = column_order(header, where)
         as_is = order == list(range(len(header)))
-        for row in reader:
-            lines.row_ended()
-            if not row:
-                continue  # many programs write a blank line at the end of a file
+        for row in _parsed(lines):
             number += 1
-            _check_row(row, len(header), f"{where}, row {number}")
+            if len(row) != len(header) or lines.has_nul:
+                raise RowMalformed(f"{where}, row {number} {_malformed(row, len(header))}")
             if lines.total > most:
                 raise SourceLimitExceeded(f"{where} has more text than {_MAX_EXPANSION} times MaxSourceMegabytes")
             yield row if as_is else [row[index] for index in order]
@@ -194,11 +195,26 @@ def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
         raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt{_detail(error)}") from error
 
 
-def _check_row(row: Sequence[str], columns: int, where: str) -> None:
+def _parsed(lines: _Lines) -> Iterator[list[str]]:
+    """The rows as `csv.reader` parses them, without blank lines: many programs write one at the end of a file.
+
+    Most lines have no quotes, and splitting those takes a third of the time of `csv.reader`.
+    """
+    source = iter(lines)
+    for line in source:
+        if '"' in line:
+            row = next(csv.reader(chain((line,), source), strict=True))
+        else:
+            row = text.split(",") if (text := line.rstrip("\r\n")) else []
+        lines.row_ended()
+        if row:
+            yield row
+
+
+def _malformed(row: Sequence[str], columns: int) -> str:
     if len(row) != columns:
-        raise RowMalformed(f"{where} has {len(row)} fields, not {columns}")
-    if "\0" in "".join(row):
-        raise RowMalformed(f"{where} contains a NUL character, which Postgres cannot store")
+        return f"has {len(row)} fields, not {columns}"
+    return "contains a NUL character, which Postgres cannot store"
 
 
 def _detail(error: Exception) -> str:

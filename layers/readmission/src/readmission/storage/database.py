@@ -58,12 +58,16 @@ class _Connection(Connection):  # type: ignore[misc]  # pg8000 has no types
 
 
 @contextmanager
-def connect(database: Database, settings: DatabaseSettings) -> Iterator[Connection]:
+def connect(
+    database: Database, settings: DatabaseSettings, answer_seconds: float = _ANSWER_SECONDS
+) -> Iterator[Connection]:
     """A connection to `database`, closed on exit. Transient failures raise `DatabaseUnavailable`.
+
+    Silence of the server for `answer_seconds` is such a failure.
 
     Raises `ConfigurationError` if the secret with the credentials does not exist, may not be read, or lacks a field.
     """
-    connection = open_connection(database, settings)
+    connection = open_connection(database, settings, answer_seconds)
     try:
         with _translated_errors(database):
             yield connection
