@@ -85,6 +85,10 @@ class NoTrainingData(ReadmissionError):
     """A split that training needs has no rows in the clean table, or lacks a class."""
 
 
+class WorkerLost(ReadmissionError):
+    """A process of a distributed training ended before the training did, or never came; the message names it."""
+
+
 class NoCandidates(ReadmissionError):
     """There is no finished training run to promote."""
 
