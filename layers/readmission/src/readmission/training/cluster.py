@@ -4,6 +4,7 @@ Nothing on the network asks who is calling: the hosts must be in a network of th
 """
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import batched
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import dask
 from distributed import Client, Future, LocalCluster, Status, Worker, get_worker
@@ -62,19 +64,16 @@ class Cluster:
 
     def results(self, futures: Sequence[Future]) -> list[Any]:
         """What the tasks return. Raises as `run` does."""
-        while not all(future.done() for future in futures):
+        while True:
+            states = [future.status for future in futures]
+            if "error" in states:
+                # When a worker is killed, the tasks of the others fail too, and may be the first to say so.
+                time.sleep(_POLL_SECONDS)
             self._check()
-            if any(future.status == "error" for future in futures):
-                break
+            if "error" in states or "pending" not in states:
+                results: list[Any] = self.client.gather(list(futures))
+                return results
             time.sleep(_POLL_SECONDS)
-        if failed := next((future for future in futures if future.status == "error"), None):
-            # The others fail too when a worker is killed, and may be the first to say so.
-            time.sleep(_POLL_SECONDS)
-            self._check()
-            failed.result()
-        self._check()
-        results: list[Any] = self.client.gather(list(futures))
-        return results
 
     def _check(self) -> None:
         alive = self.client.scheduler_info()["workers"]
@@ -109,13 +108,18 @@ def started(hosts: Sequence[str], port: int, threads: int, progress: Progress) -
         client.retire_workers(list(cluster.addresses), close_workers=True)
 
 
-def work(hosts: Sequence[str], current: str, port: int, threads: int) -> int:
-    """Be the worker of the host `current` until the cluster ends; returns the exit code: 0 if it ended well.
+def work(hosts: Sequence[str], current: str, port: int, threads: int, end: Callable[[int], NoReturn]) -> NoReturn:
+    """Be the worker of the host `current` until the cluster ends, then end the process.
 
-    The caller must end the process at once. LightGBM's thread does not end when another worker is lost.
+    `end` gets the exit code, 0 if the cluster ended well, and must not run anything that waits for other threads:
+    LightGBM's does not end when another worker is lost.
     """
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    # Importing it holds the interpreter for seconds, in which a worker at work would not answer.
+    import_module("readmission.training.distributed")
     with dask.config.set(_WITHOUT_HTTP):
-        return asyncio.run(_work(f"tcp://{hosts[0]}:{port}", hosts.index(current), current, threads))
+        asyncio.run(_work(f"tcp://{hosts[0]}:{port}", hosts.index(current), current, threads, end))
+    raise AssertionError("the process should have ended")
 
 
 def report(progress: str) -> None:
@@ -123,7 +127,7 @@ def report(progress: str) -> None:
     get_worker().log_event(_PROGRESS, progress)
 
 
-async def _work(scheduler: str, index: int, host: str, threads: int) -> int:
+async def _work(scheduler: str, index: int, host: str, threads: int, end: Callable[[int], NoReturn]) -> None:
     worker = await Worker(
         scheduler,
         host=host,
@@ -135,7 +139,8 @@ async def _work(scheduler: str, index: int, host: str, threads: int) -> int:
     )
     while worker.status == Status.running:
         await asyncio.sleep(_POLL_SECONDS)
-    return 0 if getattr(worker, _ENDED_WELL, False) else 1
+    # The scheduler closes its workers, and a worker closes itself when it has lost the scheduler.
+    end(0 if getattr(worker, _ENDED_WELL, False) else 1)
 
 
 _ENDED_WELL: Final = "readmission_ended_well"
@@ -175,4 +180,4 @@ def _joined(client: Client, hosts: Sequence[str], child: "subprocess.Popen[bytes
 
 if __name__ == "__main__":
     _port, _threads, *_hosts = sys.argv[1:]
-    os._exit(work(_hosts, _hosts[0], int(_port), int(_threads)))
+    work(_hosts, _hosts[0], int(_port), int(_threads), os._exit)

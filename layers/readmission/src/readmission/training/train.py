@@ -29,14 +29,14 @@ type Fit = Callable[[Mapping[str, int]], TrainedModel]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What fits and evaluates a family.
+    """What fits and evaluates a family on the `newest` clean rows.
 
-    `prepare` reads the clean rows of a kind, or makes sure that others can; it raises `NoTrainingData` and
-    `SplitsOverlap`. What it returns trains, given the number of rows that are not used, by reason. `tags` are those of
-    the run. MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
+    `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
+    their hash, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run.
+    MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
     """
 
-    prepare: Callable[[Connection, DataKind], Fit]
+    prepare: Callable[[Connection, DataKind], tuple[str, Fit]]
     newest: int
     tags: Mapping[str, str]
     requirements: Sequence[str]
@@ -50,9 +50,9 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
     `SplitsOverlap` for unsuitable rows, and `TrackingUnavailable` if MLflow does not answer.
     """
 
-    def prepare(clean: Connection, kind: DataKind) -> Fit:
+    def prepare(clean: Connection, kind: DataKind) -> tuple[str, Fit]:
         parts = dataset.load(clean, kind, settings.max_training_rows)
-        return lambda excluded: train_model(event["model"], parts, excluded)
+        return dataset.rows_hash(clean, kind), lambda excluded: train_model(event["model"], parts, excluded)
 
     engine = Engine(prepare, settings.max_training_rows, {}, _REQUIREMENTS, families.TRUSTED)
     return train_with(engine, event, clean, settings)
@@ -67,23 +67,25 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
         unfinished.end(client, experiment, event)
-        fit = engine.prepare(clean, kind)
+        rows_hash, fit = engine.prepare(clean, kind)
+        excluded = dataset.excluded(clean, kind, engine.newest)
+        reports, delivered = data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind)
         sites = dataset.sites(clean, kind)
         tags = {
             names.PIPELINE_RUN: event["execution"],
             names.FAMILY: family,
             names.DATA_KIND: kind,
-            names.DATA_HASH: dataset.rows_hash(clean, kind),
+            names.DATA_HASH: rows_hash,
             names.CODE_VERSION: code_version(),
             names.SITES: ",".join(sites),
             **engine.tags,
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
-            model = fit(dataset.excluded(clean, kind, engine.newest))
-            _log_model(model, engine)
+            # A long fit may outlive the connection to the database, which is not used from here on.
+            _log_model(fit(excluded), engine)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
-            _log_data_report(data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind))
+            _log_data_report(reports, delivered)
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
 
 
