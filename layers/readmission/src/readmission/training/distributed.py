@@ -5,7 +5,6 @@ What evaluation, early stopping and the API's context need of single rows comes 
 most about `SAMPLE_ROWS` rows of each split. Smaller data are used whole. So only a worker's memory grows with the rows.
 """
 
-import logging
 import socket
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,6 @@ from operator import itemgetter
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from distributed import get_worker
@@ -41,7 +39,6 @@ from readmission.training.target_encoding import ClassCounts
 SAMPLE_ROWS: Final = 100_000
 _SHARE_OF: Final[Mapping[Split, float]] = {"train": 0.70, "validation": 0.15, "test": 0.15}
 _BUCKETS: Final = 16  # of patients, to count them without having all of them in one place
-_LOGGER: Final = logging.getLogger("lightgbm")
 _ENCODED_ROWS: Final = 20_000
 _CLASSES: Final = sorted(CLASSES)
 
@@ -212,7 +209,6 @@ def _fit_share(
     share: Sequence[Strips], rows: int, recipe: Recipe, validation: Part, machines: Sequence[str], rank: int
 ) -> LGBMClassifier | None:
     """On a worker: encode its `rows` training rows, and take part in the fit. The first worker returns the model."""
-    lightgbm.register_logger(_LOGGER)  # it would print the steps of its network
     features = np.empty((rows * recipe.copies, recipe.width), np.float32)
     targets: list[NDArray[np.str_]] = []
     filled = 0

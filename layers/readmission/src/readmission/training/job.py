@@ -101,7 +101,9 @@ def _lead(job: Job, port: int, threads: int, logger: Logger) -> TrainResult:
     settings = DistributedSettings.from_environment()
     with (
         connect("clean", settings.database) as clean,
-        cluster.started(job.hosts, port, threads, lambda line: logger.info("progress", extra={"progress": line})) as workers,
+        cluster.started(
+            job.hosts, port, threads, lambda line: logger.info("progress", extra={"progress": line})
+        ) as workers,
     ):
 
         def prepare(clean: Connection, kind: DataKind) -> tuple[str, Fit]:

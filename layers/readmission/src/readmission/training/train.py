@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.models import infer_signature
 from pg8000.native import Connection
+
 from readmission.domain.payloads import DataKind, TrainEvent, TrainResult
 from readmission.evaluation import dataset
 from readmission.pipeline import data_report, deliveries
