@@ -123,7 +123,7 @@ def _boosting_tree(nodes: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
 
 
 def _lightgbm(dump: dict[str, Any], column_of: NDArray[np.intp]) -> dict[str, Any]:
-    """From LightGBM's `dump_model`, which holds thresholds and leaves exactly: the first tree's leaves have the baseline."""
+    """From LightGBM's `dump_model`. It holds numbers exactly, and the leaves of the first trees have the baseline."""
     classes = dump["num_class"]
     if not dump["objective"].startswith("multiclass ") or dump["num_tree_per_iteration"] != classes:
         raise TypeError(f"no scorer export for LGBMClassifier with the objective {dump['objective']!r}")

@@ -58,7 +58,7 @@ def hashed(patients: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 def codes_of(target: "pd.Series[str]") -> NDArray[np.int64]:
     """The indices of the sorted classes."""
-    return pd.Index(_CLASSES).get_indexer(pd.Index(target)).astype(np.int64)
+    return np.asarray(pd.Index(_CLASSES).get_indexer(pd.Index(target)), dtype=np.int64)
 
 
 class Recipe:
@@ -117,7 +117,7 @@ def fit_model(
     """
 
     def tell(state: CallbackEnv) -> None:
-        if progress and (state.iteration + 1) % _TOLD_TREES == 0:
+        if progress and state.evaluation_result_list and (state.iteration + 1) % _TOLD_TREES == 0:
             loss = state.evaluation_result_list[0][2]
             progress(f"{state.iteration + 1} rounds: log loss {loss:.4f} on validation rows")
 
@@ -134,7 +134,7 @@ def fit_model(
 
 
 def without(model: LGBMClassifier, settings: Iterable[str]) -> LGBMClassifier:
-    """The fitted model without settings that are of no use to others; LightGBM's own Dask code forgets them this way."""
+    """The fitted model without settings of no use to others, removed as LightGBM's own Dask code does it."""
     for name in settings:
         if model._other_params.pop(name, None) is not None:
             delattr(model, name)

@@ -26,7 +26,7 @@ _POLL_SECONDS: Final = 0.5
 _AT_ONCE: Final = 8
 _CLOSE_SECONDS: Final = 10.0
 _PROGRESS: Final = "progress"
-_WITHOUT_HTTP: Final = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+_WITHOUT_HTTP: Final[dict[str, Any]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 
 type Progress = Callable[[str], None]
 
@@ -50,19 +50,19 @@ class Cluster:
         ]
         return self.results(futures)
 
-    def submit(self, task: Callable[..., Any], *arguments: Any, host: int | None = None) -> Future:
+    def submit(self, task: Callable[..., Any], *arguments: Any, host: int | None = None) -> Future[Any]:
         """Run the task on the worker of that host, or on any."""
         workers = None if host is None else [self.addresses[host]]
         return self.client.submit(task, *arguments, workers=workers, pure=False, retries=0)
 
-    def tree(self, add: Callable[[list[Any]], Any], parts: Sequence[Future], host: int) -> Future:
+    def tree(self, add: Callable[[list[Any]], Any], parts: Sequence[Future[Any]], host: int) -> Future[Any]:
         """The sum of what tasks return, on the worker of that host, which never holds more than a few of them."""
         parts = list(parts)
         while len(parts) > 1:
             parts = [self.submit(add, list(some), host=host) for some in batched(parts, _AT_ONCE, strict=False)]
         return parts[0]
 
-    def results(self, futures: Sequence[Future]) -> list[Any]:
+    def results(self, futures: Sequence[Future[Any]]) -> list[Any]:
         """What the tasks return. Raises as `run` does."""
         while True:
             states = [future.status for future in futures]
@@ -71,7 +71,7 @@ class Cluster:
                 time.sleep(_POLL_SECONDS)
             self._check()
             if "error" in states or "pending" not in states:
-                results: list[Any] = self.client.gather(list(futures))
+                results: list[Any] = self.client.gather(list(futures))  # type: ignore[no-untyped-call]
                 return results
             time.sleep(_POLL_SECONDS)
 
@@ -94,10 +94,10 @@ def started(hosts: Sequence[str], port: int, threads: int, progress: Progress) -
     scheduler = {"dashboard": False, "dashboard_address": f"{hosts[0]}:0"}
     with (
         dask.config.set(_WITHOUT_HTTP),
-        LocalCluster(
+        LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=0, host=hosts[0], scheduler_port=port, protocol="tcp://", scheduler_kwargs=scheduler
         ) as local,
-        Client(local) as client,
+        Client(local) as client,  # type: ignore[no-untyped-call]
         _child(hosts, port, threads) as child,
     ):
         client.subscribe_topic(_PROGRESS, lambda event: progress(str(event[1])))
@@ -133,7 +133,7 @@ async def _work(scheduler: str, index: int, host: str, threads: int, end: Callab
         host=host,
         name=index,
         nthreads=threads,
-        memory_limit=None,
+        memory_limit=0,
         dashboard=False,
         death_timeout=JOIN_SECONDS,
     )

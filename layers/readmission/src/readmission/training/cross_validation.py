@@ -64,7 +64,8 @@ def evaluate(
 ) -> CrossValidation:
     """Evaluate the family on clean rows from `dataset.read`; calls `progress` with the index of each finished fold.
 
-    `fit` fits the family by another engine than the pipeline's. Raises `NoTrainingData` if there are too few rows for every class to occur in every fold.
+    `fit` fits the family by another engine than the pipeline's. Raises `NoTrainingData` if there are too few rows for
+    every class to occur in every fold.
     """
     metrics: dict[str, list[dict[str, float]]] = {recipe: [] for recipe in RECIPES}
     probabilities: dict[str, list[Floats]] = {recipe: [] for recipe in RECIPES}

@@ -1,4 +1,4 @@
-"""Gradient boosting on a cluster: each worker holds its share of the rows, encoded, and LightGBM grows one model of all.
+"""Gradient boosting on a cluster: each worker holds its share of the encoded rows, and LightGBM fits one model.
 
 The workers read the Parquet export twice: first to count, which is all that encoding needs, then to encode and fit.
 What evaluation, early stopping and the API's context need of single rows comes from a sample of whole patients of at
@@ -148,9 +148,9 @@ def _patients_of(rows: Strips) -> list[dict[str, NDArray[np.int64]]]:
 
 def _count_patients(*lists: Mapping[str, NDArray[np.int64]]) -> Counter[str]:
     found = {split: np.unique(np.concatenate([one[split] for one in lists])) for split in SPLITS}
-    each = {split: len(patients) for split, patients in found.items()}
-    shared = sum(each.values()) - len(np.unique(np.concatenate(list(found.values()))))
-    return Counter({"shared": shared, **each})
+    each = Counter({str(split): len(patients) for split, patients in found.items()})
+    shared = each.total() - len(np.unique(np.concatenate(list(found.values()))))
+    return each + Counter({"shared": shared})
 
 
 def _sizes(summary: Summary, patients: Mapping[str, int]) -> dict[Split, dict[str, Any]]:

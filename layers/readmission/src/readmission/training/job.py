@@ -62,7 +62,7 @@ class Job:
         if spread and model != _DISTRIBUTED:
             raise InvalidRequest(f"the hyperparameter distributed must be 'false' for {model}: only {_DISTRIBUTED} can")
         names, current = hosts.get("hosts"), hosts.get("current_host")
-        if not isinstance(names, list) or current not in names:
+        if not isinstance(names, list) or not isinstance(current, str) or current not in names:
             raise InvalidRequest(f"resourceconfig.json must list current_host {current!r} among its hosts {names!r}")
         kind = cast(DataKind, _one_of(given, "data_kind", get_args(DataKind.__value__)))
         event = TrainEvent(execution=execution, data_kind=kind, model=model)

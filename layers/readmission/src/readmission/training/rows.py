@@ -56,7 +56,8 @@ class Strips:
         with s3.reachable(self.bucket):
             content = s3.s3_client().get_object(Bucket=self.bucket, Key=self.key)["Body"].read()
         table = pyarrow.parquet.read_table(io.BytesIO(content), columns=list(columns))
-        rows = pa.concat_tables([table.slice(start, end - start) for start, end in self.ranges]).to_pandas()
+        parts = [table.slice(start, end - start) for start, end in self.ranges]
+        rows: pd.DataFrame = pa.concat_tables(parts).to_pandas()
         return rows.astype({name: _TYPES[name] for name in columns}).rename(columns={_PATIENT: "patient_nbr"})
 
 
