@@ -1,11 +1,13 @@
 """Gradient boosting by LightGBM in one process."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from lightgbm import LGBMClassifier
 from readmission.domain.features import FEATURES, INPUTS
 from readmission.evaluation.dataset import Part, part_of
 from readmission.scoring import export
@@ -76,3 +78,47 @@ def test_hashes_of_patients_are_even_whatever_the_numbers_are() -> None:
         np.bincount((boosting.hashed(np.arange(20_000) * step) % np.uint64(5)).astype(int)) for step in (1, 5, 64)
     ]
     assert all((counts > 3800).all() and (counts < 4200).all() for counts in shares)
+
+
+# ---------------------------------------------------------------- what a scorer document cannot express
+ROWS = np.random.default_rng(1).normal(size=(600, 3))
+TARGET = np.array(["<30", ">30", "NO"])[np.digitize(ROWS[:, 0], [-0.5, 0.5])]
+
+
+def _exported(model: LGBMClassifier) -> None:
+    export.document_of(Pipeline([("model", model)]), ["a", "b", "c"])
+
+
+def test_a_model_that_takes_zero_as_missing_is_refused() -> None:
+    model = LGBMClassifier(n_estimators=3, zero_as_missing=True, verbosity=-1).fit(ROWS, TARGET)
+    with pytest.raises(TypeError, match="treats Zero as missing"):
+        _exported(model)
+
+
+def test_a_model_with_native_categories_is_refused() -> None:
+    rows = np.column_stack([ROWS[:, 1], np.digitize(ROWS[:, 0], [-0.5, 0.5]), ROWS[:, 2]])
+    model = LGBMClassifier(n_estimators=3, verbosity=-1, min_data_per_group=1, cat_smooth=0)
+    model.fit(rows, TARGET, categorical_feature=[1])
+    with pytest.raises(TypeError, match="native categorical features"):
+        _exported(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"objective": "multiclassova"}, "multiclassova"),
+        ({"boosting_type": "rf", "subsample": 0.5, "subsample_freq": 1}, "averages its trees"),
+        ({"num_leaves": 300, "min_child_samples": 1, "min_child_weight": 0}, "more than 255 leaves"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(settings: dict[str, Any], what: str) -> None:
+    target = np.random.default_rng(2).permutation(TARGET)
+    model = LGBMClassifier(n_estimators=3, verbosity=-1, **settings).fit(ROWS, target)
+    with pytest.raises(TypeError, match=what):
+        _exported(model)
+
+
+def test_a_model_of_two_classes_is_refused() -> None:
+    model = LGBMClassifier(n_estimators=3, verbosity=-1).fit(ROWS, TARGET == "NO")
+    with pytest.raises(TypeError, match="2 classes"):
+        _exported(model)
