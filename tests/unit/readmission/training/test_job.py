@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sklearn  # noqa: F401  # sets variables when it is imported, which no test may do
 
 # MLflow's client warns when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore")
