@@ -115,8 +115,8 @@ def runs(models: Models) -> list[Any]:
 def test_workers_train_a_model_that_is_promoted_like_any_other_and_the_same_model_again(
     models: Models, start: Callable[..., Job]
 ) -> None:
-    jobs = [start(execution) for execution in ("one",)]
-    assert jobs[0].wait() == [0, 0], jobs[0].log()
+    job = start("one")
+    assert job.wait() == [0, 0], job.log()
     (run,) = runs(models)
     assert run.info.status == "FINISHED"
     assert (run.data.tags["family"], run.data.tags["engine"]) == ("gradient_boosting", "lightgbm")
@@ -138,8 +138,10 @@ def test_workers_train_a_model_that_is_promoted_like_any_other_and_the_same_mode
     assert np.abs(ours - pipeline.predict_proba(test)).max() <= 1e-9
     found = {"model": "gradient_boosting", "mlflow_run_id": run.info.run_id}
     assert models.promote(found)["decision"] == "promoted"  # type: ignore[arg-type]
+    (version,) = models.client.search_model_versions(f"name = '{models.settings.name}'")
+    assert version.tags["engine"] == "lightgbm"
 
-    repeated = start("one/again".partition("/")[0] + "-2")
+    repeated = start("two")
     assert repeated.wait() == [0, 0], repeated.log()
     second, _ = runs(models)
     assert second.data.tags["scorer_sha256"] == run.data.tags["scorer_sha256"]
@@ -149,7 +151,7 @@ def test_a_killed_worker_fails_the_training_by_name_and_nothing_is_left(
     models: Models, start: Callable[..., Job]
 ) -> None:
     job = start()
-    job.wait_for("training rows encoded")
+    job.wait_for(" columns")
     job.processes[HOSTS[1]].kill()
     assert job.wait()[0] == 1
     assert job.failure().startswith("WorkerLost: 1 of 2 workers ended before the training did: tcp://127.0.0.2:")
@@ -160,7 +162,7 @@ def test_a_killed_worker_fails_the_training_by_name_and_nothing_is_left(
 
 def test_a_stopped_job_ends_its_run_and_its_workers(models: Models, start: Callable[..., Job]) -> None:
     job = start()
-    job.wait_for("training rows encoded")
+    job.wait_for(" columns")
     job.processes[HOSTS[0]].send_signal(signal.SIGTERM)
     assert job.wait(30) == [1, 1]
     assert job.failure().startswith("Stopped: ")

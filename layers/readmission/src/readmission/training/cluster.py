@@ -104,8 +104,10 @@ def started(hosts: Sequence[str], port: int, threads: int, progress: Progress) -
         cluster = Cluster(client, _joined(client, hosts, child), progress)
         progress(f"{len(hosts)} workers joined")
         yield cluster
-        client.run(_end_well, workers=list(cluster.addresses))
-        client.retire_workers(list(cluster.addresses), close_workers=True)
+        # One that ends now is not missed: its work is done.
+        alive = [address for address in cluster.addresses if address in client.scheduler_info()["workers"]]
+        client.run(_end_well, workers=alive, on_error="ignore")
+        client.retire_workers(alive, close_workers=True)
 
 
 def work(hosts: Sequence[str], current: str, port: int, threads: int, end: Callable[[int], NoReturn]) -> NoReturn:

@@ -24,6 +24,7 @@ from pg8000.native import Connection
 
 from readmission.domain.payloads import FAMILIES, DataKind, TrainEvent, TrainResult
 from readmission.errors import ConfigurationError, InvalidRequest, ReadmissionError, WorkerLost
+from readmission.registry import names
 from readmission.settings import DistributedSettings, JobSettings
 from readmission.storage.database import connect
 from readmission.storage.s3 import s3_client
@@ -61,12 +62,12 @@ class Job:
         spread = _one_of(given, "distributed", ("true", "false")) == "true"
         if spread and model != _DISTRIBUTED:
             raise InvalidRequest(f"the hyperparameter distributed must be 'false' for {model}: only {_DISTRIBUTED} can")
-        names, current = hosts.get("hosts"), hosts.get("current_host")
-        if not isinstance(names, list) or not isinstance(current, str) or current not in names:
-            raise InvalidRequest(f"resourceconfig.json must list current_host {current!r} among its hosts {names!r}")
+        listed, current = hosts.get("hosts"), hosts.get("current_host")
+        if not isinstance(listed, list) or not isinstance(current, str) or current not in listed:
+            raise InvalidRequest(f"resourceconfig.json must list current_host {current!r} among its hosts {listed!r}")
         kind = cast(DataKind, _one_of(given, "data_kind", get_args(DataKind.__value__)))
         event = TrainEvent(execution=execution, data_kind=kind, model=model)
-        return cls(event, spread, tuple(names), current, _rows(given))
+        return cls(event, spread, tuple(listed), current, _rows(given))
 
     @property
     def leads(self) -> bool:
@@ -113,7 +114,9 @@ def _lead(job: Job, port: int, threads: int, logger: Logger) -> TrainResult:
             of_workers = shares(settings.data_bucket, files, len(job.hosts), job.rows)
             return manifest["rows_hash"], partial(distributed.train_model, of_workers, workers)
 
-        tags = {"engine": boosting.ENGINE, **({"rows_limit": str(job.rows)} if job.rows else {})}
+        tags = {names.ENGINE: boosting.ENGINE, names.WORKERS: str(len(job.hosts))}
+        if job.rows:
+            tags[names.ROWS_LIMIT] = str(job.rows)
         engine = Engine(prepare, _EVERY_ROW, tags, boosting.REQUIREMENTS, boosting.TRUSTED)
         return train_with(engine, job.event, clean, settings.model)
 
