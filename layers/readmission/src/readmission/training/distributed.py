@@ -64,10 +64,12 @@ class Summary:
         training = table[table["split"] == "train"]
         chance = hashed(table["patient_nbr"].to_numpy()) / np.float64(2**64)
         return cls(
-            classes={split: Counter(table[TARGET][table["split"] == split]) for split in SPLITS},
+            classes={
+                split: Counter(table[TARGET][table["split"] == split].value_counts().to_dict()) for split in SPLITS
+            },
             counts=ClassCounts.of(training, CATEGORIES, codes_of(training[TARGET]), training[FOLD].to_numpy()),
             known=frozenset(str(name) for name in INPUTS if training[name].notna().any()),
-            values={name: Counter(training[name].dropna()) for name in FEATURES},
+            values={name: Counter(training[name].value_counts().to_dict()) for name in FEATURES},
             sample=table[chance < table["split"].map(dict(shares)).to_numpy(np.float64)],
         )
 
