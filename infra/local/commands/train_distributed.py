@@ -64,7 +64,7 @@ def train(settings: Settings, workers: int, rows: int | None) -> None:
     if not 1 <= workers <= MOST_WORKERS:
         raise LocalError(f"WORKERS: {workers} must be a number from 1 to {MOST_WORKERS}")
     if rows is not None and rows < 1:
-        raise LocalError(f"ROWS: {rows} must be a number from 1 on")
+        raise LocalError(f"ROWS: {rows} must be a positive integer")
     kind = evaluate.clean_rows(settings, None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=settings.temporary) as folder:

@@ -33,7 +33,7 @@ type Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The workers' addresses by host: `addresses[0]` is the worker of the first. `progress` tells what is going on."""
+    """The workers' addresses by host: `addresses[0]` is the worker of the first. `progress` takes lines for people."""
 
     client: Client
     addresses: tuple[str, ...]

@@ -155,7 +155,7 @@ def _one_of[T: str](given: Mapping[str, Any], name: str, allowed: tuple[T, ...])
 def _rows(given: Mapping[str, Any]) -> int | None:
     text = str(given.get("rows", ""))
     if text and (not text.isascii() or not text.isdecimal() or not int(text)):
-        raise InvalidRequest(f"the hyperparameter rows must be a number from 1 on, not {text!r}")
+        raise InvalidRequest(f"the hyperparameter rows must be a positive integer, not {text!r}")
     return int(text) if text else None
 
 
