@@ -510,21 +510,32 @@ class ExporterProcessSettings:
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """A training job: the folders of its configuration and its output, and its part in a cluster.
-
-    `threads` is how many a worker has, None for as many as it may use of the processors.
-    """
+    """A training job: the folders of its configuration and its output. None of them is invalid by itself."""
 
     configuration: str
     output: str
-    scheduler_port: int
-    threads: int | None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(
             configuration=environment.get("TRAINING_CONFIG", "/opt/ml/input/config"),
             output=environment.get("TRAINING_OUTPUT", "/opt/ml/output"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """A host of a distributed training: the port of the scheduler on the first host, and the threads of a worker.
+
+    None threads are as many as there are processors.
+    """
+
+    scheduler_port: int
+    threads: int | None
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
             scheduler_port=_port(environment, "DASK_SCHEDULER_PORT", 8786),
             threads=_count(environment, "TRAINING_THREADS", 1) if "TRAINING_THREADS" in environment else None,
         )

@@ -73,6 +73,20 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str) -> No
         Job.read(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "value"), [("DASK_SCHEDULER_PORT", "0"), ("TRAINING_THREADS", "many")])
+def test_an_invalid_setting_of_a_worker_is_written_as_the_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    from readmission.training import job
+
+    monkeypatch.setenv("TRAINING_CONFIG", str(folder(tmp_path)))
+    monkeypatch.setenv("TRAINING_OUTPUT", str(tmp_path))
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(job.signal, "signal", lambda *_: None)
+    assert job.main() == 1
+    assert (tmp_path / "failure").read_text().startswith(f"ConfigurationError: the environment variable {name} must be")
+
+
 def test_an_unexpected_error_is_written_without_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may quote rows."""
     from readmission.training import job

@@ -25,7 +25,7 @@ from pg8000.native import Connection
 from readmission.domain.payloads import FAMILIES, DataKind, TrainEvent, TrainResult
 from readmission.errors import ConfigurationError, InvalidRequest, ReadmissionError, WorkerLost
 from readmission.registry import names
-from readmission.settings import DistributedSettings, JobSettings
+from readmission.settings import ClusterSettings, DistributedSettings, JobSettings
 from readmission.storage.database import connect
 from readmission.storage.s3 import s3_client
 from readmission.training import boosting, cluster, distributed, parquet
@@ -78,13 +78,12 @@ def main() -> int:
     """Exit code: 0 if the training ended well, 1 otherwise."""
     signal.signal(signal.SIGTERM, _stop)
     settings = JobSettings.from_environment()
-    threads = settings.threads or os.process_cpu_count() or 1
     try:
         job = Job.read(Path(settings.configuration))
         if job.leads:
-            run(job.event, lambda event, logger: _lead(job, settings.scheduler_port, threads, logger))
+            run(job.event, lambda _, logger: _lead(job, logger))
         elif job.distributed:
-            cluster.work(job.hosts, job.current_host, settings.scheduler_port, threads, partial(_end, job, settings))
+            cluster.work(job.hosts, job.current_host, *_port_and_threads(), partial(_end, job, settings))
     except ReadmissionError as error:
         return _failed(settings, f"{type(error).__name__}: {error}")
     except Stopped:
@@ -96,14 +95,19 @@ def main() -> int:
     return 0
 
 
-def _lead(job: Job, port: int, threads: int, logger: Logger) -> TrainResult:
+def _port_and_threads() -> tuple[int, int]:
+    settings = ClusterSettings.from_environment()
+    return settings.scheduler_port, settings.threads or os.process_cpu_count() or 1
+
+
+def _lead(job: Job, logger: Logger) -> TrainResult:
     if not job.distributed:
         return train_here(job.event)
     settings = DistributedSettings.from_environment()
     with (
         connect("clean", settings.database) as clean,
         cluster.started(
-            job.hosts, port, threads, lambda line: logger.info("progress", extra={"progress": line})
+            job.hosts, *_port_and_threads(), lambda line: logger.info("progress", extra={"progress": line})
         ) as workers,
     ):
 
