@@ -130,15 +130,19 @@ def report(progress: str) -> None:
 
 
 async def _work(scheduler: str, index: int, host: str, threads: int, end: Callable[[int], NoReturn]) -> None:
-    worker = await Worker(
-        scheduler,
-        host=host,
-        name=index,
-        nthreads=threads,
-        memory_limit=0,
-        dashboard=False,
-        death_timeout=JOIN_SECONDS,
-    )
+    try:
+        worker = await Worker(
+            scheduler,
+            host=host,
+            name=index,
+            nthreads=threads,
+            memory_limit=0,
+            dashboard=False,
+            death_timeout=JOIN_SECONDS,
+        )
+    except TimeoutError:
+        logging.getLogger(__name__).error("the scheduler did not answer within %.0f s: %s", JOIN_SECONDS, scheduler)
+        end(1)
     while worker.status == Status.running:
         await asyncio.sleep(_POLL_SECONDS)
     # The scheduler closes its workers, and a worker closes itself when it has lost the scheduler.
