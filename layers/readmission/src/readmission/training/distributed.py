@@ -64,12 +64,10 @@ class Summary:
         training = table[table["split"] == "train"]
         chance = hashed(table["patient_nbr"].to_numpy()) / np.float64(2**64)
         return cls(
-            classes={
-                split: Counter(table[TARGET][table["split"] == split].value_counts().to_dict()) for split in SPLITS
-            },
+            classes={split: _counted(table[TARGET][table["split"] == split]) for split in SPLITS},
             counts=ClassCounts.of(training, CATEGORIES, codes_of(training[TARGET]), training[FOLD].to_numpy()),
             known=frozenset(str(name) for name in INPUTS if training[name].notna().any()),
-            values={name: Counter(training[name].value_counts().to_dict()) for name in FEATURES},
+            values={name: _counted(training[name]) for name in FEATURES},
             sample=table[chance < table["split"].map(dict(shares)).to_numpy(np.float64)],
         )
 
@@ -153,6 +151,12 @@ def _count_patients(*lists: Mapping[str, NDArray[np.int64]]) -> Counter[str]:
     each = Counter({str(split): len(patients) for split, patients in found.items()})
     shared = each.total() - len(np.unique(np.concatenate(list(found.values()))))
     return each + Counter({"shared": shared})
+
+
+def _counted(values: "pd.Series[Any]") -> Counter[Any]:
+    """How often each value occurs, without missing ones."""
+    found: dict[Any, int] = values.value_counts().to_dict()
+    return Counter(found)
 
 
 def _sizes(summary: Summary, patients: Mapping[str, int]) -> dict[Split, dict[str, Any]]:
