@@ -16,10 +16,10 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 # ---------------------------------------------------------------- set up
 setup: .venv/.made infra/localstack/.venv/.made ## install what the other targets need
@@ -100,8 +100,12 @@ withdraw: setup ## take a delivery back, so that nothing of it is learned from a
 	@test -n '$(DELIVERY)' || { echo "Usage: make withdraw DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
 	@$(LOCAL) withdraw '$(DELIVERY)' $(if $(REASON),--reason '$(REASON)')
 
-evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family]
-	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)')
+evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family ENGINE=scikit-learn|lightgbm]
+	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)') \
+	    $(if $(ENGINE),--engine '$(ENGINE)')
+
+train-distributed: setup ## train gradient boosting on a Dask cluster of several processes  [WORKERS= ROWS=]
+	@$(LOCAL) train-distributed $(if $(WORKERS),--workers '$(WORKERS)') $(if $(ROWS),--rows '$(ROWS)')
 
 # On standard output the parameters alone, for --parameter-overrides.
 platform-parameters: setup ## print what the platform's stack on AWS passes on to the application's  [PLATFORM=stack name]

@@ -28,7 +28,7 @@ def test_without_a_data_set_the_existing_clean_rows_are_evaluated_preferring_rea
     application: Application, trained: Trained
 ) -> None:
     before = application.count("clean", "diabetes_clean")
-    assert evaluate._clean_rows(application.settings, None) == trained.output["data_kind"]
+    assert evaluate.clean_rows(application.settings, None) == trained.output["data_kind"]
     assert application.count("clean", "diabetes_clean") == before
 
 

@@ -23,6 +23,7 @@ from infra.local.commands import (
     pipeline,
     predict,
     server_logs,
+    train_distributed,
 )
 from infra.local.errors import LocalError
 from infra.local.lifecycle import down, status, up
@@ -82,7 +83,12 @@ def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
     if arguments.dataset:
         dataset.check(arguments.dataset)
     up.start(settings)
-    print(evaluate.evaluate(settings, arguments.dataset, arguments.model))
+    print(evaluate.evaluate(settings, arguments.dataset, arguments.model, arguments.engine))
+
+
+def _train_distributed(settings: Settings, arguments: argparse.Namespace) -> None:
+    up.start(settings)
+    train_distributed.train(settings, arguments.workers, arguments.rows)
 
 
 def _install(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -127,6 +133,16 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         "--dataset", help="ingest and clean this first; default: the rows already cleaned, else the UCI archive"
     )
     parser.add_argument("--model", default="gradient_boosting", help="model family; default: gradient_boosting")
+    parser.add_argument(
+        "--engine",
+        default=evaluate.ENGINES[0],
+        help="scikit-learn (default), as in the pipeline, or lightgbm, as in a distributed training",
+    )
+
+
+def _train_distributed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, default=2, help="number of worker processes; default: 2")
+    parser.add_argument("--rows", type=int, help="learn from that many rows at most; default: all clean rows")
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -182,6 +198,12 @@ COMMANDS = (
         "cross-validate the recipe over five patient-grouped folds and compare it with the 14 required fields alone",
         _evaluate,
         _evaluate_options,
+    ),
+    Command(
+        "train-distributed",
+        "train gradient boosting on a Dask cluster of several processes",
+        _train_distributed,
+        _train_distributed_options,
     ),
     Command("demo", "start, deploy, run the pipeline, predict", lambda s, a: demo.demo(s, a.dataset), _dataset_option),
     Command("observe", "start the platform with Prometheus, installed if possible", lambda s, _: observe.observe(s)),

@@ -2,9 +2,10 @@
 
 import os
 import time
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
-from readmission.domain.payloads import FAMILIES, DataKind
+from readmission.domain.payloads import FAMILIES, DataKind, Family
 from readmission.storage.migrations import migrate
 
 from infra.local import stack
@@ -13,6 +14,9 @@ from infra.local.errors import LocalError
 from infra.local.servers import postgres
 from infra.local.settings import Settings
 from infra.local.terminal import table
+
+if TYPE_CHECKING:
+    from readmission.training import cross_validation
 
 METRICS = {
     "auc_early": "(a) within 30 days: AUC",
@@ -28,11 +32,14 @@ METRICS = {
 }
 
 
-def evaluate(settings: Settings, name: str | None, model: str) -> str:
+ENGINES = ("scikit-learn", "lightgbm")
+
+
+def evaluate(settings: Settings, name: str | None, model: str, engine: str = ENGINES[0]) -> str:
     """Evaluates one model family on the clean rows and returns the table.
 
     Given a data set, or if there are no clean rows, runs the pipeline up to cleaning first. Raises LocalError for an
-    unknown family, a failed run, or too few rows.
+    unknown family, an engine that does not have it, a failed run, or too few rows.
     """
     # Waiting threads must sleep. Spinning threads take the CPU from each other on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -43,7 +50,11 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
 
     if model not in FAMILIES:
         raise LocalError(f"MODEL: {model!r} must be one of {', '.join(FAMILIES)}")
-    kind = _clean_rows(settings, name)
+    if engine not in ENGINES:
+        raise LocalError(f"ENGINE: {engine!r} must be one of {', '.join(ENGINES)}")
+    if engine == "lightgbm" and model != "gradient_boosting":
+        raise LocalError(f"ENGINE: {engine!r} has only gradient_boosting, not {model}")
+    kind = clean_rows(settings, name)
     connection = postgres.connect(postgres.database(settings), "clean")
     try:
         rows = read(connection, kind)
@@ -55,13 +66,23 @@ def evaluate(settings: Settings, name: str | None, model: str) -> str:
         print(f"evaluate    fold {fold + 1} of {cross_validation.FOLDS} ({time.monotonic() - began:.0f} s)", flush=True)
 
     try:
-        found = cross_validation.evaluate(rows, model, progress)
+        found = cross_validation.evaluate(rows, model, progress, _fit(model, engine))
     except NoTrainingData as error:
         raise LocalError(str(error)) from error
     return f"\n{_heading(found, kind)}\n\n{_table(found)}"
 
 
-def _clean_rows(settings: Settings, name: str | None) -> DataKind:
+def _fit(model: Family, engine: str) -> "cross_validation.Fit":
+    from readmission.training import families
+
+    if engine == "lightgbm":
+        from readmission.training import boosting
+
+        return boosting.fit
+    return partial(families.fit, model)
+
+
+def clean_rows(settings: Settings, name: str | None) -> DataKind:
     """Makes sure that there are clean rows and returns their kind, `real` or `synthetic`."""
     if name is None:
         connection = postgres.connect(postgres.database(settings), "clean")

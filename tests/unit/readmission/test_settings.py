@@ -7,13 +7,16 @@ from readmission.settings import (
     AuditSettings,
     CheckSettings,
     CleanSettings,
+    ClusterSettings,
     CorsSettings,
     DatabaseSettings,
+    DistributedSettings,
     ExporterProcessSettings,
     ExporterSettings,
     HistorySettings,
     IdentitySettings,
     IngestSettings,
+    JobSettings,
     MetricsSettings,
     ModelSettings,
     PlanSettings,
@@ -270,3 +273,15 @@ def test_the_audit_log_needs_a_key_that_cannot_be_guessed(key: str) -> None:
     with pytest.raises(ConfigurationError, match="AUDIT_KEY_SECRET"):
         AuditSettings.from_environment({"AUDIT_KEY": key})
     assert AuditSettings.from_environment({"AUDIT_KEY": key, "AUDIT_KEY_SECRET": "name"}).key_secret == "name"
+
+
+def test_by_default_a_job_reads_and_writes_where_sagemaker_puts_its_files() -> None:
+    assert JobSettings.from_environment({}) == JobSettings("/opt/ml/input/config", "/opt/ml/output")
+    assert ClusterSettings.from_environment({}) == ClusterSettings(scheduler_port=8786, threads=None)
+
+
+def test_a_distributed_training_needs_a_bucket() -> None:
+    variables = {"DATABASE_SECRET": "d", "MLFLOW_TRACKING_URI": "http://m", "MODEL_NAME": "n"}
+    with pytest.raises(ConfigurationError, match="DATA_BUCKET is not set"):
+        DistributedSettings.from_environment(variables)
+    assert DistributedSettings.from_environment(variables | {"DATA_BUCKET": "b"}).data_bucket == "b"

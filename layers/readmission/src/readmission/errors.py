@@ -101,6 +101,10 @@ class TrainingRunMissing(ReadmissionError):
     """A training job ended well, but MLflow has no finished run of it."""
 
 
+class WorkerLost(ReadmissionError):
+    """A process of a distributed training ended before the training did, or never came; the message names it."""
+
+
 class NoCandidates(ReadmissionError):
     """There is no finished training run to promote."""
 

@@ -539,6 +539,56 @@ class ExporterProcessSettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """A training job: the folders of its configuration and its output. None of them is invalid by itself."""
+
+    configuration: str
+    output: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            configuration=environment.get("TRAINING_CONFIG", "/opt/ml/input/config"),
+            output=environment.get("TRAINING_OUTPUT", "/opt/ml/output"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """A host of a distributed training: the port of the scheduler on the first host, and the threads of a worker.
+
+    None threads are as many as there are processors.
+    """
+
+    scheduler_port: int
+    threads: int | None
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            scheduler_port=_port(environment, "DASK_SCHEDULER_PORT", 8786),
+            threads=_count(environment, "TRAINING_THREADS", 1) if "TRAINING_THREADS" in environment else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DistributedSettings:
+    """A distributed training: `data_bucket` holds the exported rows."""
+
+    database: DatabaseSettings
+    model: ModelSettings
+    data_bucket: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            model=ModelSettings.from_environment(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+        )
+
+
 # ---------------------------------------------------------------- values
 def _invalid(name: str, value: str, rule: str) -> ConfigurationError:
     return ConfigurationError(f"the environment variable {name} {rule}, not {value!r}")

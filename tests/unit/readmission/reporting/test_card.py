@@ -64,6 +64,15 @@ def test_the_card_counts_the_stays_of_each_site(form: Form) -> None:
 
 
 @both
+@pytest.mark.parametrize(("tags", "command"), [({}, "WORKERS=2;"), ({"rows_limit": "5000"}, "WORKERS=2 ROWS=5000;")])
+def test_the_card_of_a_distributed_training_says_how_many_workers_it_needs(
+    form: Form, tags: dict[str, str], command: str
+) -> None:
+    text = form(replace(FACTS, tags={"engine": "lightgbm", "workers": "2", **tags}), document(), DECISION)
+    assert f"make train-distributed {command}" in text and "START_AT=train" not in text
+
+
+@both
 def test_the_card_of_an_earlier_release_names_no_site(form: Form) -> None:
     assert "Sites whose stays" not in form(FACTS, document(), DECISION)
 

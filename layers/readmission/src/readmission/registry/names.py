@@ -24,6 +24,9 @@ PIPELINE_RUN: Final = "pipeline_run"
 DATA_HASH: Final = "data_hash"
 CODE_VERSION: Final = "code_version"
 SITES: Final = "sites"  # the sites of the rows, separated by commas
+ENGINE: Final = "engine"  # what fitted the model, if it is not scikit-learn
+WORKERS: Final = "workers"  # how many of them, on which the trees depend
+ROWS_LIMIT: Final = "rows_limit"  # of a trial
 RUN_TAGS: Final = (FAMILY, DATA_KIND, SCORER_SHA256, PIPELINE_RUN, DATA_HASH, CODE_VERSION, SITES)
 
 # Tags of a version, written by promotions and rollbacks.

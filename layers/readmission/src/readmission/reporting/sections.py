@@ -75,8 +75,15 @@ def training(facts: Facts, wording: Wording) -> list[Block]:
     return [
         Text(wording.text("run", run=facts.run_id, scorer=names.SCORER)),
         Table((wording.text("parameter"), wording.text("value")), rows),
-        Text(wording.text("reproduce")),
+        Text(_reproduction(facts, wording)),
     ]
+
+
+def _reproduction(facts: Facts, wording: Wording) -> str:
+    if workers := facts.tags.get(names.WORKERS):
+        limit = f" ROWS={facts.tags[names.ROWS_LIMIT]}" if names.ROWS_LIMIT in facts.tags else ""
+        return wording.text("reproduce_distributed", workers=workers, limit=limit)
+    return wording.text("reproduce")
 
 
 def _sites(facts: Facts, wording: Wording) -> list[Block]:

@@ -142,6 +142,10 @@ TEXTS: Final[Mapping[str, str]] = {
     "reproduce": (
         "To reproduce: the same release on the same clean rows, make pipeline START_AT=train; seeds are fixed."
     ),
+    "reproduce_distributed": (
+        "To reproduce: the same release on the same clean rows, make train-distributed WORKERS={workers}{limit};"
+        " seeds are fixed. Another number of workers gives other trees."
+    ),
     # Figures
     "undefined": "undefined",
     "figure": "{value} ({low} to {high})",

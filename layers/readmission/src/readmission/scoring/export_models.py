@@ -1,7 +1,8 @@
-"""Writes the model of a scorer document from a fitted scikit-learn model.
+"""Writes the model of a scorer document from a fitted model of scikit-learn or LightGBM.
 
 scikit-learn keeps the trees of its boosting in private attributes. The lock file pins its version, and the tests that
-compare the scorer with the pipeline would reveal a change.
+compare the scorer with the pipeline would reveal a change. LightGBM is not imported here: only trainings beyond a
+Lambda function have it.
 """
 
 import sys
@@ -19,7 +20,10 @@ from readmission.scoring.format import MOST_LEAVES
 
 def describe(model: Any, block: Block) -> dict[str, Any]:
     """The document's model, fitted on the columns of `block`. Raises TypeError if a document cannot express it."""
-    if not isinstance(model, LogisticRegression | RandomForestClassifier | HistGradientBoostingClassifier):
+    by_lightgbm = type(model).__name__ == "LGBMClassifier"
+    if not (
+        by_lightgbm or isinstance(model, LogisticRegression | RandomForestClassifier | HistGradientBoostingClassifier)
+    ):
         raise TypeError(f"no scorer export for {type(model).__name__}")
     if len(model.classes_) < 3:
         # For two classes, scikit-learn has one score and not two.
@@ -39,6 +43,8 @@ def describe(model: Any, block: Block) -> dict[str, Any]:
     column_of = np.argsort(block.order)
     if isinstance(model, RandomForestClassifier):
         return {"type": "forest", "trees": [_forest_tree(tree.tree_, column_of) for tree in model.estimators_]}
+    if by_lightgbm:
+        return _lightgbm(model.booster_.dump_model(), column_of)
     groups = zip(*model._predictors, strict=True)
     return {
         "type": "boosting",
@@ -114,6 +120,65 @@ def _boosting_tree(nodes: Any, column_of: NDArray[np.intp]) -> dict[str, Any]:
         right=nodes["right"],
         value=nodes["value"],
     ).tree()
+
+
+def _lightgbm(dump: dict[str, Any], column_of: NDArray[np.intp]) -> dict[str, Any]:
+    """From LightGBM's `dump_model`. It holds numbers exactly, and the leaves of the first trees have the baseline."""
+    classes = dump["num_class"]
+    if not dump["objective"].startswith("multiclass ") or dump["num_tree_per_iteration"] != classes:
+        raise TypeError(f"no scorer export for LGBMClassifier with the objective {dump['objective']!r}")
+    if dump["average_output"]:
+        raise TypeError("no scorer export for LGBMClassifier that averages its trees")
+    trees = [_lightgbm_tree(tree["tree_structure"], column_of) for tree in dump["tree_info"]]
+    return {
+        "type": "boosting",
+        "baseline": [0.0] * classes,
+        "trees": [trees[index::classes] for index in range(classes)],
+    }
+
+
+def _lightgbm_tree(root: dict[str, Any], column_of: NDArray[np.intp]) -> dict[str, Any]:
+    nodes = [root]
+    left, right = [], []
+    for node in nodes:  # grows meanwhile
+        inner = "split_feature" in node
+        left.append(len(nodes) if inner else -1)
+        right.append(len(nodes) + 1 if inner else -1)
+        if inner:
+            nodes += (node["left_child"], node["right_child"])
+    leaf = np.array([index < 0 for index in left])
+    if leaf.sum() > MOST_LEAVES:
+        raise TypeError(f"no scorer export for LGBMClassifier with more than {MOST_LEAVES} leaves")
+    return _Nodes(
+        leaf=leaf,
+        column=column_of[[node.get("split_feature", 0) for node in nodes]],
+        threshold=np.array([_lightgbm_threshold(node) for node in nodes]),
+        missing_left=np.array([_goes_left_if_missing(node) for node in nodes]),
+        left=np.array(left),
+        right=np.array(right),
+        value=np.array([float(node.get("leaf_value", 0.0)) for node in nodes]),
+    ).tree()
+
+
+def _lightgbm_threshold(node: dict[str, Any]) -> float:
+    if "split_feature" not in node:
+        return 0.0
+    if node["decision_type"] != "<=":
+        raise TypeError("no scorer export for LGBMClassifier with native categorical features")
+    return min(float(node["threshold"]), sys.float_info.max)
+
+
+def _goes_left_if_missing(node: dict[str, Any]) -> bool:
+    if "split_feature" not in node:
+        return False
+    match node["missing_type"]:
+        case "NaN":
+            return bool(node["default_left"])
+        case "None":
+            # Training has not seen a missing number here. LightGBM then compares 0 instead.
+            return float(node["threshold"]) >= 0
+        case other:
+            raise TypeError(f"no scorer export for LGBMClassifier that treats {other} as missing")
 
 
 def _preorder(leaf: list[bool], left: list[int], right: list[int]) -> list[int]:

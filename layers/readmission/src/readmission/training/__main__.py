@@ -8,11 +8,13 @@ itself.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import get_args
 
-from readmission.domain.payloads import FAMILIES, DataKind, TrainEvent
+from aws_lambda_powertools import Logger
+
+from readmission.domain.payloads import FAMILIES, DataKind, TrainEvent, TrainResult
 from readmission.errors import ReadmissionError
 from readmission.settings import TrainSettings
 from readmission.storage.database import connect
@@ -22,24 +24,37 @@ from readmission.training.train import train
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 1 for an expected failure, such as no rows or no database, which the last line of the log names."""
-    event = _event(arguments)
+    try:
+        run(_event(arguments), lambda event, _: train_here(event))
+    except ReadmissionError:
+        return 1
+    return 0
+
+
+def train_here(event: TrainEvent) -> TrainResult:
+    """Train as the function does."""
+    settings = TrainSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        return train(event, clean, settings.model)
+
+
+def run(event: TrainEvent, body: Callable[[TrainEvent, Logger], TrainResult]) -> TrainResult:
+    """Train by `body`, logged and measured as in the function. Raises what `body` raises."""
     logger, meter = observability.logger("train"), observability.EmfMeter("train")
     logger.set_correlation_id(event["execution"])
     start, outcome = perf_counter(), "failed"
     try:
-        settings = TrainSettings.from_environment()
-        with connect("clean", settings.database) as clean:
-            result = train(event, clean, settings.model)
+        result = body(event, logger)
         outcome = "succeeded"
     except ReadmissionError as error:
         logger.error("failed", extra={"error": type(error).__name__, "cause": str(error)})
-        return 1
+        raise
     finally:
         meter.count(metrics.STEP_RUNS, outcome=outcome)
         meter.observe(metrics.STEP_DURATION, perf_counter() - start)
     meter.observe(metrics.TRAINING_DURATION, perf_counter() - start, model=result["model"])
     logger.info("trained", extra={**result})
-    return 0
+    return result
 
 
 def _event(arguments: Sequence[str] | None) -> TrainEvent:

@@ -6,12 +6,14 @@ one fold. As in the pipeline, 70 % of all patients train and 10 % validate.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from readmission.domain.contract import CLASSES
 from readmission.domain.features import FEATURES
@@ -24,6 +26,8 @@ from readmission.evaluation.metrics import compute_metrics
 from readmission.training import families
 
 FOLDS: Final = 5
+# From the training and the validation rows.
+type Fit = Callable[[Part, Part], Pipeline]
 RECIPES: Final = ("served", "served, 14 known", "14 only")
 # Per cent of the patients, ordered by their positions.
 _TEST, _VALIDATION = 100 // FOLDS, 10
@@ -53,18 +57,22 @@ class Fold:
 
 
 def evaluate(
-    table: pd.DataFrame, family: Family, progress: Callable[[int], None] = lambda fold: None
+    table: pd.DataFrame,
+    family: Family,
+    progress: Callable[[int], None] = lambda fold: None,
+    fit: Fit | None = None,
 ) -> CrossValidation:
     """Evaluate the family on clean rows from `dataset.read`; calls `progress` with the index of each finished fold.
 
-    Raises `NoTrainingData` if there are too few rows for every class to occur in every fold.
+    `fit` fits the family by another engine than the pipeline's. Raises `NoTrainingData` if there are too few rows for
+    every class to occur in every fold.
     """
     metrics: dict[str, list[dict[str, float]]] = {recipe: [] for recipe in RECIPES}
     probabilities: dict[str, list[Floats]] = {recipe: [] for recipe in RECIPES}
     tested = []
     for index, fold in enumerate(folds(table)):
         tested.append(fold.test)
-        for recipe, shares in _forecasts(family, fold).items():
+        for recipe, shares in _forecasts(fit or partial(families.fit, family), fold).items():
             probabilities[recipe].append(shares)
             metrics[recipe].append(compute_metrics(list(fold.test.target), shares, sorted(CLASSES)))
         progress(index)
@@ -90,12 +98,12 @@ def position(patient: int) -> int:
     return int.from_bytes(blake2b(str(patient).encode(), digest_size=8, person=b"crossvalidation").digest()) % 100
 
 
-def _forecasts(family: Family, fold: Fold) -> dict[str, Floats]:
+def _forecasts(fit: Fit, fold: Fold) -> dict[str, Floats]:
     """The test rows' probabilities by each recipe."""
     few = list(FEATURES)
-    served = families.fit(family, fold.training, fold.validation)
+    served = fit(fold.training, fold.validation)
     training, validation = (replace(part, features=part.features[few]) for part in (fold.training, fold.validation))
-    only_14 = families.fit(family, training, validation)
+    only_14 = fit(training, validation)
     probabilities = (
         served.predict_proba(fold.test.features),
         served.predict_proba(families.masked(fold.test.features)),

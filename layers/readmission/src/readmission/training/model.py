@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 from sklearn.pipeline import Pipeline
@@ -18,15 +18,33 @@ from readmission.evaluation.metrics import compute_metrics
 from readmission.scoring import export
 from readmission.training import families
 
+_EXAMPLE_ROWS: Final = 5
+
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A fitted pipeline, its scorer document as JSON, its evaluation document, and its metrics by MLflow name."""
+    """A fitted pipeline, its scorer document as JSON, its evaluation document, and its metrics by MLflow name.
+
+    `rows` are the numbers of rows of the splits, `example` a few training rows.
+    """
 
     pipeline: Pipeline
     scorer: bytes
     evaluation: dict[str, Any]
     metrics: dict[str, float]
+    rows: Mapping[Split, int]
+    example: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of all rows, where a model is evaluated on a sample: rows, patients and classes of each split.
+
+    `patients_in_two_splits` is the number of patients in more than one.
+    """
+
+    splits: Mapping[Split, Mapping[str, Any]]
+    patients_in_two_splits: int
 
 
 def train_model(family: Family, parts: Mapping[Split, Part], excluded: Mapping[str, int]) -> TrainedModel:
@@ -34,9 +52,20 @@ def train_model(family: Family, parts: Mapping[Split, Part], excluded: Mapping[s
 
     `excluded` is the number of rows left out of `parts`, by reason.
     """
-    training, test = parts["train"], parts["test"]
+    training = parts["train"]
     pipeline = families.fit(family, training, parts["validation"])
-    context = export.context_of(pipeline, training.features)
+    return evaluated(pipeline, export.context_of(pipeline, training.features), parts, excluded)
+
+
+def evaluated(
+    pipeline: Pipeline,
+    context: Mapping[str, Any],
+    parts: Mapping[Split, Part],
+    excluded: Mapping[str, int],
+    sizes: Sizes | None = None,
+) -> TrainedModel:
+    """The fitted pipeline with its scorer and its evaluation on `parts`, a sample of the rows if there are `sizes`."""
+    test = parts["test"]
     scorer = export.to_json(export.document_of(pipeline, list(INPUTS), context))
     evaluation = _evaluation(pipeline, parts, excluded)
     complete_and_masked = pd.concat([test.features, families.masked(test.features)], ignore_index=True)
@@ -45,9 +74,12 @@ def train_model(family: Family, parts: Mapping[Split, Part], excluded: Mapping[s
         **_metrics_of_14_features(pipeline, test),
         "rows_excluded": sum(excluded.values()),
         "scorer_largest_difference": export.largest_difference(scorer, pipeline, complete_and_masked),
-        "patients_in_two_splits": patients_in_two_splits(parts),
+        "patients_in_two_splits": sizes.patients_in_two_splits if sizes else patients_in_two_splits(parts),
     }
-    return TrainedModel(pipeline, scorer, evaluation, metrics)
+    if sizes:
+        evaluation["splits"] = {split: dict(size) for split, size in sizes.splits.items()}
+    rows = {split: int(evaluation["splits"][split]["rows"]) for split in parts}
+    return TrainedModel(pipeline, scorer, evaluation, metrics, rows, parts["train"].features.head(_EXAMPLE_ROWS))
 
 
 def _evaluation(pipeline: Pipeline, parts: Mapping[Split, Part], excluded: Mapping[str, int]) -> dict[str, Any]:

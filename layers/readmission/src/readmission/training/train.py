@@ -1,6 +1,7 @@
 """The training step: trains one model family on the clean rows and logs it as one MLflow run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Any, Final
@@ -11,10 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.models import infer_signature
 from pg8000.native import Connection
-from sklearn.pipeline import Pipeline
 
-from readmission.domain.payloads import TrainEvent, TrainResult
-from readmission.domain.splits import Split
+from readmission.domain.payloads import DataKind, TrainEvent, TrainResult
 from readmission.evaluation import dataset
 from readmission.pipeline import data_report, deliveries
 from readmission.registry import names
@@ -25,16 +24,44 @@ from readmission.training import families, unfinished
 from readmission.training.code_version import code_version
 from readmission.training.model import TrainedModel, train_model
 
-_EXAMPLE_ROWS: Final = 5
 _REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
+
+type Fit = Callable[[Mapping[str, int]], TrainedModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What fits and evaluates a family on the `newest` clean rows.
+
+    `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
+    their hash, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run.
+    MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
+    """
+
+    prepare: Callable[[Connection, DataKind], tuple[str, Fit]]
+    newest: int
+    tags: Mapping[str, str]
+    requirements: Sequence[str]
+    trusted: Sequence[str]
 
 
 def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> TrainResult:
-    """Train the family `event["model"]` on the clean rows, and return its MLflow run.
+    """Train the family `event["model"]` on the clean rows in this process, and return its MLflow run.
 
     If this execution has already finished a run of the family, returns that run. Raises `NoTrainingData` and
     `SplitsOverlap` for unsuitable rows, and `TrackingUnavailable` if MLflow does not answer.
     """
+
+    def prepare(clean: Connection, kind: DataKind) -> tuple[str, Fit]:
+        parts = dataset.load(clean, kind, settings.max_training_rows)
+        return dataset.rows_hash(clean, kind), lambda excluded: train_model(event["model"], parts, excluded)
+
+    engine = Engine(prepare, settings.max_training_rows, {}, _REQUIREMENTS, families.TRUSTED)
+    return train_with(engine, event, clean, settings)
+
+
+def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: ModelSettings) -> TrainResult:
+    """`train` by another engine. Raises what that raises too."""
     family, kind = event["model"], event["data_kind"]
     with reachable(settings):
         client = MlflowClient(settings.tracking_uri)
@@ -42,22 +69,25 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
         unfinished.end(client, experiment, event, timedelta(seconds=settings.longest_training))
-        parts = dataset.load(clean, kind, settings.max_training_rows)
+        rows_hash, fit = engine.prepare(clean, kind)
+        excluded = dataset.excluded(clean, kind, engine.newest)
+        reports, delivered = data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind)
         sites = dataset.sites(clean, kind)
         tags = {
             names.PIPELINE_RUN: event["execution"],
             names.FAMILY: family,
             names.DATA_KIND: kind,
-            names.DATA_HASH: dataset.rows_hash(clean, kind),
+            names.DATA_HASH: rows_hash,
             names.CODE_VERSION: code_version(),
             names.SITES: ",".join(sites),
+            **engine.tags,
         }
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
-            model = train_model(family, parts, dataset.excluded(clean, kind, settings.max_training_rows))
-            _log_model(model, parts)
+            # A long fit may outlive the connection to the database, which is not used from here on.
+            _log_model(fit(excluded), engine)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
-            _log_data_report(data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind))
+            _log_data_report(reports, delivered)
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
 
 
@@ -76,29 +106,28 @@ def _finished_run(client: MlflowClient, experiment: str, event: TrainEvent) -> R
     return runs[0] if runs else None
 
 
-def _log_model(model: TrainedModel, parts: Mapping[Split, dataset.Part]) -> None:
+def _log_model(model: TrainedModel, engine: Engine) -> None:
     parameters = families.parameters(model.pipeline)
     mlflow.log_params({name: value for name, value in parameters.items() if value is not None})
-    mlflow.log_params({f"rows_{split}": len(part.target) for split, part in parts.items()})
+    mlflow.log_params({f"rows_{split}": rows for split, rows in model.rows.items()})
     mlflow.set_tags({names.SCORER_SHA256: digest(model.scorer), "scorer_format": FORMAT})
     mlflow.log_text(model.scorer.decode(), names.SCORER)
-    model_id = _log_pipeline(model.pipeline, parts["train"])
+    model_id = _log_pipeline(model, engine)
     mlflow.log_dict(model.evaluation, names.EVALUATION)
     # After the pipeline: when logging it, MLflow fetches each metric of the run separately.
     mlflow.log_metrics(model.metrics, model_id=model_id)
 
 
-def _log_pipeline(pipeline: Pipeline, training: dataset.Part) -> str:
+def _log_pipeline(model: TrainedModel, engine: Engine) -> str:
     """Log the pipeline with a signature and an input example; returns its MLflow model id."""
-    example = training.features.head(_EXAMPLE_ROWS)
     info = mlflow.sklearn.log_model(
-        pipeline,
+        model.pipeline,
         name="model",
-        signature=infer_signature(example, pipeline.predict(example)),
-        input_example=example,
-        skops_trusted_types=list(families.TRUSTED),
+        signature=infer_signature(model.example, model.pipeline.predict(model.example)),
+        input_example=model.example,
+        skops_trusted_types=list(engine.trusted),
         # Without this list, MLflow loads the model in another process to find them, which takes longer than the fit.
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        pip_requirements=[f"{name}=={version(name)}" for name in engine.requirements],
     )
     return str(info.model_id)
 
