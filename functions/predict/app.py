@@ -29,13 +29,6 @@ if _settings.audit:
     from readmission.identity.audit import open_log
 
     audit = open_log(_settings.audit)
-histories = None
-if _settings.history:
-    # Imported only here: pg8000 and boto3 take most of a second at a cold start.
-    from readmission.serving.earlier_stays import open_histories
-
-    histories = open_histories(_settings.history, logger, meter)
-    register_after_restore(histories.open)
 application = create_app(
     model_cache,
     cors_origins=_settings.cors_origins,
@@ -44,8 +37,13 @@ application = create_app(
     correlate=logger.set_correlation_id,
     identify=by_gateway if _settings.identity else None,
     audit=audit,
-    histories=histories,
 )
+if _settings.history:
+    # Imported only here: pg8000 and boto3 take most of a second at a cold start.
+    from readmission.serving.earlier_stays import open_histories
+
+    application.state.histories = open_histories(_settings.history, logger, meter)
+    register_after_restore(application.state.histories.open)
 _adapter = Mangum(
     application,
     lifespan="off",

@@ -67,13 +67,12 @@ def create_app(
     correlate: Callable[[str], None] = lambda request_id: None,
     identify: Identify | None = None,
     audit: "AuditLog | None" = None,
-    histories: PatientHistories | None = None,
 ) -> FastAPI:
     """The application that serves the models of `model_cache`.
 
     CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
     With `identify`, only those whom it knows and whose scopes suffice are answered, and `audit` records who read what.
-    With `histories`, the history of a patient whom a request names is looked up.
+    With `PatientHistories` in `app.state.histories`, the history of a patient whom a request names is looked up.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -89,6 +88,7 @@ def create_app(
     )
     app.state.meter = meter or NullMeter()
     app.state.draining = False
+    app.state.histories = None
 
     def model_version() -> str | None:
         return model_cache.served.version.number if model_cache.served else None
@@ -126,7 +126,7 @@ def create_app(
             await run_in_threadpool(model_cache.follow)
         return model_cache.current()
 
-    _add_prediction_routes(app, served, app.state.meter, Reads(audit), histories)
+    _add_prediction_routes(app, served, app.state.meter, Reads(audit))
     routes = description.router(model_cache.registry, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
     _add_operation_routes(app, served, model_cache)
@@ -134,9 +134,11 @@ def create_app(
     return app
 
 
-def _add_prediction_routes(
-    app: FastAPI, served: _ServedModel, meter: Meter, reads: Reads, histories: PatientHistories | None
-) -> None:
+def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, reads: Reads) -> None:
+    def histories() -> PatientHistories | None:
+        found: PatientHistories | None = app.state.histories
+        return found
+
     # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
         "/predict",
@@ -151,8 +153,8 @@ def _add_prediction_routes(
         document = bodies.json_of(await bodies.text_of(request))
         encounter = encounter_of(document)
         model = await served()
-        if histories:
-            await histories.fill_in([encounter], model.version.data_kind)
+        if known := histories():
+            await known.fill_in([encounter], model.version.data_kind)
         start = perf_counter()
         answer = forecast(model, encounter)
         meter.observe(SCORER_DURATION, perf_counter() - start)
@@ -183,14 +185,14 @@ def _add_prediction_routes(
             encounters = batch.rows_of_json(bodies.json_of(await bodies.text_of(request)))
         model = await served()
         asked = batch.read(encounters)
-        if histories:
-            await histories.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
+        if known := histories():
+            await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
         answers = batch.predict(model, asked)
         _count_rows(meter, model, answers)
         read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
         await reads.record(request, model, read, "batch of forecasts")
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
-            return Response(batch.as_csv(answers, with_history=histories is not None), media_type=bodies.CSV)
+            return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
 
 

@@ -147,15 +147,14 @@ def _error(name: str, kind: str, value: object, rule: Rule | None) -> FieldError
         case Text():
             message = f"must be a text of {rule.expected}, or ? if unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
-        case SiteName():
-            return FieldError(name, f"must be {rule.expected}", "site_name")
-        case Diagnosis():
-            is_icd10 = isinstance(value, str) and rule.looks_like_icd10(value)
-            return _diagnosis_error(name, rule, is_icd10)
+        case Diagnosis() | SiteName():
+            return _pattern_error(name, value, rule)
 
 
-def _diagnosis_error(name: str, rule: Diagnosis, is_icd10: bool) -> FieldError:
-    if is_icd10:
+def _pattern_error(name: str, value: object, rule: Diagnosis | SiteName) -> FieldError:
+    if isinstance(rule, SiteName):
+        return FieldError(name, f"must be {rule.expected}", "site_name")
+    if isinstance(value, str) and rule.looks_like_icd10(value):
         return FieldError(name, f"looks like ICD-10-CM; it must be {rule.expected}", "icd10_code")
     return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
 

@@ -26,7 +26,7 @@ _THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class EarlierStays:
-    """The number of a patient's earlier stays, and the fields of the history, `PATIENT_HISTORY`; unknown ones are None."""
+    """The number of a patient's earlier stays, and the fields `PATIENT_HISTORY`; unknown ones are None."""
 
     count: int
     fields: dict[str, Any]

@@ -94,7 +94,7 @@ _WHOSE: Final = {
         "Number of this stay. Only stays with a lower number count as earlier; without it, all known stays do.",
         2278392,
     ),
-    "site": ("The institution that the numbers are of, as its deliveries name it. If left out: default.", "default"),
+    "site": ("The institution whose numbers these are, as its deliveries name it. If left out: default.", "default"),
 }
 # Whose stay it is: no inputs of the models, in both formats.
 IDENTITY: Final[Mapping[str, Rule]] = {
@@ -178,13 +178,17 @@ def _optional(kind: Any, description: str, example: Any) -> Any:
     return Annotated[kind | None, Field(description=f"{description} Unknown if left out.", examples=[example])], None
 
 
+def _identity(kind: Any, description: str, example: Any) -> Any:
+    return Annotated[kind | None, Field(description=description, examples=[example])], None
+
+
 def _raw_fields() -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in COLUMNS:
         if name in IGNORED:
             fields[name] = Annotated[Any, Field(description="Accepted but ignored.", examples=["?"])], None
         elif name in IDENTITY:
-            fields[name] = _optional(_raw_identity(COLUMNS[name]), *_WHOSE[name])
+            fields[name] = _identity(_raw_identity(COLUMNS[name]), *_WHOSE[name])
         elif name in TESTS:
             fields[name] = _required(_test_kind(COLUMNS[name]), *_RAW[name])
         elif name in RAW_REQUIRED:
@@ -192,19 +196,21 @@ def _raw_fields() -> dict[str, Any]:
         else:
             fields[name] = _optional(_raw_kind(COLUMNS[name]), *_OPTIONAL[name])
     fields |= {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in PATIENT_HISTORY.items()}
-    return fields | {"site": _optional(_raw_identity(IDENTITY["site"]), *_WHOSE["site"])}
+    return fields | {"site": _identity(_raw_identity(IDENTITY["site"]), *_WHOSE["site"])}
 
 
 # Strict: a number as text, a fraction or a boolean is probably a mistake of the client's.
 Encounter: Any = create_model(
     "Encounter",
     __config__=ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{**EXAMPLE}, {**COMPLETE_EXAMPLE}, {**IDENTIFIED_EXAMPLE}]}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{**EXAMPLE}, {**COMPLETE_EXAMPLE}, {**IDENTIFIED_EXAMPLE}]},
     ),
     __doc__="One encounter at discharge in the prepared format: 14 required fields and any optional ones.",
     **{name: _required(_kind(rule), *_DESCRIPTIONS[name]) for name, rule in FEATURES.items()},
     **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **PATIENT_HISTORY}.items()},
-    **{name: _optional(_kind(rule), *_WHOSE[name]) for name, rule in IDENTITY.items()},
+    **{name: _identity(_kind(rule), *_WHOSE[name]) for name, rule in IDENTITY.items()},
 )
 
 RawEncounter: Any = create_model(
@@ -270,9 +276,7 @@ class Forecast(BaseModel):
         ),
     ]
     early_risk: Annotated[EarlyRisk, Field(examples=[{"probability": 0.11, "band": "moderate", "percentile": 63}])]
-    history: Annotated[
-        History | None, Field(description="Only if the patient's earlier stays were looked up.")
-    ] = None
+    history: Annotated[History | None, Field(description="Only if the patient's earlier stays were looked up.")] = None
 
 
 class Answer(BaseModel):

@@ -119,9 +119,7 @@ class KeptConnection:
 
     def _read[T](self, query: Callable[[Connection], T]) -> T:
         if self._connection is None:
-            self._connection = open_connection(
-                self._database, self._settings, self._answer_seconds, self._parameters
-            )
+            self._connection = open_connection(self._database, self._settings, self._answer_seconds, self._parameters)
         connection = self._connection
         try:
             with _translated_errors(self._database):
