@@ -124,7 +124,7 @@ def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: 
 
 
 def connections(known: Template) -> dict[str, int]:
-    """The most connections to Postgres at once, by step, without MLflow's own. Predictions need none."""
+    """The most connections to Postgres at once, by step, without MLflow's own. Predictions need none by default."""
     return {
         "plan": 2,
         "ingest": known.concurrency["ingest"],
