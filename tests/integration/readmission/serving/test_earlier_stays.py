@@ -4,9 +4,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,7 @@ from readmission.pipeline import sources, synthetic
 from readmission.serving import earlier_stays as module
 from readmission.serving.earlier_stays import EarlierStaysInPostgres, earlier_stays, open_histories
 from readmission.serving.encounters import Asked, Patient, encounter_of
+from readmission.serving.patient_history import PatientHistories
 from readmission.settings import DatabaseSettings, PatientHistorySettings
 from readmission.storage import database
 
@@ -31,13 +33,29 @@ LOGGER = logging.getLogger("serving")
 BATCH = 1000
 ENDED = {str(code) for codes in ENDS_OF_CARE.values() for code in codes}
 FIRST = {name: 0 if name.startswith("prior_") else None for name in PATIENT_HISTORY}
-WHOSE = ("encounter_id", "patient_nbr")
 
 
 @pytest.fixture
 def reader(stores: Stores) -> DatabaseSettings:
     """The login of the function *predict*."""
     return replace(DatabaseSettings.from_environment(), secret="readmission/database/reader")
+
+
+type Opened = Callable[[DatabaseSettings, float], EarlierStaysInPostgres]
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    """Makes sources whose connections are closed after the test."""
+    made: list[EarlierStaysInPostgres] = []
+
+    def make(login: DatabaseSettings, seconds: float = 5) -> EarlierStaysInPostgres:
+        made.append(EarlierStaysInPostgres(login, seconds))
+        return made[-1]
+
+    yield make
+    for source in made:
+        source.close()
 
 
 @pytest.fixture
@@ -156,7 +174,8 @@ def test_each_patient_is_found_by_the_index_however_large_the_table(stores: Stor
     stores.clean.run(
         "INSERT INTO diabetes_clean SELECT (jsonb_populate_record(one, jsonb_build_object("
         "'encounter_id', 1000000 + number, 'patient_nbr', 1000000 + number / 2))).*"
-        " FROM generate_series(1, 60000) AS number, (SELECT * FROM diabetes_clean LIMIT 1) AS one"
+        " FROM generate_series(1, 60000) AS number, diabetes_clean AS one"
+        " WHERE one.encounter_id = (SELECT min(encounter_id) FROM diabetes_clean)"
     )
     asking = [Patient("default", 1_000_000 + number) for number in range(BATCH)]
     for prepare in ("SELECT 1", "ANALYZE diabetes_clean"):
@@ -168,26 +187,28 @@ def test_each_patient_is_found_by_the_index_however_large_the_table(stores: Stor
             patients=[one.patient_nbr for one in asking],
             encounters=[None for _ in asking],
         )
-        scans = _scans(plan if isinstance(plan, list) else json.loads(plan))
-        assert {one.get("Index Name") for one in scans} == {"diabetes_clean_patient", "diabetes_clean_pkey"}, scans
+        nodes = list(_nodes(plan if isinstance(plan, list) else json.loads(plan)))
+        indexes = {node["Index Name"] for node in nodes if "Index Name" in node}
+        assert indexes == {"diabetes_clean_patient", "diabetes_clean_pkey"}
+        assert "Seq Scan" not in {node["Node Type"] for node in nodes}
 
 
-def _scans(plan: Any) -> list[dict[str, Any]]:
-    """The parts of a plan that read the table."""
+def _nodes(plan: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(plan, dict):
+        if "Node Type" in plan:
+            yield plan
+        plan = list(plan.values())
     if isinstance(plan, list):
-        return [scan for part in plan for scan in _scans(part)]
-    if not isinstance(plan, dict):
-        return []
-    own = [plan] if plan.get("Relation Name") == "diabetes_clean" else []
-    return own + [scan for part in plan.values() for scan in _scans(part)]
+        for part in plan:
+            yield from _nodes(part)
 
 
 def test_the_reader_finds_the_stays_and_its_connection_can_only_read(
-    stores: Stores, stays: list[list[str]], reader: DatabaseSettings
+    stores: Stores, stays: list[list[str]], reader: DatabaseSettings, opened: Opened
 ) -> None:
     stores.load(stays)
     for login in (reader, DatabaseSettings.from_environment()):  # the owner, where there is no reader's secret
-        source = EarlierStaysInPostgres(login, 5)
+        source = opened(login, 5)
         assert [one.count for one in source.read("real", [Patient("default", 7, 103)])] == [2]
         with pytest.raises(module.DatabaseError, match="25006"):
             source._connection().read(lambda clean: clean.run("DELETE FROM diabetes_clean"))
@@ -195,10 +216,10 @@ def test_the_reader_finds_the_stays_and_its_connection_can_only_read(
 
 
 def test_threads_that_ask_at_once_have_a_connection_each(
-    stores: Stores, stays: list[list[str]], reader: DatabaseSettings
+    stores: Stores, stays: list[list[str]], reader: DatabaseSettings, opened: Opened
 ) -> None:
     stores.load(stays)
-    source = EarlierStaysInPostgres(reader, 5)
+    source = opened(reader, 5)
 
     def ask(number: int) -> int:
         return source.read("real", [Patient("default", 7, number)])[0].count
@@ -207,8 +228,11 @@ def test_threads_that_ask_at_once_have_a_connection_each(
         assert list(threads.map(ask, [101, 102, 103, 104] * 25)) == [0, 1, 2, 3] * 25
 
 
-def test_a_statement_ends_at_the_limit_on_the_server_too(stores: Stores, reader: DatabaseSettings) -> None:
-    source = EarlierStaysInPostgres(reader, 0.05)
+def test_a_statement_ends_at_the_limit_on_the_server_too(
+    stores: Stores, reader: DatabaseSettings, opened: Opened
+) -> None:
+    source = opened(reader, 1)
+    source.open()
     with pytest.raises(DatabaseUnavailable):
         source._connection().read(lambda clean: clean.run("SELECT pg_sleep(60)"))
     for _ in range(200):
@@ -220,10 +244,10 @@ def test_a_statement_ends_at_the_limit_on_the_server_too(stores: Stores, reader:
 
 
 def test_a_connection_that_the_server_closed_is_opened_again(
-    stores: Stores, stays: list[list[str]], reader: DatabaseSettings
+    stores: Stores, stays: list[list[str]], reader: DatabaseSettings, opened: Opened
 ) -> None:
     stores.load(stays)
-    source = EarlierStaysInPostgres(reader, 5)
+    source = opened(reader, 5)
     source.open()
     ((pid,),) = source._connection().read(lambda clean: clean.run("SELECT pg_backend_pid()"))
     stores.clean.run("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
@@ -231,9 +255,9 @@ def test_a_connection_that_the_server_closed_is_opened_again(
 
 
 def test_before_the_first_run_and_on_the_schema_of_an_earlier_release_histories_are_unavailable(
-    stores: Stores, reader: DatabaseSettings
+    stores: Stores, reader: DatabaseSettings, opened: Opened
 ) -> None:
-    source = EarlierStaysInPostgres(reader, 5)
+    source = opened(reader, 5)
     stores.clean.run("ALTER TABLE diabetes_clean RENAME TO not_yet")
     try:
         with pytest.raises(DatabaseUnavailable, match="SQLSTATE 42P01"):
@@ -247,7 +271,16 @@ def settings_of_request(reader: DatabaseSettings) -> PatientHistorySettings:
     return PatientHistorySettings(reader, 5)
 
 
-def fill_in(histories: Any, **whose: Any) -> Any:
+@pytest.fixture
+def histories_of(
+    monkeypatch: pytest.MonkeyPatch, opened: Opened
+) -> Callable[[PatientHistorySettings], PatientHistories]:
+    """`open_histories`, with connections that are closed after the test."""
+    monkeypatch.setattr(module, "EarlierStaysInPostgres", opened)
+    return partial(open_histories, logger=LOGGER)
+
+
+def fill_in(histories: PatientHistories, **whose: Any) -> Any:
     asked = Asked({}, Patient("default", 7, **whose))
     asyncio.run(histories.fill_in([asked], "real"))
     return asked.history
@@ -257,6 +290,7 @@ def test_histories_are_found_unavailable_and_found_again_as_the_server_goes_and_
     stores: Stores,
     stays: list[list[str]],
     settings_of_request: PatientHistorySettings,
+    histories_of: Callable[[PatientHistorySettings], PatientHistories],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -265,7 +299,7 @@ def test_histories_are_found_unavailable_and_found_again_as_the_server_goes_and_
     secret = settings_of_request.database.secret
     credentials = dict(database._credentials(secret))
     monkeypatch.setattr(database, "_credentials", CachedCredentials(credentials | {"port": 1}))
-    histories = open_histories(settings_of_request, LOGGER)
+    histories = histories_of(settings_of_request)
     assert fill_in(histories)["status"] == "unavailable"
     monkeypatch.setattr(database, "_credentials", CachedCredentials(credentials))
     assert fill_in(histories, encounter_id=102) == {
@@ -277,9 +311,11 @@ def test_histories_are_found_unavailable_and_found_again_as_the_server_goes_and_
 
 
 def test_a_secret_that_does_not_exist_makes_histories_unavailable_and_is_named_in_the_log(
-    settings_of_request: PatientHistorySettings, caplog: pytest.LogCaptureFixture
+    settings_of_request: PatientHistorySettings,
+    histories_of: Callable[[PatientHistorySettings], PatientHistories],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     missing = replace(settings_of_request.database, secret="readmission/nobody")
-    histories = open_histories(replace(settings_of_request, database=missing), LOGGER)
+    histories = histories_of(replace(settings_of_request, database=missing))
     assert fill_in(histories)["status"] == "unavailable"
     assert "the secret 'readmission/nobody'" in caplog.text

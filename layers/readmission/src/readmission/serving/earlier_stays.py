@@ -53,12 +53,17 @@ class EarlierStaysInPostgres:
         self._settings = settings
         self._seconds = seconds
         self._of_thread = threading.local()
+        self._all: list[KeptConnection] = []
 
     def open(self) -> None:
-        """Connect anew. Raises what `read` raises."""
-        connection = self._connection()
-        connection.close()
-        connection.read(lambda clean: clean.run("SELECT 1"))
+        """Connect anew. Raises what `read` raises. Not to be called while another thread reads."""
+        self.close()
+        self._connection().read(lambda clean: clean.run("SELECT 1"))
+
+    def close(self) -> None:
+        """Close the connections of all threads. The next `read` opens another."""
+        for connection in self._all:
+            connection.close()
 
     def read(self, data_kind: str, patients: Sequence[Patient]) -> list[EarlierStays]:
         """The earlier stays of each patient, in this order. One query.
@@ -77,6 +82,7 @@ class EarlierStaysInPostgres:
         if kept is None:
             kept = KeptConnection("clean", self._settings, self._seconds, read_only=True)
             self._of_thread.connection = kept
+            self._all.append(kept)
         return kept
 
 
