@@ -38,6 +38,7 @@ def environment(platform: Platform, model_name: str) -> dict[str, str]:
         "DATABASE_SECRET": "readmission/database",
         "DATABASE_TLS": "disable",
         "DATA_BUCKET": BUCKETS[0],
+        "DEFAULT_SOURCE": "synthetic:rows=500",
         "MAX_INVALID_SHARE": "0.02",
         "MLFLOW_TRACKING_URI": platform.settings.mlflow_url,
         "MODEL_NAME": model_name,
