@@ -148,9 +148,11 @@ def test_only_earlier_stays_of_the_same_site_patient_and_kind_of_data_count(
     stores.load(stays)
     stores.load([changed(stays[0], encounter_id="90"), changed(stays[1], encounter_id="104")], site="north")
     stores.load([changed(stays[0], encounter_id="99", patient_nbr="8")])
+    stores.load([changed(stays[0], encounter_id="98")], site="null")
     clean = stores.clean
     assert found(clean, *(Patient("default", 7, number) for number in (100, 101, 102, 103, 104))) == [0, 0, 1, 2, 3]
     assert found(clean, Patient("default", 7), Patient("north", 7), Patient("south", 7)) == [3, 2, 0]
+    assert found(clean, Patient("null", 7), Patient("default", 7, 102)) == [1, 1]
     assert found(clean, Patient("default", 8), Patient("default", 9), Patient("default", 2**63 - 1)) == [1, 0, 0]
     assert found(clean, Patient("default", 7), kind="synthetic") == [0]
 
@@ -183,7 +185,7 @@ def test_each_patient_is_found_by_the_index_however_large_the_table(stores: Stor
         ((plan,),) = stores.clean.run(
             f"EXPLAIN (ANALYZE, FORMAT json) {module.QUERY}",
             data_kind="real",
-            sites=[one.site for one in asking],
+            sites=",".join(one.site for one in asking),
             patients=[one.patient_nbr for one in asking],
             encounters=[None for _ in asking],
         )

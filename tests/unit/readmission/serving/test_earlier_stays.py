@@ -54,7 +54,7 @@ def test_all_patients_are_asked_for_in_one_query_and_each_gets_the_fields_of_the
 ) -> None:
     found = source.read("real", [Patient("default", NUMBER, 55), Patient("north", 5)])
     assert server.asked == [
-        {"data_kind": "real", "sites": ["default", "north"], "patients": [NUMBER, 5], "encounters": [55, None]}
+        {"data_kind": "real", "sites": "default,north", "patients": [NUMBER, 5], "encounters": [55, None]}
     ]
     assert [one.count for one in found] == [2, 2]
     assert found[0].fields == dict(zip(PATIENT_HISTORY, ROW, strict=True))

@@ -20,13 +20,14 @@ from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import Meter
 
 # One search of the index `diabetes_clean_patient` and one of the primary key for each patient, however large the table.
-# The category of the last diagnosis stands for its code: the inputs need no more of it.
+# The category of the last diagnosis stands for its code: the inputs need no more of it. The sites are one text, because
+# pg8000 would write a site called "null" into an array as NULL; the name of a site has no comma.
 QUERY: Final = """
     SELECT earlier.prior_encounters, earlier.prior_early_readmissions, earlier.prior_days_in_hospital,
         last.time_in_hospital, last.num_lab_procedures, last.num_medications, last.number_outpatient,
         last.number_emergency, last.number_inpatient, last.number_diagnoses, CAST(last.readmitted = '<30' AS integer),
         last.discharge_disposition_id, nullif(last.diag_1_category, '?')
-    FROM unnest(CAST(:sites AS text[]), CAST(:patients AS bigint[]), CAST(:encounters AS bigint[]))
+    FROM unnest(string_to_array(CAST(:sites AS text), ','), CAST(:patients AS bigint[]), CAST(:encounters AS bigint[]))
         WITH ORDINALITY AS asked (site, patient_nbr, encounter_id, place)
     CROSS JOIN LATERAL (
         SELECT count(*) AS prior_encounters,
@@ -99,7 +100,7 @@ def earlier_stays(clean: Connection, data_kind: str, patients: Sequence[Patient]
     rows: list[list[Any]] = clean.run(
         QUERY,
         data_kind=data_kind,
-        sites=[one.site for one in patients],
+        sites=",".join(one.site for one in patients),
         patients=[one.patient_nbr for one in patients],
         encounters=[one.encounter_id for one in patients],
     )
