@@ -38,6 +38,12 @@ application = create_app(
     identify=by_gateway if _settings.identity else None,
     audit=audit,
 )
+if _settings.history:
+    # Imported only here: pg8000 and boto3 take most of a second at a cold start.
+    from readmission.serving.earlier_stays import open_histories
+
+    application.state.histories = open_histories(_settings.history, logger, meter)
+    register_after_restore(application.state.histories.open)
 _adapter = Mangum(
     application,
     lifespan="off",

@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from infra.local import environment
 from infra.local.servers import postgres
 from tests.arguments import positive
-from tests.benchmarks import concurrency, deployment, growth, ingest, pipeline, prediction, report, scale
+from tests.benchmarks import concurrency, deployment, growth, history, ingest, pipeline, prediction, report, scale
 from tests.benchmarks.cold import ROOT
 from tests.benchmarks.report import ON_REQUEST, PARTS, Figure
 from tests.platforms import Platform
@@ -118,6 +118,7 @@ def _run(
         return stack.enter_context(deployment.running(folder, deployed))
 
     measures: dict[str, Callable[[], dict[str, Figure]]] = {
+        "history": lambda: history.measure(servers(), temporary, asked.rounds),
         "ingest": lambda: ingest.measure(servers(), temporary, asked.rounds),
         "pipeline": lambda: pipeline.measure(servers(), temporary),
         "growth": lambda: growth.measure(servers(), temporary, asked.growth_rows),

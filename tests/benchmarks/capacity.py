@@ -124,7 +124,7 @@ def prediction(handler_ms: float, cold_seconds: float, memory_mb: float, known: 
 
 
 def connections(known: Template) -> dict[str, int]:
-    """The most connections to Postgres at once, by step, without MLflow's own. Predictions need none."""
+    """The most connections to Postgres at once, by step, without MLflow's own. Predictions need none by default."""
     return {
         "plan": 2,
         "ingest": known.concurrency["ingest"],
@@ -203,7 +203,8 @@ def _prediction_cells(ours: Mapping[str, float], known: Template) -> list[Sequen
 
 
 def _run_cells(ours: Mapping[str, float], functions: Sequence[str], known: Template) -> list[Sequence[str]]:
-    asking = f"{max(connections(known).values())} during a run, one per history request, none to predict"
+    most = max(connections(known).values())
+    asking = f"{most} during a run, one per history request, none to predict unless PatientHistory is on"
     cells: list[Sequence[str]] = [("most connections to Postgres", asking)]
     if functions:
         ran, started = ({one: ours[f"{kind}_{one}"] for one in functions} for kind in ("ran", "init"))

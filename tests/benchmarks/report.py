@@ -101,6 +101,11 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("rss_onnx", "memory of a warm process", "MB", peer=_ONNX),
         Row("uss", "private memory of a warm process", "MB", peer=_PYFUNC),
     ),
+    "history": (
+        Row("history", "look-up of a patient's history, added to the handler's p50", "ms", 5),
+        Row("history_batch", "look-up of 1,000 patients' histories, added to the handler's p50", "ms"),
+        Row("history_cold", "cold start where histories are looked up, process start to first answer", "s"),
+    ),
     "ingest": (
         Row("ingest_psql", "ingest, warm", "rows/s", ratio=0.5, peer=r"psql \copy, one file", more=True),
         Row("ingest_psql_batches", "ingest, warm", "rows/s", peer=r"psql \copy, each batch", more=True),

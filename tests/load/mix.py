@@ -39,13 +39,14 @@ class Mix:
         self._random = Random(seed)
 
     def predict(self) -> Asked:
-        """One patient, alternately as the 14 fields and as a raw row."""
+        """One patient, alternately as the 14 fields and as a raw row, which has the patient's number."""
         patient = self._random.choice(self._patients)
         document = patient.prepared if self._random.random() < 0.5 else patient.raw
         return Asked("predict", "POST", "/predict", json.dumps(document), 200, '"early_risk"')
 
     def batch(self) -> Asked:
-        rows = [patient.prepared for patient in self._random.choices(self._patients, k=BATCH_ROWS)]
+        """Patients with their numbers."""
+        rows = [patient.named for patient in self._random.choices(self._patients, k=BATCH_ROWS)]
         body = json.dumps({"encounters": rows})
         return Asked("batch", "POST", "/predict/batch", body, 200, f'"index":{BATCH_ROWS - 1},')
 

@@ -24,6 +24,11 @@ class Patient:
     prepared: dict[str, Any]
     raw: dict[str, str]
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The prepared form with the numbers by which an API with histories looks up the patient's."""
+        return self.prepared | {name: int(self.raw[name]) for name in ("patient_nbr", "encounter_id")}
+
 
 def read(count: int, archive: Path | None = None) -> list[Patient]:
     """`count` patients that the API accepts, from the archive if there is one."""

@@ -243,6 +243,11 @@ def test_what_costs_or_opens_something_is_off_by_default(condition: str, paramet
     assert values == [{"Ref": parameter}, TEMPLATE["Parameters"][parameter]["Default"]]
 
 
+def test_histories_are_not_looked_up_by_default() -> None:
+    assert TEMPLATE["Parameters"]["PatientHistory"]["Default"] == "off"
+    assert TEMPLATE["Conditions"]["LooksUpHistory"] == {"Equals": [{"Ref": "PatientHistory"}, "on"]}
+
+
 def test_snapshots_are_off_by_default() -> None:
     assert TEMPLATE["Parameters"]["SnapStart"]["Default"] == "off"
     assert TEMPLATE["Conditions"]["HasSnapStart"] == {"Equals": [{"Ref": "SnapStart"}, "on"]}

@@ -12,6 +12,7 @@ RESOURCES = deployed(
     DatabasePipelineSecretName="database/pipeline",
     DatabaseReaderSecretName="database/reader",
     MlflowSecretName="mlflow/login",
+    PatientHistory="on",
     **IDENTITY,
 )
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]
@@ -71,6 +72,13 @@ def test_a_function_may_read_exactly_the_secrets_that_its_variables_name(functio
     named = [value for name, value in variables.items() if name.endswith("_SECRET")]
     may = of_function(function).get("secretsmanager:GetSecretValue", [])
     assert len(may) == len(named) and all(any(name in arn for arn in may) for name in named)
+
+
+def test_the_inference_function_reads_no_secret_of_the_database_unless_it_looks_up_histories() -> None:
+    off = deployed(DatabaseReaderSecretName="database/reader")
+    (policy,) = off["PredictRole"]["Properties"]["Policies"]
+    assert "secretsmanager" not in str(policy)
+    assert off["PredictFunction"]["Properties"]["Environment"]["Variables"]["DATABASE_SECRET"] == ""
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

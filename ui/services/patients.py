@@ -43,6 +43,7 @@ SPECIALTIES: Final = (
 )
 DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
 HISTORY: Final = ("prior_encounters", "prior_early_readmissions", "prior_days_in_hospital")
+WHOSE: Final = ("patient_nbr", "encounter_id", "site")  # by which the API looks up the history
 
 DEFAULTS: Final[dict[str, Any]] = {
     "age_numeric": 65,
@@ -68,6 +69,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "other_drugs": 0,
     "medication_changed": False,
     **dict.fromkeys(HISTORY, None),
+    **dict.fromkeys(WHOSE, None),
 }
 # Named by what is known of the patients, not by a band of risk: that depends on the model in production.
 EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
@@ -139,4 +141,5 @@ def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
         "num_doses_down": doses.count("Down"),
     }
     entered = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
+    entered["site"] = values["site"] or None  # the form's text field is empty
     return {name: value for name, value in (entered | derived).items() if value is not None}

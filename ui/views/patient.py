@@ -26,6 +26,7 @@ _NUMBERS = {  # largest values that the form accepts: above any real stay
     "number_inpatient": 100,
     "number_diagnoses": 30,
 }
+_LARGEST_NUMBER = 2**53 - 1  # that a browser can hold
 _SIGNS = {"low": "●", "moderate": "◆", "high": "▲", "very high": "▲▲"}
 
 
@@ -126,6 +127,7 @@ def _more(t: Texts) -> None:
         st.checkbox(t("field.change_encoded"), key=_PREFIX + "medication_changed", persist_state="session")
     with st.expander(t("patient.history")):
         st.caption(t("patient.help.history"))
+        _whose(t)
         for name in patients.HISTORY:
             st.number_input(
                 t(f"field.{name}"),
@@ -137,6 +139,27 @@ def _more(t: Texts) -> None:
                 placeholder=t("common.unknown"),
                 persist_state="session",
             )
+
+
+def _whose(t: Texts) -> None:
+    """Whose stay it is, for the look-up of the history."""
+    columns = dict(zip(patients.WHOSE, st.columns(len(patients.WHOSE), vertical_alignment="bottom"), strict=True))
+    for name in ("patient_nbr", "encounter_id"):
+        with columns[name]:
+            st.number_input(
+                t(f"field.{name}"),
+                1,
+                _LARGEST_NUMBER,
+                value=None,
+                step=1,
+                key=_PREFIX + name,
+                placeholder=t("common.unknown"),
+                persist_state="session",
+            )
+    with columns["site"]:
+        st.text_input(
+            t("field.site"), max_chars=40, key=_PREFIX + "site", placeholder="default", persist_state="session"
+        )
 
 
 def _choice(t: Texts, name: str, options: tuple[Any, ...], choices: str | None = None, help: str | None = None) -> None:
@@ -227,6 +250,7 @@ def _answer(t: Texts) -> None:
         forecast = _forecast(asked | changed) if changed else as_asked
         with top:
             _risk(t, forecast, as_asked if changed else None)
+            _history(t, forecast, asked)
         _details(t, forecast, asked | changed)
 
 
@@ -315,6 +339,26 @@ def _scale(t: Texts, percentile: float, band: str) -> str:
     )
 
 
+def _history(t: Texts, forecast: Prediction, asked: dict[str, Any]) -> None:
+    """What the look-up of the patient's earlier stays found, if the form names a patient and has no history itself."""
+    if asked["patient_nbr"] is None or any(asked[name] is not None for name in patients.HISTORY):
+        return
+    found = forecast.get("history")
+    if found is None:
+        st.caption(t("patient.history_off"))
+        return
+    match found["status"]:
+        case "found":
+            st.caption(t("patient.history_found", count=t.number(found["earlier_stays"] or 0)))
+        case "not found":
+            st.caption(t("patient.history_not_found"))
+        case _:
+            st.warning(t("patient.history_unavailable"))
+            return
+    if found["stays"] == "all known":
+        st.caption(t("patient.history_all"))
+
+
 def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
     st.header(t("patient.probabilities"), anchor=False)
     rows = [
@@ -337,7 +381,9 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
     rows: list[dict[str, Any]] = [
         {
             "name": t(f"field.{one['field']}"),
-            "given": t.value(one["field"], fields[one["field"]]),
+            "given": t.value(one["field"], fields[one["field"]])
+            if one["field"] in fields
+            else t("patient.history_looked_up"),
             "value": one["contribution"],
             "direction": t(f"direction.{one['direction']}"),
             "effect": t.signed(one["contribution"], 2),

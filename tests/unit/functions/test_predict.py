@@ -4,15 +4,18 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import pytest
-from readmission.errors import ConfigurationError
+from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.registry import production
-from readmission.serving import forecasts
+from readmission.serving import earlier_stays, forecasts
+from readmission.serving.encounters import Patient
+from readmission.serving.patient_history import EarlierStays
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
+from readmission.settings import DatabaseSettings
 from snapshot_restore_py import get_after_restore
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
@@ -324,3 +327,74 @@ def test_below_the_base_path_of_a_domain_the_api_answers_as_without(
     assert (answer["statusCode"], json.loads(answer["body"])["model_version"]) == (200, "1")
     counted = counters_in(capsys.readouterr().out)
     assert counted[series("Requests", service="predict", route="/health", status="200")] == 1
+
+
+class Stays:
+    """The earlier stays of every patient: two. Raises `problem` while it is set."""
+
+    def __init__(self, *settings: object) -> None:
+        self.settings = settings
+        self.opened = 0
+        self.problem: Exception | None = None
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def read(self, data_kind: str, patients: Sequence[Patient]) -> list[EarlierStays]:
+        if self.problem:
+            raise self.problem
+        return [EarlierStays(2, {"prior_encounters": 2}) for _ in patients]
+
+
+@pytest.fixture
+def stays(models: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> list[Stays]:
+    """What the function opens to look up histories."""
+    made: list[Stays] = []
+
+    def make(*settings: object) -> Stays:
+        made.append(Stays(*settings))
+        return made[-1]
+
+    monkeypatch.setattr(earlier_stays, "EarlierStaysInPostgres", make)
+    variables = {"PATIENT_HISTORY": "on", "DATABASE_SECRET": "readmission/database/reader", "DATABASE_TLS": "disable"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def test_the_history_of_a_patient_is_looked_up_counted_and_its_number_not_logged(
+    stays: list[Stays], capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = load("predict")
+    (source,) = stays
+    assert source.settings == (DatabaseSettings("readmission/database/reader", "disable"), 0.25)
+    capsys.readouterr()
+    body = json.dumps({**EXAMPLE, "patient_nbr": 87654321, "encounter_id": 12345678})
+    assert _send(app, "POST", "/predict", body)[1]["history"] == {
+        "status": "found",
+        "earlier_stays": 2,
+        "stays": "before the encounter",
+    }
+    source.problem = DatabaseUnavailable("database 'clean': refused")
+    assert _send(app, "POST", "/predict", body)[1]["history"]["status"] == "unavailable"
+    written = capsys.readouterr().out
+    counted = counters_in(written)
+    for outcome in ("found", "unavailable"):
+        assert counted[series("HistoryLookups", service="predict", outcome=outcome)] == 1
+    assert "87654321" not in written and "12345678" not in written
+
+
+def test_the_connection_is_opened_at_the_start_and_anew_after_a_snapstart_restore(stays: list[Stays]) -> None:
+    restored = len(get_after_restore())
+    load("predict")
+    (source,) = stays
+    assert source.opened == 1
+    for hook, arguments, options in get_after_restore()[restored:]:
+        hook(*arguments, **options)
+    assert source.opened == 2
+
+
+def test_without_the_setting_no_history_is_looked_up(stays: list[Stays], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATIENT_HISTORY", "off")
+    status, answer = _send(load("predict"), "POST", "/predict", json.dumps({**EXAMPLE, "patient_nbr": 87654321}))
+    assert status == 200 and "history" not in answer and stays == []

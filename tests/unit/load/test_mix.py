@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from readmission.http.problems import Refused
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.encounters import encounter_of, fields_of_encounter
 
 from tests.load import mix, patients
 from tests.load.mix import Mix
@@ -32,7 +32,7 @@ def test_every_kind_is_asked_by_its_name(known: list[Patient]) -> None:
 def test_every_patient_is_one_that_the_api_accepts_in_either_form(known: list[Patient]) -> None:
     assert len(known) == 60
     for patient in known:
-        for form in (patient.prepared, patient.raw):
+        for form in (patient.prepared, patient.raw, patient.named):
             fields_of_encounter(json.loads(json.dumps(form)))
 
 
@@ -51,7 +51,8 @@ def test_a_batch_has_its_rows_and_the_api_accepts_each(known: list[Patient]) -> 
     (rows,) = (one["encounters"] for one in bodies(Mix(known, 1), "batch", 1))
     assert len(rows) == mix.BATCH_ROWS
     for row in islice(rows, 5):
-        fields_of_encounter(row)
+        asked = encounter_of(row)
+        assert asked.patient and asked.patient.encounter_id
 
 
 def test_what_is_to_be_refused_is_refused_by_the_field_that_is_told(known: list[Patient]) -> None:

@@ -19,6 +19,7 @@ from readmission.settings import (
     JobSettings,
     MetricsSettings,
     ModelSettings,
+    PatientHistorySettings,
     PlanSettings,
     PromoteSettings,
     ReportSettings,
@@ -121,6 +122,22 @@ def test_an_unknown_tls_mode_is_named(value: str) -> None:
 def test_an_invalid_number_of_seconds_is_named(value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"MODEL_REFRESH_SECONDS .*{value!r}"):
         ServingSettings.from_environment(ENVIRONMENT | {"MODEL_REFRESH_SECONDS": value})
+
+
+def test_histories_are_looked_up_if_the_setting_says_so_with_a_limit_of_a_quarter_of_a_second() -> None:
+    on = ENVIRONMENT | {"PATIENT_HISTORY": "on"}
+    assert ServingSettings.from_environment(on).history == PatientHistorySettings(DATABASE, 0.25)
+    longer = ServingSettings.from_environment(on | {"PATIENT_HISTORY_SECONDS": "1.5"})
+    assert longer.history == PatientHistorySettings(DATABASE, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PATIENT_HISTORY", "yes"), ("PATIENT_HISTORY_SECONDS", "0"), ("DATABASE_SECRET", ""), ("DATABASE_TLS", "on")],
+)
+def test_an_invalid_setting_of_the_histories_is_named(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        ServingSettings.from_environment(ENVIRONMENT | {"PATIENT_HISTORY": "on", name: value})
 
 
 @pytest.mark.parametrize("value", ["", "2 %", "-0.01", "1.01", "nan"])

@@ -108,6 +108,7 @@ class Gateway:
         self.problem: tuple[int, str] | None = None
         self.errors: list[dict[str, Any]] = []
         self.explains = True
+        self.history: dict[str, Any] | None = None  # what a look-up finds
         self.model = MODEL
         self.decisions = [decision("2", "1"), decision("1", None)]
         self.predicted: list[dict[str, Any]] = []
@@ -137,6 +138,10 @@ class Gateway:
             return 409, json.dumps({"detail": "an earlier release"})
         self.predicted.append(fields)
         answer = prediction(fields) | {"data_kind": self.model["data_kind"]}
+        if self.history:
+            answer["history"] = self.history
+            added = {"field": "prior_encounters", "contribution": 0.2, "direction": "raises"}
+            answer["explanation"]["contributions"].insert(0, added)
         if not query:
             del answer["explanation"]
         return 200, json.dumps(answer)

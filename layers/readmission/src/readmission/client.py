@@ -30,12 +30,21 @@ class EarlyRisk(TypedDict):
     percentile: float | None
 
 
+class History(TypedDict):
+    """What a look-up of the patient's earlier stays found. `earlier_stays` is None if it was unavailable."""
+
+    status: str
+    earlier_stays: int | None
+    stays: str
+
+
 class Forecast(TypedDict):
-    """The most probable class, the probability of each class, and the early risk."""
+    """The most probable class, the probability of each class, the early risk, and the history if it was looked up."""
 
     readmitted: str
     probabilities: dict[str, float]
     early_risk: EarlyRisk
+    history: NotRequired[History]
 
 
 class Contribution(TypedDict):

@@ -348,10 +348,28 @@ class ReportSettings:
 
 # ---------------------------------------------------------------- functions behind API Gateway
 @dataclass(frozen=True, slots=True)
+class PatientHistorySettings:
+    """The database with patients' earlier stays, and how long (seconds) a request may wait for them."""
+
+    database: DatabaseSettings
+    seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None unless PATIENT_HISTORY is on: then no history is looked up."""
+        if not _switch(environment, "PATIENT_HISTORY"):
+            return None
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            seconds=_seconds(environment, "PATIENT_HISTORY_SECONDS", 0.25),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ServingSettings:
     """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
 
-    Without `identity` there is no `audit`.
+    Without `identity` there is no `audit`. Without `history`, the histories of patients are not looked up.
     """
 
     model: ModelSettings
@@ -359,6 +377,7 @@ class ServingSettings:
     cors_origins: tuple[str, ...] = ()
     identity: IdentitySettings | None = None
     audit: AuditSettings | None = None
+    history: PatientHistorySettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -369,6 +388,7 @@ class ServingSettings:
             model=ModelSettings.from_environment(environment),
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
+            history=PatientHistorySettings.from_environment(environment),
         )
 
 

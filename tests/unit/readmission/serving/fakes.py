@@ -70,7 +70,9 @@ class Clock:
 class Api:
     """The API with a fake registry and clock. `ids` are the request ids that the logger receives."""
 
-    def __init__(self, *cors_origins: str, identify: Any = None, audit: Any = None) -> None:
+    def __init__(
+        self, *cors_origins: str, identify: Any = None, audit: Any = None, histories: Any = None, meter: Any = None
+    ) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
         # A poll runs when a request starts it, not in the background.
@@ -83,7 +85,9 @@ class Api:
             correlate=self.ids.append,
             identify=identify,
             audit=audit,
+            meter=meter,
         )
+        self.app.state.histories = histories
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:

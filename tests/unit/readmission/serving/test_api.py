@@ -126,8 +126,8 @@ def test_an_invalid_field_is_named_and_its_value_is_not_repeated(api: Api, name:
 
 
 def test_an_unknown_field_is_named_and_its_value_is_not_repeated(api: Api) -> None:
-    answer = api.predict({**EXAMPLE, "patient_nbr": SECRET})
-    assert _fields(answer) == ["patient_nbr"]
+    answer = api.predict({**EXAMPLE, "social_security_number": SECRET})
+    assert _fields(answer) == ["social_security_number"]
     assert str(SECRET) not in answer.text
 
 

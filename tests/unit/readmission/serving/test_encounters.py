@@ -6,7 +6,7 @@ import pytest
 from readmission.domain.contract import DRUGS, MISSING
 from readmission.domain.features import DOSED, FEATURES, PATIENT_HISTORY
 from readmission.http.problems import Refused
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.encounters import Patient, encounter_of, fields_of_encounter
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED
 
 TEXTS = ("payer_code", "medical_specialty", "weight", "diag_1", "diag_2", "diag_3", "last_diag_1")
@@ -74,7 +74,7 @@ def test_the_other_raw_fields_may_be_left_out_or_null() -> None:
 
 
 def test_ignored_raw_fields_change_nothing() -> None:
-    more = dict.fromkeys(IGNORED, "anything") | {"patient_nbr": 12345, "gender": None}
+    more = dict.fromkeys(IGNORED, "anything") | {"gender": None}
     assert fields_of_encounter({**RAW_EXAMPLE, **more}) == fields_of_encounter(RAW_EXAMPLE)
 
 
@@ -112,8 +112,63 @@ def test_mixed_formats_are_refused_by_field() -> None:
     assert set(_wrong({"age": "[50-60)", "age_numeric": 55, "time_in_hospital": 3})) == {"age", "age_numeric"}
 
 
-def test_the_prepared_format_has_no_identifiers() -> None:
-    assert list(_wrong({**EXAMPLE, "patient_nbr": 1})) == ["patient_nbr"]
+BOTH = pytest.mark.parametrize("example", [RAW_EXAMPLE, EXAMPLE], ids=["raw", "14"])
+WHOSE = {"patient_nbr": 87654321, "encounter_id": 12345, "site": "north"}
+
+
+@BOTH
+def test_an_encounter_may_say_whose_it_is_and_its_fields_do_not(example: dict[str, Any]) -> None:
+    asked = encounter_of({**example, **WHOSE})
+    assert (asked.patient, asked.fields) == (Patient("north", 87654321, 12345), fields_of_encounter(example))
+
+
+@BOTH
+def test_without_a_site_the_numbers_are_of_the_default_one(example: dict[str, Any]) -> None:
+    assert encounter_of({**example, "patient_nbr": 87654321}).patient == Patient("default", 87654321, None)
+
+
+@BOTH
+@pytest.mark.parametrize("name", PATIENT_HISTORY)
+def test_a_history_that_is_given_is_not_looked_up(example: dict[str, Any], name: str) -> None:
+    history = {"prior_encounters": 2, name: COMPLETE_EXAMPLE[name]}
+    asked = encounter_of({**example, **WHOSE, **history})
+    assert asked.patient is None and {name: asked.fields[name] for name in history} == history
+
+
+@BOTH
+@pytest.mark.parametrize("unknown", [{"prior_encounters": None}, {"last_diag_1": "?"}, dict.fromkeys(PATIENT_HISTORY)])
+def test_an_unknown_history_is_looked_up(example: dict[str, Any], unknown: dict[str, Any]) -> None:
+    assert encounter_of({**example, **WHOSE, **unknown}).patient
+
+
+@pytest.mark.parametrize("unknown", [None, "", "?"])
+@pytest.mark.parametrize("name", WHOSE)
+def test_in_a_raw_encounter_an_identifier_may_be_unknown(name: str, unknown: Any) -> None:
+    asked = encounter_of({**RAW_EXAMPLE, "patient_nbr": "8", "encounter_id": "9", "site": "10", name: unknown})
+    left = {
+        "patient_nbr": None,
+        "encounter_id": Patient("10", 8, None),
+        "site": Patient("default", 8, 9),
+    }
+    assert asked.patient == left[name]
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["patient_nbr", "encounter_id"])
+@pytest.mark.parametrize("value", [0, -1, 2**63, 1.5, True, "x87654321", "87654321 "])
+def test_an_invalid_number_is_refused_without_repeating_it(example: dict[str, Any], name: str, value: Any) -> None:
+    assert _wrong({**example, name: value}) == {name: f"must be a whole number from 1 to {2**63 - 1}"}
+
+
+@BOTH
+@pytest.mark.parametrize("value", ["North", "-north", "x" * 41, "north ward", 1])
+def test_an_invalid_site_is_refused(example: dict[str, Any], value: Any) -> None:
+    (message,) = _wrong({**example, "site": value}).values()
+    assert message.startswith("must be 1 to 40 lower-case letters")
+
+
+def test_a_patients_number_is_in_no_text_of_the_patient() -> None:
+    assert repr(Patient("north", 87654321, 12345)) == str(Patient("north", 87654321, 12345)) == "Patient(site='north')"
 
 
 def test_a_long_field_name_is_shortened() -> None:

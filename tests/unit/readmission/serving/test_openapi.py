@@ -11,7 +11,7 @@ from readmission.domain.contract import COLUMNS
 from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY
 from readmission.serving import history
 from readmission.serving.openapi import PromotionHistory
-from readmission.serving.schemas import RAW_REQUIRED
+from readmission.serving.schemas import IDENTITY, RAW_REQUIRED
 
 from tests.unit.readmission.serving.fakes import Api, serving
 from tests.unit.templates import RESOURCES
@@ -157,11 +157,11 @@ def test_a_problem_has_the_fields_that_are_described(api: Api, openapi: Any) -> 
 
 
 def test_a_raw_encounter_has_the_columns_of_the_file_and_the_history(raw: Any) -> None:
-    assert list(raw["properties"]) == [*COLUMNS, *PATIENT_HISTORY]
+    assert list(raw["properties"]) == [*COLUMNS, *PATIENT_HISTORY, "site"]
     assert raw["required"] == list(RAW_REQUIRED) and raw["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("name", [*COLUMNS, *PATIENT_HISTORY])
+@pytest.mark.parametrize("name", [*COLUMNS, *PATIENT_HISTORY, "site"])
 def test_each_raw_field_is_described_with_an_example(raw: Any, name: str) -> None:
     assert raw["properties"][name]["description"] and raw["properties"][name]["examples"]
 
@@ -183,9 +183,11 @@ def test_the_examples_of_a_raw_encounter_are_answered(api: Api, raw: Any) -> Non
         assert api.predict(example).status_code == 200
 
 
-def test_an_encounter_has_the_14_features_all_required_the_optional_fields_and_no_others(encounter: Any) -> None:
+def test_an_encounter_has_the_14_features_all_required_optional_fields_whose_it_is_and_no_others(
+    encounter: Any,
+) -> None:
     assert encounter["required"] == list(FEATURES)
-    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *PATIENT_HISTORY]
+    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *IDENTITY]
     assert encounter["additionalProperties"] is False
 
 
@@ -231,8 +233,9 @@ def test_an_answer_has_the_fields_that_are_described(
     api: Api, openapi: Any, encounter: Any, path: str, method: str, schema: str
 ) -> None:
     document = openapi["components"]["schemas"][schema]
-    # The explanation is opt-in.
-    described = {name: field for name, field in document["properties"].items() if name != "explanation"}
+    # Explanation and history are opt-in.
+    opt_in = ("explanation", "history")
+    described = {name: field for name, field in document["properties"].items() if name not in opt_in}
     body = {"/predict": encounter["examples"][0], "/predict/batch": {"encounters": []}}.get(path)
     answer = api.request(method.upper(), path, json=body) if body else api.request(method.upper(), path)
     assert answer.json().keys() == described.keys()

@@ -424,3 +424,31 @@ def test_an_error_of_the_query_itself_is_not_repeated_and_the_next_query_has_a_n
     with pytest.raises(ValueError, match="mine"):
         kept.read(lambda connection: int("mine"))
     assert kept.read(lambda connection: connection) is server.connections[1]  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters"),
+    [
+        ({}, {"statement_timeout": "5000"}),
+        (
+            {"answer_seconds": 0.25, "read_only": True},
+            {"statement_timeout": "250", "default_transaction_read_only": "on"},
+        ),
+        ({"answer_seconds": 0.0001}, {"statement_timeout": "1"}),  # 0 would be no limit
+    ],
+)
+def test_the_server_too_keeps_the_limits_of_a_kept_connection(
+    server: Server, options: dict[str, Any], parameters: dict[str, str]
+) -> None:
+    KeptConnection("clean", SETTINGS, **options).read(lambda connection: connection)
+    assert server.connections[0].options["startup_params"] == parameters
+
+
+def test_a_kept_connection_that_was_closed_is_opened_again(server: Server) -> None:
+    kept = KeptConnection("clean", SETTINGS)
+    kept.close()
+    kept.read(lambda connection: connection)
+    kept.close()
+    kept.close()
+    assert kept.read(lambda connection: connection) is server.connections[1]  # type: ignore[comparison-overlap]
+    assert [one.closed for one in server.connections] == [True, False]

@@ -1,6 +1,6 @@
 import pytest
 from readmission.domain.icd9 import comorbidities
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.encounters import Patient, encounter_of, fields_of_encounter
 
 from ui.services import diagnoses, patients
 
@@ -44,6 +44,14 @@ def test_drugs_are_counted() -> None:
     assert (fields["num_doses_up"], fields["num_doses_down"]) == (1, 1)
     none = patients.encounter({**patients.DEFAULTS, "metformin": "No"})
     assert (none["num_diabetes_meds"], none["diabetesmed_encoded"]) == (0, 0)
+
+
+def test_an_encounter_says_whose_it_is_if_the_form_does() -> None:
+    whose = {"patient_nbr": 7, "encounter_id": 55, "site": "north"}
+    asked = encounter_of(patients.encounter(patients.DEFAULTS | whose))
+    assert asked.patient == Patient("north", 7, 55)
+    unnamed = patients.encounter(patients.DEFAULTS | {"site": ""})
+    assert not set(patients.WHOSE) & unnamed.keys()
 
 
 def test_unknown_values_are_left_out() -> None:

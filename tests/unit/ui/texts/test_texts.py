@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from readmission import errors
 from readmission.domain.contract import CLASSES
-from readmission.domain.features import FEATURES, INPUTS, OPTIONAL
+from readmission.domain.features import FEATURES, INPUTS, OPTIONAL, PATIENT_HISTORY
 from readmission.domain.payloads import FAMILIES
 from readmission.http.problems import Code
 from readmission.pipeline import executions
@@ -57,7 +57,7 @@ def test_every_text_is_used() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_everything_named_in_the_data_has_a_name_on_the_pages(language: str) -> None:
     t = Texts(language)
-    for name in (*FEATURES, *OPTIONAL, *patients.HISTORY, "other_drugs"):
+    for name in (*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *patients.WHOSE, "other_drugs"):
         assert t(f"field.{name}")
     for group, names in {"class": CLASSES, "family": FAMILIES, "state": executions.STATES}.items():
         assert [t(f"{group}.{name}") for name in names]

@@ -215,6 +215,47 @@ def test_a_model_from_synthetic_data_is_labelled(gateway: Gateway) -> None:
     assert "Synthetic data" in page_of("model").warning[0].value
 
 
+def named(**values: int) -> AppTest:
+    """The page after a forecast for patient 7."""
+    app = page_of("patient")
+    app.number_input(key="patient_patient_nbr").set_value(7)
+    for name, value in values.items():
+        app.number_input(key=f"patient_{name}").set_value(value)
+    button(app, "Forecast").click().run()
+    assert not app.exception
+    return app
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_patients_number_looks_up_the_history_and_the_page_says_what_was_found(gateway: Gateway) -> None:
+    gateway.history = {"status": "found", "earlier_stays": 2, "stays": "before the encounter"}
+    app = named(encounter_id=55)
+    asked = gateway.predicted[-1]
+    assert (asked["patient_nbr"], asked["encounter_id"]) == (7, 55) and "site" not in asked
+    assert "Previous stays found in the system: 2." in said(app) and "count as previous" not in said(app)
+    assert app.dataframe[0].value.values.tolist()[0] == ["Previous stays", "looked up", "raises", 0.2]
+
+
+@pytest.mark.parametrize(
+    ("history", "text"),
+    [
+        ({"status": "found", "earlier_stays": 3, "stays": "all known"}, "count as previous ones"),
+        ({"status": "not found", "earlier_stays": 0, "stays": "all known"}, "no previous stay of this patient"),
+        ({"status": "unavailable", "earlier_stays": None, "stays": "all known"}, "could not be looked up"),
+        (None, "does not look up previous stays"),
+    ],
+)
+@pytest.mark.usefixtures("fakes")
+def test_the_page_says_how_far_the_history_is_known(gateway: Gateway, history: dict[str, Any], text: str) -> None:
+    gateway.history = history
+    assert text in said(named())
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_history_in_the_form_is_not_said_to_be_looked_up(gateway: Gateway) -> None:
+    assert "look up previous stays" not in said(named(prior_encounters=1))
+
+
 def diagnosis(app: AppTest) -> str:
     return str(app.session_state["patient_diag_1"])
 

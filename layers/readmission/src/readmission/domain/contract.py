@@ -133,8 +133,25 @@ def parse_date(text: str) -> date | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SiteName:
+    """The name of an institution, by which a delivery says whose encounters it has."""
+
+    pattern: str = r"[a-z0-9][a-z0-9_-]{0,39}"
+
+    @property
+    def expected(self) -> str:
+        return "1 to 40 lower-case letters, digits, hyphens and underscores, beginning with a letter or digit"
+
+    def allows(self, value: str) -> bool:
+        return re.fullmatch(self.pattern, value) is not None
+
+    def violation(self, value: str) -> str:
+        return f"{value[:40]!r} is not {self.expected}"
+
+
 # Every rule describes the `expected` values, decides whether it `allows` a value, and words the `violation` by another.
-type Rule = IntegerRange | OneOf | Text | Diagnosis
+type Rule = IntegerRange | OneOf | Text | Diagnosis | SiteName
 
 _IDENTIFIER = IntegerRange(1, 2**63 - 1)
 _DOSES = OneOf(frozenset({"No", "Steady", "Up", "Down"}))

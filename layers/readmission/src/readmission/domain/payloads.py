@@ -7,13 +7,12 @@ Every event contains the execution's name, which functions log as `correlation_i
 other use.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
-from readmission.domain.contract import parse_date
+from readmission.domain.contract import SiteName, parse_date
 from readmission.errors import InvalidRequest, StepFailed, StepTimedOut
 
 # A stage is a part of the pipeline that an execution can start at or stop after; it may run several functions.
@@ -32,7 +31,7 @@ LONGEST_NAME: Final = 200
 # The site of a delivery that names none.
 DEFAULT_SITE: Final = "default"
 _FIELDS: Final = ("batch_size", "by", "models", "site", "source", "start_at", "stop_after", "taken_on")
-_SITE: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_SITE: Final = SiteName()
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +315,7 @@ def _by(document: Mapping[str, Any]) -> str | None:
 
 def _site(document: Mapping[str, Any]) -> str:
     site = document.get("site", DEFAULT_SITE)
-    if not isinstance(site, str) or not _SITE.fullmatch(site):
+    if not isinstance(site, str) or not _SITE.allows(site):
         raise InvalidRequest(
             "input field 'site' must have 1 to 40 lower-case letters, digits, hyphens and underscores, and begin with a"
             " letter or digit"

@@ -22,6 +22,7 @@ type Code = Literal[
     "one_of",
     "text_length",
     "diagnosis_code",
+    "site_name",
     "icd10_code",
     "not_an_object",
     "not_a_list",

@@ -25,10 +25,11 @@ from readmission.http.middleware import AccessLog, Envelope, HeadRequests, Unexp
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.identity.actor import is_open
 from readmission.serving import batch, description, docs, openapi
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.encounters import Asked, encounter_of
 from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import ModelCache, Served
+from readmission.serving.patient_history import PatientHistories
 from readmission.serving.reads import Reads
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 from readmission.telemetry.logs import Logger
@@ -71,6 +72,7 @@ def create_app(
 
     CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
     With `identify`, only those whom it knows and whose scopes suffice are answered, and `audit` records who read what.
+    With `PatientHistories` in `app.state.histories`, the history of a patient whom a request names is looked up.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -86,6 +88,7 @@ def create_app(
     )
     app.state.meter = meter or NullMeter()
     app.state.draining = False
+    app.state.histories = None
 
     def model_version() -> str | None:
         return model_cache.served.version.number if model_cache.served else None
@@ -132,6 +135,10 @@ def create_app(
 
 
 def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, reads: Reads) -> None:
+    def histories() -> PatientHistories | None:
+        found: PatientHistories | None = app.state.histories
+        return found
+
     # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
         "/predict",
@@ -144,15 +151,17 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         """Forecast the readmission of one encounter, sent as 14 prepared fields or as a row of the UCI file."""
         bodies.media_type(request, bodies.JSON)
         document = bodies.json_of(await bodies.text_of(request))
-        fields = fields_of_encounter(document)
+        encounter = encounter_of(document)
         model = await served()
+        if known := histories():
+            await known.fill_in([encounter], model.version.data_kind)
         start = perf_counter()
-        answer = forecast(model, fields)
+        answer = forecast(model, encounter)
         meter.observe(SCORER_DURATION, perf_counter() - start)
         meter.count(PREDICTIONS, model_version=model.version.number, readmitted=answer["readmitted"])
         answer |= answered_by(model, _id_of(request))
         if explain:
-            answer["explanation"] = explained(model.scorer, fields)
+            answer["explanation"] = explained(model.scorer, encounter.fields)
         await reads.record(request, model, [document], "explained forecast" if explain else "forecast")
         return Response(to_json(answer), media_type=bodies.JSON)
 
@@ -175,12 +184,15 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         else:
             encounters = batch.rows_of_json(bodies.json_of(await bodies.text_of(request)))
         model = await served()
-        answers = batch.predict(model, encounters)
+        asked = batch.read(encounters)
+        if known := histories():
+            await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
+        answers = batch.predict(model, asked)
         _count_rows(meter, model, answers)
         read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
         await reads.record(request, model, read, "batch of forecasts")
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
-            return Response(batch.as_csv(answers), media_type=bodies.CSV)
+            return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
 
 

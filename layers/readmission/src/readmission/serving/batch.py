@@ -16,7 +16,7 @@ from readmission.domain.file_formats import separator_of, wrong_separator
 from readmission.errors import ScorerInvalid
 from readmission.http.bodies import CSV, JSON
 from readmission.http.problems import FieldError, Refused, first_errors, printable_name, sentence
-from readmission.serving.encounters import MAX_FIELDS, PREPARED_RULES, RAW_ONLY, fields_of_encounter, mixed_formats
+from readmission.serving.encounters import MAX_FIELDS, PREPARED_RULES, RAW_ONLY, Asked, encounter_of, mixed_formats
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import Served
 from readmission.serving.schemas import IGNORED, MAX_ROWS, RAW_REQUIRED, RAW_RULES, to_integer
@@ -30,6 +30,8 @@ COLUMNS: Final = (
     "percentile",
     "error",
 )
+# Of the look-up of the patient's earlier stays; only where there are look-ups, so that other answers stay as they are.
+HISTORY_COLUMNS: Final = ("history", "earlier_stays")
 
 _INTEGERS: Final = frozenset(name for name, rule in PREPARED_RULES.items() if isinstance(rule, IntegerRange))
 
@@ -84,7 +86,12 @@ def rows_of_csv(text: str) -> list[Row]:
     return rows
 
 
-def predict(served: Served, encounters: Iterable[Any]) -> list[dict[str, Any]]:
+def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
+    """Each encounter, or why it is invalid."""
+    return [_read(encounter) for encounter in encounters]
+
+
+def predict(served: Served, encounters: Iterable[Asked | Refused]) -> list[dict[str, Any]]:
     """A `schemas.Row` for each encounter."""
     return [{"index": index} | _answer(served, encounter) for index, encounter in enumerate(encounters)]
 
@@ -96,12 +103,12 @@ def as_json(served: Served, request_id: str, answers: list[dict[str, Any]]) -> b
     return to_json(answered_by(served, request_id) | counts | {"predictions": answers})
 
 
-def as_csv(answers: list[dict[str, Any]]) -> bytes:
-    """A CSV with one line of `COLUMNS` per answer. Rows are numbered from 1."""
+def as_csv(answers: list[dict[str, Any]], *, with_history: bool = False) -> bytes:
+    """A CSV with one line of `COLUMNS`, and of `HISTORY_COLUMNS` if asked for, per answer. Rows are numbered from 1."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_cells, answers))
+    writer.writerow([*COLUMNS, *(HISTORY_COLUMNS if with_history else ())])
+    writer.writerows([*_cells(one), *(_history_cells(one) if with_history else ())] for one in answers)
     return out.getvalue().encode()
 
 
@@ -160,13 +167,18 @@ def _row(header: list[str], cells: list[str], integers: Collection[str], first: 
     }
 
 
-def _answer(served: Served, encounter: Any) -> dict[str, Any]:
+def _read(encounter: Any) -> Asked | Refused:
     try:
-        if isinstance(encounter, Refused):
-            raise encounter
-        return {"prediction": forecast(served, fields_of_encounter(encounter))}
+        return encounter if isinstance(encounter, Refused) else encounter_of(encounter)
     except Refused as refused:
-        return {"problem": {"detail": refused.detail, "errors": first_errors(refused.errors, MAX_ROW_ERRORS)}}
+        return refused
+
+
+def _answer(served: Served, encounter: Asked | Refused) -> dict[str, Any]:
+    if isinstance(encounter, Refused):
+        return {"problem": {"detail": encounter.detail, "errors": first_errors(encounter.errors, MAX_ROW_ERRORS)}}
+    try:
+        return {"prediction": forecast(served, encounter)}
     except ScorerInvalid as error:
         return {"problem": {"detail": sentence(str(error)), "errors": []}}
 
@@ -188,6 +200,11 @@ def _cells(answer: dict[str, Any]) -> list[Any]:
         risk["percentile"],
         "",
     ]
+
+
+def _history_cells(answer: dict[str, Any]) -> list[Any]:
+    history = answer.get("prediction", {}).get("history") or {}
+    return [history.get("status", ""), history.get("earlier_stays", "")]
 
 
 def _quality(accept: str, media_type: str) -> float:

@@ -1,16 +1,18 @@
 """Encounters of requests, in the prepared or the raw format, as the fields from which model inputs are computed."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.domain.contract import ENDS_OF_CARE, Diagnosis, IntegerRange, OneOf, Rule, Text
+from readmission.domain.contract import ENDS_OF_CARE, MISSING, Diagnosis, IntegerRange, OneOf, Rule, SiteName, Text
 from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY, fields_of
+from readmission.domain.payloads import DEFAULT_SITE
 from readmission.http.problems import Code, FieldError, Refused, printable_name
-from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
+from readmission.serving.schemas import IDENTITY, IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 
-PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **PATIENT_HISTORY}
+PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **PATIENT_HISTORY, **IDENTITY}
 # The required fields that only one of the two formats has.
 RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
 PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
@@ -24,8 +26,39 @@ _ENDS: Final[Mapping[str, Code]] = {"died": "patient_died", "went to a hospice":
 _LAST: Final = tuple(name for name in PATIENT_HISTORY if name.startswith("last_"))
 
 
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Whose earlier stays count as the history: those of a site before `encounter_id`, or all if it is None.
+
+    Its text contains no number, so that none gets into a log.
+    """
+
+    site: str
+    patient_nbr: int = field(repr=False)
+    encounter_id: int | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A valid encounter of a request.
+
+    `fields` are those from which the inputs are computed; unknown ones are None or missing. `patient` is whose history
+    may be looked up: None without a number, or if the request has the history. `history` is what the look-up found, a
+    `schemas.History`.
+    """
+
+    fields: dict[str, Any]
+    patient: Patient | None = None
+    history: dict[str, Any] | None = None
+
+
 def fields_of_encounter(document: Any) -> dict[str, Any]:
-    """The fields of an encounter's JSON document. Unknown fields are None or missing.
+    """The fields of an encounter's JSON document. Raises what `encounter_of` raises."""
+    return encounter_of(document).fields
+
+
+def encounter_of(document: Any) -> Asked:
+    """The encounter of a JSON document.
 
     Raises `Refused` (422) with an error for every invalid field. Errors never contain values.
     """
@@ -43,10 +76,19 @@ def fields_of_encounter(document: Any) -> dict[str, Any]:
     except ValidationError as failure:
         # Raised without its cause, which contains the values.
         raise invalid(_errors(failure, RAW_RULES if raw else PREPARED_RULES)) from None
+    patient = _patient(known)
+    known = {name: value for name, value in known.items() if name not in IDENTITY}
     fields = _prepared(known) if raw else known
     if errors := _contradictions(fields):
         raise invalid(errors)
-    return fields
+    return Asked(fields, patient)
+
+
+def _patient(known: Mapping[str, Any]) -> Patient | None:
+    number = known["patient_nbr"]
+    if number is None or any(known[name] not in (None, MISSING) for name in PATIENT_HISTORY):
+        return None
+    return Patient(known["site"] or DEFAULT_SITE, number, known["encounter_id"])
 
 
 def mixed_formats(names: Mapping[str, Any]) -> list[FieldError]:
@@ -105,13 +147,14 @@ def _error(name: str, kind: str, value: object, rule: Rule | None) -> FieldError
         case Text():
             message = f"must be a text of {rule.expected}, or ? if unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
-        case Diagnosis():
-            is_icd10 = isinstance(value, str) and rule.looks_like_icd10(value)
-            return _diagnosis_error(name, rule, is_icd10)
+        case Diagnosis() | SiteName():
+            return _pattern_error(name, value, rule)
 
 
-def _diagnosis_error(name: str, rule: Diagnosis, is_icd10: bool) -> FieldError:
-    if is_icd10:
+def _pattern_error(name: str, value: object, rule: Diagnosis | SiteName) -> FieldError:
+    if isinstance(rule, SiteName):
+        return FieldError(name, f"must be {rule.expected}", "site_name")
+    if isinstance(value, str) and rule.looks_like_icd10(value):
         return FieldError(name, f"looks like ICD-10-CM; it must be {rule.expected}", "icd10_code")
     return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
 

@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from readmission.domain.features import inputs_of
+from readmission.serving.encounters import Asked
 from readmission.serving.model_cache import Served
 from readmission.serving.risk import band, percentile_of
 
 EARLY = "<30"
 
 
-def forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
+def forecast(served: Served, asked: Asked) -> dict[str, Any]:
     """A `schemas.Forecast`. Raises `ScorerInvalid` if the model cannot score these fields."""
+    found = _forecast(served, asked.fields)
+    return found if asked.history is None else found | {"history": asked.history}
+
+
+def _forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
     scorer = served.scorer
     inputs = inputs_of(fields)
     shares = scorer.probabilities([inputs[name] for name in scorer.features])

@@ -1,6 +1,6 @@
 """`GET /model/history`: the newest decisions of the promotion ledger.
 
-It runs in a function of its own because it reads Postgres; the function that forecasts cannot reach the database.
+It runs in a function of its own because it reads Postgres; the function that forecasts needs no database.
 """
 
 import json

@@ -51,6 +51,11 @@ def application() -> FastAPI:
         identify=_keys(process.api_keys, tokens, logger) if process.api_keys else tokens,
         audit=audit,
     )
+    if settings.history:
+        # Imported only here: without histories, neither pg8000 nor boto3 has to be installed.
+        from readmission.serving.earlier_stays import open_histories
+
+        app.state.histories = open_histories(settings.history, logger, meter)
     if process.measures:
         routes = listed_values(BY_NAME[REQUESTS], "route", _SERVICE)
         app.add_middleware(Measured, meter=meter, routes=routes)

@@ -1,10 +1,22 @@
 """The schemas of requests and answers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
-from readmission.domain.contract import COLUMNS, DRUGS, NOT_MEASURED, TESTS, Diagnosis, IntegerRange, OneOf, Rule
+from readmission.domain.contract import (
+    COLUMNS,
+    DRUGS,
+    MISSING,
+    NOT_MEASURED,
+    TESTS,
+    Diagnosis,
+    IntegerRange,
+    OneOf,
+    Rule,
+    SiteName,
+)
 from readmission.domain.features import DOSED, FEATURES, OPTIONAL, PATIENT_HISTORY
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
@@ -72,22 +84,52 @@ _RAW: Final = {
     "change": ("Diabetes medication changed: Ch (yes) or No.", "Ch"),
     "diabetesMed": ("Any diabetes medication prescribed.", "Yes"),
 }
+_WHOSE: Final = {
+    "patient_nbr": (
+        "Number of the patient. With it and without fields of the history, a deployment with PatientHistory looks up"
+        " the patient's earlier stays.",
+        8222157,
+    ),
+    "encounter_id": (
+        "Number of this stay. Only stays with a lower number count as earlier; without it, all known stays do.",
+        2278392,
+    ),
+    "site": ("The institution whose numbers these are, as its deliveries name it. If left out: default.", "default"),
+}
+# Whose stay it is: no inputs of the models, in both formats.
+IDENTITY: Final[Mapping[str, Rule]] = {
+    "patient_nbr": COLUMNS["patient_nbr"],
+    "encounter_id": COLUMNS["encounter_id"],
+    "site": SiteName(),
+}
 # Accepted but ignored, so that a row of the file can be sent unchanged.
-IGNORED: Final = ("encounter_id", "patient_nbr", "race", "gender", "readmitted")
+IGNORED: Final = ("race", "gender", "readmitted")
 # The columns from which the 14 features are computed.
 RAW_REQUIRED: Final = tuple(name for name in COLUMNS if name in _RAW or name in FEATURES)
-RAW_RULES: Final = {**{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED}, **PATIENT_HISTORY}
+RAW_RULES: Final[Mapping[str, Rule]] = {
+    **{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED},
+    **PATIENT_HISTORY,
+    **IDENTITY,
+}
 
 EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
 COMPLETE_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _OPTIONAL.items()}}
 RAW_EXAMPLE: Final[dict[str, Any]] = {
-    name: (_RAW.get(name) or _DESCRIPTIONS.get(name) or _OPTIONAL[name])[1] for name in COLUMNS if name not in IGNORED
+    name: (_RAW.get(name) or _DESCRIPTIONS.get(name) or _OPTIONAL[name])[1]
+    for name in COLUMNS
+    if name not in IGNORED and name not in IDENTITY
 }
+# With what the history is looked up by.
+IDENTIFIED_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _WHOSE.items()}}
 
 
 def to_integer(value: Any) -> Any:
     """Text of digits, as in a CSV, as an integer; any other value unchanged."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+
+
+def _known(value: Any) -> Any:
+    return None if value in ("", MISSING) else value
 
 
 def _test_result(value: Any) -> Any:
@@ -100,7 +142,7 @@ def _kind(rule: Rule) -> Any:
         return Annotated[int, Field(ge=rule.low, le=rule.high)]
     if isinstance(rule, OneOf):
         return Literal[*sorted(rule.values)]
-    if isinstance(rule, Diagnosis):
+    if isinstance(rule, Diagnosis | SiteName):
         return Annotated[str, Field(pattern=rf"^(?:{rule.pattern})$")]
     return Annotated[str, Field(min_length=1, max_length=rule.longest)]
 
@@ -111,6 +153,13 @@ def _raw_kind(rule: Rule) -> Any:
         return _kind(rule)
     described = _kind(rule) | Annotated[str, Field(pattern="^[0-9]{1,19}$")]
     return Annotated[_kind(rule), BeforeValidator(to_integer, json_schema_input_type=described)]
+
+
+def _raw_identity(rule: Rule) -> Any:
+    """The type of an identifier in the raw format, in which an empty text and ? mean unknown."""
+    kind = _raw_kind(rule)
+    described: Any = kind | Literal["", "?"] | None
+    return Annotated[kind | None, BeforeValidator(_known, json_schema_input_type=described)]
 
 
 def _test_kind(rule: Rule) -> Any:
@@ -129,29 +178,39 @@ def _optional(kind: Any, description: str, example: Any) -> Any:
     return Annotated[kind | None, Field(description=f"{description} Unknown if left out.", examples=[example])], None
 
 
+def _identity(kind: Any, description: str, example: Any) -> Any:
+    return Annotated[kind | None, Field(description=description, examples=[example])], None
+
+
 def _raw_fields() -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in COLUMNS:
         if name in IGNORED:
             fields[name] = Annotated[Any, Field(description="Accepted but ignored.", examples=["?"])], None
+        elif name in IDENTITY:
+            fields[name] = _identity(_raw_identity(COLUMNS[name]), *_WHOSE[name])
         elif name in TESTS:
             fields[name] = _required(_test_kind(COLUMNS[name]), *_RAW[name])
         elif name in RAW_REQUIRED:
             fields[name] = _required(_raw_kind(COLUMNS[name]), *(_RAW.get(name) or _DESCRIPTIONS[name]))
         else:
             fields[name] = _optional(_raw_kind(COLUMNS[name]), *_OPTIONAL[name])
-    return fields | {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in PATIENT_HISTORY.items()}
+    fields |= {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in PATIENT_HISTORY.items()}
+    return fields | {"site": _identity(_raw_identity(IDENTITY["site"]), *_WHOSE["site"])}
 
 
 # Strict: a number as text, a fraction or a boolean is probably a mistake of the client's.
 Encounter: Any = create_model(
     "Encounter",
     __config__=ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{**EXAMPLE}, {**COMPLETE_EXAMPLE}]}
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{**EXAMPLE}, {**COMPLETE_EXAMPLE}, {**IDENTIFIED_EXAMPLE}]},
     ),
     __doc__="One encounter at discharge in the prepared format: 14 required fields and any optional ones.",
     **{name: _required(_kind(rule), *_DESCRIPTIONS[name]) for name, rule in FEATURES.items()},
     **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **PATIENT_HISTORY}.items()},
+    **{name: _identity(_kind(rule), *_WHOSE[name]) for name, rule in IDENTITY.items()},
 )
 
 RawEncounter: Any = create_model(
@@ -187,6 +246,25 @@ class EarlyRisk(BaseModel):
     ]
 
 
+class History(BaseModel):
+    """The look-up of the patient's earlier stays, from which the fields of the history were filled in."""
+
+    status: Annotated[
+        Literal["found", "not found", "unavailable"],
+        Field(
+            description="not found: the system knows no earlier stay, and the forecast is that of a first stay."
+            " unavailable: the database did not answer in time, and the history is unknown to the forecast."
+        ),
+    ]
+    earlier_stays: Annotated[
+        int | None, Field(ge=0, description="Number of earlier stays. Null if unavailable.", examples=[2])
+    ]
+    stays: Annotated[
+        Literal["before the encounter", "all known"],
+        Field(description="Which stays count: those before `encounter_id`, or, without it, all that are known."),
+    ]
+
+
 class Forecast(BaseModel):
     """The forecast for one encounter."""
 
@@ -198,6 +276,7 @@ class Forecast(BaseModel):
         ),
     ]
     early_risk: Annotated[EarlyRisk, Field(examples=[{"probability": 0.11, "band": "moderate", "percentile": 63}])]
+    history: Annotated[History | None, Field(description="Only if the patient's earlier stays were looked up.")] = None
 
 
 class Answer(BaseModel):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from itertools import batched
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pg8000.exceptions import DatabaseError, InterfaceError
@@ -81,10 +82,30 @@ class KeptConnection:
     Opening one takes longer than most queries. It is opened at first use, and again after any error.
     """
 
-    def __init__(self, database: Database, settings: DatabaseSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: DatabaseSettings,
+        answer_seconds: float = _KEPT_ANSWER_SECONDS,
+        *,
+        read_only: bool = False,
+    ) -> None:
+        """No statement may take longer than `answer_seconds`, which are less than a request may take: the other end of
+        an old connection may have gone without a word. With `read_only`, the server refuses all others.
+        """
         self._database: Final = database
         self._settings: Final = settings
+        self._answer_seconds: Final = answer_seconds
+        self._parameters: Final = {"statement_timeout": f"{max(1, round(answer_seconds * 1000))}"}
+        if read_only:
+            self._parameters["default_transaction_read_only"] = "on"
         self._connection: Connection | None = None
+
+    def close(self) -> None:
+        """Close the connection. The next `read` opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _close(connection)
 
     def read[T](self, query: Callable[[Connection], T]) -> T:
         """What `query` returns, which must only read. Raises as `connect` does.
@@ -102,15 +123,13 @@ class KeptConnection:
 
     def _read[T](self, query: Callable[[Connection], T]) -> T:
         if self._connection is None:
-            # Less than a request may take: the other end of an old connection may have gone without a word.
-            self._connection = open_connection(self._database, self._settings, _KEPT_ANSWER_SECONDS)
+            self._connection = open_connection(self._database, self._settings, self._answer_seconds, self._parameters)
         connection = self._connection
         try:
             with _translated_errors(self._database):
                 return query(connection)
         except BaseException:
-            self._connection = None
-            _close(connection)
+            self.close()
             raise
 
 
@@ -121,25 +140,31 @@ def _translated_errors(database: Database) -> Iterator[None]:
     except InterfaceError as error:
         raise DatabaseUnavailable(f"database {database!r}: {error}") from error
     except DatabaseError as error:
-        if _code(error).startswith(_TRANSIENT):
+        if sqlstate(error).startswith(_TRANSIENT):
             raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
         raise
 
 
-def open_connection(database: str, settings: DatabaseSettings, answer_seconds: float = _ANSWER_SECONDS) -> Connection:
+def open_connection(
+    database: str,
+    settings: DatabaseSettings,
+    answer_seconds: float = _ANSWER_SECONDS,
+    parameters: Mapping[str, str] = MappingProxyType({}),
+) -> Connection:
     """A connection that the caller closes, and whose statements may take so long. Raises what `connect` raises.
 
+    `parameters` are settings of the session on the server.
     A failed login reads the secret once more, since its password may have been rotated.
     """
     credentials = _credentials(settings.secret)
     try:
-        return _log_in(database, settings, credentials, answer_seconds)
+        return _log_in(database, settings, credentials, answer_seconds, parameters)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
         _credentials.cache_clear()
-        if isinstance(error, DatabaseError) and _code(error) in _REFUSED_LOGIN:
+        if isinstance(error, DatabaseError) and sqlstate(error) in _REFUSED_LOGIN:
             rotated = _credentials(settings.secret)
             if rotated != credentials:
-                return log_in(database, settings, rotated, answer_seconds)
+                return log_in(database, settings, rotated, answer_seconds, parameters)
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
@@ -148,20 +173,25 @@ def log_in(
     settings: DatabaseSettings,
     credentials: Mapping[str, Any],
     answer_seconds: float = _ANSWER_SECONDS,
+    parameters: Mapping[str, str] = MappingProxyType({}),
 ) -> Connection:
     """A connection with these credentials (`username`, `password`), which the caller closes.
 
     Raises `DatabaseUnavailable` if the server cannot be reached or refuses them.
     """
     try:
-        return _log_in(database, settings, credentials, answer_seconds)
+        return _log_in(database, settings, credentials, answer_seconds, parameters)
     except (*_CONNECTION_ERRORS, DatabaseError) as error:
         _credentials.cache_clear()
         raise DatabaseUnavailable(f"database {database!r}: {_message(error)}") from error
 
 
 def _log_in(
-    database: str, settings: DatabaseSettings, credentials: Mapping[str, Any], answer_seconds: float
+    database: str,
+    settings: DatabaseSettings,
+    credentials: Mapping[str, Any],
+    answer_seconds: float,
+    parameters: Mapping[str, str],
 ) -> Connection:
     host, port = _address(settings, credentials)
     sock = socket.create_connection((host, port), _CONNECT_SECONDS)
@@ -174,6 +204,7 @@ def _log_in(
         ssl_context=_tls(settings),
         sock=sock,
         application_name="readmission",
+        startup_params=dict(parameters),
     )
 
 
@@ -214,7 +245,7 @@ def savepoint(connection: Connection) -> Iterator[None]:
 
 def is_conflict(error: DatabaseError) -> bool:
     """Whether the error is a duplicate key or a deadlock."""
-    return _code(error) in _CONFLICTS
+    return sqlstate(error) in _CONFLICTS
 
 
 def text_line(fields: Sequence[str]) -> str:
@@ -279,7 +310,8 @@ def _tls(settings: DatabaseSettings) -> ssl.SSLContext | Literal[False]:
     return context
 
 
-def _code(error: DatabaseError) -> str:
+def sqlstate(error: DatabaseError) -> str:
+    """The code of the error, such as 42P01; empty if the server gave none."""
     detail = error.args[0] if error.args else {}
     return str(detail.get("C", "")) if isinstance(detail, dict) else ""
 

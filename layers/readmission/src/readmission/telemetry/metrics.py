@@ -25,6 +25,7 @@ REQUEST_DURATION: Final = "RequestDuration"
 VALIDATION_ERRORS: Final = "ValidationErrors"
 PREDICTIONS: Final = "Predictions"
 SCORER_DURATION: Final = "ScorerDuration"
+HISTORY_LOOKUPS: Final = "HistoryLookups"
 MODEL_RELOADS: Final = "ModelReloads"
 MODEL_PROMOTED_TIMESTAMP: Final = "ModelPromotedTimestamp"
 COLD_STARTS: Final = "ColdStart"  # as Powertools names it
@@ -143,6 +144,14 @@ METRICS: Final = (
         "duration of scoring one encounter, in a request to /predict",
         {},
         SCORER_BUCKETS,
+    ),
+    Metric(
+        HISTORY_LOOKUPS,
+        "counter",
+        "Count",
+        ("predict",),
+        "look-ups of a patient's earlier stays, by outcome",
+        {"outcome": ("found", "not_found", "unavailable")},
     ),
     Metric(
         MODEL_RELOADS,
