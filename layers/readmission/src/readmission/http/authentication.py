@@ -67,7 +67,9 @@ def by_key(keys: "ApiKeys", tokens: Identify | None = None) -> Identify:
         if keys.due:
             await run_in_threadpool(keys.renew)
         key = _only(scope, b"x-api-key") or ""
-        return keys.known(key) or await run_in_threadpool(keys.actor, key)
+        if known := keys.known(key):
+            return known
+        return await run_in_threadpool(keys.actor, key)
 
     return identify
 
