@@ -2,8 +2,6 @@
 
 import io
 import json
-import os
-import shutil
 import subprocess
 import urllib.request
 import zipfile
@@ -15,14 +13,13 @@ from uuid import uuid4
 import boto3
 import mlflow
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import Browser, expect
 from readmission.client import Client
 from readmission.domain.payloads import TrainResult
 from readmission.telemetry.metrics import NAMESPACE
 
 from infra.containers.images import environment
 from infra.local.commands.predict import SAMPLE
-from tests.e2e.test_ui import BROWSER, FLAGS
 from tests.integration.containers import containers
 from tests.integration.containers.containers import created, running
 from tests.integration.readmission.conftest import Stores
@@ -150,21 +147,15 @@ def test_mlflow_serves_with_postgres_and_s3(
     assert system.query("mlflow", f"SELECT count(*) FROM experiments WHERE name = 'container-{port}'") == [[1]]
 
 
-def test_the_pages_open_in_a_browser(image: Image, system: Platform, port: int, tmp_path: Path) -> None:
-    program = next(filter(None, map(shutil.which, BROWSER)), None)
-    if program is None:
-        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+def test_the_pages_open_in_a_browser(
+    image: Image, system: Platform, port: int, tmp_path: Path, browser: Browser
+) -> None:
     image("ui")
-    with (
-        running("ui", system.settings, port, tmp_path, API_URL="http://127.0.0.1:9") as ui,
-        sync_playwright() as playwright,
-    ):
-        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
+    with running("ui", system.settings, port, tmp_path, API_URL="http://127.0.0.1:9") as ui:
         page = browser.new_page()
         page.goto(ui.url)
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=60_000)
-        browser.close()
+        page.close()
         assert ui.is_healthy()
         assert ui.written() == []
     assert "Traceback" not in ui.output()

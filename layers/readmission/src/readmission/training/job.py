@@ -105,7 +105,7 @@ def _lead(job: Job, logger: Logger) -> TrainResult:
         return train_here(job.event)
     settings = DistributedSettings.from_environment()
     with (
-        connect("clean", settings.database) as clean,
+        connect("clean", settings.database, parquet.ANSWER_SECONDS) as clean,
         cluster.started(
             job.hosts, *_port_and_threads(), lambda line: logger.info("progress", extra={"progress": line})
         ) as workers,
