@@ -18,6 +18,7 @@ from localstack.services.logs.resource_providers.aws_logs_loggroup import LogsLo
 from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
 
 _ALIAS_PROPERTIES = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
+_create_log_group = LogsLogGroupProvider.create
 
 
 def update_alias(self: LambdaAliasProvider, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
@@ -81,14 +82,27 @@ def update_secret(
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
+def create_log_group(
+    self: LogsLogGroupProvider, request: ResourceRequest[dict[str, Any]]
+) -> ProgressEvent[dict[str, Any]]:
+    """Also sets how long the logs are kept, which LocalStack leaves out. It deletes no old logs."""
+    progress = _create_log_group(self, request)
+    _set_retention(request, progress.resource_model)
+    return progress
+
+
 def update_log_group(
     self: LogsLogGroupProvider, request: ResourceRequest[dict[str, Any]]
 ) -> ProgressEvent[dict[str, Any]]:
-    """Sets how long the logs are kept; LocalStack can only create a log group, and deletes no old logs."""
+    """Sets how long the logs are kept; LocalStack can only create a log group."""
     model = {**request.desired_state, "Arn": (request.previous_state or {})["Arn"]}
+    _set_retention(request, model)
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
+
+
+def _set_retention(request: ResourceRequest[dict[str, Any]], model: dict[str, Any]) -> None:
     if days := model.get("RetentionInDays"):
         request.aws_client_factory.logs.put_retention_policy(logGroupName=model["LogGroupName"], retentionInDays=days)
-    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)
 
 
 def update_account(
@@ -106,5 +120,6 @@ def install() -> None:
     ApiGatewayStageProvider.update = update_stage
     CloudWatchAlarmProvider.update = update_alarm
     SecretsManagerSecretProvider.update = update_secret
+    LogsLogGroupProvider.create = create_log_group
     LogsLogGroupProvider.update = update_log_group
     ApiGatewayAccountProvider.update = update_account
