@@ -18,11 +18,21 @@ from tests.transformed import PACKAGED, PLATFORM, transformed
 
 # Asserted in tests/unit/aws/test_platform.py, as are the deletion protection, the network mode
 # and the bucket's versions.
-NOT_IN_MOTO = {"AWS::S3::BucketPolicy", "AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"}
+NOT_IN_MOTO = {
+    "AWS::S3::BucketPolicy",
+    "AWS::SecretsManager::Secret",
+    "AWS::SecretsManager::RotationSchedule",
+    "AWS::EC2::SecurityGroupEgress",
+}
 # moto would run the function's code in Docker; tests/integration/readmission/storage/test_provisioning.py runs it.
 NOT_RUN = "Custom::Databases"
 # Created, as the test sees elsewhere, but without an id in the list of resources.
-WITHOUT_ID = {"AWS::RDS::DBSubnetGroup", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"}
+WITHOUT_ID = {
+    "AWS::RDS::DBSubnetGroup",
+    "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission",
+    "AWS::EC2::SecurityGroupIngress",
+}
 OF_NAT = {f"AWS::EC2::{name}" for name in ("InternetGateway", "VPCGatewayAttachment", "Route", "EIP", "NatGateway")}
 
 
@@ -93,6 +103,10 @@ def test_the_stack_of_an_empty_account() -> None:
     assert types - created == NOT_IN_MOTO | OF_NAT | WITHOUT_ID
     assert len(boto3.client("rds").describe_db_subnet_groups()["DBSubnetGroups"]) == 1
     assert len(boto3.client("lambda").list_layers()["Layers"]) == 2
+    groups = boto3.client("ec2").describe_security_groups()["SecurityGroups"]
+    (training,) = (one for one in groups if one["Description"].startswith("The machines of a training job"))
+    ((pair,),) = (rule["UserIdGroupPairs"] for rule in training["IpPermissions"])
+    assert pair["GroupId"] == training["GroupId"]
 
     (database,) = boto3.client("rds").describe_db_instances()["DBInstances"]
     wanted = {
