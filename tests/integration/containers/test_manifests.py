@@ -41,7 +41,8 @@ def pod(system: Platform) -> Callable[..., Pod]:
         "database-mlflow": {"username": database.user, "password": database.password},
         "pages": {"api-key": KEY, "secrets.toml": LOGIN},
         "store": {"access-key": "test", "secret-key": "test"},
-        "mlflow-login": {"username": "admin", "password": "a-password-of-the-tests", "session": "signs-forms"}
+        # Other tests make users in the same database; one who exists keeps the password.
+        "mlflow-login": {"username": "operator", "password": "a-password-of-the-tests", "session": "signs-forms"}
         | {
             f"{role}-{part}": f"the-{part}-of-{role}"
             for role in ("pipeline", "reader")
@@ -144,7 +145,7 @@ def test_mlflow_on_aws_asks_for_a_login_but_not_for_its_health(
     with running(pod("aws", "mlflow"), tmp_path, **given) as server:
         assert passes_all_probes(server)
         assert server.status("/api/2.0/mlflow/experiments/get?experiment_id=0") == 401
-        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "operator")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-password-of-the-tests")
         assert mlflow.MlflowClient(server.container.url).get_experiment("0").experiment_id == "0"
         assert is_hardened(server)
