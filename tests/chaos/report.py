@@ -42,8 +42,9 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
 
 
 def line(outcome: Outcome) -> str:
-    """For the screen, as soon as it is known."""
-    return f"chaos       {outcome.title}: {_verdict(outcome)}{_in(outcome)}"
+    """For the screen, as soon as it is known; what is broken in lines of its own."""
+    first = f"chaos       {outcome.title}: {_verdict(outcome)}{_in(outcome)}"
+    return "\n".join([first, *(f"{'':12}{what}" for what in outcome.broken)])
 
 
 def _title(one: Outcome) -> str:

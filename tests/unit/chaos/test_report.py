@@ -19,6 +19,11 @@ def test_the_table_has_what_was_promised_what_came_and_the_seconds() -> None:
     assert lines[-1] == "2 faults, 1 promises held, 1 broken. Repeat with SEED=7"
 
 
+def test_the_line_of_a_fault_says_what_is_broken() -> None:
+    assert report.line(HELD).count("\n") == 0
+    assert report.line(BROKEN).splitlines()[1].strip() == "2 of 9 requests failed"
+
+
 def test_what_did_not_happen_is_said() -> None:
     lines = report.text([HELD, MISSED], ["full-disk", "kill-plan"], seed=7).splitlines()
     assert "Not run: full-disk, kill-plan" in lines
