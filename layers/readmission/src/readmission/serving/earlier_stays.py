@@ -19,7 +19,7 @@ from readmission.storage.database import KeptConnection, sqlstate
 from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import Meter
 
-# One search of the index `diabetes_clean_patient` and one of the primary key for each patient, however large the table.
+# Two searches of the index `diabetes_clean_patient` for each patient, however large the table.
 # The category of the last diagnosis stands for its code: the inputs need no more of it. The sites are one text, because
 # pg8000 would write a site called "null" into an array as NULL; the name of a site has no comma.
 QUERY: Final = """
@@ -32,15 +32,16 @@ QUERY: Final = """
     CROSS JOIN LATERAL (
         SELECT count(*) AS prior_encounters,
             count(*) FILTER (WHERE readmitted = '<30') AS prior_early_readmissions,
-            coalesce(sum(time_in_hospital), 0) AS prior_days_in_hospital,
-            max(encounter_id) AS newest
+            coalesce(sum(time_in_hospital), 0) AS prior_days_in_hospital
         FROM diabetes_clean
         WHERE data_kind = :data_kind AND site = asked.site AND patient_nbr = asked.patient_nbr
             AND (asked.encounter_id IS NULL OR encounter_id < asked.encounter_id)
     ) AS earlier
     LEFT JOIN LATERAL (
         SELECT * FROM diabetes_clean
-        WHERE data_kind = :data_kind AND site = asked.site AND encounter_id = earlier.newest
+        WHERE data_kind = :data_kind AND site = asked.site AND patient_nbr = asked.patient_nbr
+            AND (asked.encounter_id IS NULL OR encounter_id < asked.encounter_id)
+        ORDER BY encounter_id DESC LIMIT 1
     ) AS last ON true
     ORDER BY asked.place
 """
