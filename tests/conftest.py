@@ -39,8 +39,8 @@ def environment_left_as_found() -> Iterator[None]:
     before = dict(os.environ)
     yield
     left = {name for name, value in os.environ.items() - before.items()} | (before.keys() - os.environ.keys())
-    # pytest's own, and those that OpenMP's library sets when it is loaded.
-    left = {name for name in left if name != "PYTEST_CURRENT_TEST" and not name.startswith("KMP_")}
+    # pytest's own, and OpenMP's, which are set before its library is loaded and by it.
+    left = {name for name in left if name != "PYTEST_CURRENT_TEST" and not name.startswith(("KMP_", "OMP_"))}
     assert not left, f"the test left changed: {', '.join(sorted(left))}"
 
 
@@ -108,9 +108,9 @@ def diabetes_data() -> Path | None:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """CI must have it."""
+    """CI must have it. Not for longer than a module: its event loop would be in the way of other tests' own."""
     from playwright.sync_api import sync_playwright
 
     program = next(filter(None, map(shutil.which, BROWSER)), None)

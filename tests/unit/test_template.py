@@ -101,6 +101,7 @@ def test_only_documentation_metrics_and_preflights_need_neither_key_nor_token() 
 def test_without_an_issuer_there_is_no_authorizer_and_the_key_is_the_headers() -> None:
     api = RESOURCES["Api"]["Properties"]
     assert api["ApiKeySourceType"] == {"If": ["HasIssuer", "AUTHORIZER", "HEADER"]}
+    assert api["DefinitionBody"]["x-amazon-apigateway-api-key-source"] == api["ApiKeySourceType"]
     schemes = api["DefinitionBody"]["securityDefinitions"]
     assert schemes["oidc"]["If"][0] == "HasIssuer" and schemes["oidc"]["If"][2] == {"Ref": "AWS::NoValue"}
     assert TEMPLATE["Parameters"]["OidcIssuer"]["Default"] == ""

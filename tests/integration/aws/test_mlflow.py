@@ -230,14 +230,14 @@ def test_only_the_administrator_makes_users(server: Server, user: str) -> None:
     assert _status(url, login=f"{user}:{PASSWORDS[user]}") == 403
 
 
-def test_a_user_has_the_password_of_its_secret_when_the_container_is_replaced(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_has_the_password_of_its_secret_when_the_container_is_replaced(server: Server) -> None:
     given = server.variables
     login = [given[f"DATABASE_{part}"] for part in ("HOST", "PORT", "USER", "PASSWORD")]
-    for name, value in mlflow_server.environment(login[0], int(login[1]), *login[2:]).items():
-        monkeypatch.setenv(name, value)
+    variables = given | mlflow_server.environment(login[0], int(login[1]), *login[2:])
+    # In a process of its own, because it changes every engine of its process.
+    program = "import os; from infra.mlflow_server import *; connect_by_variables(os.environ); create_users(os.environ)"
     url = f"{server.url}/api/2.0/mlflow/registered-models/search"
     for password in ("another-password", PASSWORDS["reader"]):
-        mlflow_server.create_users({**given, "MLFLOW_READER_PASSWORD": password})
+        changed = os.environ | variables | {"MLFLOW_READER_PASSWORD": password}
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=changed, check=True)
         assert _status(url, login=f"reader:{password}") == 200

@@ -1,4 +1,7 @@
-"""The application deployed once more, with a real issuer: who gets through the gateway, and what their scopes allow."""
+"""The application deployed once more, with a real issuer: who gets through the gateway, and what their scopes allow.
+
+Runs last: stacks of one account and region share their metrics, so tests that count the requests of one come before.
+"""
 
 import base64
 import json
