@@ -132,7 +132,7 @@ def test_what_needs_nobody_s_name_is_open_and_a_key_still_works(guarded: Applica
 def test_who_asked_is_in_the_audit_log_and_no_patient(guarded: Application, oidc: Issuer) -> None:
     patient = "8222157"
     token = oidc.token("u-42", AUDIENCE, name="Ana Ruiz", scope="predict")
-    body = {**predict.SAMPLE, "patient_nbr": patient}
+    body = {**predict.SAMPLE, "patient_nbr": int(patient)}
     assert guarded.call("/predict", body, key=None, Authorization=f"Bearer {token}").status == 200
     outputs = guarded.platform.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"][0]["Outputs"]
     (group,) = (one["OutputValue"] for one in outputs if one["OutputKey"] == "AuditLogGroup")

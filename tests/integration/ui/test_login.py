@@ -98,6 +98,7 @@ def test_a_person_with_a_role_logs_in_and_out_again(pages: str, page: Page, subj
     page.reload()
     expect(page.get_by_test_id("stSidebar")).to_contain_text(shown)
     page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="End session").click()  # the issuer's
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     expect(page.get_by_role("button", name="Forecast", exact=True)).to_have_count(0)
 
