@@ -32,6 +32,7 @@ def read(count: int, archive_url: str | None) -> Encounters:
         raw = [dict(zip(NAMES, row, strict=True)) for row in islice(rows, count)]
     checked = {name: [row[name] for row in raw] for name in NAMES}
     checked |= {"data_kind": ["real"] * len(raw), "row_number": [str(number) for number in range(1, len(raw) + 1)]}
+    checked["dated"] = ["f"] * len(raw)
     invalid = quality.invalid_rows(quality.broken_rules(checked))
     valid = [row for index, row in enumerate(raw) if index not in invalid]
     valid.sort(key=lambda row: int(row["encounter_id"]))
