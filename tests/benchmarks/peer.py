@@ -17,7 +17,7 @@ from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer
 from readmission.serving import batch
 from readmission.serving.api import create_app
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.encounters import Asked
 from readmission.serving.forecasts import forecast
 from readmission.serving.model_cache import ModelCache, Served
 from readmission.telemetry import observability
@@ -46,11 +46,10 @@ class PyfuncScorer:
         found: list[list[float]] = np.asarray(self._model.predict(inputs.table(rows))).tolist()
         return found
 
-    def predict(self, served: Served, encounters: Iterable[Any]) -> list[dict[str, Any]]:
+    def predict(self, served: Served, encounters: Sequence[Asked]) -> list[dict[str, Any]]:
         """As `batch.predict`, for rows without errors: the model is asked once for all, as it is fastest."""
-        fields = [fields_of_encounter(one) for one in encounters]
-        self._ahead = self.table(list(inputs_of(one).values()) for one in fields)[::-1]
-        return [{"index": index, "prediction": forecast(served, one)} for index, one in enumerate(fields)]
+        self._ahead = self.table(list(inputs_of(one.fields).values()) for one in encounters)[::-1]
+        return [{"index": index, "prediction": forecast(served, one)} for index, one in enumerate(encounters)]
 
 
 class _Loaded:
