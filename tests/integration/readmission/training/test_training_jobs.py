@@ -4,7 +4,6 @@ The functions *train*, *promote* and *report* run in this checkout's environment
 function, so that no layer has to be built.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -27,10 +26,6 @@ from tests.integration.localstack.server import wait_for, zip_of
 from tests.integration.readmission.conftest import Stores
 from tests.integration.readmission.models import Models
 from tests.platforms import Platform
-
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("readmission.training.job"), reason="there is no trainer that runs as a job"
-)
 
 ROLE = "arn:aws:iam::000000000000:role/machine"
 # Runs the entry file of a function in another interpreter. An error keeps its name.

@@ -143,7 +143,7 @@ class _Log:
 
 
 def _command() -> list[str]:
-    """Raises InvalidJob without a trainer: there is no image here that could be run."""
+    """Raises InvalidJob if no trainer is configured: the emulator cannot run an image."""
     command = shlex.split(os.environ.get(SETTING, ""))
     if not command:
         raise InvalidJob(

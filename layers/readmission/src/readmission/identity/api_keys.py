@@ -65,7 +65,7 @@ class ApiKeys:
     def known(self, key: str) -> Actor | None:
         """Who sent this key, if it is one that has been read; never waits."""
         sent = sha256(key.encode()).digest()
-        # Every key is compared, so that the time tells nothing.
+        # Every key is compared, so that the time of an answer does not depend on the key.
         found = [name for digest, name in self._keys.items() if hmac.compare_digest(digest, sent)]
         return Actor.with_key(found[0]) if found else None
 
