@@ -173,6 +173,9 @@ lint: setup ## run CI's checks other than the tests
 	@$(BIN)/mypy
 	@for handler in functions/*/app.py; do $(BIN)/mypy --no-error-summary "$$handler" || exit 1; done
 	@$(BIN)/lint-imports
+# Finds fixtures that cannot be resolved, such as one of a wrong scope, without starting a server.
+	@plan=$$($(BIN)/pytest --setup-plan -q tests/e2e tests/integration 2>&1) || { \
+	    printf '%s\n' "$$plan" | grep -v '^ *\(SETUP\|TEARDOWN\)' >&2; exit 1; }
 	@git ls-files -z | xargs -0 $(BIN)/codespell
 	@git ls-files -z '*.md' | xargs -0 $(BIN)/proselint check --config tests/proselint.json
 	@$(BIN)/python -m tests.prose

@@ -78,7 +78,7 @@ def _wait_for(url: str) -> None:
             time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """Its cache spares the tests' pages fetching and compiling Streamlit's scripts each time."""
     # Without a graphics card, animations take processor time for as long as a page waits.
