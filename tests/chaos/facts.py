@@ -6,7 +6,7 @@ from typing import Any
 
 from readmission.registry import names
 
-from tests.chaos.system import BATCH_ROWS, MODEL, ROWS, Run, System
+from tests.chaos.system import MODEL, Run, System
 from tests.chaos.traffic import Answer
 
 
@@ -116,10 +116,10 @@ def _is_continued(before: Sequence[Line], after: Sequence[Line]) -> bool:
     return list(after[: len(before)]) == list(before)
 
 
-def whole_batches(before: Facts, after: Facts) -> list[str]:
+def whole_batches(before: Facts, after: Facts, run: Run) -> list[str]:
     """Batches of chaos's own executions are loaded in full or not at all."""
-    halves = {batch: rows for batch, rows in _new(before.raw, after.raw).items() if rows != BATCH_ROWS}
-    return _false((not halves, f"half-written batches in raw, with {sorted(halves.values())} of {BATCH_ROWS} rows"))
+    halves = {batch: rows for batch, rows in _new(before.raw, after.raw).items() if rows != run.batch_rows}
+    return _false((not halves, f"half-written batches in raw, with {sorted(halves.values())} of {run.batch_rows} rows"))
 
 
 def complete(before: Facts, after: Facts, run: Run) -> list[str]:
@@ -129,8 +129,8 @@ def complete(before: Facts, after: Facts, run: Run) -> list[str]:
     sorted_out = sum(after.clean.get(batch, 0) + after.quarantine.get(batch, 0) for batch in new)
     cleaned = run.stage != "ingest"
     return _false(
-        (raw == ROWS, f"{raw} rows in raw, not {ROWS}"),
-        (not cleaned or sorted_out == ROWS, f"{sorted_out} rows in clean and quarantine, not {ROWS}"),
+        (raw == run.rows, f"{raw} rows in raw, not {run.rows}"),
+        (not cleaned or sorted_out == run.rows, f"{sorted_out} rows in clean and quarantine, not {run.rows}"),
     )
 
 

@@ -23,7 +23,7 @@ from infra.local.settings import ROOT, Settings, as_environment
 from infra.local.stack import Stack
 
 MODEL = stack.NAME
-ROWS, BATCH_ROWS = 3000, 1000
+ROWS, BATCHES = 3000, 3
 _FAMILIES = ["logistic_regression"]
 _ENTERED_WITHIN_SECONDS = 120.0
 _POLL_SECONDS = 0.3
@@ -58,11 +58,16 @@ STEPS = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An execution that chaos started. `stage` is the last one that it runs."""
+    """An execution that chaos started. `stage` is the last one that it runs; its source has so many rows."""
 
     arn: str
     request: dict[str, Any]
     stage: str
+    rows: int = ROWS
+
+    @property
+    def batch_rows(self) -> int:
+        return self.rows // BATCHES
 
     @property
     def name(self) -> str:
@@ -102,19 +107,19 @@ class System:
 
     # --- executions ---
 
-    def start(self, stage: str, source: str = "") -> Run:
-        """An execution, by default of a source whose rows no other execution has had."""
-        request = {"source": source or self.new_source(), "batch_size": BATCH_ROWS, "models": _FAMILIES}
+    def start(self, stage: str, source: str = "", rows: int = ROWS) -> Run:
+        """An execution, by default of a source whose rows are new. A given `source` must have so many `rows`."""
+        request = {"source": source or self.new_source(rows), "batch_size": rows // BATCHES, "models": _FAMILIES}
         request["stop_after"] = stage
-        return self.start_request(request, stage)
+        return self.start_request(request, stage, rows)
 
-    def start_request(self, request: dict[str, Any], stage: str = "promote") -> Run:
-        return Run(executions.start(self.states_client, self.stack.pipeline_arn, request), request, stage)
+    def start_request(self, request: dict[str, Any], stage: str = "promote", rows: int = ROWS) -> Run:
+        return Run(executions.start(self.states_client, self.stack.pipeline_arn, request), request, stage, rows)
 
-    def new_source(self) -> str:
+    def new_source(self, rows: int = ROWS) -> str:
         """Of synthetic rows that the platform does not have yet, whatever has been run on it."""
         self._sources += 1
-        return f"synthetic:rows={ROWS},seed={int(time.time() * 1000) % 10**9 + self._sources}"
+        return f"synthetic:rows={rows},seed={int(time.time() * 1000) % 10**9 + self._sources}"
 
     def wait_for_task(self, run: Run, state: str) -> None:
         """Until the state's function is invoked. Raises LocalError if that does not come within two minutes, or the

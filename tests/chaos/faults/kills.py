@@ -8,9 +8,10 @@ from typing import Final
 from tests.chaos import facts
 from tests.chaos.faults.interface import Injected, NotInjected
 from tests.chaos.faults.on_a_run import RUN_SECONDS, OnARun
-from tests.chaos.system import STEPS, Run, Step, System, wait_until
+from tests.chaos.system import ROWS, STEPS, Run, Step, System, wait_until
 
 _ATTEMPTS: Final = 4
+_GROWTH: Final = 4
 _CUTS: Final = 3
 
 
@@ -64,9 +65,10 @@ class KillStep(OnARun):
             before = facts.take(system)
             # Looking for processes takes as long as a short step. Those that wait for the step are known before it.
             waiting = system.function_processes(self.step.function)
-            run = system.start(self.step.stage)
+            # A step that was over too soon gets more to do.
+            run = system.start(self.step.stage, rows=ROWS * _GROWTH**attempt)
             system.wait_for_task(run, self.step.state)
-            time.sleep(random.uniform(0, self.step.seconds / 2) / 2**attempt)
+            time.sleep(random.uniform(0, self.step.seconds / 2))
             at = time.monotonic()
             if not system.kill(waiting):
                 system.kill_function(self.step.function)

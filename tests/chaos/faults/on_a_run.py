@@ -44,9 +44,9 @@ class OnARun:
         run = injected.run
         ending = system.ending(run) or Ending("RUNNING")
         verified = _judge(ending, self.must_succeed)
-        verified.broken += facts.whole_batches(injected.before, facts.take(system))
+        verified.broken += facts.whole_batches(injected.before, facts.take(system), run)
         if not ending.succeeded:
-            run = system.start(run.stage, run.request["source"])
+            run = system.start(run.stage, run.request["source"], run.rows)
             again = system.finish(run, RUN_SECONDS) or Ending("RUNNING")
             verified.came += f"; run again: {words(again)}"
             if not again.succeeded:

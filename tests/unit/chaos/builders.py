@@ -3,13 +3,13 @@
 from typing import Any
 
 from tests.chaos.facts import Facts, Line
-from tests.chaos.system import BATCH_ROWS, Run
+from tests.chaos.system import Run
 from tests.chaos.traffic import Answer
 
 FIRST = Line(1, "1", "promoted", "first")
 RUN = Run("arn:execution:second", {"source": "synthetic:rows=3000,seed=7"}, "promote")
 OLD = {"old": 6000}
-NEW = {"a": BATCH_ROWS, "b": BATCH_ROWS, "c": BATCH_ROWS}
+NEW = dict.fromkeys("abc", RUN.batch_rows)
 
 
 def before(**changes: Any) -> Facts:

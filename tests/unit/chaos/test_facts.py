@@ -10,7 +10,7 @@ INGEST = Run(RUN.arn, RUN.request, "ingest")
 
 
 def test_a_run_that_promotes_breaks_no_promise() -> None:
-    found = [facts.kept(before(), after()), facts.whole_batches(before(), after())]
+    found = [facts.kept(before(), after()), facts.whole_batches(before(), after(), RUN)]
     assert [*found, facts.complete(before(), after(), RUN), facts.decided(after(), RUN)] == [[], [], [], []]
 
 
@@ -42,7 +42,7 @@ def test_a_refusal_does_not_move_production() -> None:
 
 
 def test_a_batch_of_which_only_a_part_was_written_is_named() -> None:
-    found = facts.whole_batches(before(), after(raw=OLD | NEW | {"b": 256}))
+    found = facts.whole_batches(before(), after(raw=OLD | NEW | {"b": 256}), RUN)
     assert found == ["half-written batches in raw, with [256] of 1000 rows"]
 
 

@@ -16,13 +16,13 @@ class Executions:
 
     def __init__(self, first: Ending, second: Ending) -> None:
         self.first, self.second = first, second
-        self.started: list[tuple[str, str]] = []
+        self.started: list[tuple[str, str, int]] = []
 
     def ending(self, run: Run) -> Ending:
         return self.first
 
-    def start(self, stage: str, source: str) -> Run:
-        self.started.append((stage, source))
+    def start(self, stage: str, source: str, rows: int) -> Run:
+        self.started.append((stage, source, rows))
         return RUN
 
     def finish(self, run: Run, seconds: float) -> Ending:
@@ -59,7 +59,7 @@ def test_one_that_failed_by_name_or_was_lost_is_run_again_from_the_same_source(f
     platform = Executions(first, SUCCEEDED)
     found = verify(FAULT, platform)
     assert found.broken == [] and found.came.endswith("run again: succeeded")
-    assert platform.started == [(RUN.stage, RUN.request["source"])]
+    assert platform.started == [(RUN.stage, RUN.request["source"], RUN.rows)]
 
 
 def test_one_that_failed_without_a_name_breaks_the_promise() -> None:
