@@ -5,6 +5,7 @@ import io
 import pandas as pd
 import pytest
 from readmission import settings
+from readmission.domain.splits import SPLITS
 from readmission.evaluation import dataset
 from readmission.pipeline import synthetic
 from readmission.storage.database import connect
@@ -47,3 +48,15 @@ def test_the_newest_rows_have_the_same_history_as_among_all(two_sites: Stores, n
     for site, some in found.groupby("site"):
         of_site = every[every["site"] == site].tail(len(some))
         pd.testing.assert_frame_equal(some[columns].reset_index(drop=True), of_site[columns].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("newest", [100, 1000])
+def test_one_split_alone_has_the_rows_that_it_has_among_all(two_sites: Stores, newest: int) -> None:
+    every = dataset.read(two_sites.clean, "real", newest)
+    columns = [name for name in dataset.STAY if name != "patient_nbr"]
+    for split in SPLITS:
+        expected = every[every["split"] == split].reset_index(drop=True)
+        found = dataset.read(two_sites.clean, "real", newest, split)
+        pd.testing.assert_frame_equal(found[columns], expected[columns])
+        # The numbers are others, but still those of one patient each.
+        assert found["patient_nbr"].nunique() == expected["patient_nbr"].nunique()

@@ -31,12 +31,14 @@ _USED: Final = f"""
     data_kind = current_setting('readmission.data_kind') AND label_due
     AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
 """
+# A patient is in one split, so the filter leaves no gap in a history. Empty: all splits.
+_IN_SPLIT: Final = "current_setting('readmission.split') IN ('', split)"
 # What is read of a stay: what `read` returns and the export to Parquet holds.
 STAY: Final = ("split", "site", "patient_nbr", *_GROUPS, *INPUTS, TARGET)
 # The order makes training deterministic.
 _READ: Final = f"""
     COPY (
-        SELECT {", ".join(STAY)} FROM encounters WHERE {_USED} ORDER BY encounter_id, site
+        SELECT {", ".join(STAY)} FROM encounters WHERE {_USED} AND {_IN_SPLIT} ORDER BY encounter_id, site
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
 # Numbers of encounters tell the order in time within a site only, so the newest are the same share of each site's. The
@@ -55,13 +57,13 @@ _READ_NEWEST: Final = f"""
         since AS MATERIALIZED (SELECT site, min(encounter_id) AS encounter_id FROM newest GROUP BY site),
         patient AS MATERIALIZED (
             SELECT DISTINCT site, patient_nbr, since.encounter_id AS since FROM diabetes_clean JOIN since USING (site)
-            WHERE {_USED} AND diabetes_clean.encounter_id >= since.encounter_id
+            WHERE {_USED} AND {_IN_SPLIT} AND diabetes_clean.encounter_id >= since.encounter_id
         )
         SELECT {", ".join(f"stay.{name}" for name in STAY)} FROM patient CROSS JOIN LATERAL (
             SELECT * FROM encounters
             WHERE {_USED} AND encounters.site = patient.site AND encounters.patient_nbr = patient.patient_nbr OFFSET 0
         ) AS stay
-        WHERE stay.encounter_id >= patient.since
+        WHERE stay.encounter_id >= patient.since AND {_IN_SPLIT}
         ORDER BY stay.encounter_id, stay.site
     ) TO STDOUT WITH (FORMAT csv, HEADER)
 """
@@ -112,23 +114,35 @@ def load(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[Split, P
     if shared := patients_in_two_splits(parts):
         raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
     for split, part in parts.items():
-        if lacking := set(CLASSES) - set(part.target):
-            raise NoTrainingData(
-                f"the {kind} clean rows of the {split} split ({len(part.target)}) lack the class"
-                f" {', '.join(sorted(lacking))}; ingest and clean more data first"
-            )
+        _check_classes(part, kind, split)
     return parts
 
 
-def read(clean: Connection, kind: DataKind, newest: int = _ALL) -> pd.DataFrame:
+def load_split(clean: Connection, kind: DataKind, split: Split, newest: int = _ALL) -> Part:
+    """The rows of one split as `load` returns them; the others are not read. Raises `NoTrainingData` as `load` does."""
+    part = part_of(read(clean, kind, newest, split))
+    _check_classes(part, kind, split)
+    return part
+
+
+def _check_classes(part: Part, kind: DataKind, split: Split) -> None:
+    if lacking := set(CLASSES) - set(part.target):
+        raise NoTrainingData(
+            f"the {kind} clean rows of the {split} split ({len(part.target)}) lack the class"
+            f" {', '.join(sorted(lacking))}; ingest and clean more data first"
+        )
+
+
+def read(clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | None = None) -> pd.DataFrame:
     """The clean rows of that kind without the `excluded` ones, ordered by `encounter_id`.
 
-    The columns are split, site, patient number, groups, `INPUTS` and target. `newest` limits the number of rows. If
-    there are several sites, their patients are numbered anew: sites use the same numbers for different patients.
+    The columns are split, site, patient number, groups, `INPUTS` and target. `newest` limits the number of rows, of
+    which `split` leaves those of one split. If there are several sites, their patients are numbered anew: sites use the
+    same numbers for different patients.
     """
     text = io.BytesIO()
     with transaction(clean):
-        _set(clean, data_kind=kind, newest=str(newest))
+        _set(clean, data_kind=kind, newest=str(newest), split=split or "")
         ((count,),) = clean.run(_COUNT)
         clean.run(_READ if count <= newest else _READ_NEWEST, stream=text)
     text.seek(0)

@@ -32,7 +32,7 @@ class TestRows:
     @classmethod
     def load(cls, clean: Connection, kind: DataKind, newest: int) -> Self:
         """The test split of the `newest` encounters. Raises `NoTrainingData`."""
-        test = dataset.load(clean, kind, newest)["test"]
+        test = dataset.load_split(clean, kind, "test", newest)
         return cls(test.features, comparison.Rows(test.target.to_numpy().astype(str), test.patients, test.groups))
 
     @property
