@@ -193,5 +193,9 @@ class PredictionNotLogged(ReadmissionError):
     """The queue, or the bucket, of the prediction log did not take a message."""
 
 
+class MessageInvalid(ReadmissionError):
+    """A message of the prediction log's queue that no repetition makes readable; the text names the field."""
+
+
 class AuditUnavailable(ReadmissionError):
     """The audit log cannot be written, so that nothing that it has to record may be answered."""
