@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,8 +63,8 @@ logs: setup ## follow the logs of servers or functions  [NAME=postgres|mlflow|lo
 env: setup ## print shell exports for clients: eval "$(make -s env)"
 	@$(LOCAL) env
 
-deploy: setup ## build the application and deploy it to LocalStack
-	@$(LOCAL) deploy
+deploy: setup ## build the application and deploy it to LocalStack  [PARAMETERS='PredictionLog=on PatientHistory=on'; kept until others, or none, are given]
+	@$(LOCAL) deploy $(if $(filter command line,$(origin PARAMETERS)),--parameters '$(PARAMETERS)')
 
 pipeline: setup ## run the training pipeline and show its progress  [DATASET= SITE= TAKEN_ON=YYYY-MM-DD BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
@@ -100,6 +100,9 @@ deliveries: setup ## show what has been delivered, what became of it, and how it
 withdraw: setup ## take a delivery back, so that nothing of it is learned from any more  [DELIVERY=name REASON='…']
 	@test -n '$(DELIVERY)' || { echo "Usage: make withdraw DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
 	@$(LOCAL) withdraw '$(DELIVERY)' $(if $(REASON),--reason '$(REASON)')
+
+redrive: setup ## send the dead letters of the prediction log again
+	@$(LOCAL) redrive
 
 evaluate: setup ## cross-validate the recipe over patient-grouped folds, compared with 14 fields alone  [DATASET= MODEL=family ENGINE=scikit-learn|lightgbm]
 	@$(LOCAL) evaluate $(if $(DATASET),--dataset '$(DATASET)') $(if $(MODEL),--model '$(MODEL)') \

@@ -44,6 +44,12 @@ if _settings.history:
 
     application.state.histories = open_histories(_settings.history, logger, meter)
     register_after_restore(application.state.histories.open)
+if _settings.prediction_log:
+    # Imported only here: boto3 takes half a second at a cold start.
+    from readmission.serving.prediction_queue import open_log as open_prediction_log
+
+    application.state.prediction_log = open_prediction_log(_settings.prediction_log, logger, meter)
+    register_after_restore(application.state.prediction_log.open)
 _adapter = Mangum(
     application,
     lifespan="off",

@@ -1,6 +1,6 @@
 """The stack that `sam deploy` created on the platform's LocalStack."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +21,8 @@ class Stack:
     pipeline_arn: str
     data_bucket: str
     tags: dict[str, str]
+    outputs: dict[str, str] = field(default_factory=dict)
+    """All that the stack tells, by the names in the template."""
 
 
 def find(settings: Settings) -> Stack | None:
@@ -46,6 +48,7 @@ def find(settings: Settings) -> Stack | None:
         pipeline_arn=outputs["PipelineArn"],
         data_bucket=outputs["DataBucketName"],
         tags={tag["Key"]: tag["Value"] for tag in found.get("Tags", [])},
+        outputs=outputs,
     )
 
 

@@ -143,8 +143,8 @@ def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:
     kept = ("AuditLogs", "AuditEncryption", "AuditKey")
     assert {RESOURCES[name]["DeletionPolicy"] for name in kept} == {"RetainExceptOnCreate"}
     (policy,) = RESOURCES["PredictRole"]["Properties"]["Policies"]
-    (write, read) = (one["If"][1] for one in policy["PolicyDocument"]["Statement"][-2:])
-    assert all(one["If"][0] == "HasIssuer" for one in policy["PolicyDocument"]["Statement"][-2:])
+    conditional = [one["If"] for one in policy["PolicyDocument"]["Statement"] if "If" in one]
+    (write, read) = (statement for condition, statement, _ in conditional if condition == "HasIssuer")
     assert (
         write["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"] and "${AuditLogs}" in write["Resource"]["Sub"]
     )

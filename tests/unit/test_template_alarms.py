@@ -14,6 +14,7 @@ from tests.unit.templates import RESOURCES, TEMPLATE
 AWS = {
     "AWS/ApiGateway": {"ApiName", "Stage"},
     "AWS/Lambda": {"FunctionName"},
+    "AWS/SQS": {"QueueName"},
     "AWS/States": {"StateMachineArn"},
 }
 
@@ -25,7 +26,7 @@ ALARMS = {
 }
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"]
 TEXT, VARIABLES = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
-WIDGETS = json.loads(re.sub(r"\$\{NoRun\}", "", TEXT))["widgets"]
+WIDGETS = json.loads(re.sub(r"\$\{(NoRun|PredictionLogAlarms)\}", "", TEXT))["widgets"]
 CHARTS = [widget["properties"] for widget in WIDGETS if widget["type"] == "metric"]
 
 type Asked = tuple[str, str, dict[str, Any]]
@@ -121,8 +122,12 @@ def test_no_days_are_no_alarm_of_missing_runs() -> None:
 def test_the_dashboard_shows_every_alarm() -> None:
     (panel,) = [widget for widget in WIDGETS if widget["type"] == "alarm"]
     shown = {re.fullmatch(r"\$\{(\w+)\.Arn\}", alarm)[1] for alarm in panel["properties"]["alarms"]}  # type: ignore[index]
-    assert shown | {"NoRunAlarm"} == ALARMS.keys()
-    assert VARIABLES["NoRun"]["If"][0] == "WatchesRuns" and "${NoRunAlarm.Arn}" in VARIABLES["NoRun"]["If"][1]["Sub"]
+    # Those that may not exist are named by variables.
+    for condition, text, otherwise in (one["If"] for one in VARIABLES.values()):
+        named = set(re.findall(r"\$\{(\w+)\.Arn\}", text["Sub"]))
+        assert {ALARMS[name]["Condition"] for name in named} == {condition} and otherwise == ""
+        shown |= named
+    assert shown == ALARMS.keys()
 
 
 def test_the_dashboards_charts_do_not_overlap() -> None:
@@ -136,7 +141,7 @@ def test_the_dashboards_charts_do_not_overlap() -> None:
 
 
 def test_the_dashboard_names_resources_of_the_template() -> None:
-    named = {name.split(".")[0] for name in re.findall(r"\$\{([\w.:]+)\}", TEXT)} - {"NoRun"}
+    named = {name.split(".")[0] for name in re.findall(r"\$\{([\w.:]+)\}", TEXT)} - VARIABLES.keys()
     assert {name for name in named if not name.startswith("AWS::")} <= RESOURCES.keys()
 
 

@@ -37,9 +37,8 @@ def _secrets(name: str) -> list[Any]:
 
 
 def test_these_functions_use_the_database() -> None:
-    assert set(FUNCTIONS) == {
-        f"{name}Function" for name in ("Plan", "Ingest", "Clean", "Check", "Train", "Promote", "History", "Predict")
-    }
+    steps = ("Plan", "Ingest", "Clean", "Check", "Train", "Promote")
+    assert set(FUNCTIONS) == {f"{name}Function" for name in (*steps, "History", "Predict", "Record")}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -54,10 +53,11 @@ def test_a_function_may_read_the_secrets_that_it_is_told_and_no_others(name: str
     assert _secrets(name) == told
 
 
-def test_only_plan_and_promote_can_migrate() -> None:
+def test_only_plan_promote_and_record_can_migrate() -> None:
     assert {name for name in FUNCTIONS if FUNCTIONS[name].get("DATABASE_OWNER_SECRET") == OWNER} == {
         "PlanFunction",
         "PromoteFunction",
+        "RecordFunction",
     }
 
 

@@ -35,20 +35,23 @@ OTHER = {
     **VPC,
 }
 
+# With these, the stack has everything.
+ALL = {**IDENTITY, "PredictionLog": "on"}
+
 
 @cache
 def default() -> dict[str, Any]:
-    return deployed(**IDENTITY)
+    return deployed(**ALL)
 
 
 @cache
 def _template() -> dict[str, Any]:
-    return transformed(**IDENTITY)
+    return transformed(**ALL)
 
 
 def with_values(**parameters: object) -> dict[str, Any]:
     """The resources with these values; what SAM alone makes of them is that of the defaults."""
-    return evaluated(_template(), **{**IDENTITY, **parameters})
+    return evaluated(_template(), **{**ALL, **parameters})
 
 
 def of_type(kind: str, resources: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -137,7 +140,7 @@ def test_the_parameters_of_the_inference_function_are_found() -> None:
 
 @pytest.mark.parametrize("name", REACHING)
 def test_a_change_of_a_parameter_publishes_a_version_to_which_the_alias_moves(name: str) -> None:
-    changed = deployed(**{**IDENTITY, name: other(name)})
+    changed = deployed(**{**ALL, name: other(name)})
     assert _version(changed) != _version(default())
     (alias,) = of_type("AWS::Lambda::Alias", changed).values()
     assert alias["Properties"]["FunctionVersion"] == f"{_version(changed)}.Version"
@@ -148,7 +151,7 @@ def test_the_description_of_the_inference_function_shows_none_of_the_parameters(
 
 
 def test_the_same_parameters_publish_no_version() -> None:
-    assert _version(deployed(**IDENTITY)) == _version(default())
+    assert _version(deployed(**ALL)) == _version(default())
 
 
 # ---------------------------------------------------------------- buckets
@@ -283,7 +286,7 @@ def test_a_function_may_use_the_key_that_is_given_and_no_other(name: str) -> Non
 
     assert used(statements(role_of(name))) == {}
     keyed = with_values(KmsKeyArn=KEY)
-    writes = {"kms:GenerateDataKey": KEY} if name == "PlanFunction" else {}
+    writes = {"kms:GenerateDataKey": KEY} if name in ("PlanFunction", "PredictFunction") else {}
     assert used(statements(role_of(name), keyed)) == {"kms:Decrypt": KEY, **writes}
     assert keyed[name]["Properties"]["KmsKeyArn"] == KEY
 
@@ -310,7 +313,7 @@ def test_every_kind_of_deployment_is_one_that_codedeploy_has(kind: str) -> None:
 
 
 def test_where_there_is_no_codedeploy_the_alias_moves_at_once() -> None:
-    resources = deployed(CodeDeployment="off", **IDENTITY)
+    resources = deployed(CodeDeployment="off", **ALL)
     assert not any("CodeDeploy" in one["Type"] for one in resources.values())
     assert "UpdatePolicy" not in resources["PredictFunctionAliaslive"]
 

@@ -13,12 +13,13 @@ RESOURCES = deployed(
     DatabaseReaderSecretName="database/reader",
     MlflowSecretName="mlflow/login",
     PatientHistory="on",
+    PredictionLog="on",
     **IDENTITY,
 )
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]
-# What needs no call: Lambda writes the logs, KMS is asked by the services, and S3 denies access
-# to an object that does not exist, unless the role may list the bucket.
-WITHOUT_CALL = ("logs:", "kms:", "s3:ListBucket")
+# What needs no call: Lambda writes the logs and fetches the messages of a queue, KMS is asked by the services, and S3
+# denies access to an object that does not exist, unless the role may list the bucket.
+WITHOUT_CALL = ("logs:", "kms:", "s3:ListBucket", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
 def folder_of(function: str) -> str:
@@ -79,6 +80,29 @@ def test_the_inference_function_reads_no_secret_of_the_database_unless_it_looks_
     (policy,) = off["PredictRole"]["Properties"]["Policies"]
     assert "secretsmanager" not in str(policy)
     assert off["PredictFunction"]["Properties"]["Environment"]["Variables"]["DATABASE_SECRET"] == ""
+
+
+def test_one_function_sends_to_the_queue_of_the_prediction_log_and_another_one_takes_from_it() -> None:
+    may = {function: {name for name in of_function(function) if name.startswith("sqs:")} for function in FUNCTIONS}
+    assert {function: names for function, names in may.items() if names} == {
+        "PredictFunction": {"sqs:SendMessage"},
+        "RecordFunction": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},
+    }
+    resources = [arn for name in ("Predict", "Record") for arns in sqs_of(name).values() for arn in arns]
+    assert set(resources) == {"arn:aws:…:PredictionQueue"}
+
+
+def sqs_of(function: str) -> dict[str, list[str]]:
+    return {name: arns for name, arns in of_function(f"{function}Function").items() if name.startswith("sqs:")}
+
+
+def test_without_the_prediction_log_there_is_nothing_of_it() -> None:
+    off = deployed()
+    assert not {"PredictionQueue", "PredictionDeadLetters", "PatientKey", "RecordFunction", "RecordRole"} & off.keys()
+    (policy,) = off["PredictRole"]["Properties"]["Policies"]
+    assert "sqs" not in str(policy) and "s3" not in str(policy)
+    variables = off["PredictFunction"]["Properties"]["Environment"]["Variables"]
+    assert {variables[name] for name in ("PREDICTION_QUEUE_URL", "PATIENT_KEY_SECRET", "DATA_BUCKET")} == {""}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -8,7 +8,7 @@ from readmission import settings
 
 from tests.transformed import IDENTITY, ROOT, deployed
 
-RESOURCES = deployed(PatientHistory="on", **IDENTITY)
+RESOURCES = deployed(PatientHistory="on", PredictionLog="on", **IDENTITY)
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]
 # Read by libraries, not by the settings.
 OF_LIBRARIES = {
@@ -70,5 +70,12 @@ def test_a_function_reads_each_variable_that_it_is_given(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_is_given_each_variable_that_it_reads_of_its_own(function: str) -> None:
     """Others of the shared settings have defaults and are not its business."""
-    shared = {"AUDIT_KEY", "DATABASE_OWNER_SECRET", "MAX_TRAINING_ROWS", "OIDC_SCOPE_PREFIX", "TRAINING_JOB_SECONDS"}
+    shared = {
+        "AUDIT_KEY",
+        "DATABASE_OWNER_SECRET",
+        "MAX_TRAINING_ROWS",
+        "OIDC_SCOPE_PREFIX",
+        "PATIENT_KEY",
+        "TRAINING_JOB_SECONDS",
+    }
     assert read(function) - shared <= given(function).keys()

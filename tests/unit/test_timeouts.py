@@ -23,6 +23,7 @@ ASKED = {
     "train": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
     "promote": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
     "history": ("secretsmanager", "postgres"),
+    "record": ("secretsmanager", "postgres", "s3"),
     "metrics": ("secretsmanager", "cloudwatch"),
 }
 

@@ -22,6 +22,7 @@ from infra.local.commands import (
     observe,
     pipeline,
     predict,
+    redrive,
     server_logs,
     train_distributed,
 )
@@ -79,6 +80,10 @@ def _withdraw(settings: Settings, arguments: argparse.Namespace) -> None:
     print(deliveries.withdraw(settings, stack.get(settings), arguments.delivery, arguments.reason))
 
 
+def _redrive(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(redrive.redrive(settings, stack.get(settings)))
+
+
 def _evaluate(settings: Settings, arguments: argparse.Namespace) -> None:
     if arguments.dataset:
         dataset.check(arguments.dataset)
@@ -108,6 +113,12 @@ def _logs_options(parser: argparse.ArgumentParser) -> None:
 
 def _install_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("packages", nargs="+", help="Debian packages named like their program: prometheus, chromium")
+
+
+def _deploy_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parameters", help="parameters of the template, 'Name=value Name=value'; default: those given the last time"
+    )
 
 
 def _dataset_option(parser: argparse.ArgumentParser) -> None:
@@ -186,13 +197,19 @@ COMMANDS = (
     Command(
         "env", 'print shell exports for clients: eval "$(make -s env)"', lambda s, a: print(env.exports(s, a.caller))
     ),
-    Command("deploy", "build the application and deploy it to LocalStack", lambda s, _: deploy.deploy(s)),
+    Command(
+        "deploy",
+        "build the application and deploy it to LocalStack",
+        lambda s, a: deploy.deploy(s, a.parameters),
+        _deploy_options,
+    ),
     Command("pipeline", "run the state machine and show its progress", _pipeline, _pipeline_options),
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
     Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
     Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
+    Command("redrive", "send the dead letters of the prediction log again", _redrive),
     Command(
         "evaluate",
         "cross-validate the recipe over five patient-grouped folds and compare it with the 14 required fields alone",

@@ -1,13 +1,19 @@
 """`make deploy`: the application on the running platform, and what to do with it next."""
 
-from infra.local.lifecycle import up
+from infra.local.lifecycle import parameters, up
 from infra.local.settings import Settings
 from infra.local.stack import NAME, Stack
 from infra.local.terminal import table
 
 
-def deploy(settings: Settings) -> None:
-    """Raises LocalError if a server does not start or `sam` fails."""
+def deploy(settings: Settings, given: str | None = None) -> None:
+    """With the parameters of the template in `given`, as `Name=value Name=value`, or those given before if it is None.
+
+    Raises LocalError for an unknown parameter, if a server does not start, or if `sam` fails.
+    """
+    if given is not None:
+        settings.create_directories()
+        parameters.keep(settings, parameters.read(given))
     print(f"\n{next_commands(settings, up.deploy(settings))}")
 
 

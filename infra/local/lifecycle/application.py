@@ -16,7 +16,7 @@ import yaml
 
 from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import archives
+from infra.local.lifecycle import archives, parameters
 from infra.local.lifecycle.repair import repair
 from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
@@ -89,7 +89,8 @@ def build(settings: Settings, built_from: str | None = None) -> str:
 
 
 def _deploy(settings: Settings, built_from: str) -> str:
-    wanted = f"{built_from[:24]}.{settings.mlflow_port}"
+    given = parameters.kept(settings)
+    wanted = ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), parameters.digest(given))))
     found = stack.find(settings)
     if found and found.tags.get("build") == wanted:
         return "already deployed"
@@ -113,22 +114,25 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
     Everyone on the machine can read the arguments of a process, so the secrets among them are in a file of their owner.
     """
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = [
-        "DatabaseTls=disable",
-        "DatabasePipelineSecretName=readmission/database/pipeline",
-        "DatabaseReaderSecretName=readmission/database/reader",
-        "CodeDeployment=off",
-        f"MlflowTrackingUri={settings.mlflow_url}",
-        f"Architecture={architecture()}",
-        f"ApiKeyValue={_kept(settings, 'api-key')}",
-        f"MetricsTokenValue={_kept(settings, 'metrics-token')}",
+    values = {
+        "DatabaseTls": "disable",
+        "DatabasePipelineSecretName": "readmission/database/pipeline",
+        "DatabaseReaderSecretName": "readmission/database/reader",
+        "CodeDeployment": "off",
+        "MlflowTrackingUri": settings.mlflow_url,
+        "Architecture": architecture(),
+        "ApiKeyValue": _kept(settings, "api-key"),
+        "MetricsTokenValue": _kept(settings, "metrics-token"),
         # The person who starts a run here may read whatever this machine may.
-        "AllowHttpSources=on",
-        "AllowPrivateSources=on",
+        "AllowHttpSources": "on",
+        "AllowPrivateSources": "on",
         # On AWS, CloudWatch charges for queries. Here they are free, so the metrics can be fresh.
-        "MetricsCacheSeconds=5",
-        f"DataBucketName={DATA_BUCKET}",
-    ]
+        "MetricsCacheSeconds": "5",
+        "DataBucketName": DATA_BUCKET,
+        **parameters.kept(settings),
+    }
+    overrides = [f"{name}={value}" for name, value in values.items()]
+    configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = overrides
     file = settings.secrets / "samconfig.yaml"
     try:
         files.write(file, yaml.safe_dump(configuration))

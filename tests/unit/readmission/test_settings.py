@@ -20,7 +20,9 @@ from readmission.settings import (
     MetricsSettings,
     ModelSettings,
     PatientHistorySettings,
+    PatientKeySettings,
     PlanSettings,
+    PredictionLogSettings,
     PromoteSettings,
     ReportSettings,
     ServingSettings,
@@ -290,6 +292,34 @@ def test_the_audit_log_needs_a_key_that_cannot_be_guessed(key: str) -> None:
     with pytest.raises(ConfigurationError, match="AUDIT_KEY_SECRET"):
         AuditSettings.from_environment({"AUDIT_KEY": key})
     assert AuditSettings.from_environment({"AUDIT_KEY": key, "AUDIT_KEY_SECRET": "name"}).key_secret == "name"
+
+
+LOG = {"PREDICTION_LOG": "on", "PREDICTION_QUEUE_URL": "https://sqs.example/q", "DATA_BUCKET": "b"}
+
+
+def test_without_its_switch_there_is_no_prediction_log() -> None:
+    assert PredictionLogSettings.from_environment(LOG | {"PREDICTION_LOG": "off"}) is None
+    assert PredictionLogSettings.from_environment({}) is None
+
+
+def test_the_prediction_log_hashes_patients_with_a_key_or_that_of_a_secret() -> None:
+    found = PredictionLogSettings.from_environment(LOG | {"PATIENT_KEY_SECRET": "name", "PATIENT_KEY": "k" * 32})
+    assert found == PredictionLogSettings("https://sqs.example/q", "b", 0.5, PatientKeySettings("name"))
+    found = PredictionLogSettings.from_environment(LOG | {"PATIENT_KEY": "k" * 32, "PREDICTION_LOG_SECONDS": "2"})
+    assert found == PredictionLogSettings("https://sqs.example/q", "b", 2, PatientKeySettings("", "k" * 32))
+
+
+@pytest.mark.parametrize("key", ["", "k" * 31])
+def test_patients_are_not_hashed_with_a_key_that_can_be_guessed(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="PATIENT_KEY_SECRET"):
+        PredictionLogSettings.from_environment(LOG | {"PATIENT_KEY": key})
+
+
+@pytest.mark.parametrize("missing", ["PREDICTION_QUEUE_URL", "DATA_BUCKET"])
+def test_the_prediction_log_needs_its_queue_and_bucket(missing: str) -> None:
+    variables = {name: value for name, value in LOG.items() if name != missing} | {"PATIENT_KEY": "k" * 32}
+    with pytest.raises(ConfigurationError, match=missing):
+        PredictionLogSettings.from_environment(variables)
 
 
 def test_by_default_a_job_reads_and_writes_where_sagemaker_puts_its_files() -> None:

@@ -185,5 +185,17 @@ class IdentityUnavailable(ReadmissionError):
     """The issuer's keys, or the API keys, cannot be read, so that nobody can be let in."""
 
 
+class PatientKeyUnavailable(ReadmissionError):
+    """The secret with the key of the patients' hashes cannot be read."""
+
+
+class PredictionNotLogged(ReadmissionError):
+    """The queue, or the bucket, of the prediction log did not take a message."""
+
+
+class MessageInvalid(ReadmissionError):
+    """A message of the prediction log's queue that no repetition makes readable; the text names the field."""
+
+
 class AuditUnavailable(ReadmissionError):
     """The audit log cannot be written, so that nothing that it has to record may be answered."""

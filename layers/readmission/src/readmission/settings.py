@@ -6,7 +6,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ _MAX_TRAINING_ROWS: Final = 300_000
 # Lambda ends a function after 15 minutes.
 _LONGEST_TRAINING: Final = 900
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-_AUDIT_KEY_LENGTH: Final = 32
+_KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 
 
@@ -157,12 +157,30 @@ class AuditSettings:
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         key, secret = environment.get("AUDIT_KEY", ""), environment.get("AUDIT_KEY_SECRET", "")
-        if not secret and len(key) < _AUDIT_KEY_LENGTH:
+        if not secret and len(key) < _KEY_LENGTH:
             raise ConfigurationError(
                 "with OIDC_ISSUER, the environment variable AUDIT_KEY_SECRET must name a secret, or AUDIT_KEY must have"
-                f" {_AUDIT_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
+                f" {_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
             )
         return cls(log_group=environment.get("AUDIT_LOG_GROUP", ""), key_secret=secret, key=key)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientKeySettings:
+    """The key of the patients' hashes, where a patient must be found again: `key`, or the value of `secret`."""
+
+    secret: str
+    key: str = field(default="", repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        key, secret = environment.get("PATIENT_KEY", ""), environment.get("PATIENT_KEY_SECRET", "")
+        if not secret and len(key) < _KEY_LENGTH:
+            raise ConfigurationError(
+                "the environment variable PATIENT_KEY_SECRET must name a secret, or PATIENT_KEY must have"
+                f" {_KEY_LENGTH} characters or more: patients are hashed with it"
+            )
+        return cls(secret=secret, key="" if secret else key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +364,54 @@ class ReportSettings:
         return cls(model=ModelSettings.from_environment(environment))
 
 
+# ---------------------------------------------------------------- prediction log
+@dataclass(frozen=True, slots=True)
+class PredictionLogSettings:
+    """Where answered forecasts are sent: a queue, and for messages that are too large a bucket.
+
+    `seconds` is how long an answer may wait for it.
+    """
+
+    queue_url: str
+    data_bucket: str
+    seconds: float
+    patient_key: PatientKeySettings
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None unless PREDICTION_LOG is on: then no forecast is logged."""
+        if not _switch(environment, "PREDICTION_LOG"):
+            return None
+        return cls(
+            queue_url=_required(environment, "PREDICTION_QUEUE_URL"),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            seconds=_seconds(environment, "PREDICTION_LOG_SECONDS", 0.5),
+            patient_key=PatientKeySettings.from_environment(environment),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """*record*: the database of the prediction log, the login that migrates it (`owner`), the bucket of large messages.
+
+    Forecasts are deleted `retention_days` after their answers.
+    """
+
+    database: DatabaseSettings
+    owner: DatabaseSettings
+    data_bucket: str
+    retention_days: int
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            owner=DatabaseSettings.of_owner(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            retention_days=_count(environment, "PREDICTION_RETENTION_DAYS", 365),
+        )
+
+
 # ---------------------------------------------------------------- functions behind API Gateway
 @dataclass(frozen=True, slots=True)
 class PatientHistorySettings:
@@ -369,7 +435,8 @@ class PatientHistorySettings:
 class ServingSettings:
     """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
 
-    Without `identity` there is no `audit`. Without `history`, the histories of patients are not looked up.
+    Without `identity` there is no `audit`. Without `history`, the histories of patients are not looked up, and without
+    `prediction_log` no forecast is logged.
     """
 
     model: ModelSettings
@@ -378,6 +445,7 @@ class ServingSettings:
     identity: IdentitySettings | None = None
     audit: AuditSettings | None = None
     history: PatientHistorySettings | None = None
+    prediction_log: PredictionLogSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -389,6 +457,7 @@ class ServingSettings:
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
             history=PatientHistorySettings.from_environment(environment),
+            prediction_log=PredictionLogSettings.from_environment(environment),
         )
 
 

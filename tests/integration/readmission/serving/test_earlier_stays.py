@@ -303,7 +303,7 @@ def test_histories_are_found_unavailable_and_found_again_as_the_server_goes_and_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("readmission.serving.patient_history.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("readmission.serving.limited.PAUSE_SECONDS", 0.0)
     stores.load(stays)
     secret = settings_of_request.database.secret
     credentials = dict(database._credentials(secret))

@@ -11,7 +11,7 @@ import yaml
 
 from infra.local import settings, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import application
+from infra.local.lifecycle import application, parameters
 
 
 class Sam:
@@ -59,6 +59,19 @@ def test_the_secrets_reach_sam_in_a_file_of_their_owner_and_not_as_arguments(
     shown = " ".join((*sam.command, *sam.variables.values()))
     assert key not in shown and token not in shown
     assert sorted(file.name for file in loaded.secrets.iterdir()) == ["api-key", "metrics-token"]
+
+
+def test_the_parameters_that_are_kept_reach_sam_and_a_deployment_with_others_is_another_one(
+    loaded: settings.Settings, sam: Sam
+) -> None:
+    application._deploy(loaded, "0" * 64)
+    tag = sam.command[-1]
+    parameters.keep(loaded, {"PredictionLog": "on", "AllowHttpSources": "off"})
+    application._deploy(loaded, "0" * 64)
+    overrides = sam.parameters["parameter_overrides"]
+    assert "PredictionLog=on" in overrides and "AllowHttpSources=off" in overrides
+    assert "AllowHttpSources=on" not in overrides
+    assert sam.command[-1] != tag
 
 
 def test_sam_gets_the_other_parameters_of_samconfig_too(loaded: settings.Settings, sam: Sam) -> None:

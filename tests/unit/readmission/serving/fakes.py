@@ -71,7 +71,13 @@ class Api:
     """The API with a fake registry and clock. `ids` are the request ids that the logger receives."""
 
     def __init__(
-        self, *cors_origins: str, identify: Any = None, audit: Any = None, histories: Any = None, meter: Any = None
+        self,
+        *cors_origins: str,
+        identify: Any = None,
+        audit: Any = None,
+        histories: Any = None,
+        prediction_log: Any = None,
+        meter: Any = None,
     ) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
@@ -88,6 +94,7 @@ class Api:
             meter=meter,
         )
         self.app.state.histories = histories
+        self.app.state.prediction_log = prediction_log
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         async def send() -> httpx.Response:

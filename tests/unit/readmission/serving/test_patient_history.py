@@ -11,7 +11,8 @@ from readmission.domain.features import PATIENT_HISTORY
 from readmission.errors import ConfigurationError, DatabaseUnavailable
 from readmission.serving.batch import COLUMNS
 from readmission.serving.encounters import Patient
-from readmission.serving.patient_history import PAUSE_SECONDS, EarlierStays, PatientHistories
+from readmission.serving.limited import PAUSE_SECONDS
+from readmission.serving.patient_history import EarlierStays, PatientHistories
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, RAW_EXAMPLE
 from readmission.telemetry.metrics import HISTORY_LOOKUPS, NullMeter
 

@@ -30,6 +30,7 @@ from readmission.serving.explanation import explain as explained
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import ModelCache, Served
 from readmission.serving.patient_history import PatientHistories
+from readmission.serving.prediction_log import Answered, PredictionLog
 from readmission.serving.reads import Reads
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
 from readmission.telemetry.logs import Logger
@@ -42,6 +43,7 @@ MAX_BODY_BYTES: Final = 64 * 1024
 # 3 KiB per encounter: enough for all fields with wide indentation. A Lambda event may have 6 MB, and the body is a JSON
 # string in it, in which every quotation mark takes two bytes.
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
+_PREDICT: Final = "/predict"
 _BATCH: Final = "/predict/batch"
 
 # API Gateway has already checked the key. This is for the OpenAPI document and the "Authorize" button.
@@ -72,7 +74,8 @@ def create_app(
 
     CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
     With `identify`, only those whom it knows and whose scopes suffice are answered, and `audit` records who read what.
-    With `PatientHistories` in `app.state.histories`, the history of a patient whom a request names is looked up.
+    With `PatientHistories` in `app.state.histories`, the history of a patient whom a request names is looked up. With a
+    `PredictionLog` in `app.state.prediction_log`, it gets every forecast that is answered.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -89,6 +92,7 @@ def create_app(
     app.state.meter = meter or NullMeter()
     app.state.draining = False
     app.state.histories = None
+    app.state.prediction_log = None
 
     def model_version() -> str | None:
         return model_cache.served.version.number if model_cache.served else None
@@ -141,7 +145,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
 
     # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
-        "/predict",
+        _PREDICT,
         response_model=Prediction,
         responses=_UNREADABLE | _UNAVAILABLE | _UNEXPLAINED,
         openapi_extra=openapi.ENCOUNTER,
@@ -163,6 +167,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         if explain:
             answer["explanation"] = explained(model.scorer, encounter.fields)
         await reads.record(request, model, [document], "explained forecast" if explain else "forecast")
+        await _log(request, _PREDICT, [Answered(0, encounter, model, answer["probabilities"])])
         return Response(to_json(answer), media_type=bodies.JSON)
 
     @app.post(
@@ -191,6 +196,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         _count_rows(meter, model, answers)
         read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
         await reads.record(request, model, read, "batch of forecasts")
+        await _log(request, _BATCH, batch.answered(model, asked, answers))
         if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
@@ -229,6 +235,12 @@ def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: Model
 def _id_of(request: Request) -> str:
     found: str = request.scope[REQUEST_ID]
     return found
+
+
+async def _log(request: Request, route: str, answered: Sequence[Answered]) -> None:
+    found: PredictionLog | None = request.app.state.prediction_log
+    if found:
+        await found.record(_id_of(request), route, answered)
 
 
 def _count_rows(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from readmission.http.problems import FieldError, Refused, first_errors, printab
 from readmission.serving.encounters import MAX_FIELDS, PREPARED_RULES, RAW_ONLY, Asked, encounter_of, mixed_formats
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import Served
+from readmission.serving.prediction_log import Answered
 from readmission.serving.schemas import IGNORED, MAX_ROWS, RAW_REQUIRED, RAW_RULES, to_integer
 
 COLUMNS: Final = (
@@ -94,6 +95,18 @@ def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
 def predict(served: Served, encounters: Iterable[Asked | Refused]) -> list[dict[str, Any]]:
     """A `schemas.Row` for each encounter."""
     return [{"index": index} | _answer(served, encounter) for index, encounter in enumerate(encounters)]
+
+
+def answered(
+    served: Served, encounters: Sequence[Asked | Refused], answers: Iterable[dict[str, Any]]
+) -> list[Answered]:
+    """The encounters that got a forecast, and it; `answers` are those of `predict`."""
+    found = ((answer["index"], encounters[answer["index"]], answer.get("prediction")) for answer in answers)
+    return [
+        Answered(index, encounter, served, prediction["probabilities"])
+        for index, encounter, prediction in found
+        if prediction and isinstance(encounter, Asked)
+    ]
 
 
 def as_json(served: Served, request_id: str, answers: list[dict[str, Any]]) -> bytes:

@@ -44,12 +44,16 @@ class Asked:
 
     `fields` are those from which the inputs are computed; unknown ones are None or missing. `patient` is whose history
     may be looked up: None without a number, or if the request has the history. `history` is what the look-up found, a
-    `schemas.History`.
+    `schemas.History`. Whose stay it is, `site`, `encounter_id` and `patient_nbr` say in any case, as far as the request
+    does. Its text contains no number, so that none gets into a log.
     """
 
     fields: dict[str, Any]
     patient: Patient | None = None
     history: dict[str, Any] | None = None
+    site: str = DEFAULT_SITE
+    encounter_id: int | None = field(default=None, repr=False)
+    patient_nbr: int | None = field(default=None, repr=False)
 
 
 def fields_of_encounter(document: Any) -> dict[str, Any]:
@@ -76,12 +80,12 @@ def encounter_of(document: Any) -> Asked:
     except ValidationError as failure:
         # Raised without its cause, which contains the values.
         raise invalid(_errors(failure, RAW_RULES if raw else PREPARED_RULES)) from None
-    patient = _patient(known)
+    asked = Asked({}, _patient(known), None, known["site"] or DEFAULT_SITE, known["encounter_id"], known["patient_nbr"])
     known = {name: value for name, value in known.items() if name not in IDENTITY}
-    fields = _prepared(known) if raw else known
-    if errors := _contradictions(fields):
+    asked.fields = _prepared(known) if raw else known
+    if errors := _contradictions(asked.fields):
         raise invalid(errors)
-    return Asked(fields, patient)
+    return asked
 
 
 def _patient(known: Mapping[str, Any]) -> Patient | None:

@@ -56,6 +56,11 @@ def application() -> FastAPI:
         from readmission.serving.earlier_stays import open_histories
 
         app.state.histories = open_histories(settings.history, logger, meter)
+    if settings.prediction_log:
+        # Imported only here: without a log, boto3 does not have to be installed.
+        from readmission.serving.prediction_queue import open_log as open_prediction_log
+
+        app.state.prediction_log = open_prediction_log(settings.prediction_log, logger, meter)
     if process.measures:
         routes = listed_values(BY_NAME[REQUESTS], "route", _SERVICE)
         app.add_middleware(Measured, meter=meter, routes=routes)

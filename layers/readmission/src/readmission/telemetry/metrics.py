@@ -26,6 +26,11 @@ VALIDATION_ERRORS: Final = "ValidationErrors"
 PREDICTIONS: Final = "Predictions"
 SCORER_DURATION: Final = "ScorerDuration"
 HISTORY_LOOKUPS: Final = "HistoryLookups"
+PREDICTIONS_NOT_LOGGED: Final = "PredictionsNotLogged"
+PREDICTIONS_RECORDED: Final = "PredictionsRecorded"
+PREDICTIONS_REPEATED: Final = "PredictionsRepeated"
+PREDICTION_MESSAGES_REFUSED: Final = "PredictionMessagesRefused"
+PREDICTIONS_DELETED: Final = "PredictionsDeleted"
 MODEL_RELOADS: Final = "ModelReloads"
 MODEL_PROMOTED_TIMESTAMP: Final = "ModelPromotedTimestamp"
 COLD_STARTS: Final = "ColdStart"  # as Powertools names it
@@ -52,6 +57,7 @@ type Unit = Literal["Count", "Seconds", "None"]
 
 STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
 API_FUNCTIONS: Final = ("predict", "history", "metrics")
+LOG_FUNCTIONS: Final = ("record",)
 OUTCOMES: Final = ("succeeded", "failed")
 ROUTES: Final = (
     "/predict",
@@ -154,6 +160,30 @@ METRICS: Final = (
         {"outcome": ("found", "not_found", "unavailable")},
     ),
     Metric(
+        PREDICTIONS_NOT_LOGGED,
+        "counter",
+        "Count",
+        ("predict",),
+        "forecasts that were answered and did not get into the prediction log; late ones may have",
+        {"reason": ("failed", "late", "paused")},
+    ),
+    Metric(PREDICTIONS_RECORDED, "counter", "Count", LOG_FUNCTIONS, "forecasts written to the prediction log"),
+    Metric(
+        PREDICTIONS_REPEATED,
+        "counter",
+        "Count",
+        LOG_FUNCTIONS,
+        "forecasts that the queue delivered again, and the prediction log had",
+    ),
+    Metric(
+        PREDICTION_MESSAGES_REFUSED,
+        "counter",
+        "Count",
+        LOG_FUNCTIONS,
+        "deliveries of messages that no repetition makes readable",
+    ),
+    Metric(PREDICTIONS_DELETED, "counter", "Count", LOG_FUNCTIONS, "forecasts deleted from the prediction log by age"),
+    Metric(
         MODEL_RELOADS,
         "counter",
         "Count",
@@ -172,7 +202,7 @@ METRICS: Final = (
         COLD_STARTS,
         "counter",
         "Count",
-        (*STEP_FUNCTIONS, *API_FUNCTIONS),
+        (*STEP_FUNCTIONS, *API_FUNCTIONS, *LOG_FUNCTIONS),
         "cold starts: execution environments that handled their first invocation",
         {"function_name": ()},
     ),

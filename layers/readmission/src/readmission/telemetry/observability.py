@@ -134,6 +134,26 @@ def step[Event, Result](
     return decorate
 
 
+def logged[Event, Result](
+    logger: Logger, meter: EmfMeter
+) -> Callable[[Callable[[Event, Any], Result]], Callable[[Event, Any], Result]]:
+    """Decorates a handler that is neither a step nor behind the gateway: writes its metrics, and logs its exception."""
+
+    def decorate(handler: Callable[[Event, Any], Result]) -> Callable[[Event, Any], Result]:
+        @wraps(handler)
+        def measured(event: Event, context: Any) -> Result:
+            with meter.invocation(context.function_name):
+                try:
+                    return handler(event, context)
+                except Exception as error:
+                    logger.exception("failed", extra={"error": type(error).__name__})
+                    raise
+
+        return measured
+
+    return decorate
+
+
 type _ProxyHandler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 

@@ -1,7 +1,8 @@
 -- The forecasts that were answered, if PredictionLog is on: one row per encounter of a request. Who the patient is
 -- stays with the caller: `patient_key` is a keyed hash of site and patient number.
 CREATE TABLE prediction (
-    request_id text COLLATE "C" NOT NULL,
+    log_id text COLLATE "C" NOT NULL,             -- new for every request
+    request_id text COLLATE "C" NOT NULL,         -- clients may choose it, also twice
     position integer NOT NULL CHECK (position >= 0), -- of the encounter in a batch; 0 for a single request
     answered_at timestamptz NOT NULL,
     route text NOT NULL,
@@ -24,8 +25,10 @@ CREATE TABLE prediction (
     other_error text,                             -- the name of its error
     other_seconds float8,
     recorded_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (request_id, position)
+    PRIMARY KEY (log_id, position)
 );
+CREATE INDEX prediction_age ON prediction (answered_at);
+CREATE INDEX prediction_request ON prediction (request_id);
 CREATE INDEX prediction_answered ON prediction (model_name, model_version, answered_at);
 CREATE INDEX prediction_encounter ON prediction (site, encounter_id) WHERE encounter_id IS NOT NULL;
 CREATE INDEX prediction_patient ON prediction (patient_key) WHERE patient_key IS NOT NULL;
