@@ -30,6 +30,7 @@ from readmission.telemetry.metrics import PREDICTIONS_NOT_LOGGED, NullMeter
 from infra.local.servers import supervision
 from tests.integration.readmission.conftest import BUCKETS, Stores
 from tests.platforms import Platform
+from tests.unit.functions.lambdas import Context, load
 from tests.unit.readmission.documents import constant
 from tests.unit.readmission.serving.fakes import Api
 
@@ -316,3 +317,12 @@ def test_forecasts_are_deleted_when_they_are_older_than_they_may_get(
     assert delete_old(log.clean, 30, lambda: next(turns)) == 2
     assert delete_old(log.clean, 30) == 3
     assert log.clean.run("SELECT log_id FROM prediction") == [["young"]]
+
+
+def test_the_function_migrates_a_database_in_which_no_run_has_been_since_the_upgrade(system: Platform) -> None:
+    system.empty_databases()
+    function = load("record")
+    event = {"Records": [{"messageId": "1", "body": json.dumps(_message("one"))}]}
+    for _ in range(2):
+        assert function.handler(event, Context()) == {"batchItemFailures": []}
+    assert system.query("clean", "SELECT log_id, site FROM prediction") == [["one", "north"]]
