@@ -75,7 +75,7 @@ pipeline: setup ## run the training pipeline and show its progress  [DATASET= SI
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
 
-serve: setup ## run the API without the gateway, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME= API_KEYS_FILE= METRICS_PORT= PATIENT_HISTORY=on]
+serve: setup ## run the API without the gateway, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME= API_KEYS_FILE= METRICS_PORT= PATIENT_HISTORY=on PREDICTION_LOG=on]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
 	    export DATABASE_SECRET=$${DATABASE_SECRET:-readmission/database/reader} DATABASE_TLS=$${DATABASE_TLS:-disable} && \
 	    exec $(BIN)/python -m readmission.serving

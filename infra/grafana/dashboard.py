@@ -335,6 +335,22 @@ def predictions() -> list[Panel]:
             _palette(ROUTES),
             style=BARS,
         ),
+        graph(
+            "Prediction log",
+            [
+                (_increase("readmission_predictions_recorded_total"), "recorded"),
+                (_increase("readmission_predictions_not_logged_total", "reason"), "not logged: {{reason}}"),
+            ],
+            "short",
+            "Forecasts, if PredictionLog is on. Those that were not logged were answered all the same.",
+            (
+                ("recorded", BLUE),
+                ("not logged: failed", VERMILION),
+                ("not logged: late", ORANGE),
+                ("not logged: paused", PURPLE),
+            ),
+            style=BARS,
+        ),
     ]
 
 

@@ -22,6 +22,8 @@ from tests.platforms import Platform
 
 SYNTHETIC = "synthetic:rows=6000,seed=4"
 LAST = "test_chaos.py"
+PARAMETERS = ("PredictionLog=on",)
+"""What is off by default, and has tests here."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -97,7 +99,7 @@ class Application:
 @pytest.fixture(scope="session")
 def application(system: Platform) -> Iterator[Application]:
     """Deployed, with empty databases; whatever other tests have trained has other names."""
-    system.run("deploy")
+    system.run("deploy", "--parameters", " ".join(PARAMETERS))
     system.empty_databases()
     yield Application(system, stack.get(system.settings))
 

@@ -18,6 +18,12 @@ sam() {
 }"""
 """Keeps `sam deploy --config-env aws` from deploying to LocalStack what is meant for AWS."""
 
+LOG = {
+    "PREDICTION_QUEUE_URL": "PredictionQueueUrl",
+    "PATIENT_KEY_SECRET": "PatientKeySecret",
+    "DATA_BUCKET": "DataBucketName",
+}
+"""What `make serve PREDICTION_LOG=on` needs, by the outputs of a stack with a prediction log."""
 API = ("API_URL", "API_KEY", "API_CA", "METRICS_TOKEN", "STATE_MACHINE_ARN")
 
 
@@ -35,6 +41,8 @@ def exports(settings: Settings, caller: Mapping[str, str]) -> str:
             "METRICS_TOKEN": deployed.metrics_token,
             "STATE_MACHINE_ARN": deployed.pipeline_arn,
         }
+        if deployed.outputs.keys() >= set(LOG.values()):
+            variables |= {name: deployed.outputs[output] for name, output in LOG.items()}
     if supervision.runs(settings, "prometheus"):
         variables["PROMETHEUS_URL"] = settings.prometheus_url
     unset = [name for name in (*environment.foreign(caller), *API) if name in caller and name not in variables]

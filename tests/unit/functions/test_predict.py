@@ -9,13 +9,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from readmission.errors import ConfigurationError, DatabaseUnavailable
+from readmission.domain.predictions import Message
+from readmission.errors import ConfigurationError, DatabaseUnavailable, PredictionNotLogged
+from readmission.identity.patient_key import patient_key
 from readmission.registry import production
-from readmission.serving import earlier_stays, forecasts
+from readmission.serving import earlier_stays, forecasts, prediction_queue
 from readmission.serving.encounters import Patient
 from readmission.serving.patient_history import EarlierStays
 from readmission.serving.schemas import EXAMPLE, RAW_EXAMPLE
-from readmission.settings import DatabaseSettings
+from readmission.settings import DatabaseSettings, PredictionLogSettings
 from snapshot_restore_py import get_after_restore
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
@@ -398,3 +400,76 @@ def test_without_the_setting_no_history_is_looked_up(stays: list[Stays], monkeyp
     monkeypatch.setenv("PATIENT_HISTORY", "off")
     status, answer = _send(load("predict"), "POST", "/predict", json.dumps({**EXAMPLE, "patient_nbr": 87654321}))
     assert status == 200 and "history" not in answer and stays == []
+
+
+class Queue:
+    """Takes messages. Raises `problem` while it is set."""
+
+    def __init__(self, settings: PredictionLogSettings) -> None:
+        self.settings = settings
+        self.opened = 0
+        self.problem: Exception | None = None
+        self.messages: list[Message] = []
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def key_of(self, site: str, patient_nbr: int) -> str:
+        return patient_key(self.settings.patient_key.key.encode(), site, patient_nbr)
+
+    def send(self, message: Message) -> None:
+        if self.problem:
+            raise self.problem
+        self.messages.append(message)
+
+
+@pytest.fixture
+def queues(models: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> list[Queue]:
+    """What the function opens to log forecasts."""
+    made: list[Queue] = []
+
+    def make(settings: PredictionLogSettings) -> Queue:
+        made.append(Queue(settings))
+        return made[-1]
+
+    monkeypatch.setattr(prediction_queue, "PredictionQueue", make)
+    variables = {"PREDICTION_LOG": "on", "PREDICTION_QUEUE_URL": "https://sqs.example/q", "DATA_BUCKET": "bucket"}
+    for name, value in (variables | {"PATIENT_KEY": "k" * 32}).items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+def test_a_forecast_is_logged_by_its_request_id_or_counted_and_the_patients_number_is_in_neither(
+    queues: list[Queue], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = load("predict")
+    (queue,) = queues
+    capsys.readouterr()
+    body = json.dumps({**EXAMPLE, "patient_nbr": 87654321, "encounter_id": 12345678})
+    status, answer = _send(app, "POST", "/predict", body)
+    (message,) = queue.messages
+    assert (status, message["request_id"]) == (200, answer["request_id"])
+    queue.problem = PredictionNotLogged("SendMessage: QueueDoesNotExist")
+    assert _send(app, "POST", "/predict", body)[0] == 200
+    written = capsys.readouterr().out
+    assert counters_in(written)[series("PredictionsNotLogged", service="predict", reason="failed")] == 1
+    (line,) = [record for record in caplog.records if "not logged" in record.getMessage()]
+    assert vars(line)["forecasts"] == 1 and "QueueDoesNotExist" in line.getMessage()
+    assert "87654321" not in written + caplog.text and "12345678" not in written + caplog.text
+    assert "87654321" not in json.dumps(message)
+
+
+def test_the_log_gets_ready_at_the_start_and_anew_after_a_snapstart_restore(queues: list[Queue]) -> None:
+    restored = len(get_after_restore())
+    load("predict")
+    (queue,) = queues
+    assert queue.opened == 1
+    for hook, arguments, options in get_after_restore()[restored:]:
+        hook(*arguments, **options)
+    assert queue.opened == 2
+
+
+def test_without_the_setting_no_forecast_is_logged(queues: list[Queue], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDICTION_LOG", "off")
+    assert _send(load("predict"), "POST", "/predict", json.dumps(EXAMPLE))[0] == 200
+    assert queues == []

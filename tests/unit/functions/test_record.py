@@ -14,9 +14,8 @@ from readmission.telemetry import metrics
 
 from tests.unit.functions.lambdas import Context, counters_in, load, series
 
-EVENT = {
-    "Records": [{"messageId": "1", "body": "one"}, {"messageId": "2", "body": "two"}, {"messageId": "3", "body": "x"}]
-}
+BODIES = {"1": "one", "2": "two", "3": "x"}
+EVENT = {"Records": [{"messageId": name, "body": body} for name, body in BODIES.items()]}
 RESULT = Recorded(added=5, repeated=2, refused={"2": "it is not JSON"}, again={"3": "S3 is away"})
 OWNER, PIPELINE = "readmission/database", "readmission/database/pipeline"
 

@@ -1,9 +1,11 @@
 """`make env`: what a shell gets."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from readmission.settings import PatientKeySettings, PredictionLogSettings
 
 from infra.local import settings, stack
 from infra.local.commands import env
@@ -45,6 +47,18 @@ def test_a_shell_gets_the_local_platform_and_loses_what_points_elsewhere(
     assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "us-east-1"
     assert set(variables["no_proxy"].split(",")) == {"127.0.0.1", "localhost", "::1", "intranet.example"}
     assert (variables["API_URL"], variables["API_KEY"]) == (STACK.api_url, "the key")
+
+
+def test_a_shell_gets_what_a_process_of_the_api_needs_to_use_the_prediction_log_of_the_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    outputs = {"PredictionQueueUrl": "http://queue", "PatientKeySecret": "arn:key", "DataBucketName": "bucket"}
+    variables = _shell(monkeypatch, tmp_path, replace(STACK, outputs=outputs))
+    asked = variables | {"PREDICTION_LOG": "on"}
+    assert PredictionLogSettings.from_environment(asked) == PredictionLogSettings(
+        "http://queue", "bucket", 0.5, PatientKeySettings("arn:key")
+    )
+    assert "PREDICTION_QUEUE_URL" not in _shell(monkeypatch, tmp_path, STACK)
 
 
 @pytest.mark.parametrize("option", ["--config-env aws", "--config-env=aws"])

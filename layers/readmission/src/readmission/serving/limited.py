@@ -37,8 +37,8 @@ class Limited:
             raise
         self._failing = False
 
-    async def call[T](self, call: Callable[[], T]) -> T:
-        """What `call` returns. Raises what it raises, `TimeoutError` after the limit, and `Resting`.
+    async def call[T](self, call: Callable[[], T], more_seconds: float = 0.0) -> T:
+        """What `call` returns. Raises what it raises, `TimeoutError` after the limit and these seconds, and `Resting`.
 
         What takes too long goes on without anyone who waits for it.
         """
@@ -46,7 +46,7 @@ class Limited:
             raise Resting
         running = asyncio.wrap_future(self._threads.submit(call))
         try:
-            found = await asyncio.wait_for(running, self._seconds)
+            found = await asyncio.wait_for(running, self._seconds + more_seconds)
         except Exception:
             self._failed()
             raise

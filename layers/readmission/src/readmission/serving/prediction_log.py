@@ -24,6 +24,8 @@ from readmission.telemetry.metrics import PREDICTIONS_NOT_LOGGED, Meter, NullMet
 _OPEN_SECONDS: Final = 3.0
 # Each sends one message at a time. With a queue that answers in 10 ms, these are as many as a process can answer.
 _THREADS: Final = 4
+# To make and send a message; a tenth of it on a laptop.
+_SECONDS_EACH: Final = 0.001
 # The order of the probabilities in a message.
 _ORDER: Final = ("<30", ">30", "NO")
 assert set(_ORDER) == set(CLASSES)
@@ -74,7 +76,7 @@ class Queue(Protocol):
 
 
 class PredictionLog:
-    """Sends what was answered to `queue`, each time within `seconds`."""
+    """Sends what was answered to `queue`, each time within `seconds` and a millisecond for each forecast."""
 
     def __init__(
         self,
@@ -109,7 +111,8 @@ class PredictionLog:
         at = datetime.now(UTC)
         try:
             await self._calls.call(
-                lambda: self._queue.send(message(request_id, route, answered, at, self._queue.key_of))
+                lambda: self._queue.send(message(request_id, route, answered, at, self._queue.key_of)),
+                _SECONDS_EACH * len(answered),
             )
         except Resting:
             self._not_logged(request_id, len(answered), "paused", "a message before it could not be sent")

@@ -1,0 +1,170 @@
+"""Forecasts that the deployed API answers get into the prediction log, each once, whatever is killed on the way."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Any
+
+import pytest
+from readmission.serving.schemas import EXAMPLE
+
+from tests.chaos.system import System, wait_until
+from tests.e2e.conftest import Application
+
+REQUESTS = int(os.environ.get("PREDICTION_LOG_REQUESTS", "300"))
+BATCH = 8
+# One of the batches is too large for a message, and is claimed from S3.
+LARGE = 300
+PATIENT = 76543210
+QUEUE = "readmission-predictions"
+_names = count(1)
+
+
+@pytest.fixture(scope="module")
+def system(application: Application) -> System:
+    return System(application.settings)
+
+
+@pytest.fixture(scope="module")
+def sqs(application: Application) -> Any:
+    return application.platform.client("sqs")
+
+
+@pytest.fixture
+def impatient(sqs: Any) -> Iterator[None]:
+    """What is not recorded comes again after seconds, not minutes."""
+    url = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+    name = "VisibilityTimeout"
+    usual = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: "45"})
+    yield
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={name: usual})
+
+
+def _ask(application: Application, name: str, size: int) -> list[str]:
+    """One request of so many encounters; the places that its forecasts have in the log."""
+    documents = [{**EXAMPLE, "patient_nbr": PATIENT, "encounter_id": 1 + one} for one in range(size)]
+    path, body = ("/predict", documents[0]) if size == 1 else ("/predict/batch", {"encounters": documents})
+    answer = application.call(path, body, **{"x-request-id": name})
+    assert answer.status == 200, answer.text
+    return [f"{name} {position}" for position in range(size)]
+
+
+def _ask_many(application: Application, prefix: str, requests: int) -> Counter[str]:
+    """Single requests, and a batch for every tenth."""
+    sizes = [BATCH if number % 10 == 0 else 1 for number in range(requests)]
+    with ThreadPoolExecutor(4) as threads:
+        places = threads.map(lambda one: _ask(application, f"{prefix}-{one[0]}", one[1]), enumerate(sizes))
+        return Counter(place for some in places for place in some)
+
+
+def _logged(application: Application, prefix: str) -> Counter[str]:
+    if not application.platform.query("clean", "SELECT to_regclass('prediction')")[0][0]:
+        return Counter()
+    rows = application.platform.query(
+        "clean", f"SELECT request_id, position FROM prediction WHERE request_id LIKE '{prefix}-%'"
+    )
+    return Counter(f"{request_id} {position}" for request_id, position in rows)
+
+
+def _not_logged(application: Application) -> int:
+    """As the log of *predict* lists them."""
+    said = application.platform.run("logs", "--function", "predict", "--since", "60", "--once", "--raw")
+    lines = [json.loads(line) for line in said.splitlines() if "not logged" in line]
+    return sum(line["forecasts"] for line in lines)
+
+
+def _prefix() -> str:
+    return f"log-{next(_names)}"
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_forecast_is_in_the_log_seconds_later_with_its_inputs_and_without_the_number_of_the_patient(
+    application: Application,
+) -> None:
+    prefix = _prefix()
+    asked = Counter(_ask(application, f"{prefix}-1", 1))
+    assert wait_until(lambda: _logged(application, prefix) == asked, 60)
+    ((row,),) = application.platform.query(
+        "clean", f"SELECT CAST(to_jsonb(prediction) AS text) FROM prediction WHERE request_id = '{prefix}-1'"
+    )
+    logged = json.loads(row)
+    assert (logged["route"], logged["site"], logged["encounter_id"]) == ("/predict", "default", 1)
+    assert len(logged["patient_key"]) == 64 and str(PATIENT) not in row
+    assert logged["inputs"]["number_inpatient"] == EXAMPLE["number_inpatient"]
+    assert logged["p_early"] + logged["p_late"] + logged["p_none"] == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_batch_that_is_too_large_for_a_message_is_logged(application: Application) -> None:
+    prefix = _prefix()
+    asked = Counter(_ask(application, f"{prefix}-1", LARGE))
+    assert wait_until(lambda: _logged(application, prefix) == asked, 90)
+
+
+@pytest.mark.usefixtures("trained", "impatient")
+def test_every_forecast_is_logged_once_although_record_and_postgres_are_killed(
+    application: Application, system: System
+) -> None:
+    prefix = _prefix()
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(_ask_many, application, prefix, REQUESTS)
+        assert wait_until(lambda: bool(_logged(application, prefix)), 120), "nothing is recorded"
+        assert system.kill_function("record") >= 1
+        time.sleep(2)
+        system.kill_server("postgres")
+        asked = asking.result()
+    # supervisord starts Postgres again.
+    assert wait_until(system.is_healthy, 120)
+    missed = _not_logged(application)
+    assert wait_until(lambda: _logged(application, prefix).total() + missed >= asked.total(), 300)
+    logged = _logged(application, prefix)
+    assert set(logged.values()) == {1}
+    assert not logged - asked and logged.total() + missed == asked.total()
+
+
+@pytest.mark.usefixtures("trained")
+def test_what_was_recorded_is_counted(application: Application) -> None:
+    prefix = _prefix()
+    asked = Counter(_ask(application, f"{prefix}-1", BATCH))
+    assert wait_until(lambda: _logged(application, prefix) == asked, 60)
+
+    def counted() -> bool:
+        found = application.platform.client("cloudwatch").get_metric_statistics(
+            Namespace="Readmission",
+            MetricName="PredictionsRecorded",
+            Dimensions=[{"Name": "service", "Value": "record"}],
+            StartTime=time.time() - 7200,
+            EndTime=time.time() + 60,
+            Period=86_400,
+            Statistics=["Sum"],
+        )
+        return sum(point["Sum"] for point in found["Datapoints"]) >= BATCH
+
+    assert wait_until(counted, 60)
+
+
+@pytest.mark.usefixtures("trained")
+def test_old_forecasts_are_deleted_when_the_schedule_says_so(application: Application) -> None:
+    prefix = _prefix()
+    asked = Counter(_ask(application, f"{prefix}-1", BATCH))
+    assert wait_until(lambda: _logged(application, prefix) == asked, 60)
+    application.platform.query(
+        "clean", f"UPDATE prediction SET answered_at = now() - interval '366 days' WHERE request_id = '{prefix}-1'"
+    )
+    rules = application.platform.client("events")
+    (name,) = [
+        one["Name"] for one in rules.list_rules()["Rules"] if one.get("ScheduleExpression") == "cron(15 3 * * ? *)"
+    ]
+    (target,) = rules.list_targets_by_rule(Rule=name)["Targets"]
+    answer = application.platform.client("lambda").invoke(FunctionName=target["Arn"], Payload=target["Input"])
+    assert json.load(answer["Payload"]) == {"deleted": BATCH}
+    assert not _logged(application, prefix)
+
+
+def test_redrive_says_that_there_are_no_dead_letters(application: Application) -> None:
+    assert "There are no dead letters." in application.platform.run("redrive")
