@@ -25,13 +25,13 @@ def hold(case: Case, **options: Any) -> None:
     # Fields may be right one by one and contradict each other, a stay that ends in death has no forecast, a text of
     # digits may be out of its number's range, 55.0 is a whole number to JSON Schema, and not every text is a CSV.
     excluded = [positive_data_acceptance]
-    if case.operation.path == "/predict/batch":
-        # The answer to an accepted batch reports an invalid encounter in its own row.
+    if case.operation.path in ("/predict/batch", "/outcomes"):
+        # The answer to an accepted request reports an invalid encounter or outcome in its own row.
         excluded.append(negative_data_rejection)
     if case.operation.method.upper() == "GET":
         # Unknown query parameters are ignored, and the caller always sends the key.
         excluded.append(negative_data_rejection)
-    if case.operation.path in ("/model/history", "/metrics"):
+    if case.operation.path in ("/model/history", "/outcomes", "/metrics"):
         # Behind the gateway, other methods reach predict, which does not have these paths: 404 instead of 405.
         excluded.append(unsupported_method)
     case.call_and_validate(excluded_checks=excluded, timeout=60, **options)

@@ -473,7 +473,7 @@ def cost() -> list[Panel]:
             [(_increase("readmission_cold_start_total", "service"), "{{service}}")],
             "short",
             "New execution environments.",
-            _palette(("predict", "history", "metrics", "train", "clean", "ingest", "plan")),
+            _palette(("predict", "history", "outcomes", "metrics", "train", "clean", "ingest", "plan")),
             STACKED_BARS,
         ),
         graph(

@@ -19,9 +19,16 @@ from tests.oidc import Issuer, issuer
 NAME = "identity"
 AUDIENCE = "https://readmission.example"
 BUCKET = f"{NAME}-data-000000000000"
-SCOPES = "predict operate metrics"
+SCOPES = "predict outcomes operate metrics"
 # The routes, how to ask for them, and the scope that each needs.
-ROUTES = {"/predict": "predict", "/model": "predict", "/model/history": "predict", "/reload-model": "operate"}
+ROUTES = {
+    "/predict": "predict",
+    "/model": "predict",
+    "/model/history": "predict",
+    "/outcomes": "outcomes",
+    "/reload-model": "operate",
+}
+OUTCOME = {"site": "who-may-ask", "encounter_id": 1, "readmitted": "NO"}
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +70,8 @@ def guarded(
 
 def ask(guarded: Application, path: str, token: str | None) -> tuple[int, str]:
     """The status and the text of an answer to a request with the token and without a key."""
-    body = predict.SAMPLE if path == "/predict" else None
-    method = "POST" if path in ("/predict", "/reload-model") else "GET"
+    body = {"/predict": predict.SAMPLE, "/outcomes": OUTCOME}.get(path)
+    method = "POST" if path in ("/predict", "/outcomes", "/reload-model") else "GET"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = guarded.call(path, body, method=method, key=None, **headers)
     return answer.status, answer.text

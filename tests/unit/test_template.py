@@ -91,7 +91,7 @@ def test_only_documentation_metrics_and_preflights_need_neither_key_nor_token() 
     assert needs_nothing == {
         *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
         *((method, "/metrics") for method in ("GET", "HEAD")),
-        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history")),
+        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history", "/outcomes")),
     }
     assert all(security == _GUARDED for operation, security in _security().items() if operation not in needs_nothing)
     events = [event for one in RESOURCES.values() for event in one.get("Properties", {}).get("Events", {}).values()]
@@ -158,7 +158,7 @@ def test_every_path_that_a_web_page_may_ask_answers_preflights() -> None:
     asked = {path for (_, path), security in _security().items() if security != []}
     answering = {path for (method, path), security in _security().items() if method == "OPTIONS" and security == []}
     assert asked == answering
-    for name in ("PredictFunction", "HistoryFunction"):
+    for name in ("PredictFunction", "HistoryFunction", "OutcomesFunction"):
         variables = RESOURCES[name]["Properties"]["Environment"]["Variables"]
         assert variables["CORS_ALLOW_ORIGINS"] == {"Ref": "CorsAllowOrigins"}
 

@@ -199,9 +199,9 @@ def test_a_route_that_needs_no_key_is_throttled_at_the_stage(route: tuple[str, s
     assert _throttled(with_values(OpenThrottleRate=3, OpenThrottleBurst=5))[route] == (3, 5)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_the_history_is_throttled_at_the_stage_because_each_request_queries_postgres(method: str) -> None:
-    assert (method, "/model/history") in _throttled(default())
+@pytest.mark.parametrize("route", [("GET", "/model/history"), ("HEAD", "/model/history"), ("POST", "/outcomes")])
+def test_a_route_that_queries_postgres_at_each_request_is_throttled_at_the_stage(route: tuple[str, str]) -> None:
+    assert route in _throttled(default())
 
 
 def test_throttles_are_of_routes_that_exist() -> None:
@@ -235,7 +235,12 @@ def test_a_stack_leaves_the_account_alone_where_it_is_told_to(off: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "function"), [("PredictConcurrency", "PredictFunction"), ("HistoryConcurrency", "HistoryFunction")]
+    ("parameter", "function"),
+    [
+        ("PredictConcurrency", "PredictFunction"),
+        ("HistoryConcurrency", "HistoryFunction"),
+        ("OutcomesConcurrency", "OutcomesFunction"),
+    ],
 )
 def test_concurrency_is_reserved_only_where_it_is_asked_for(parameter: str, function: str) -> None:
     """New accounts have a concurrency of 10, of which nothing can be reserved."""

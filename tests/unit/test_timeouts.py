@@ -24,6 +24,7 @@ ASKED = {
     "promote": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
     "history": ("secretsmanager", "postgres"),
     "record": ("secretsmanager", "postgres", "s3"),
+    "outcomes": ("secretsmanager", "postgres"),
     "metrics": ("secretsmanager", "cloudwatch"),
 }
 

@@ -115,6 +115,21 @@ def test_the_model_its_card_and_the_history_are_requested() -> None:
     ]
 
 
+def test_outcomes_are_sent_with_an_id_so_that_a_retry_stores_nothing_twice() -> None:
+    report = {"stored": 1, "outcomes": [{"index": 0, "result": "stored"}]}
+    server = Server(Answer(503, {}), Answer(200, report), Answer(200, report))
+    client = server.client()
+    assert client.report([{"encounter_id": 7, "readmitted": "NO"}]) == report
+    assert client.report_csv("encounter_id,readmitted\n7,NO\n") == report
+    assert [(method, path, body, headers["Content-Type"]) for method, path, body, headers in server.asked] == [
+        ("POST", "/v1/outcomes", b'[{"encounter_id": 7, "readmitted": "NO"}]', "application/json"),
+        ("POST", "/v1/outcomes", b'[{"encounter_id": 7, "readmitted": "NO"}]', "application/json"),
+        ("POST", "/v1/outcomes", b"encounter_id,readmitted\n7,NO\n", "text/csv"),
+    ]
+    first, again, other = (headers["x-request-id"] for _, _, _, headers in server.asked)
+    assert first == again != other
+
+
 def test_one_connection_serves_all_requests_until_it_is_closed() -> None:
     server = Server(*[Answer(200, HEALTH)] * 3)
     with server.client() as client:
@@ -247,6 +262,8 @@ def test_an_unreadable_certificate_file_is_refused(tmp_path: Path) -> None:
         "RowProblem",
         "Row",
         "BatchPrediction",
+        "OutcomeRow",
+        "OutcomeReport",
         "Health",
         "Reload",
         "Explanation",

@@ -5,6 +5,7 @@ import json
 import random
 import ssl
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -83,7 +84,7 @@ class Wrong(TypedDict):
 
 
 class RowProblem(TypedDict):
-    """Why an encounter of a batch has no forecast."""
+    """Why an encounter of a batch has no forecast, or an outcome was not stored."""
 
     detail: str
     errors: list[Wrong]
@@ -110,6 +111,23 @@ class BatchPrediction(TypedDict):
     answered: int
     refused: int
     predictions: list[Row]
+
+
+class OutcomeRow(_Index, total=False):
+    """What became of one outcome of a request: `stored`, or `repeated` if it had been stored before, or a problem."""
+
+    result: str
+    problem: RowProblem
+
+
+class OutcomeReport(TypedDict):
+    """What became of the outcomes of a request, in their order."""
+
+    request_id: str
+    stored: int
+    repeated: int
+    refused: int
+    outcomes: list[OutcomeRow]
 
 
 class Health(TypedDict):
@@ -282,6 +300,21 @@ class Client:
         answer: BatchPrediction = self._ask("POST", "/predict/batch", text, _CSV)
         return answer
 
+    def report(self, outcomes: Sequence[Mapping[str, Any]]) -> OutcomeReport:
+        """Report what became of patients: up to 1,000 outcomes, of which an invalid one has a problem in its row.
+
+        An outcome has `encounter_id` and `readmitted` ("<30", ">30" or "NO"), and may have `site` and
+        `discharge_date`. The newest outcome of an encounter counts.
+        """
+        # With an id of its own, a request that is sent again stores nothing twice.
+        answer: OutcomeReport = self._ask("POST", "/outcomes", list(outcomes), request_id=uuid.uuid4().hex)
+        return answer
+
+    def report_csv(self, text: str) -> OutcomeReport:
+        """The same from a CSV with the fields' names in its first line."""
+        answer: OutcomeReport = self._ask("POST", "/outcomes", text, _CSV, request_id=uuid.uuid4().hex)
+        return answer
+
     def health(self) -> Health:
         """The served version. Raises `ApiProblem` 503 if there is none."""
         answer: Health = self._ask("GET", "/health")
@@ -320,11 +353,20 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, document: Mapping[str, Any] | str | None = None, kind: str = _JSON) -> Any:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        document: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
+        kind: str = _JSON,
+        *,
+        request_id: str | None = None,
+    ) -> Any:
         body = None
         if document is not None:
             body = (document if isinstance(document, str) else json.dumps(document)).encode()
-        answer = self._send(method, path, body, {} if body is None else {"Content-Type": kind})
+        headers = {} if body is None else {"Content-Type": kind}
+        answer = self._send(method, path, body, headers | ({"x-request-id": request_id} if request_id else {}))
         try:
             return json.loads(answer.text)
         except ValueError as error:

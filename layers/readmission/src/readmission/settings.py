@@ -476,8 +476,22 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OutcomesSettings:
+    """*outcomes*: the database that outcomes are written to."""
+
+    database: DatabaseSettings
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(database=DatabaseSettings.from_environment(environment))
+
+
+@dataclass(frozen=True, slots=True)
 class CorsSettings:
-    """*history*: the web origins whose pages may read an answer (`*`: any), also one that a setting is missing."""
+    """*history* and *outcomes*: the web origins whose pages may read an answer (`*`: any).
+
+    Read by themselves, so that pages can also read the answer that another setting is missing.
+    """
 
     origins: tuple[str, ...]
 

@@ -36,7 +36,7 @@ class Source:
 
 def test_a_key_lets_in_with_an_id_that_is_not_the_key() -> None:
     actor = Source(f"{KEY}\n{OTHER}\n").keys.actor(OTHER)
-    assert (actor.kind, actor.subject, actor.scopes) == ("api_key", "82a7747de64c", {"predict", "operate"})
+    assert (actor.kind, actor.subject, actor.scopes) == ("api_key", "82a7747de64c", {"predict", "outcomes", "operate"})
 
 
 @pytest.mark.parametrize("key", ["", KEY[:-1], f"{KEY} ", KEY.upper() + "x", "# a comment is not a key", "ä" * 20])

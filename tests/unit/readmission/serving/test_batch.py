@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 from readmission.domain.features import FEATURES
-from readmission.serving.api import MAX_BATCH_BYTES, MAX_BODY_BYTES
+from readmission.http.bodies import MAX_BATCH_BYTES
+from readmission.serving.api import MAX_BODY_BYTES
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE
 
 from tests.unit.readmission.builders import archive

@@ -9,7 +9,8 @@ from tests.unit.readmission.serving.fakes import serving
 
 def _unlocked(document: dict[str, dict[str, dict[str, dict[str, object]]]]) -> dict[str, object]:
     """Without the keys, which the gateway checks, and the paths that other functions serve."""
-    del document["paths"]["/model/history"], document["paths"]["/metrics"]
+    for path in ("/model/history", "/outcomes", "/metrics"):
+        del document["paths"][path]
     for item in document["paths"].values():
         for operation in item.values():
             del operation["security"]

@@ -65,7 +65,14 @@ def api() -> Api:
 def test_there_is_a_function_for_every_operation(generated: Path) -> None:
     modules = {file.stem for file in (generated / "api" / "default").glob("*.py")} - {"__init__"}
     assert modules == OPERATIONS
-    assert {"predict", "predict_batch", "get_model_history", "get_metrics", "get_health"} <= OPERATIONS
+    assert {
+        "predict",
+        "predict_batch",
+        "get_model_history",
+        "report_outcomes",
+        "get_metrics",
+        "get_health",
+    } <= OPERATIONS
 
 
 @pytest.mark.usefixtures("generated")

@@ -188,7 +188,7 @@ def test_a_gateway_that_checks_nothing_lets_nobody_in(authorizer: Any) -> None:
 def test_what_the_authorizer_says_is_what_the_function_learns() -> None:
     assert run(through_the_gateway(PREDICT.as_context())) == PREDICT
     with_key = run(through_the_gateway(Actor.with_key().as_context()))
-    assert (with_key.kind, with_key.subject, with_key.scopes) == ("api_key", "key1", {"predict", "operate"})
+    assert (with_key.kind, with_key.subject, with_key.scopes) == ("api_key", "key1", {"predict", "outcomes", "operate"})
 
 
 def test_the_ledger_is_shown_to_those_who_may_see_it() -> None:

@@ -56,6 +56,7 @@ def test_every_path_of_the_api_is_documented(openapi: Any) -> None:
         "/predict/batch": {"post"},
         "/model": {"get"},
         "/model/history": {"get"},
+        "/outcomes": {"post"},
         "/metrics": {"get"},
         "/health": {"get"},
         "/reload-model": {"post"},
@@ -90,6 +91,7 @@ def test_operations_have_names_that_read_as_functions(openapi: Any) -> None:
         "get_health",
         "reload_model",
         "get_model_history",
+        "report_outcomes",
         "get_metrics",
     ]
 
@@ -124,6 +126,7 @@ PROBLEMS = {
     "/predict/batch": ("401", "403", "413", "415", "422"),
     "/model": ("401", "403", "404", "422"),
     "/model/history": ("401", "403", "422"),
+    "/outcomes": ("401", "403", "413", "415", "422"),
     "/metrics": ("401", "403"),
 }
 

@@ -50,6 +50,9 @@ type Code = Literal[
     "too_many_rows",
     "cell_count",
     "invalid_parameter",
+    "date",
+    "date_in_future",
+    "request_id_used",
 ]
 type Params = Mapping[str, int | list[str]]
 

@@ -1,5 +1,6 @@
 """Endpoints behind API Gateway's proxy integration (REST API, payload 1.0), without a web framework."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from readmission.telemetry.logs import Logger
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A proxy event. Header names are lower case; the body is not read."""
+    """A proxy event. Header names are lower case; `content` is the body."""
 
     method: str
     path: str
@@ -26,6 +27,7 @@ class Request:
     request_id: str
     gateway: Mapping[str, Any] = field(default_factory=dict)
     """What the gateway knows of the request (`requestContext`)."""
+    content: bytes = field(default=b"", repr=False)
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Self:
@@ -38,6 +40,7 @@ class Request:
             query=event.get("queryStringParameters") or {},
             request_id=request_id.choose(sent.get(request_id.HEADER, ""), str(gateway.get("requestId", ""))),
             gateway=gateway,
+            content=_content(event),
         )
 
 
@@ -84,6 +87,12 @@ def respond(
         },
         "body": "" if request.method == "HEAD" else response.body,
     }
+
+
+def _content(event: Mapping[str, Any]) -> bytes:
+    body: str = event.get("body") or ""
+    # Half a surrogate pair, which JSON can express, becomes bytes that are not UTF-8.
+    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
 
 
 def _known(endpoint: Callable[[Request], Response]) -> Callable[[Request], Response]:

@@ -6,16 +6,20 @@ from typing import Any, Final, Literal, Self, cast
 
 from readmission.errors import ScopeMissing, TokenInvalid
 
-type Scope = Literal["predict", "operate", "metrics"]
+type Scope = Literal["predict", "outcomes", "operate", "metrics"]
 type Kind = Literal["token", "api_key"]
 
-SCOPES: Final[tuple[Scope, ...]] = ("predict", "operate", "metrics")
+SCOPES: Final[tuple[Scope, ...]] = ("predict", "outcomes", "operate", "metrics")
 # Paths that change something, or show what others do; every other path shows forecasts or the model.
-_SCOPES: Final[Mapping[str, Scope]] = {"/reload-model": "operate", "/metrics": "metrics"}
+_SCOPES: Final[Mapping[str, Scope]] = {
+    "/reload-model": "operate",
+    "/metrics": "metrics",
+    "/outcomes": "outcomes",
+}
 # The documentation, and what probes of containers and load balancers ask, which have no token.
 _OPEN: Final = frozenset({"/docs", "/health", "/openapi.json"})
 # What an API key allows, with or without tokens.
-_OF_A_KEY: Final[frozenset[Scope]] = frozenset({"predict", "operate"})
+_OF_A_KEY: Final[frozenset[Scope]] = frozenset({"predict", "outcomes", "operate"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from readmission.identity.audit import AuditLog
 
 MAX_BODY_BYTES: Final = 64 * 1024
-# 3 KiB per encounter: enough for all fields with wide indentation. A Lambda event may have 6 MB, and the body is a JSON
-# string in it, in which every quotation mark takes two bytes.
-MAX_BATCH_BYTES: Final = 3 * 1024 * 1024
 _PREDICT: Final = "/predict"
 _BATCH: Final = "/predict/batch"
 
@@ -50,11 +47,6 @@ _BATCH: Final = "/predict/batch"
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
 _UNAVAILABLE: Final = openapi.refusals(_503="No model is available; `detail` says why.")
 _UNEXPLAINED: Final = openapi.refusals(_409="The served model cannot be explained; `detail` says why.")
-_UNREADABLE: Final = openapi.refusals(
-    _413="The body is too large.",
-    _415="The media type, character set or compression of the body is not supported.",
-    _422="The body is not valid JSON or CSV, or fails validation. `errors` names the fields, without their values.",
-)
 
 type _ServedModel = Callable[[], Awaitable[Served]]
 type _Explain = Annotated[bool, Query(description="Also explain the forecast: what each field adds to the risk.")]
@@ -100,7 +92,7 @@ def create_app(
     logger = logger or logging.getLogger(__name__)
     # The middleware added last is outermost.
     app.add_middleware(HeadRequests)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: MAX_BATCH_BYTES})
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: bodies.MAX_BATCH_BYTES})
     if identify:
         app.add_middleware(Authentication, identify=identify, is_open=is_open)
     app.add_middleware(UnexpectedErrors, logger=logger)
@@ -147,7 +139,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
     @app.post(
         _PREDICT,
         response_model=Prediction,
-        responses=_UNREADABLE | _UNAVAILABLE | _UNEXPLAINED,
+        responses=openapi.UNREADABLE | _UNAVAILABLE | _UNEXPLAINED,
         openapi_extra=openapi.ENCOUNTER,
         dependencies=[_KEY],
     )
@@ -173,7 +165,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
     @app.post(
         _BATCH,
         response_model=BatchPrediction,
-        responses=openapi.BATCH_ANSWER | _UNREADABLE | _UNAVAILABLE,
+        responses=openapi.BATCH_ANSWER | openapi.UNREADABLE | _UNAVAILABLE,
         openapi_extra=openapi.BATCH,
         dependencies=[_KEY],
     )
@@ -197,7 +189,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
         await reads.record(request, model, read, "batch of forecasts")
         await _log(request, _BATCH, batch.answered(model, asked, answers))
-        if batch.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
+        if bodies.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
 

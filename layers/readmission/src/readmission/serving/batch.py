@@ -2,9 +2,7 @@
 
 import csv
 import io
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -12,15 +10,15 @@ from pydantic_core import to_json
 from readmission.domain import spreadsheet
 from readmission.domain.contract import CLASSES, TESTS, IntegerRange
 from readmission.domain.features import FEATURES
-from readmission.domain.file_formats import separator_of, wrong_separator
 from readmission.errors import ScorerInvalid
-from readmission.http.bodies import CSV, JSON
+from readmission.http import csv_rows
+from readmission.http.bodies import MAX_ROWS
 from readmission.http.problems import FieldError, Refused, first_errors, printable_name, sentence
 from readmission.serving.encounters import MAX_FIELDS, PREPARED_RULES, RAW_ONLY, Asked, encounter_of, mixed_formats
 from readmission.serving.forecasts import answered_by, forecast
 from readmission.serving.model_cache import Served
 from readmission.serving.prediction_log import Answered
-from readmission.serving.schemas import IGNORED, MAX_ROWS, RAW_REQUIRED, RAW_RULES, to_integer
+from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, to_integer
 
 COLUMNS: Final = (
     "row",
@@ -38,8 +36,6 @@ _INTEGERS: Final = frozenset(name for name, rule in PREPARED_RULES.items() if is
 
 # Per row: the answer to a thousand invalid rows must fit into 6 MB, Lambda's limit.
 MAX_ROW_ERRORS: Final = 10
-
-_WEIGHT: Final = re.compile(r"[01](\.[0-9]{0,3})?")
 
 # The document of an encounter, or why it cannot be read.
 type Row = dict[str, Any] | Refused
@@ -66,25 +62,16 @@ def rows_of_csv(text: str) -> list[Row]:
 
     Raises `Refused` (422) if the CSV or its header is invalid, or it has more than `MAX_ROWS` rows.
     """
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[Row] = []
-    try:
-        header = next(lines, [])
+
+    def begin(header: list[str]) -> Callable[[list[str]], Row]:
         # pandas writes its row numbers to a first column without a name.
         unnamed = int(header[:1] == [""])
         _check_header(header[unnamed:])
         # The schema of raw encounters accepts numbers as text.
         integers: Collection[str] = () if not RAW_ONLY.isdisjoint(header) else _INTEGERS.intersection(header)
-        for cells in lines:
-            if len(rows) == MAX_ROWS and cells:
-                raise _too_many()
-            if cells:
-                rows.append(_row(header, cells, integers, unnamed))
-    except csv.Error as error:
-        what = f"is not valid CSV: {error} in line {lines.line_num}"
-        body_error = FieldError("body", what, "invalid_csv", {"line": lines.line_num})
-        raise Refused(422, f"The body {what}", [body_error]) from None
-    return rows
+        return lambda cells: _row(header, cells, integers, unnamed)
+
+    return csv_rows.read(text, begin, _too_many)
 
 
 def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
@@ -125,14 +112,6 @@ def as_csv(answers: list[dict[str, Any]], *, with_history: bool = False) -> byte
     return out.getvalue().encode()
 
 
-def answer_type(accept: str, body_type: str) -> str:
-    """JSON or CSV, whichever the Accept header prefers; without a preference, the type of the body."""
-    qualities = {JSON: _quality(accept, JSON), CSV: _quality(accept, CSV)}
-    if qualities[JSON] == qualities[CSV]:
-        return body_type
-    return max(qualities, key=qualities.__getitem__)
-
-
 def _too_many() -> Refused:
     error = FieldError("encounters", f"must be at most {MAX_ROWS}", "too_many_rows", {"most": MAX_ROWS})
     return Refused(422, f"The batch has more than {MAX_ROWS} encounters", [error])
@@ -140,39 +119,20 @@ def _too_many() -> Refused:
 
 def _check_header(header: list[str]) -> None:
     """Raises `Refused` (422) if every row below this header would be invalid."""
-    known = {*PREPARED_RULES, *RAW_RULES, *IGNORED}
-    if len(header) < len(FEATURES) and (separator := separator_of(header[:MAX_FIELDS], known)):
-        what = wrong_separator(separator)
-        params = {"separator": ["TAB" if separator == "\t" else separator]}
-        raise Refused(422, f"The CSV {what}", [FieldError("body", what, "wrong_separator", params)])
-    if known.isdisjoint(header):
-        # The cells are not repeated in the message: if the header is missing, they are a patient's values.
-        error = FieldError("body", "does not start with a header of field names", "no_header")
-        raise Refused(422, "The first line must contain the field names", [error])
-    if len(header) > MAX_FIELDS:
-        error = FieldError("body", "has too many columns", "too_many_columns")
-        raise Refused(422, "The header has too many columns", [error])
+    csv_rows.check_names(header, {*PREPARED_RULES, *RAW_RULES, *IGNORED}, least=len(FEATURES), most=MAX_FIELDS)
     raw = not RAW_ONLY.isdisjoint(header)
     allowed = {*RAW_RULES, *IGNORED} if raw else {*PREPARED_RULES}
-    required = RAW_REQUIRED if raw else tuple(FEATURES)
-    unknown = [name for name in header if name not in allowed]
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    missing = [name for name in required if name not in header]
-    errors = mixed_formats(dict.fromkeys(header)) or [
-        *(FieldError(printable_name(name), "is not a column of this format", "unknown_column") for name in unknown),
-        *(FieldError(printable_name(name), "appears more than once", "repeated_column") for name in repeated),
-        *(FieldError(name, "is a missing column", "missing_column") for name in missing),
-    ]
+    errors = mixed_formats(dict.fromkeys(header)) or csv_rows.wrong_columns(
+        header, allowed, RAW_REQUIRED if raw else tuple(FEATURES)
+    )
     if errors:
-        raise Refused(422, "The header is invalid", errors)
+        raise csv_rows.invalid_header(errors)
 
 
 def _row(header: list[str], cells: list[str], integers: Collection[str], first: int) -> Row:
     """The encounter of a row, from the cell with the index `first` on."""
     if len(cells) != len(header):
-        what = f"has {len(cells)} cells, but the header has {len(header)}"
-        counts = {"cells": len(cells), "columns": len(header)}
-        return Refused(422, f"The row {what}", [FieldError("encounter", what, "cell_count", counts)])
+        return csv_rows.wrong_length(cells, header, "encounter")
     return {
         name: to_integer(cell) if name in integers else cell
         for name, cell in zip(header[first:], cells[first:], strict=True)
@@ -218,14 +178,3 @@ def _cells(answer: dict[str, Any]) -> list[Any]:
 def _history_cells(answer: dict[str, Any]) -> list[Any]:
     history = answer.get("prediction", {}).get("history") or {}
     return [history.get("status", ""), history.get("earlier_stays", "")]
-
-
-def _quality(accept: str, media_type: str) -> float:
-    """The quality, 0 to 1, that an Accept header gives to this type, by the most specific range that matches."""
-    qualities = {}
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
-        qualities[name] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
-    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
-    return next((qualities[name] for name in ranges if name in qualities), 0.0)

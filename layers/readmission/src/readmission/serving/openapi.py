@@ -1,5 +1,5 @@
 """Additions to the OpenAPI document: bodies that routes parse themselves, problems, and what others behind the gateway
-answer: the functions *history* and *metrics*, and the gateway itself."""
+answer: the functions *history*, *outcomes* and *metrics*, and the gateway itself."""
 
 from typing import Annotated, Any, Final
 
@@ -9,10 +9,19 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from readmission.http import request_id
-from readmission.http.bodies import CSV, JSON
+from readmission.http.bodies import CSV, JSON, MAX_ROWS
 from readmission.http.problems import MEDIA_TYPE
 from readmission.promotion.limit import DEFAULT, LARGEST
-from readmission.serving.schemas import Batch, BatchPrediction, Encounter, Problem, PromotionDecision, RawEncounter
+from readmission.serving.schemas import (
+    Batch,
+    BatchPrediction,
+    Encounter,
+    Outcome,
+    OutcomeReport,
+    Problem,
+    PromotionDecision,
+    RawEncounter,
+)
 
 _REFERENCES: Final = "#/components/schemas/{model}"
 _STRING: Final = {"type": "string"}
@@ -93,6 +102,14 @@ _WITHOUT_KEY: Final = refusals(
 )
 
 
+UNREADABLE: Final = refusals(
+    _413="The body is too large.",
+    _415="The media type, character set or compression of the body is not supported.",
+    _422="The body is not valid JSON or CSV, or fails validation. `errors` names the fields, without their values.",
+)
+_AWAY: Final = refusals(_503="The database is unavailable.")
+
+
 def describe(app: FastAPI) -> None:
     """Complete the OpenAPI document of `app`."""
     generate = app.openapi
@@ -100,11 +117,24 @@ def describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            models = (Encounter, RawEncounter, Batch, BatchPrediction, Problem, PromotionHistory)
+            models = (
+                Encounter,
+                RawEncounter,
+                Batch,
+                BatchPrediction,
+                Outcome,
+                OutcomeReport,
+                Problem,
+                PromotionHistory,
+            )
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
             document["components"]["schemas"] |= schemas["$defs"]
             document["components"]["securitySchemes"] |= _SCHEMES
-            document["paths"] |= {"/model/history": {"get": _history()}, "/metrics": {"get": _metrics()}}
+            document["paths"] |= {
+                "/model/history": {"get": _history()},
+                "/outcomes": {"post": _outcomes()},
+                "/metrics": {"get": _metrics()},
+            }
             for item in document["paths"].values():
                 for operation in item.values():
                     _add_what_all_have(operation)
@@ -168,5 +198,29 @@ def _history() -> dict[str, Any]:
                 "content": {JSON: {"schema": _reference("PromotionHistory")}},
             },
             **{str(status): answer for status, answer in problems.items()},
+        },
+    }
+
+
+def _outcomes() -> dict[str, Any]:
+    """The operation of the function *outcomes*."""
+    outcome = _reference("Outcome")
+    many = {"type": "array", "items": outcome, "maxItems": MAX_ROWS}
+    return {
+        "summary": "Report Outcomes",
+        "description": "Report what became of patients: one outcome, or up to 1,000 as a list or as CSV.\n\n"
+        "Each outcome has its own answer, in the order of the request: an invalid one does not affect the others. Only"
+        " a single invalid outcome, sent as an object, makes the answer a problem. A request may be sent again with the"
+        " same x-request-id.\n\n"
+        "A Lambda function of its own answers this path, so it exists behind the gateway only.",
+        "operationId": "report_outcomes",
+        "security": [{"APIKeyHeader": []}],
+        **_body({JSON: {"schema": {"anyOf": [outcome, many]}}, CSV: _FILE}),
+        "responses": {
+            "200": {
+                "description": "An answer for each outcome.",
+                "content": {JSON: {"schema": _reference("OutcomeReport")}, CSV: _TEXT},
+            },
+            **{str(status): answer for status, answer in (UNREADABLE | _AWAY).items()},
         },
     }

@@ -1,5 +1,6 @@
 """The schemas of requests and answers."""
 
+import datetime
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -18,10 +19,9 @@ from readmission.domain.contract import (
     SiteName,
 )
 from readmission.domain.features import DOSED, FEATURES, OPTIONAL, PATIENT_HISTORY
+from readmission.http.bodies import MAX_ROWS
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
-
-MAX_ROWS: Final = 1000  # per batch
 
 _DESCRIPTIONS: Final = {
     "age_numeric": ("Age in years. If only a range is known, its middle: 55 for [50-60).", 55),
@@ -336,6 +336,55 @@ class BatchPrediction(Answer):
     answered: Annotated[int, Field(description="Number of encounters with a prediction.", examples=[1])]
     refused: Annotated[int, Field(description="Number of encounters with a problem.", examples=[0])]
     predictions: Annotated[list[Row], Field(examples=[[{"index": 0, "prediction": {"readmitted": "NO"}}]])]
+
+
+class Outcome(BaseModel):
+    """What became of the patient of an encounter."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    encounter_id: Annotated[
+        _raw_kind(IDENTITY["encounter_id"]), Field(description="Number of the encounter.", examples=[2278392])
+    ]
+    readmitted: Annotated[
+        _kind(COLUMNS["readmitted"]),
+        Field(
+            description="<30: within 30 days of the discharge; >30: later; NO: not until now. A later outcome of the"
+            " encounter replaces an earlier one.",
+            examples=["<30"],
+        ),
+    ]
+    site: Annotated[
+        _kind(IDENTITY["site"]) | None,
+        Field(description="The institution whose number it is. If left out: default.", examples=["default"]),
+    ] = None
+    discharge_date: Annotated[
+        datetime.date | None,
+        Field(description="YYYY-MM-DD. If left out, the day of the forecast stands in.", examples=["2026-01-31"]),
+    ] = None
+
+
+class OutcomeRow(BaseModel):
+    """What became of one outcome of a request: it was stored, or has a problem."""
+
+    index: Annotated[int, Field(ge=0, description="The outcome's index in the request, from 0.", examples=[0])]
+    result: Annotated[
+        Literal["stored", "repeated"] | None,
+        Field(description="repeated: a request with the same x-request-id brought the same outcome before."),
+    ] = None
+    problem: RowProblem | None = None
+
+
+class OutcomeReport(BaseModel):
+    """What became of the outcomes of a request, in their order."""
+
+    request_id: Annotated[
+        str, Field(description="The same id as in the x-request-id header.", examples=["c6af9ac6-7b61"])
+    ]
+    stored: Annotated[int, Field(description="Number of outcomes that are stored now.", examples=[1])]
+    repeated: Annotated[int, Field(description="Number of outcomes that had been stored before.", examples=[0])]
+    refused: Annotated[int, Field(description="Number of outcomes with a problem.", examples=[0])]
+    outcomes: Annotated[list[OutcomeRow], Field(examples=[[{"index": 0, "result": "stored"}]])]
 
 
 class Health(BaseModel):

@@ -108,7 +108,7 @@ class KeptConnection:
             _close(connection)
 
     def read[T](self, query: Callable[[Connection], T]) -> T:
-        """What `query` returns, which must only read. Raises as `connect` does.
+        """What `query` returns, which must only read, or leave the same if it runs twice. Raises as `connect` does.
 
         If a kept connection turns out to be lost, `query` runs once more on a new one: the server may have restarted,
         or closed it as idle.

@@ -31,6 +31,7 @@ PREDICTIONS_RECORDED: Final = "PredictionsRecorded"
 PREDICTIONS_REPEATED: Final = "PredictionsRepeated"
 PREDICTION_MESSAGES_REFUSED: Final = "PredictionMessagesRefused"
 PREDICTIONS_DELETED: Final = "PredictionsDeleted"
+OUTCOMES_REPORTED: Final = "OutcomesReported"
 MODEL_RELOADS: Final = "ModelReloads"
 MODEL_PROMOTED_TIMESTAMP: Final = "ModelPromotedTimestamp"
 COLD_STARTS: Final = "ColdStart"  # as Powertools names it
@@ -56,7 +57,7 @@ type Kind = Literal["counter", "summary", "histogram", "gauge"]
 type Unit = Literal["Count", "Seconds", "None"]
 
 STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
-API_FUNCTIONS: Final = ("predict", "history", "metrics")
+API_FUNCTIONS: Final = ("predict", "history", "outcomes", "metrics")
 LOG_FUNCTIONS: Final = ("record",)
 OUTCOMES: Final = ("succeeded", "failed")
 ROUTES: Final = (
@@ -64,6 +65,7 @@ ROUTES: Final = (
     "/predict/batch",
     "/model",
     "/model/history",
+    "/outcomes",
     "/health",
     "/reload-model",
     "/docs",
@@ -73,7 +75,7 @@ ROUTES: Final = (
 )
 STATUSES: Final = ("200", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
 # Each of these functions serves one route; all others go to *predict*.
-_ROUTES_OF: Final = {"history": ("/model/history",), "metrics": ("/metrics",)}
+_ROUTES_OF: Final = {"history": ("/model/history",), "outcomes": ("/outcomes",), "metrics": ("/metrics",)}
 # Scores on the test rows, by the names of a training run's metrics.
 SCORES: Final = (
     "auc_early",
@@ -183,6 +185,14 @@ METRICS: Final = (
         "deliveries of messages that no repetition makes readable",
     ),
     Metric(PREDICTIONS_DELETED, "counter", "Count", LOG_FUNCTIONS, "forecasts deleted from the prediction log by age"),
+    Metric(
+        OUTCOMES_REPORTED,
+        "counter",
+        "Count",
+        ("outcomes",),
+        "outcomes reported, by what became of them",
+        {"result": ("stored", "repeated", "refused")},
+    ),
     Metric(
         MODEL_RELOADS,
         "counter",
