@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -100,6 +100,15 @@ deliveries: setup ## show what has been delivered, what became of it, and how it
 withdraw: setup ## take a delivery back, so that nothing of it is learned from any more  [DELIVERY=name REASON='…']
 	@test -n '$(DELIVERY)' || { echo "Usage: make withdraw DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
 	@$(LOCAL) withdraw '$(DELIVERY)' $(if $(REASON),--reason '$(REASON)')
+
+find-patient: setup ## show what is stored of a patient, and which models were trained on it  [PATIENT=number SITE=name]
+	@test -n '$(PATIENT)' -a -n '$(SITE)' || { echo "Usage: make find-patient PATIENT=number SITE=name. The site of a delivery that names none is default" >&2; exit 2; }
+	@$(LOCAL) find-patient '$(PATIENT)' --site '$(SITE)'
+
+# Only on the command line does FORCE=1 delete.
+erase: setup ## delete everything that is stored of a patient, for good  [PATIENT=number SITE=name REASON='…' BY=name FORCE=1]
+	@test -n '$(PATIENT)' -a -n '$(SITE)' || { echo "Usage: make erase PATIENT=number SITE=name REASON='…'. The site of a delivery that names none is default" >&2; exit 2; }
+	@$(LOCAL) erase '$(PATIENT)' --site '$(SITE)' $(if $(REASON),--reason '$(REASON)') $(if $(BY),--by '$(BY)') $(if $(FORCED),--force)
 
 redrive: setup ## send the dead letters of the prediction log again
 	@$(LOCAL) redrive

@@ -36,5 +36,7 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
     if adopted:
         logger.info("took over what an earlier release loaded", extra={"deliveries": adopted})
+    if "erased" in planned:
+        logger.info("left out the rows of erased patients", extra={"rows": planned["erased"]})
     logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "site", "rows")})
     return planned

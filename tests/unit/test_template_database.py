@@ -37,7 +37,7 @@ def _secrets(name: str) -> list[Any]:
 
 
 def test_these_functions_use_the_database() -> None:
-    steps = ("Plan", "Ingest", "Clean", "Check", "Train", "Promote")
+    steps = ("Plan", "Ingest", "Clean", "Check", "Erase", "Train", "Promote")
     assert set(FUNCTIONS) == {f"{name}Function" for name in (*steps, "History", "Outcomes", "Predict", "Record")}
 
 

@@ -20,6 +20,7 @@ from infra.local.commands import (
     function_logs,
     history,
     observe,
+    patients,
     pipeline,
     predict,
     redrive,
@@ -78,6 +79,15 @@ def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def _withdraw(settings: Settings, arguments: argparse.Namespace) -> None:
     print(deliveries.withdraw(settings, stack.get(settings), arguments.delivery, arguments.reason))
+
+
+def _find_patient(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(patients.find(settings, stack.get(settings), arguments.patient, arguments.site))
+
+
+def _erase(settings: Settings, arguments: argparse.Namespace) -> None:
+    request = patients.erasure_request(arguments.patient, arguments.site, arguments.reason, arguments.by)
+    print(patients.erase(settings, stack.get(settings), request, force=arguments.force))
 
 
 def _redrive(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -180,6 +190,18 @@ def _withdraw_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", help="recorded with the delivery")
 
 
+def _patient_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("patient", help="the patient's number, as in the column patient_nbr")
+    parser.add_argument("--site", required=True, help="the institution whose number it is, such as default")
+
+
+def _erase_options(parser: argparse.ArgumentParser) -> None:
+    _patient_options(parser)
+    parser.add_argument("--reason", help="why; required, and recorded")
+    parser.add_argument("--by", help="who asks for it, recorded too; default: the user of this machine")
+    parser.add_argument("--force", action="store_true", help="delete; without it, only show what would be deleted")
+
+
 @dataclass(frozen=True)
 class Command:
     name: str
@@ -209,6 +231,8 @@ COMMANDS = (
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
     Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
     Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
+    Command("find-patient", "show where something is stored of a patient", _find_patient, _patient_options),
+    Command("erase", "delete everything that is stored of a patient", _erase, _erase_options),
     Command("redrive", "send the dead letters of the prediction log again", _redrive),
     Command(
         "evaluate",

@@ -29,7 +29,7 @@ def rollback_request(version: str | None, reason: str | None, by: str | None, *,
     """The request for a rollback, by default in the name of this machine's user. Raises LocalError without a reason."""
     if not (reason or "").strip():
         raise LocalError("A rollback needs a reason, which goes into the promotion ledger: make rollback REASON='…'")
-    return {"version": version, "reason": reason, "by": by or _user(), "force": force}
+    return {"version": version, "reason": reason, "by": by or user("rolls back"), "force": force}
 
 
 def rollback(settings: Settings, stack: Stack, request: dict[str, Any]) -> str:
@@ -41,11 +41,12 @@ def rollback(settings: Settings, stack: Stack, request: dict[str, Any]) -> str:
     )
 
 
-def _user() -> str:
+def user(does: str) -> str:
+    """The name of this machine's user, who `does` something. Raises LocalError if there is none."""
     try:
         return getpass.getuser()
     except OSError as error:
-        raise LocalError("This machine's user has no name. Say who rolls back: make rollback BY=name") from error
+        raise LocalError(f"This machine's user has no name. Say who {does}: BY=name") from error
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:

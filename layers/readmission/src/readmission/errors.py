@@ -73,6 +73,10 @@ class DeliveryWithdrawn(ReadmissionError):
     """The delivery was withdrawn while its run was going on, so nothing may be learned from it."""
 
 
+class LoadingInProgress(ReadmissionError):
+    """A patient's data cannot be erased while a run plans, loads or cleans rows."""
+
+
 class BatchMissing(ReadmissionError):
     """A manifest or batch of the run is missing in S3, or the report on a batch is missing in Postgres."""
 

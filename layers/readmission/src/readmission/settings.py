@@ -297,6 +297,23 @@ class CheckSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EraseSettings:
+    """*erase*: all places where patients' data are, and the model that may have been trained on them."""
+
+    database: DatabaseSettings
+    data_bucket: str
+    model: ModelSettings
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            model=ModelSettings.from_environment(environment),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSettings:
     """*train*."""
 

@@ -56,6 +56,13 @@ def report(stores: Stores, readmitted: str, encounter_id: int | str, when: str, 
     )
 
 
+def load(stores: Stores, row: list[str], taken_on: str) -> None:
+    """Deliver a row with a date, and accept it."""
+    planned = stores.deliver([row], DATED, taken_on=taken_on)
+    stores.ingest(planned)
+    stores.tidy(planned)
+
+
 def reported(stores: Stores) -> list[Any]:
     return stores.clean.run(
         "SELECT site, encounter_id, readmitted, discharge_date, reported_by, request_id, position FROM outcome"
@@ -170,12 +177,12 @@ def test_a_row_that_comes_again_confirms_its_label_but_does_not_replace_what_was
 ) -> None:
     row = [*changed(rows[0], readmitted="NO"), "2025-11-20"]
     forecast(stores, row[0])
-    stores.load([row], DATED, taken_on="2025-11-25")
+    load(stores, row, "2025-11-25")
     assert label(stores, row[0]) == ("NO", utc("2025-11-25"), date(2025, 11, 20))
-    stores.load([row], DATED, taken_on="2025-12-30")
+    load(stores, row, "2025-12-30")
     assert label(stores, row[0]) == ("NO", utc("2025-12-30"), date(2025, 11, 20))
     report(stores, "<30", row[0], "2026-01-05T00:00:00Z")
-    stores.load([row], DATED, taken_on="2025-12-31")
+    load(stores, row, "2025-12-31")
     assert label(stores, row[0]) == ("<30", utc("2026-01-05"), date(2025, 11, 20))
 
 

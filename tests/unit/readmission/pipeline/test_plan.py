@@ -13,6 +13,7 @@ from readmission.domain.payloads import MAX_BATCHES, Plan, parse_request
 from readmission.errors import BatchMissing, InvalidRequest, RowMalformed, SourceMalformed
 from readmission.pipeline import deliveries
 from readmission.pipeline.deliveries import DeliveredBatch, Delivery
+from readmission.pipeline.erased import digest
 from readmission.pipeline.plan import Databases, plan, read_batch, read_text, to_csv
 
 from tests.unit.readmission.builders import BUCKET, FakeS3, client_error, fields, numbered, table
@@ -22,14 +23,22 @@ ROWS = numbered(7)
 
 
 class FakeRaw:
-    """The raw database, with the batches that are `loaded`."""
+    """The raw database, with the batches that are `loaded`, and patients of the default site that were `erased`."""
 
-    def __init__(self, loaded: Collection[str] = ()) -> None:
-        self._loaded = loaded
+    def __init__(self, loaded: Collection[str] = (), erased: Collection[int] = ()) -> None:
+        self._loaded, self._erased = loaded, erased
+        self.locked: list[bool] = []
 
-    def run(self, statement: str, ids: list[str]) -> list[list[str]]:
+    def run(self, statement: str, **values: Any) -> list[list[str]]:
+        if "_shared(:lock)" in statement:
+            self.locked.append("unlock" not in statement)
+            return []
+        if "FROM erasure_salt" in statement:
+            return [["salt"]]
+        if "FROM erasure " in statement:
+            return [[digest("salt", "default", one)] for one in self._erased if values["site"] == "default"]
         assert "FROM batch" in statement
-        return [[one] for one in ids if one in self._loaded]
+        return [[one] for one in values["ids"] if one in self._loaded]
 
 
 class FakeClean:
@@ -437,3 +446,61 @@ def _peak(rows: int) -> int:
 def test_the_memory_of_a_plan_does_not_grow_with_the_source() -> None:
     _peak(250)  # what is allocated once and kept
     assert _peak(5_000) <= 1.1 * _peak(1_000)
+
+
+# ---------------------------------------------------------------- erased patients
+PATIENT = NAMES.index("patient_nbr")
+
+
+def _batches(s3: FakeS3, planned: Plan) -> list[tuple[int, list[list[str]]]]:
+    """The number of the first row, and the rows, of each batch."""
+    found = []
+    for number in planned["batches"]:
+        _, batch = read_batch(BUCKET, planned["manifest"], number, s3)  # type: ignore[arg-type]
+        text = read_text(BUCKET, batch["keys"][0], s3)  # type: ignore[arg-type]
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        assert batch["rows"] == len(rows)
+        found.append((batch["first_row"], rows))
+    return found
+
+
+def _of(rows: Sequence[Sequence[str]], *patients: int) -> list[list[str]]:
+    """The rows, of these patients."""
+    return [
+        [str(patient) if index == PATIENT else field for index, field in enumerate(row)]
+        for row, patient in zip(rows, patients, strict=True)
+    ]
+
+
+def test_the_rows_of_an_erased_patient_are_left_out_and_the_other_batches_stay_as_they_are() -> None:
+    rows = _of(ROWS, 1, 2, 3, 4, 5, 2, 7)
+    s3 = FakeS3(source=table(rows))
+    before, after = _plan(s3, batch_size=3), _plan(s3, FakeRaw(erased=[2]), batch_size=3, execution="again")
+    assert _batches(s3, before) == [(1, rows[:3]), (4, rows[3:6]), (7, rows[6:])]
+    assert _batches(s3, after) == [(1, [rows[0], rows[2]]), (4, rows[3:5]), (7, rows[6:])]
+    assert (after["rows"], after["erased"]) == (5, 2) and "erased" not in before
+
+
+def test_an_erased_patient_is_recognized_however_the_number_is_spelled() -> None:
+    rows = _of(ROWS[:2], 1, 2)
+    rows[1][PATIENT] = "002"
+    assert _plan(FakeS3(source=table(rows)), FakeRaw(erased=[2]))["erased"] == 1
+
+
+def test_patients_of_other_sites_have_other_numbers() -> None:
+    s3 = FakeS3(source=table(_of(ROWS[:2], 1, 2)))
+    assert _plan(s3, FakeRaw(erased=[2]), site="north")["rows"] == 2
+
+
+def test_a_batch_of_erased_patients_alone_is_not_written() -> None:
+    s3 = FakeS3(source=table(_of(ROWS[:4], 1, 2, 2, 3)))
+    planned = _plan(s3, FakeRaw(erased=[2]), batch_size=1)
+    assert (planned["batches"], planned["rows"]) == ([1, 4], 2)
+
+
+def test_a_source_of_erased_patients_alone_is_refused() -> None:
+    raw = FakeRaw(erased=[2])
+    with pytest.raises(SourceMalformed, match="erased"):
+        _plan(FakeS3(source=table(_of(ROWS[:1], 2))), raw)
+    # The lock is given back.
+    assert raw.locked == [True, False]

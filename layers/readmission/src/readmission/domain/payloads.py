@@ -61,7 +61,10 @@ class PlanEvent(TypedDict):
 
 
 class Plan(TypedDict):
-    """Result of *plan*, available to all later states."""
+    """Result of *plan*, available to all later states.
+
+    `erased` is the number of rows that were left out because their patients were erased; missing if there are none.
+    """
 
     source: str
     data_kind: DataKind
@@ -73,6 +76,7 @@ class Plan(TypedDict):
     start_at: Stage
     stop_after: Stage
     by: str | None
+    erased: NotRequired[int]
 
 
 class BatchEvent(TypedDict):
@@ -128,6 +132,21 @@ class WithdrawalResult(TypedDict):
     delivery: str
     removed: int
     kept: int
+
+
+class PatientRequest(TypedDict):
+    """A request to *erase* to find what is stored of a patient."""
+
+    patient: int
+    site: str
+
+
+class ErasureRequest(PatientRequest):
+    """A request to *erase* to delete that. `confirm` must be true; `by` is who asks for it."""
+
+    reason: str
+    by: str
+    confirm: bool
 
 
 class TrainEvent(TypedDict):

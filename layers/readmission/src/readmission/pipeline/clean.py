@@ -11,7 +11,7 @@ from pg8000.native import Connection
 from readmission.domain.contract import DISCHARGE_DATE, NAMES, NOT_MEASURED, TESTS, sql_name
 from readmission.domain.features import fields_of, inputs_of
 from readmission.domain.payloads import BatchEvent, CleanResult
-from readmission.pipeline import data_report, quality
+from readmission.pipeline import data_report, erased, quality
 from readmission.pipeline.plan import read_batch
 from readmission.pipeline.publication import ROW_COLUMNS
 from readmission.storage.database import Rows, transaction
@@ -73,6 +73,11 @@ def clean(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection, targe
 
 def clean_batches(ids: list[str], raw: Connection, target: Connection) -> data_report.Total:
     """Clean these batches, as `clean` does, and return the sum of their reports."""
+    with erased.loading(raw):
+        return _clean_batches(ids, raw, target)
+
+
+def _clean_batches(ids: list[str], raw: Connection, target: Connection) -> data_report.Total:
     duplicates = _duplicates(raw, ids)
     cleaned, rejected = Rows(), Rows()
     reports: dict[str, data_report.Report] = {}

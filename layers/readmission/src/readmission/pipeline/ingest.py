@@ -13,7 +13,7 @@ from pg8000.native import Connection
 from readmission.domain.contract import CHECKED_FIELDS, DISCHARGE_DATE, NAMES, check_rows, sql_name
 from readmission.domain.payloads import BatchEvent, IngestResult
 from readmission.domain.splits import split_of
-from readmission.pipeline import deliveries
+from readmission.pipeline import deliveries, erased
 from readmission.pipeline.plan import Batch, read_batch, read_text
 from readmission.storage.database import copy_lines, is_conflict, savepoint, text_line, transaction
 
@@ -64,9 +64,16 @@ def ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> I
 
     Raises `ValueOutOfRange` before anything is written, `BatchMissing`, and `DatabaseUnavailable` through `connect`.
     """
+    with erased.loading(raw):
+        return _ingest(event, bucket, s3, raw)
+
+
+def _ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> IngestResult:
     manifest, batch = read_batch(bucket, event["manifest"], event["batch"], s3)
     text = read_text(bucket, batch["keys"][0], s3)
     rows = _checked(text, batch["first_row"], manifest["source"])
+    # Fewer than planned, if a patient has been erased since.
+    batch["rows"] = len(rows)
     batch_id = batch["batch_ids"][0]
     lineage = text_line((batch_id, manifest["data_kind"], manifest["delivered_at"], manifest["site"]))
     scope = deliveries.scope(manifest["data_kind"], manifest["site"])

@@ -9,11 +9,12 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from hashlib import sha256
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired, TypedDict, cast
 
 from botocore.exceptions import ClientError
 from pg8000.native import Connection
@@ -22,8 +23,9 @@ from readmission.domain.contract import DISCHARGE_DATE, NAMES, parse_date
 from readmission.domain.payloads import MAX_BATCH_SIZE, MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
 from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest, SourceMalformed
-from readmission.pipeline import deliveries, sources
+from readmission.pipeline import deliveries, erased, sources
 from readmission.pipeline.deliveries import DeliveredBatch, Delivery
+from readmission.pipeline.erased import Erased
 from readmission.settings import SourceSettings
 from readmission.storage.database import transaction
 from readmission.storage.s3 import reachable
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _PREFIX: Final = "pipeline"
+BATCHES: Final = f"{_PREFIX}/batches/"
+"""The prefix of the batches in the bucket."""
+BATCH_ENDING: Final = ".csv.gz"
+_PATIENT: Final = NAMES.index("patient_nbr")
 
 
 class Batch(TypedDict):
@@ -47,7 +53,8 @@ class Batch(TypedDict):
 class Manifest(TypedDict):
     """A run's batches, and the ids of the deliveries that they belong to.
 
-    `dated` is whether the rows in S3 have the optional column of discharge dates.
+    `dated` is whether the rows in S3 have the optional column of discharge dates. `erased` is the number of rows that
+    were left out because their patients were erased.
     """
 
     source: str
@@ -57,11 +64,32 @@ class Manifest(TypedDict):
     dated: bool
     deliveries: list[str]
     batches: list[Batch]
+    erased: NotRequired[int]
 
 
 class Databases(NamedTuple):
     raw: Connection
     clean: Connection
+
+
+@dataclass(slots=True)
+class _Left:
+    """Leaves out the rows of erased patients, and counts them."""
+
+    erased: Erased
+    count: int = 0
+
+    def lines(self, rows: Iterable[Sequence[str]]) -> Iterator[str | None]:
+        """Each row as a line of CSV; None in place of one that is left out, so that the others keep their places."""
+        if not self.erased:
+            yield from map(_csv_line, rows)
+            return
+        for row in rows:
+            if row[_PATIENT] in self.erased:
+                self.count += 1
+                yield None
+            else:
+                yield _csv_line(row)
 
 
 class _Dates:
@@ -98,6 +126,8 @@ def plan(
     are loaded in full, and were neither refused nor withdrawn. A run that starts later has no batches. Manifest,
     delivery and result name the source without its credentials.
 
+    Rows of patients whose data were erased are left out and counted.
+
     Raises the errors of `sources.open_rows`, `InvalidRequest` if there would be more than `MAX_BATCHES` batches, and
     `StorageUnavailable`.
     """
@@ -115,15 +145,21 @@ def plan(
     )
     if request.start_at == "ingest":
         scope = deliveries.scope(kind, request.site)
-        write = partial(_write_batches, size=request.batch_size, scope=scope, bucket=bucket, s3=s3)
-        with sources.open_rows(source, s3, settings or SourceSettings()) as rows:
+        with (
+            erased.loading(databases.raw),
+            sources.open_rows(source, s3, settings or SourceSettings()) as rows,
+        ):
+            left = _Left(erased.read(databases.raw, request.site))
+            write = partial(_write_batches, left=left, size=request.batch_size, scope=scope, bucket=bucket, s3=s3)
             _deliver(rows, event, request, manifest, write, databases.clean)
+        if left.count:
+            manifest["erased"] = left.count
     elif request.start_at == "clean":
         _list_loaded(manifest, databases)
     key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
     with reachable(bucket):
         s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
-    return Plan(
+    planned = Plan(
         source=shown,
         data_kind=kind,
         site=request.site,
@@ -135,6 +171,9 @@ def plan(
         stop_after=request.stop_after,
         by=request.by,
     )
+    if "erased" in manifest:
+        planned["erased"] = manifest["erased"]
+    return planned
 
 
 def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
@@ -157,6 +196,13 @@ def read_batch(bucket: str, manifest_key: str, number: int, s3: "S3Client") -> t
 def read_text(bucket: str, key: str, s3: "S3Client") -> str:
     """The CSV text of a batch, without a header, in the contract's order. Raises `BatchMissing`."""
     return gzip.decompress(_get(bucket, key, s3)).decode()
+
+
+def write_text(bucket: str, key: str, text: bytes, s3: "S3Client") -> None:
+    """Write a batch, as `read_text` reads it. The same text gives the same object."""
+    body = gzip.compress(text, compresslevel=1, mtime=0)
+    with reachable(bucket):
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
 
 
 def to_csv(rows: Iterable[Iterable[Any]]) -> str:
@@ -189,7 +235,7 @@ def _deliver(
     dates = _Dates(started)
     batches = list(write(dates.watch(rows)))
     if not batches:
-        raise SourceMalformed(f"{source} has a header but no rows")
+        raise SourceMalformed(f"{source} has a header but no rows, or only rows of patients whose data were erased")
     if request.taken_on and not dates.dated:
         raise InvalidRequest(
             f"input field 'taken_on' has no effect without discharge dates: {source} has no column {DISCHARGE_DATE!r}"
@@ -211,12 +257,15 @@ def _deliver(
     manifest["batches"] = batches
 
 
-def _write_batches(rows: Iterator[list[str]], size: int, scope: str, bucket: str, s3: "S3Client") -> Iterator[Batch]:
+def _write_batches(
+    rows: Iterator[list[str]], left: _Left, size: int, scope: str, bucket: str, s3: "S3Client"
+) -> Iterator[Batch]:
     first_row = 1
     # A line takes a tenth of the memory that its row takes as a list.
-    for number, chunk in enumerate(batched(map(_csv_line, rows), size, strict=False), start=1):
+    for number, places in enumerate(batched(left.lines(rows), size, strict=False), start=1):
+        chunk = [line for line in places if line is not None]
         if number > MAX_BATCHES:
-            total = first_row - 1 + len(chunk) + sum(1 for _ in rows)
+            total = first_row - 1 + len(places) + sum(1 for _ in rows)
             smallest = -(-total // MAX_BATCHES)
             if smallest > MAX_BATCH_SIZE:
                 raise InvalidRequest(
@@ -227,14 +276,13 @@ def _write_batches(rows: Iterator[list[str]], size: int, scope: str, bucket: str
                 f"input field 'batch_size': {size} would make more than {MAX_BATCHES} batches; it must be at least"
                 f" {smallest}"
             )
-        text = "".join(chunk).encode()
-        batch_id = sha256(scope.encode() + text).hexdigest()[:24]
-        key = f"{_PREFIX}/batches/{batch_id}.csv.gz"
-        body = gzip.compress(text, compresslevel=1, mtime=0)
-        with reachable(bucket):
-            s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/gzip")
-        yield Batch(number=number, batch_ids=[batch_id], keys=[key], first_row=first_row, rows=len(chunk))
-        first_row += len(chunk)
+        if chunk:
+            text = "".join(chunk).encode()
+            batch_id = sha256(scope.encode() + text).hexdigest()[:24]
+            key = f"{BATCHES}{batch_id}{BATCH_ENDING}"
+            write_text(bucket, key, text, s3)
+            yield Batch(number=number, batch_ids=[batch_id], keys=[key], first_row=first_row, rows=len(chunk))
+        first_row += len(places)
 
 
 def _list_loaded(manifest: Manifest, databases: Databases) -> None:

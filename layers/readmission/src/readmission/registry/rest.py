@@ -18,6 +18,7 @@ from readmission.settings import ModelSettings
 
 _PROXIED: Final = "mlflow-artifacts"
 _API: Final = "api/2.0/mlflow"
+_PAGE: Final = 200
 
 
 class UnexpectedAnswer(Exception):
@@ -78,6 +79,18 @@ class RestClient:
         """The version with that number."""
         answer = self._request("GET", f"{_API}/model-versions/get", {"name": self._model, "version": number})
         return self._read(answer, "a model version", _version)
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions of the model, oldest first; none if the registry does not know the model."""
+        found: list[ModelVersion] = []
+        query = {"filter": f"name='{self._model}'", "max_results": str(_PAGE)}
+        while True:
+            answer = self._request("GET", f"{_API}/model-versions/search", query)
+            page, token = self._read(answer, "a list of model versions", _versions)
+            found += page
+            if not token:
+                return sorted(found, key=lambda version: int(version.number))
+            query["page_token"] = token
 
     def run(self, run_id: str) -> Run:
         """The run with that id."""
@@ -174,7 +187,15 @@ def _text(error: urllib.error.HTTPError) -> str:
 
 
 def _version(document: Any) -> ModelVersion:
-    entry = document["model_version"]
+    return _of_entry(document["model_version"])
+
+
+def _versions(document: Any) -> tuple[list[ModelVersion], str]:
+    """The versions of a page, and the token of the next; empty on the last one."""
+    return [_of_entry(entry) for entry in document.get("model_versions", [])], document.get("next_page_token") or ""
+
+
+def _of_entry(entry: Any) -> ModelVersion:
     return ModelVersion(
         name=entry["name"],
         number=str(entry["version"]),

@@ -40,3 +40,21 @@ LEFT JOIN LATERAL (
     ORDER BY since DESC, place DESC
     LIMIT 1
 ) AS label ON true;
+
+-- Patients whose data were erased, by the key that the log knows them by. A message that was on its way, or waits to be
+-- sent again, brings no forecast back that was answered before.
+CREATE TABLE erased_patient (
+    patient_key text COLLATE "C" PRIMARY KEY,
+    erased_at timestamptz NOT NULL
+);
+CREATE FUNCTION skip_erased() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM erased_patient WHERE patient_key = NEW.patient_key AND erased_at >= NEW.answered_at
+    ) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER skip_erased BEFORE INSERT ON prediction
+    FOR EACH ROW WHEN (NEW.patient_key IS NOT NULL) EXECUTE FUNCTION skip_erased();

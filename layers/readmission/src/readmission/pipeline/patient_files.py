@@ -1,0 +1,225 @@
+"""What the data bucket holds of one patient: batches, delivered files, exports for training and logged forecasts.
+
+A file is rewritten without the patient's rows only if it has some, so that all of this may be repeated.
+"""
+
+import csv
+import gzip
+import io
+import json
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from botocore.exceptions import ClientError
+
+from readmission.domain.contract import MAX_COLUMNS, NAMES
+from readmission.pipeline import plan
+from readmission.pipeline.patient_rows import Patient
+from readmission.storage.s3 import reachable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+EXPORTS: Final = "training/"
+FORECASTS: Final = "predictions/"
+_NAME: Final = "patient_nbr"
+_PATIENT: Final = NAMES.index(_NAME)
+# What zipfile, gzip and csv raise for a damaged or another file.
+_UNREADABLE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    gzip.BadGzipFile,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    csv.Error,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An object in the bucket, and how many rows of the patient it has."""
+
+    key: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The data bucket. With `rewrites`, what is found is taken out of the files."""
+
+    name: str
+    s3: "S3Client"
+    rewrites: bool = False
+
+    def batches(
+        self, patient: Patient, sites: Mapping[str, Collection[str]], unloaded: Collection[str]
+    ) -> tuple[list[File], dict[str, int]]:
+        """The batches with rows of the patient, and how many rows each `unloaded` batch has without them.
+
+        `sites` are those of each delivered batch. A batch that no delivery has is what a broken-off plan left.
+        """
+        files: list[File] = []
+        left: dict[str, int] = {}
+        for key in self._keys(plan.BATCHES):
+            batch_id = key.removeprefix(plan.BATCHES).removesuffix(plan.BATCH_ENDING)
+            if patient.site not in sites.get(batch_id, (patient.site,)):
+                continue
+            text = plan.read_text(self.name, key, self.s3)
+            if batch_id not in unloaded and str(patient.number) not in text:
+                continue
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+            others = [row for row in rows if not _is(row[_PATIENT], patient.number)]
+            if len(others) < len(rows):
+                files.append(File(key, len(rows) - len(others)))
+                if self.rewrites:
+                    plan.write_text(self.name, key, plan.to_csv(others).encode(), self.s3)
+            if batch_id in unloaded:
+                left[batch_id] = len(others)
+        return files, left
+
+    def deliveries(self, patient: Patient, sources: Collection[str]) -> tuple[list[File], list[str]]:
+        """The delivered files in this bucket with rows of the patient, and those that cannot be read."""
+        files, unreadable = [], []
+        for source in sources:
+            prefix = f"s3://{self.name}/"
+            if not source.startswith(prefix):
+                continue
+            key = source.removeprefix(prefix)
+            try:
+                rows = self._delivery(patient, key)
+            except _UNREADABLE:
+                unreadable.append(source)
+            else:
+                files += [File(key, rows)] * bool(rows)
+        return files, unreadable
+
+    def exports(self) -> list[File]:
+        """The exports for training, which hold every patient and can be made again; `rows` are not counted (0)."""
+        found = [File(key, 0) for key in self._keys(EXPORTS)]
+        if self.rewrites:
+            for file in found:
+                with reachable(self.name):
+                    self.s3.delete_object(Bucket=self.name, Key=file.key)
+        return found
+
+    def forecasts(self, is_of_patient: Callable[[Mapping[str, Any]], bool]) -> list[File]:
+        """The messages of the prediction log that lie in the bucket and have forecasts of the patient."""
+        files = []
+        for key in self._keys(FORECASTS):
+            content = self._content(key)
+            if content is None:
+                continue
+            message = json.loads(content)
+            others = [one for one in message["forecasts"] if not is_of_patient(one)]
+            if gone := len(message["forecasts"]) - len(others):
+                files.append(File(key, gone))
+                if self.rewrites:
+                    body = json.dumps({**message, "forecasts": others}).encode()
+                    with reachable(self.name):
+                        self.s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+        return files
+
+    def _delivery(self, patient: Patient, key: str) -> int:
+        with tempfile.TemporaryFile() as old, tempfile.TemporaryFile() as new:
+            if not self._download(key, old):
+                return 0
+            old.seek(0)
+            rows = without(old, patient.number, new)
+            if rows and self.rewrites:
+                new.seek(0)
+                with reachable(self.name):
+                    self.s3.upload_fileobj(new, self.name, key)
+            return rows
+
+    def _download(self, key: str, file: IO[bytes]) -> bool:
+        try:
+            with reachable(self.name):
+                self.s3.download_fileobj(self.name, key, file)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+                return False  # deleted since it was delivered
+            raise
+        return True
+
+    def _content(self, key: str) -> bytes | None:
+        try:
+            with reachable(self.name):
+                return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None  # recorded, and deleted, since it was listed
+            raise
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        with reachable(self.name):
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        yield from keys
+
+
+def without(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
+    """Copy a delivered file (CSV, gzip or zip) without the patient's rows, and return how many these are.
+
+    Fields and their order stay; quotes and line ends may change. Raises what the modules for archives and CSV raise for
+    a file that is none of these.
+    """
+    head = file.read(4)
+    file.seek(0)
+    if head in (b"PK\x03\x04", b"PK\x05\x06"):
+        return _in_archive(file, patient, out)
+    if head[:2] == b"\x1f\x8b":
+        with gzip.GzipFile(fileobj=file) as old, gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as new:
+            return _table(cast(IO[bytes], old), patient, cast(IO[bytes], new))
+    return _table(file, patient, out)
+
+
+def _in_archive(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
+    found = 0
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            copy = zipfile.ZipInfo(info.filename, info.date_time)
+            copy.compress_type, copy.external_attr = zipfile.ZIP_DEFLATED, info.external_attr
+            with old.open(info) as member, new.open(copy, "w", force_zip64=True) as target:
+                if info.filename.lower().endswith(".csv") and _has_patients(old, info):
+                    found += _table(member, patient, target)
+                else:
+                    shutil.copyfileobj(member, target)
+    return found
+
+
+def _has_patients(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    """Whether the member is a table of the contract; UCI's archive has one of ids too."""
+    with archive.open(info) as member:
+        head = member.readline(MAX_COLUMNS * 100).decode("utf-8-sig", errors="replace")
+    return _NAME in next(csv.reader([head]), [])
+
+
+def _table(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    target = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
+    writer = csv.writer(target, lineterminator="\n")
+    rows = csv.reader(text, strict=True)
+    header = next(rows, [])
+    found, index = 0, header.index(_NAME)
+    writer.writerow(header)
+    for row in rows:
+        if index < len(row) and _is(row[index], patient):
+            found += 1
+        elif row:
+            writer.writerow(row)
+    target.flush()
+    # What is wrapped is the caller's to close.
+    text.detach()
+    target.detach()
+    return found
+
+
+def _is(field: str, patient: int) -> bool:
+    return field.isdecimal() and int(field) == patient
