@@ -24,6 +24,18 @@ def test_a_version_is_read_with_its_tags(wire: Wire) -> None:
     assert wire.asked == ["GET /api/2.0/mlflow/model-versions/get?name=readmission&version=3 HTTP/1.1"]
 
 
+def test_all_versions_are_read_page_by_page_in_the_order_of_their_numbers(wire: Wire) -> None:
+    def page(*numbers: str, token: str = "") -> bytes:
+        entries = [{"name": "readmission", "version": number, "run_id": f"r{number}"} for number in numbers]
+        return _answer({"model_versions": entries} | ({"next_page_token": token} if token else {}))
+
+    wire.answers = [page("10", "9", token="more"), page("2")]
+    assert [(one.number, one.run_id) for one in CLIENT.versions()] == [("2", "r2"), ("9", "r9"), ("10", "r10")]
+    assert ["page_token=more" in line for line in wire.asked] == [False, True]
+    wire.answer = _answer({})
+    assert CLIENT.versions() == []
+
+
 def test_a_run_is_read_with_its_tags_parameters_and_metrics(wire: Wire) -> None:
     data = {
         "tags": [{"key": "data_kind", "value": "real"}],
