@@ -119,6 +119,16 @@ def test_the_ledger_and_the_list_of_migrations_are_not_the_pipelines_to_change(s
     assert may(server, PIPELINE, "clean", "SELECT FROM promotion_ledger")
 
 
+def test_the_pipeline_reads_the_salt_of_erased_patients_and_cannot_change_it(server: Settings) -> None:
+    set_up(server)
+    with session(server, "raw", OWNER) as connection:
+        migrate(connection, "raw")
+    assert may(server, PIPELINE, "raw", "SELECT salt FROM erasure_salt")
+    assert may(server, PIPELINE, "raw", "DELETE FROM erasure")
+    assert not may(server, PIPELINE, "raw", "UPDATE erasure_salt SET salt = ''")
+    assert not may(server, PIPELINE, "raw", "DELETE FROM erasure_salt")
+
+
 def test_a_migration_takes_back_what_an_earlier_release_left_to_the_pipeline(server: Settings) -> None:
     set_up(server)
     migrated(server)

@@ -18,11 +18,12 @@ def test_every_migration_is_recorded(stores: Stores) -> None:
     assert stores.raw.run("SELECT name FROM schema_migrations ORDER BY name") == [
         ["0001_encounters.sql"],
         ["0002_batches.sql"],
+        ["0003_erasures.sql"],
     ]
 
 
 def test_concurrent_runs_apply_each_migration_once(stores: Stores) -> None:
-    stores.raw.run("DROP TABLE diabetes_raw, batch, shared_row, schema_migrations")
+    stores.raw.run("DROP TABLE diabetes_raw, batch, shared_row, erasure, erasure_salt, schema_migrations")
 
     def once(_: int) -> list[str]:
         with connect("raw", settings.DatabaseSettings.from_environment()) as connection:
@@ -30,7 +31,7 @@ def test_concurrent_runs_apply_each_migration_once(stores: Stores) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         applied = [name for names in pool.map(once, range(4)) for name in names]
-    assert applied == ["0001_encounters.sql", "0002_batches.sql"]
+    assert applied == ["0001_encounters.sql", "0002_batches.sql", "0003_erasures.sql"]
 
 
 def test_a_failed_migration_leaves_no_changes(
@@ -38,11 +39,13 @@ def test_a_failed_migration_leaves_no_changes(
 ) -> None:
     folder = tmp_path / "raw"  # type: ignore[operator]
     folder.mkdir()
-    (folder / "0003_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
+    (folder / "0004_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
     monkeypatch.setattr(migrations, "files", lambda _: tmp_path)
     with pytest.raises(Exception, match="division by zero"):
         migrate(stores.raw, "raw")
-    assert _tables(stores.raw) == ["batch", "diabetes_raw", "schema_migrations", "shared_row"]
+    assert _tables(stores.raw) == [
+        *("batch", "diabetes_raw", "erasure", "erasure_salt", "schema_migrations", "shared_row")
+    ]
 
 
 def test_rows_of_an_earlier_release_get_the_normal_form_of_a_diagnosis(stores: Stores, rows: list[list[str]]) -> None:

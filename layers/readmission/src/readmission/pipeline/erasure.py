@@ -6,7 +6,7 @@ which rows, encounters and batches are the patient's.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict
 
@@ -39,6 +39,7 @@ _MARK: Final = """
         completed_at = NULL, report = erasure.report || excluded.report
 """
 _COMPLETE: Final = "UPDATE erasure SET completed_at = now() WHERE digest = :digest"
+_RECORDED: Final = ("rows", "elsewhere", "split", "versions", "uncertain")
 _MARKED: Final = """
     SELECT CAST(requested_at AS text), requested_by, reason, CAST(completed_at AS text), report FROM erasure
     WHERE digest = :digest
@@ -102,9 +103,9 @@ class Stores:
 def find(request: Any, stores: Stores) -> Found:
     """What is stored of the patient. Raises `InvalidRequest`, and the errors of the stores."""
     site, number = _patient(request, _FIND_FIELDS)
-    patient = stores.patient(site, number)
-    known = patient_rows.know(stores.raw, stores.clean, patient)
-    return _found(stores, known, Bucket(stores.bucket, stores.s3))
+    known = patient_rows.know(stores.raw, stores.clean, stores.patient(site, number))
+    found = _found(stores, known)
+    return _with_files(found, _search(Bucket(stores.bucket, stores.s3), stores, known, ()))
 
 
 def erase(request: Any, stores: Stores) -> Found:
@@ -118,59 +119,70 @@ def erase(request: Any, stores: Stores) -> Found:
     if request.get("confirm") is not True:
         raise InvalidRequest("an erasure cannot be undone: 'confirm' must be true")
     patient = stores.patient(site, number)
-    known = patient_rows.know(stores.raw, stores.clean, patient)
-    found = _found(stores, known, Bucket(stores.bucket, stores.s3))
+    found = _found(stores, patient_rows.know(stores.raw, stores.clean, patient))
     digest = erased.digest(erased.salt_of(stores.raw), site, number)
-    report = json.dumps({name: found[name] for name in _RECORDED})  # type: ignore[literal-required]
+    report = json.dumps({name: value for name, value in found.items() if name in _RECORDED})
     with transaction(stores.raw):
         stores.raw.run(_MARK, digest=digest, site=site, by=by, reason=reason, report=report)
     with transaction(stores.raw):
         erased.lock(stores.raw)
         # Again: a run may have loaded rows until the lock was there.
         known = patient_rows.know(stores.raw, stores.clean, patient)
-        left = _take_out(stores, known)
-        patient_rows.delete_clean(stores.clean, known, {**left, **known.batches})
+        unloaded = patient_rows.unloaded(stores.raw, stores.clean, site)
+        searched = _search(Bucket(stores.bucket, stores.s3, rewrites=True), stores, known, unloaded)
+        patient_rows.delete_clean(stores.clean, known, {**searched.rows_left, **known.batches})
         patient_rows.delete_raw(stores.raw, known)
         stores.raw.run(_COMPLETE, digest=digest)
-    return {**found, "erasure": _marked(stores.raw, digest)[0]}
+    found["erasure"], _ = _marked(stores.raw, digest)
+    return _with_files(found, searched)
 
 
-_RECORDED: Final = ("rows", "exports", "elsewhere", "split", "versions", "uncertain")
+@dataclass(frozen=True, slots=True)
+class _Searched:
+    """The files with rows of the patient. `rows_left` are those of the batches that are not loaded, without them."""
+
+    files: list[File]
+    exports: int
+    unreadable: list[str]
+    rows_left: dict[str, int]
 
 
-def _take_out(stores: Stores, known: Known) -> dict[str, int]:
-    """Rewrite or delete the files, and return how many rows the batches that are not loaded have now."""
-    bucket = Bucket(stores.bucket, stores.s3, rewrites=True)
-    unloaded = patient_rows.unloaded(stores.raw, stores.clean, known.patient.site)
-    _, left = bucket.batches(known.patient, patient_rows.sites_of_batches(stores.clean), unloaded)
+def _search(bucket: Bucket, stores: Stores, known: Known, unloaded: Collection[str]) -> _Searched:
+    """Search the files, and take the patient out of them if the bucket is one that `rewrites`."""
+    batches, left = bucket.batches(known.patient, patient_rows.sites_of_batches(stores.clean), unloaded)
     every, _ = patient_rows.sources(stores.clean, known)
-    bucket.deliveries(known.patient, every)
-    bucket.exports()
-    bucket.forecasts(_is_forecast_of(known))
-    return left
+    delivered, unreadable = bucket.deliveries(known.patient, every)
+    files = [*batches, *delivered, *bucket.forecasts(_is_forecast_of(known))]
+    return _Searched(files, len(bucket.exports()), unreadable, left)
 
 
-def _found(stores: Stores, known: Known, bucket: Bucket) -> Found:
+def _found(stores: Stores, known: Known) -> Found:
+    """What is stored of the patient outside files."""
     patient = known.patient
-    batches, _ = bucket.batches(patient, patient_rows.sites_of_batches(stores.clean), ())
-    every, holding = patient_rows.sources(stores.clean, known)
-    delivered, unreadable = bucket.deliveries(patient, every)
-    digest = erased.digest(erased.salt_of(stores.raw), patient.site, patient.number)
-    erasure, earlier = _marked(stores.raw, digest)
+    _, holding = patient_rows.sources(stores.clean, known)
+    erasure, earlier = _marked(stores.raw, erased.digest(erased.salt_of(stores.raw), patient.site, patient.number))
     versions, uncertain = trained_on(stores.registry, known.batches)
-    files: list[File] = [*batches, *delivered, *bucket.forecasts(_is_forecast_of(known))]
     return Found(
         site=patient.site,
         rows=patient_rows.count(stores.clean, known),
-        files=[asdict(file) for file in files],
-        exports=len(bucket.exports()),
-        unreadable=unreadable,
-        elsewhere=[source for source in holding if not source.startswith(f"s3://{bucket.name}/")],
+        files=[],
+        exports=0,
+        unreadable=[],
+        elsewhere=[source for source in holding if not source.startswith(f"s3://{stores.bucket}/")],
         split=split_of(str(patient.number)),
         versions=sorted({*versions, *earlier}, key=int),
         uncertain=uncertain,
         erasure=erasure,
     )
+
+
+def _with_files(found: Found, searched: _Searched) -> Found:
+    return {
+        **found,
+        "files": [asdict(file) for file in searched.files],
+        "exports": searched.exports,
+        "unreadable": searched.unreadable,
+    }
 
 
 def trained_on(registry: Registry, batches: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -34,7 +34,7 @@ _TABLES: Final[Mapping[str, str]] = {
 _REPORTS: Final = """
     UPDATE batch_report SET report = report || jsonb_build_object(
         'cleaned', counts.cleaned, 'quarantined', counts.quarantined,
-        'rows', counts.cleaned + counts.quarantined + CAST(report ->> 'duplicates' AS integer)
+        'rows', counts.cleaned + counts.quarantined + coalesce(CAST(report ->> 'duplicates' AS integer), 0)
     )
     FROM (
         SELECT batch_id,

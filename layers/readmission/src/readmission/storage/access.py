@@ -31,7 +31,11 @@ _LOCK: Final = 7_401_302  # any number that is not used for another advisory loc
 _ITERATIONS: Final = 4096
 _ROWS: Final = "SELECT, INSERT, UPDATE, DELETE"
 # The pipeline adds to the ledger and changes nothing in it; what has been migrated is the owner's business.
-_NEVER_CHANGED: Final = {"promotion_ledger": "UPDATE, DELETE", "schema_migrations": "INSERT, UPDATE, DELETE"}
+_NEVER_CHANGED: Final = {
+    "promotion_ledger": "UPDATE, DELETE",
+    "schema_migrations": "INSERT, UPDATE, DELETE",
+    "erasure_salt": "INSERT, UPDATE, DELETE",  # with another salt, erased patients would come back
+}
 # NULL, which is not true, without the table or the role.
 _HELD: Final = """
     SELECT has_table_privilege(role.oid, to_regclass(:table), :privileges)
