@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from readmission.errors import InvalidRequest
+from readmission.identity.patient_key import PatientKeys
 from readmission.pipeline import erasure
 from readmission.pipeline.erasure import Found, Stores
 from readmission.registry.rest import RestClient
@@ -39,5 +40,6 @@ def handler(event: Any, context: Any) -> Found:
 def _stores() -> Iterator[Stores]:
     settings = EraseSettings.from_environment()
     registry = RestClient(settings.model, _MLFLOW_SECONDS)
+    keys = PatientKeys(settings.patient_key).key_of if settings.patient_key else None
     with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
-        yield Stores(raw, clean, s3_client(), settings.data_bucket, registry)
+        yield Stores(raw, clean, s3_client(), settings.data_bucket, registry, keys)

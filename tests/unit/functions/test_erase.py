@@ -61,6 +61,17 @@ def test_a_request_is_passed_on_and_no_patient_is_logged(task: str, monkeypatch:
     assert "8222157" not in log.getvalue() and "a/key" not in log.getvalue()
 
 
+@pytest.mark.parametrize(("secret", "known"), [("", False), ("the key", True)])
+def test_forecasts_are_found_by_the_key_of_the_prediction_log_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, secret: str, known: bool
+) -> None:
+    monkeypatch.setenv("PATIENT_KEY_SECRET", secret)
+    module = load("erase")
+    vars(module).update(connect=_connect, s3_client=lambda: "s3")
+    with module._stores() as stores:
+        assert (stores.keys is not None) is known
+
+
 @pytest.mark.parametrize("event", [{}, {"erase": REQUEST, "find": REQUEST}, {"delete": REQUEST}, [], None])
 def test_anything_else_is_refused(event: Any) -> None:
     module, erasure = load("erase"), Erasure()

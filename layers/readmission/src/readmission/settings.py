@@ -298,11 +298,15 @@ class CheckSettings:
 
 @dataclass(frozen=True, slots=True)
 class EraseSettings:
-    """*erase*: all places where patients' data are, and the model that may have been trained on them."""
+    """*erase*: all places where patients' data are, and the model that may have been trained on them.
+
+    `patient_key` is that of the prediction log; None without a log.
+    """
 
     database: DatabaseSettings
     data_bucket: str
     model: ModelSettings
+    patient_key: PatientKeySettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -310,6 +314,9 @@ class EraseSettings:
             database=DatabaseSettings.from_environment(environment),
             data_bucket=_required(environment, "DATA_BUCKET"),
             model=ModelSettings.from_environment(environment),
+            patient_key=PatientKeySettings.from_environment(environment)
+            if environment.get("PATIENT_KEY_SECRET")
+            else None,
         )
 
 

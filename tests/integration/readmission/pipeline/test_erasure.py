@@ -80,18 +80,11 @@ def delivered(stores: Stores, rows: list[list[str]], **request: Any) -> Plan:
 
 
 def forecast(stores: Stores, encounter: str | None, key: str | None, answered_at: str = "2026-01-01T12:00:00Z") -> None:
-    columns = [
-        name
-        for (name,) in stores.clean.run(
-            "SELECT column_name FROM information_schema.columns WHERE table_name = 'prediction'"
-        )
-    ]
-    ids = [name for name in ("log_id", "request_id") if name in columns]
     stores.clean.run(
-        f"INSERT INTO prediction ({', '.join(ids)}, position, answered_at, route, model_name, model_version,"
+        "INSERT INTO prediction (log_id, request_id, position, answered_at, route, model_name, model_version,"
         " data_kind, site, encounter_id, patient_key, inputs, p_early, p_late, p_none)"
-        f" VALUES ({', '.join(['gen_random_uuid()::text'] * len(ids))}, 0, CAST(:at AS timestamptz), '/predict',"
-        " 'readmission', '1', 'real', 'default', CAST(:encounter AS bigint), :key, '{}', 0.1, 0.3, 0.6)",
+        " VALUES (gen_random_uuid()::text, 'ward-7', 0, CAST(:at AS timestamptz), '/predict', 'readmission', '1',"
+        " 'real', 'default', CAST(:encounter AS bigint), :key, '{}', 0.1, 0.3, 0.6)",
         at=answered_at,
         encounter=encounter,
         key=key,

@@ -28,8 +28,8 @@ def forecast(stores: Stores, encounter_id: int | str, **columns: Any) -> None:
     """Log a forecast of 1 January 2026."""
     fields = {"site": "default", "data_kind": "real", "answered_at": "2026-01-01T12:00:00Z", **columns}
     stores.clean.run(
-        "INSERT INTO prediction (request_id, position, answered_at, route, model_name, model_version, data_kind, site,"
-        " encounter_id, inputs, p_early, p_late, p_none) VALUES (gen_random_uuid()::text, 0,"
+        "INSERT INTO prediction (log_id, request_id, position, answered_at, route, model_name, model_version,"
+        " data_kind, site, encounter_id, inputs, p_early, p_late, p_none) VALUES (gen_random_uuid()::text, 'ward-7', 0,"
         " CAST(:answered_at AS timestamptz), '/predict', 'readmission', '1', :data_kind, :site,"
         " CAST(:encounter_id AS bigint), '{}', 0.1, 0.3, 0.6)",
         encounter_id=str(encounter_id),

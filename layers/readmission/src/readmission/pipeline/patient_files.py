@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from readmission.domain.contract import MAX_COLUMNS, NAMES
+from readmission.domain.predictions import CLAIMS
 from readmission.pipeline import plan
 from readmission.pipeline.patient_rows import Patient
 from readmission.storage.s3 import reachable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 EXPORTS: Final = "training/"
-FORECASTS: Final = "predictions/"
 _NAME: Final = "patient_nbr"
 _PATIENT: Final = NAMES.index(_NAME)
 # What zipfile, gzip and csv raise for a damaged or another file.
@@ -112,7 +112,7 @@ class Bucket:
     def forecasts(self, is_of_patient: Callable[[Mapping[str, Any]], bool]) -> list[File]:
         """The messages of the prediction log that lie in the bucket and have forecasts of the patient."""
         files = []
-        for key in self._keys(FORECASTS):
+        for key in self._keys(CLAIMS):
             content = self._content(key)
             if content is None:
                 continue
