@@ -29,6 +29,7 @@ class FakeRaw:
 
     def __init__(self, known: str = "", loaded: tuple[int, bool] | None = None, deadlocks: int = 0) -> None:
         self.statements: list[str] = []
+        self.locked: list[bool] = []
         self.copies: list[bytes] = []
         self.known = known
         self.loaded = loaded
@@ -37,6 +38,9 @@ class FakeRaw:
         self.parameters: dict[str, Any] = {}
 
     def run(self, statement: str, stream: Any = (), **parameters: Any) -> list[list[Any]]:
+        if "_shared(:lock)" in statement:
+            self.locked.append("unlock" not in statement)
+            return []
         self.statements.append(statement.strip().split(" (")[0])
         self.parameters |= parameters
         if self.statements[-1] == "INSERT INTO batch":
@@ -189,6 +193,8 @@ def test_an_empty_field_is_sent_as_empty_and_not_as_null() -> None:
 def test_a_load_is_one_transaction() -> None:
     _, raw = _ingest(numbered(2))
     assert (raw.statements[0], raw.statements[-1]) == ("BEGIN", "COMMIT")
+    # No erasure runs meanwhile.
+    assert raw.locked == [True, False]
     assert raw.statements.count("BEGIN") == 1
 
 

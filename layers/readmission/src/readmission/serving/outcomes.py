@@ -146,7 +146,7 @@ def outcome_of(position: int, document: Any, latest: date) -> Outcome | Refused:
     unknown = [printable_name(name) for name in given if name not in RULES]
     errors = [
         *(FieldError(name, "is not a field of an outcome", "unknown_field") for name in unknown),
-        *(error for name, rule in RULES.items() if (error := _error(name, rule, given, latest))),
+        *(wrong for name, rule in RULES.items() if (wrong := _error(name, rule, given, latest))),
     ]
     if errors:
         names = ", ".join(dict.fromkeys(error.field for error in errors[:5]))

@@ -338,30 +338,22 @@ class BatchPrediction(Answer):
     predictions: Annotated[list[Row], Field(examples=[[{"index": 0, "prediction": {"readmitted": "NO"}}]])]
 
 
-class Outcome(BaseModel):
-    """What became of the patient of an encounter."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    encounter_id: Annotated[
-        _raw_kind(IDENTITY["encounter_id"]), Field(description="Number of the encounter.", examples=[2278392])
-    ]
-    readmitted: Annotated[
+Outcome: Any = create_model(
+    "Outcome",
+    __config__=ConfigDict(extra="forbid", strict=True),
+    __doc__="What became of the patient of an encounter.",
+    encounter_id=_required(_raw_kind(IDENTITY["encounter_id"]), "Number of the encounter.", 2278392),
+    readmitted=_required(
         _kind(COLUMNS["readmitted"]),
-        Field(
-            description="<30: within 30 days of the discharge; >30: later; NO: not until now. A later outcome of the"
-            " encounter replaces an earlier one.",
-            examples=["<30"],
-        ),
-    ]
-    site: Annotated[
-        _kind(IDENTITY["site"]) | None,
-        Field(description="The institution whose number it is. If left out: default.", examples=["default"]),
-    ] = None
-    discharge_date: Annotated[
-        datetime.date | None,
-        Field(description="YYYY-MM-DD. If left out, the day of the forecast stands in.", examples=["2026-01-31"]),
-    ] = None
+        "<30: within 30 days of the discharge; >30: later; NO: not until now. A later outcome of the encounter replaces"
+        " an earlier one.",
+        "<30",
+    ),
+    site=_identity(_kind(IDENTITY["site"]), "The institution whose number it is. If left out: default.", "default"),
+    discharge_date=_identity(
+        datetime.date, "YYYY-MM-DD. If left out, the day of the forecast stands in.", "2026-01-31"
+    ),
+)
 
 
 class OutcomeRow(BaseModel):
