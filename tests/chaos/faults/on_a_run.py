@@ -12,6 +12,7 @@ from tests.chaos.system import Ending, System, wait_until
 RUN_SECONDS: Final = 300.0
 """The longest that an execution of chaos's few rows may take, retries included."""
 _LOST: Final = "lost with LocalStack"
+_OF_LAMBDA: Final = "Lambda.ServiceException"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def words(ending: Ending) -> str:
 
 
 def is_named(error: str) -> bool:
-    """Whether it is one of the pipeline's own errors."""
+    """Whether it is one of the pipeline's own errors, or that of the Lambda service, whose message has the cause."""
+    if error == _OF_LAMBDA:
+        return True
     kind = getattr(errors, error, None)
     return isinstance(kind, type) and issubclass(kind, errors.ReadmissionError)

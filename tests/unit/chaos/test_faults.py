@@ -86,8 +86,8 @@ def test_rows_that_are_missing_afterwards_break_it(monkeypatch: pytest.MonkeyPat
     ]
 
 
-def test_only_the_errors_of_the_pipeline_count_as_names() -> None:
-    assert is_named("DatabaseUnavailable") and is_named("StepTimedOut")
+def test_only_the_errors_of_the_pipeline_and_of_the_service_that_runs_it_count_as_names() -> None:
+    assert all(map(is_named, ("DatabaseUnavailable", "StepTimedOut", "Lambda.ServiceException")))
     assert not any(map(is_named, ("ConnectionResetError", "Runtime.ExitError", "Exception", "Final", "")))
 
 
