@@ -27,7 +27,7 @@ CSV = {"Content-Type": "text/csv"}
 
 
 class Stored:
-    """Keeps what it is given, and says what it is told of each."""
+    """Keeps what it is given, and returns `results`, or `stored` where there is none."""
 
     def __init__(self, results: Mapping[int, Result] | None = None, error: Exception | None = None) -> None:
         self.outcomes: list[Outcome] = []

@@ -37,7 +37,7 @@ def read[T](
 
 
 def check_names(header: Sequence[str], known: Collection[str], *, least: int, most: int) -> None:
-    """Raise `Refused` (422) if the first line is no header of `known` names, separated by commas.
+    """Raise `Refused` (422) if the first line does not have `known` names, separated by commas.
 
     A header has at least `least` columns, and at most `most` are read.
     """

@@ -1,7 +1,7 @@
 """`POST /outcomes`: what became of patients after their encounters, one or many, as JSON or CSV.
 
 It runs in a function of its own because it writes to Postgres; the function that forecasts needs no database. Each
-outcome is answered for itself: an invalid one does not affect the others.
+outcome has its own answer: an invalid one does not affect the others.
 """
 
 import csv
@@ -80,7 +80,7 @@ def _report(request: proxy.Request, store: Store, meter: Meter, *, identified: b
     if len(request.content) > bodies.MAX_BATCH_BYTES:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {bodies.MAX_BATCH_BYTES} bytes")
     kind = bodies.media_type(request, bodies.JSON, bodies.CSV)
-    latest = datetime.now(UTC).date() + timedelta(days=1)  # where the day has begun earlier than in UTC
+    latest = datetime.now(UTC).date() + timedelta(days=1)  # where it is tomorrow already
     read = [_read(index, row, latest) for index, row in enumerate(_rows(request, kind, latest))]
     results = _store(request, [one for one in read if isinstance(one, Outcome)], store, identified=identified)
     answers = [_answer(index, one, results) for index, one in enumerate(read)]
@@ -164,7 +164,7 @@ def _error(name: str, rule: Rule | Date, given: Mapping[str, Any], latest: date)
     if name not in given:
         return FieldError(name, "is required", "required") if name in REQUIRED else None
     value = given[name]
-    # Numbers may be texts, as in a CSV. A boolean is no number.
+    # Numbers may be texts, as in a CSV. Booleans are not numbers.
     text = str(value) if type(value) is int else value
     if not (isinstance(text, str) and (type(value) is str or name == "encounter_id") and rule.allows(text)):
         return _wrong(name, rule)
