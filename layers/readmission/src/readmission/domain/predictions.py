@@ -5,8 +5,6 @@ A message that would be too large lies in S3, and what is sent in its place is a
 
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
-from readmission.domain.payloads import DataKind
-
 FORMAT: Final = "readmission-predictions"
 FORMAT_VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 64 * 1024
@@ -35,7 +33,7 @@ class Forecast(TypedDict):
 
     position: int
     model_version: str
-    data_kind: DataKind
+    data_kind: str
     answered_by: AnsweredBy
     site: str
     encounter_id: int | None

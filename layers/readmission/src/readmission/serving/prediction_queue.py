@@ -22,10 +22,9 @@ from readmission.telemetry.logs import Logger
 from readmission.telemetry.metrics import Meter
 
 if TYPE_CHECKING:
+    from botocore.config import _RetryDict
     from mypy_boto3_s3 import S3Client
 
-# One attempt, because a request waits: `Limited` pauses after a failure, and the next request tries again.
-_ATTEMPTS: Final = {"mode": "standard", "total_max_attempts": 1}
 # What was open for longer may have been closed by the other end without a word, as while Lambda froze the process.
 _IDLE_SECONDS: Final = 20.0
 
@@ -34,13 +33,11 @@ class PredictionQueue:
     """A `prediction_log.Queue`."""
 
     def __init__(self, settings: PredictionLogSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        seconds = settings.seconds
-        self._sqs: Any = boto3.client(
-            "sqs", config=Config(connect_timeout=seconds, read_timeout=seconds, retries=_ATTEMPTS)
-        )
-        self._s3: S3Client = boto3.client(
-            "s3", config=Config(connect_timeout=seconds, read_timeout=seconds, retries=_ATTEMPTS)
-        )
+        limit = settings.seconds
+        # One attempt, because a request waits: `Limited` pauses after a failure, and the next request tries again.
+        once: _RetryDict = {"mode": "standard", "total_max_attempts": 1}
+        self._sqs: Any = boto3.client("sqs", config=Config(connect_timeout=limit, read_timeout=limit, retries=once))
+        self._s3: S3Client = boto3.client("s3", config=Config(connect_timeout=limit, read_timeout=limit, retries=once))
         self._url, self._bucket = settings.queue_url, settings.data_bucket
         self._keys = PatientKeys(settings.patient_key)
         self._clock = clock

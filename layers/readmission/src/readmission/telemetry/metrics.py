@@ -175,7 +175,7 @@ METRICS: Final = (
         "counter",
         "Count",
         LOG_FUNCTIONS,
-        "forecasts that the queue delivered again, and the prediction log had",
+        "forecasts that were delivered and not written: the log has them, or the patient was erased since",
     ),
     Metric(
         PREDICTION_MESSAGES_REFUSED,
