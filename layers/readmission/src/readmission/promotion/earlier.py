@@ -81,7 +81,8 @@ def _known(
     )
     if not (entry and registered):
         return _answer("trained", candidates=trained)
-    return _answer("decided", execution=entry.execution, candidates=trained, promotion=result_of(client, entry))
+    stands = result_of(client, entry, just_made=False)
+    return _answer("decided", execution=entry.execution, candidates=trained, promotion=stands)
 
 
 def _digest(kind: DataKind, data_hash: str, recipes: Mapping[Family, str]) -> str:

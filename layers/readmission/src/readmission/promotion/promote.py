@@ -143,10 +143,10 @@ def _already_in_production(client: MlflowClient, clean: Connection, version: Mod
     return result_of(client, versions.ledger_entry(version, None, "promoted", reason, "returned"))
 
 
-def result_of(client: MlflowClient, entry: ledger.Entry) -> PromoteResult:
-    """The result of a decision, with the version that serves now."""
+def result_of(client: MlflowClient, entry: ledger.Entry, *, just_made: bool = True) -> PromoteResult:
+    """The result of a decision, with the version that serves now. It was `just_made` if nothing can have moved since."""
     in_production: str | None = entry.version
-    if entry.decision != "promoted":
+    if entry.decision != "promoted" or not just_made:
         # Not the ledger's: the previous version may have lost the alias, or have been deleted.
         serving = version_in_production(client, entry.model_name)
         in_production = str(serving.version) if serving else None
