@@ -25,7 +25,7 @@ def handler(event, context):
         # More than a state may pass on.
         return {"batch": event["batch"], "added": "a" * 300_000}
     if "earlier" in event:
-        assert event["execution"] in event["earlier"]["running"]
+        assert event["execution"] in [one["Name"] for one in event["earlier"]["running"]]
         wish = json.loads(event["earlier"]["models"][0])
         asked = pathlib.Path(wish["file"] + ".asked")
         asked.parent.mkdir(exist_ok=True)
@@ -91,7 +91,8 @@ def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execut
 def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     states = dict(definition["States"])
     for state in definition["States"].values():
-        states |= state.get("ItemProcessor", {"States": {}})["States"]
+        for inner in (state.get("ItemProcessor", {}), *state.get("Branches", ())):
+            states |= inner.get("States", {})
     return {name: state for name, state in states.items() if state.get("Resource") == "arn:aws:states:::lambda:invoke"}
 
 

@@ -271,17 +271,23 @@ class PromoteEvent(TypedDict):
     by: NotRequired[str | None]
 
 
+class Listed(TypedDict):
+    """An execution, as Step Functions lists it; it has more fields."""
+
+    Name: str
+
+
 class EarlierRequest(TypedDict):
     """What *promote* is asked before a training: whether models of the same data, code and settings exist.
 
-    `running` has the names of the executions that are running now.
+    `running` are the executions that are running now.
     """
 
     data_kind: DataKind
     models: list[Family]
     stop_after: Stage
     force: bool
-    running: list[str]
+    running: list[Listed]
 
 
 class EarlierEvent(TypedDict):

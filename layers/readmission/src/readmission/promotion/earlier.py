@@ -55,7 +55,8 @@ def look(event: EarlierEvent, clean: Connection, settings: ModelSettings, jobs: 
             if len(found) == len(wanted) and all(map(_is_comparable, found)):
                 return _known(client, clean, settings, found, undecided=asked["stop_after"] == "train")
         recipe = _digest(asked["data_kind"], data_hash, recipes)
-        other = runs.training(clean, settings.name, recipe, event["execution"], asked["running"])
+        running = {one["Name"] for one in asked["running"]}
+        other = runs.training(clean, settings.name, recipe, event["execution"], running)
         if other:
             seconds = _SOON if other.since < _SOON_FOR else _LATER
             return _answer("wait", execution=other.execution, seconds=seconds)
