@@ -64,6 +64,42 @@ def test_a_second_execution_of_the_same_source_adds_no_row(application: Applicat
     assert application.count("clean", f"diabetes_clean WHERE data_kind = '{kind(trained)}'") == trained.rows
 
 
+def test_an_execution_with_nothing_new_trains_nothing_and_says_who_started_it(
+    application: Application, trained: Trained
+) -> None:
+    application.run(source=trained.source)  # other tests may have added rows
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("readmission")
+    assert experiment
+
+    def made() -> tuple[int, int]:
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        return len(runs), application.count("clean", "promotion_ledger")
+
+    before = made()
+    output = application.run(source=trained.source, by="Ada", reason="a test")
+    assert (output["earlier"]["outcome"], made()) == ("decided", before)
+    assert {one["model"] for one in output["candidates"]} == {one["model"] for one in trained.output["candidates"]}
+    assert output["promotion"]["decision"] in ("promoted", "refused")
+    ran = "pipeline_run WHERE started_by = 'person' AND actor = 'Ada' AND reason = 'a test' AND skipped IS NULL"
+    assert application.count("clean", ran) == 1
+
+
+def test_an_event_is_an_input_that_does_its_work_once(application: Application, trained: Trained) -> None:
+    # A file that is gone ends the run before it trains.
+    event = {
+        "id": f"e2e-{time.time_ns()}",
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": application.stack.data_bucket}, "object": {"key": "incoming/north/gone.csv"}},
+    }
+    with pytest.raises(LocalError, match="SourceNotFound"):
+        application.run(**event)
+    again = application.run(**event)
+    assert "has started the execution" in again["skipped"] and again["batches"] == []
+    assert application.count("clean", f"pipeline_run WHERE event = '{event['id']}' AND started_by = 'new object'") == 2
+
+
 def test_an_execution_can_stop_after_each_stage_and_start_at_the_next(
     application: Application, trained: Trained
 ) -> None:

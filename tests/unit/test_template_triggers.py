@@ -76,5 +76,7 @@ def test_the_pause_between_two_trainings_reaches_plan() -> None:
 def test_promote_compares_trainings_by_the_settings_of_train() -> None:
     names = ("TRAINING", "TRAINING_JOB_ROWS", "TRAINING_INSTANCES", "MAX_TRAINING_ROWS", "MODEL_NAME")
     stack = deployed(TrainingInstanceCount=3)
-    train, promote = (stack[f"{name}Function"]["Properties"]["Environment"]["Variables"] for name in ("Train", "Promote"))
+    train, promote = (
+        stack[f"{name}Function"]["Properties"]["Environment"]["Variables"] for name in ("Train", "Promote")
+    )
     assert {name: promote[name] for name in names} == {name: train[name] for name in names}

@@ -150,7 +150,9 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
-    parser.add_argument("--force", action="store_true", help="train even if nothing has changed since the last training")
+    parser.add_argument(
+        "--force", action="store_true", help="train even if nothing has changed since the last training"
+    )
     parser.add_argument("--by", metavar="NAME", help="who starts the run; default: this machine's user")
     parser.add_argument("--reason", help="why the run is started")
     parser.add_argument("--resume", metavar="EXECUTION", help="take up an execution that failed or was interrupted")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from readmission.domain.payloads import PipelineRequest, parse_request

@@ -20,7 +20,9 @@ def no_runs(stores: Stores) -> None:
     stores.clean.run("TRUNCATE pipeline_run")
 
 
-def register(stores: Stores, execution: str, hour: int = 0, day: int = 1, pause: timedelta = PAUSE, **request: Any) -> str | None:
+def register(
+    stores: Stores, execution: str, hour: int = 0, day: int = 1, pause: timedelta = PAUSE, **request: Any
+) -> str | None:
     return runs.register(
         stores.clean, execution, f"2026-01-{day:02}T{hour:02}:00:00.123Z", parse_request(request), pause
     )

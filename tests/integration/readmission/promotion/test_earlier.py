@@ -36,7 +36,10 @@ def ask(
     settings: ModelSettings | None = None,
 ) -> Earlier:
     asked: Any = {"data_kind": "synthetic", "models": [*families], "stop_after": stop_after, "force": force}
-    event: Any = {"execution": execution(models, name), "earlier": asked | {"running": [{"Name": one} for one in running]}}
+    event: Any = {
+        "execution": execution(models, name),
+        "earlier": asked | {"running": [{"Name": one} for one in running]},
+    }
     return look(event, models.stores.clean, settings or models.settings, JOBS)
 
 

@@ -24,7 +24,12 @@ STATES: Final = (
 RUNNING: Final = "RUNNING"
 # What a new execution can skip because an earlier one has done it. Batches are always ingested and cleaned again, which
 # is quick: a later execution cannot know that exactly these batches are in the tables.
-_RESUMED_AT: Final = {"Look for models": "train", "Train models": "train", "Promote": "promote", "Model card": "promote"}
+_RESUMED_AT: Final = {
+    "Look for models": "train",
+    "Train models": "train",
+    "Promote": "promote",
+    "Model card": "promote",
+}
 _FIRST_EVENTS: Final = 30  # contain the result of Plan, even after all retries
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 

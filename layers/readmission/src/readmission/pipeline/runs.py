@@ -1,4 +1,4 @@
-"""The executions of the pipeline as a table (`pipeline_run`, database `clean`): why each began, and what it trains on."""
+"""Executions as a table (`pipeline_run`, database `clean`): why each was started, and what its models learn from."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _RETRAINED: Final = """
         AND started_at > CAST(:started_at AS timestamptz) - CAST(:seconds AS float8) * interval '1 second'
     ORDER BY started_at DESC LIMIT 1
 """
-# An execution that is not listed as running may have started after the list was made, and the list may be some time old.
+# One that is not listed as running may have begun after the list was made, or Step Functions is late to list it.
 _TRAINING: Final = """
     SELECT execution, extract(epoch FROM now() - trains_since)::float8 FROM pipeline_run
     WHERE model_name = :model_name AND recipe = :recipe AND execution <> :execution
@@ -31,7 +31,8 @@ _TRAINING: Final = """
     ORDER BY trains_since, execution LIMIT 1
 """
 _CLAIM: Final = """
-    UPDATE pipeline_run SET model_name = :model_name, recipe = :recipe, trains_since = now() WHERE execution = :execution
+    UPDATE pipeline_run SET model_name = :model_name, recipe = :recipe, trains_since = now()
+    WHERE execution = :execution
 """
 
 
@@ -93,10 +94,8 @@ def _moment(moment: datetime) -> str:
 def training(
     clean: Connection, model_name: str, recipe: str, execution: str, running: Collection[str]
 ) -> Training | None:
-    """Another execution that trains by this recipe, or None. `running` are those that Step Functions lists as running."""
-    found = clean.run(
-        _TRAINING, model_name=model_name, recipe=recipe, execution=execution, running=sorted(running)
-    )
+    """Another execution that trains by this recipe, or None. `running` are those that Step Functions lists."""
+    found = clean.run(_TRAINING, model_name=model_name, recipe=recipe, execution=execution, running=sorted(running))
     return Training(found[0][0], timedelta(seconds=found[0][1])) if found else None
 
 

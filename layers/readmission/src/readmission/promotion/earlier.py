@@ -1,6 +1,7 @@
 """Before a training: whether it would make models that exist, or that another execution is making.
 
-The same rows, code and settings make the same models. They are trained again only if an execution asks for it (`force`).
+The same rows, code and settings make the same models. They are trained again only if an execution asks for that
+(`force`).
 """
 
 import math

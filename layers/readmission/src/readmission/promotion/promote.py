@@ -144,7 +144,10 @@ def _already_in_production(client: MlflowClient, clean: Connection, version: Mod
 
 
 def result_of(client: MlflowClient, entry: ledger.Entry, *, just_made: bool = True) -> PromoteResult:
-    """The result of a decision, with the version that serves now. It was `just_made` if nothing can have moved since."""
+    """The result of a decision, with the version that serves now.
+
+    The decision is `just_made` if `Production` cannot have moved since.
+    """
     in_production: str | None = entry.version
     if entry.decision != "promoted" or not just_made:
         # Not the ledger's: the previous version may have lost the alias, or have been deleted.

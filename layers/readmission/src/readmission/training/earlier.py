@@ -18,16 +18,12 @@ from readmission.training.code_version import code_version
 _ENGINE: Final = "lightgbm"
 
 
-def recipes(
-    clean: Connection, kind: DataKind, jobs: TrainingJobSettings, model: ModelSettings
-) -> Mapping[Family, str]:
+def recipes(clean: Connection, kind: DataKind, jobs: TrainingJobSettings, model: ModelSettings) -> Mapping[Family, str]:
     """The recipe of every family, as it would be trained now."""
     return {family: _recipe(family, clean, kind, jobs, model) for family in FAMILIES}
 
 
-def _recipe(
-    family: Family, clean: Connection, kind: DataKind, jobs: TrainingJobSettings, model: ModelSettings
-) -> str:
+def _recipe(family: Family, clean: Connection, kind: DataKind, jobs: TrainingJobSettings, model: ModelSettings) -> str:
     event = TrainEvent(execution="", data_kind=kind, model=family, after_job=False)
     request = placement.job_for(event, clean, jobs, model)
     if request and request["job"]["distributed"] == "true":
