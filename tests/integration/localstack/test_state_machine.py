@@ -14,7 +14,7 @@ from tests.integration.localstack.server import Function, Server, wait_for
 
 # *plan* returns the execution's input. *train* reads from the name of the model how often it is to do what, and counts
 # in a file. *ingest* answers with too much. *report* fails if the name of the model says so, and for every card.
-# Asked for earlier models, *promote* reads its answers from the name of the model, one for each time; the last one stays.
+# Asked for earlier models, *promote* answers what the name of the model says, one answer each time; the last one stays.
 SOURCE = """
 import json, os, pathlib, time
 
