@@ -109,6 +109,18 @@ def test_of_two_executions_that_would_train_the_same_one_waits(models: Models) -
     assert ask(models, "second")["outcome"] == "train"  # the first has ended without models
 
 
+def test_an_execution_waits_for_the_decision_of_the_one_that_has_trained(models: Models) -> None:
+    models.load()
+    first = execution(models, "first")
+    assert ask(models, "first", running=[first])["outcome"] == "train"
+    trained = models.candidate("logistic_regression")
+    assert ask(models, "second", running=[first])["outcome"] == "wait"
+    assert ask(models, "second", running=[first], stop_after="train")["outcome"] == "trained"
+    models.promote(trained, execution=first)
+    found = ask(models, "second", running=[first])
+    assert (found["outcome"], found["execution"]) == ("decided", first)
+
+
 def test_executions_of_other_data_or_models_do_not_wait_for_each_other(models: Models) -> None:
     models.load()
     first = execution(models, "first")
