@@ -1,4 +1,5 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -83,6 +84,15 @@ def test_an_execution_with_nothing_new_trains_nothing_and_says_who_started_it(
     assert output["promotion"]["decision"] in ("promoted", "refused")
     ran = "pipeline_run WHERE started_by = 'person' AND actor = 'Ada' AND reason = 'a test' AND skipped IS NULL"
     assert application.count("clean", ran) == 1
+
+
+def test_of_two_executions_at_once_over_the_same_data_one_trains(application: Application, trained: Trained) -> None:
+    request: dict[str, Any] = {"source": "synthetic:rows=2500,seed=4242", "models": ["logistic_regression"]}
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda _: application.run(**request), range(2)))
+    assert sorted(output["earlier"]["outcome"] for output in outputs) == ["decided", "train"]
+    assert len({output["candidates"][0]["mlflow_run_id"] for output in outputs}) == 1
+    assert len({output["promotion"]["version"] for output in outputs}) == 1
 
 
 def test_an_event_is_an_input_that_does_its_work_once(application: Application, trained: Trained) -> None:
