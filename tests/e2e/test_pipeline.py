@@ -6,7 +6,7 @@ import boto3
 import pytest
 from mlflow import MlflowClient
 from readmission.domain.contract import NAMES
-from readmission.pipeline import synthetic
+from readmission.pipeline import executions, synthetic
 
 from infra.local.commands import deliveries
 from infra.local.errors import LocalError
@@ -93,6 +93,24 @@ def test_of_two_executions_at_once_over_the_same_data_one_trains(application: Ap
     assert sorted(output["earlier"]["outcome"] for output in outputs) == ["decided", "train"]
     assert len({output["candidates"][0]["mlflow_run_id"] for output in outputs}) == 1
     assert len({output["promotion"]["version"] for output in outputs}) == 1
+
+
+def test_a_new_object_below_incoming_starts_an_execution_of_it(application: Application, trained: Trained) -> None:
+    key = f"incoming/north/{time.time_ns()}.csv"
+    s3, states = boto3.client("s3"), boto3.client("stepfunctions")
+    s3.put_object(Bucket=application.stack.data_bucket, Key=key, Body=b"no,table,of,encounters\n1,2,3,4\n")
+
+    def started() -> executions.Execution | None:
+        newest = executions.newest(states, application.stack.pipeline_arn, 10)
+        found = [executions.describe(states, arn) for arn in newest]
+        return next((one for one in found if str(one.request.get("source", "")).endswith(key) and one.ended), None)
+
+    _eventually(lambda: started() is not None)
+    execution = started()
+    assert execution and (execution.started_by, execution.error) == ("new object", "ColumnsMismatch")
+    assert execution.request["site"] == "north"
+    s3.close()
+    states.close()
 
 
 def test_an_event_is_an_input_that_does_its_work_once(application: Application, trained: Trained) -> None:
