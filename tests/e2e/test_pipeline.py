@@ -105,7 +105,7 @@ def test_a_new_object_below_incoming_starts_an_execution_of_it(application: Appl
         found = [executions.describe(states, arn) for arn in newest]
         return next((one for one in found if str(one.request.get("source", "")).endswith(key) and one.ended), None)
 
-    _eventually(lambda: started() is not None)
+    _eventually(lambda: started() is not None, 120)
     execution = started()
     assert execution and (execution.started_by, execution.error) == ("new object", "ColumnsMismatch")
     assert execution.request["site"] == "north"
@@ -187,10 +187,10 @@ def _midnight() -> float:
     return time.time() // 86_400 * 86_400
 
 
-def _eventually(condition: Any) -> None:
-    deadline = time.monotonic() + 20
+def _eventually(condition: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about within 20 s"
+        assert time.monotonic() < deadline, f"it did not come about within {seconds} s"
         time.sleep(0.2)
 
 
