@@ -81,6 +81,8 @@ def test_an_alert_of_the_monitor_starts_a_training_and_is_its_reason() -> None:
     assert (found.start_at, found.started_by, found.actor, found.event) == ("train", "drift", "drift", "e-3")
     assert found.reason == "input_drift of version 3: 0.3125, beyond the limit of 0.2"
     assert parse_request(alerted(version=3)).reason == found.reason
+    drifted = parse_request(alerted(subject="payer_code")).reason
+    assert drifted == "input_drift (payer_code) of version 3: 0.3125, beyond the limit of 0.2"
 
 
 @pytest.mark.parametrize(

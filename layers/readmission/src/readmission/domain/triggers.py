@@ -64,7 +64,9 @@ def _of_alert(event: Mapping[str, Any]) -> dict[str, Any]:
     version = _field(event, "version")
     code, version = _text(event, "code"), str(version) if type(version) is int else _text(event, "version")
     value, limit = _number(event, "value"), _number(event, "limit")
-    reason = f"{code} of version {version}: {value:.4g}, beyond the limit of {limit:.4g}"
+    subject = _field(event, "subject")  # such as the input that has drifted
+    about = f" ({subject})" if isinstance(subject, str) and subject else ""
+    reason = f"{code}{about} of version {version}: {value:.4g}, beyond the limit of {limit:.4g}"
     return {"start_at": "train", "started_by": "drift", "reason": reason}
 
 
