@@ -298,7 +298,7 @@ def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], 
 
 
 def test_plan_records_and_logs_what_started_the_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("RETRAIN_PAUSE_HOURS", "6")
     module, _, _ = _plan()
@@ -307,18 +307,17 @@ def test_plan_records_and_logs_what_started_the_run(
     ((clean, execution, started_at, request, pause),) = module.runs.register.calls
     assert (clean, execution, started_at) == ("connection to clean", "run", "2026-01-01T00:00:00Z")
     assert (request.started_by, pause) == ("schedule", timedelta(hours=6))
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    (line,) = [line for line in lines if line.get("message") == "started"]
+    (line,) = [vars(record) for record in caplog.records if record.getMessage() == "started"]
     assert (line["started_by"], line["actor"], line["reason"]) == ("schedule", "schedule", input_["reason"])
 
 
-def test_a_run_that_is_skipped_is_not_planned(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_skipped_is_not_planned(caplog: pytest.LogCaptureFixture) -> None:
     module, step, _ = _plan(skipped="too soon")
     event = {**PLAN_EVENT, "input": {"started_by": "drift", "start_at": "train", "source": "https://u:secret@h/d"}}
     planned = module.handler(event, Context())
     assert (planned["skipped"], planned["by"], planned["batches"], step.calls) == ("too soon", "drift", [], [])
     assert planned.keys() == Plan.__annotations__.keys()
-    assert "secret" not in str(planned) + capsys.readouterr().out
+    assert "secret" not in str(planned) + caplog.text
 
 
 def test_promote_answers_whether_models_exist(capsys: pytest.CaptureFixture[str]) -> None:
