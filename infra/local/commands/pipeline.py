@@ -177,11 +177,11 @@ def show_models(settings: Settings, output: dict[str, Any]) -> None:
         print(f"\nOn the test patients (<30 days: readmitted within 30 days; any: at any time):\n{table(rows)}")
     if promotion := output.get("promotion"):
         print(f"\n{promotion['decision'].capitalize()}: {promotion['reason']}.")
-    if found := _found(output):
-        print(f"\n{found}\nTo train all the same: make pipeline FORCE=1")
+    if instead := _instead(output):
+        print(f"\n{instead}\nTo train all the same: make pipeline FORCE=1")
 
 
-def _found(output: dict[str, Any]) -> str:
+def _instead(output: dict[str, Any]) -> str:
     """What the execution did in place of training; empty if it trained, or ended before."""
     earlier = output.get("earlier") or {}
     match earlier.get("outcome"):
