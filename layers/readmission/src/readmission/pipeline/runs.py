@@ -23,7 +23,7 @@ _RETRAINED: Final = """
         AND started_at > CAST(:started_at AS timestamptz) - CAST(:seconds AS float8) * interval '1 second'
     ORDER BY started_at DESC LIMIT 1
 """
-# One that is not listed as running may have begun after the list was made, or Step Functions is late to list it.
+# One that is not listed as running may have started after the list was made, or Step Functions is late to list it.
 _TRAINING: Final = """
     SELECT execution, extract(epoch FROM now() - trains_since)::float8 FROM pipeline_run
     WHERE model_name = :model_name AND recipe = :recipe AND execution <> :execution
