@@ -66,11 +66,12 @@ env: setup ## print shell exports for clients: eval "$(make -s env)"
 deploy: setup ## build the application and deploy it to LocalStack  [PARAMETERS='PredictionLog=on PatientHistory=on'; kept until others, or none, are given]
 	@$(LOCAL) deploy $(if $(filter command line,$(origin PARAMETERS)),--parameters '$(PARAMETERS)')
 
-pipeline: setup ## run the training pipeline and show its progress  [DATASET= SITE= TAKEN_ON=YYYY-MM-DD BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= RESUME=execution]
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= SITE= TAKEN_ON=YYYY-MM-DD BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= FORCE=1 BY=name REASON='…' RESUME=execution]
 	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
 	    $(if $(SITE),--site '$(SITE)') $(if $(TAKEN_ON),--taken-on '$(TAKEN_ON)') \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
-	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)')
+	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)') \
+	    $(if $(BY),--by '$(BY)') $(if $(REASON),--reason '$(REASON)') $(if $(FORCED),--force)
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')

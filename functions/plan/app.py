@@ -1,11 +1,12 @@
 """Lambda *plan*: validates the execution's input and splits the source into batches (`readmission.pipeline.plan`)."""
 
+from datetime import timedelta
 from typing import Any
 
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
-from readmission.pipeline import sources
+from readmission.pipeline import runs, sources
 from readmission.pipeline.adoption import adopt
-from readmission.pipeline.plan import Databases, plan
+from readmission.pipeline.plan import Databases, plan, skip
 from readmission.settings import PlanSettings
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
@@ -21,6 +22,8 @@ meter = observability.EmfMeter("plan")
 def handler(event: PlanEvent, context: Any) -> Plan:
     """Plan one execution."""
     request = parse_request(event["input"])
+    # Who and why come first: they are known even if the rest fails.
+    logger.info("started", extra={name: getattr(request, name) for name in ("started_by", "actor", "reason")})
     settings = PlanSettings.from_environment()
     source = request.source or settings.default_source
     if request.start_at == "ingest":
@@ -28,7 +31,11 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     with connect("raw", settings.owner) as raw, connect("clean", settings.owner) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
+    pause = timedelta(hours=settings.retrain_pause_hours)
     with connect("raw", settings.database) as raw, connect("clean", settings.database) as clean:
+        if why := runs.register(clean, event["execution"], event["started_at"], request, pause):
+            logger.info("skipped", extra={"why": why})
+            return skip(request, source, why)
         adopted = adopt(raw, clean)
         databases = Databases(raw, clean)
         planned = plan(event, request, source, settings.data_bucket, s3_client(), databases, settings=settings.sources)

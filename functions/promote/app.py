@@ -1,13 +1,17 @@
-"""Lambda *promote*: decides on an execution's best model, rolls back, lists decisions (`readmission.promotion`)."""
+"""Lambda *promote*: says whether a training is due, decides on its best model, rolls back, lists decisions.
+
+See `readmission.promotion`.
+"""
 
 from typing import Any
 
-from readmission.domain.payloads import PromoteEvent, PromoteResult, RollbackResult
+from readmission.domain.payloads import Earlier, EarlierEvent, PromoteEvent, PromoteResult, RollbackResult
 from readmission.promotion import ledger, limit
+from readmission.promotion.earlier import look
 from readmission.promotion.promote import promote
 from readmission.promotion.rollback import rollback
 from readmission.promotion.scores import test_scores
-from readmission.settings import ModelSettings, PromoteSettings
+from readmission.settings import ModelSettings, PromoteSettings, TrainingJobSettings
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
 from readmission.telemetry import metrics, observability
@@ -18,12 +22,26 @@ meter = observability.EmfMeter("promote")
 
 @logger.inject_lambda_context(correlation_id_path="execution")
 def handler(event: Any, context: Any) -> Any:
-    """A `PromoteEvent` of the state machine, or an operator's `{"rollback": {…}}` or `{"history": {"limit": n}}`."""
+    """A `PromoteEvent` or `EarlierEvent` of the state machine, or what an operator asks for.
+
+    That is `{"rollback": {…}}` or `{"history": {"limit": n}}`.
+    """
+    if "earlier" in event:
+        return _look(event, context)
     if "history" in event:
         settings = PromoteSettings.from_environment()
         with connect("clean", settings.database) as clean:
             return ledger.read(clean, settings.model.name, limit.of_request(event["history"]))
     return _rollback(event["rollback"]) if "rollback" in event else _decide(event, context)
+
+
+@observability.step(logger, meter)
+def _look(event: EarlierEvent, context: Any) -> Earlier:
+    settings = PromoteSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        found = look(event, clean, settings.model, TrainingJobSettings.from_environment())
+    logger.info("looked for models", extra={name: found[name] for name in ("outcome", "execution")})
+    return found
 
 
 @observability.step(logger, meter)

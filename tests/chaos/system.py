@@ -110,7 +110,8 @@ class System:
     def start(self, stage: str, source: str = "", rows: int = ROWS) -> Run:
         """An execution, by default of a source whose rows are new. A given `source` must have so many `rows`."""
         request = {"source": source or self.new_source(rows), "batch_size": rows // BATCHES, "models": _FAMILIES}
-        request["stop_after"] = stage
+        # Run again, it is to train and decide as the first time.
+        request |= {"stop_after": stage, "force": True, "by": "chaos"}
         return self.start_request(request, stage, rows)
 
     def start_request(self, request: dict[str, Any], stage: str = "promote", rows: int = ROWS) -> Run:

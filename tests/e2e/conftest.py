@@ -22,7 +22,7 @@ from tests.platforms import Platform
 
 SYNTHETIC = "synthetic:rows=6000,seed=4"
 LAST = "test_chaos.py"
-PARAMETERS = ("PredictionLog=on",)
+PARAMETERS = ("PredictionLog=on", "IncomingObjects=on")
 """What is off by default, and has tests here."""
 
 

@@ -1,11 +1,12 @@
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
 import pytest
 from mlflow import MlflowClient
 from readmission.domain.contract import NAMES
-from readmission.pipeline import synthetic
+from readmission.pipeline import executions, synthetic
 
 from infra.local.commands import deliveries
 from infra.local.errors import LocalError
@@ -62,6 +63,69 @@ def test_a_second_execution_of_the_same_source_adds_no_row(application: Applicat
     application.run(source=trained.source, stop_after="clean")
     assert application.count("raw", f"diabetes_raw WHERE data_kind = '{kind(trained)}'") == trained.rows
     assert application.count("clean", f"diabetes_clean WHERE data_kind = '{kind(trained)}'") == trained.rows
+
+
+def test_an_execution_with_nothing_new_trains_nothing_and_says_who_started_it(
+    application: Application, trained: Trained
+) -> None:
+    application.run(source=trained.source)  # other tests may have added rows
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("readmission")
+    assert experiment
+
+    def made() -> tuple[int, int]:
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        return len(runs), application.count("clean", "promotion_ledger")
+
+    before = made()
+    output = application.run(source=trained.source, by="Ada", reason="a test")
+    assert (output["earlier"]["outcome"], made()) == ("decided", before)
+    assert {one["model"] for one in output["candidates"]} == {one["model"] for one in trained.output["candidates"]}
+    assert output["promotion"]["decision"] in ("promoted", "refused")
+    ran = "pipeline_run WHERE started_by = 'person' AND actor = 'Ada' AND reason = 'a test' AND skipped IS NULL"
+    assert application.count("clean", ran) == 1
+
+
+def test_of_two_executions_at_once_over_the_same_data_one_trains(application: Application, trained: Trained) -> None:
+    request: dict[str, Any] = {"source": "synthetic:rows=2500,seed=4242", "models": ["logistic_regression"]}
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda _: application.run(**request), range(2)))
+    assert sorted(output["earlier"]["outcome"] for output in outputs) == ["decided", "train"]
+    assert len({output["candidates"][0]["mlflow_run_id"] for output in outputs}) == 1
+    assert len({output["promotion"]["version"] for output in outputs}) == 1
+
+
+def test_a_new_object_below_incoming_starts_an_execution_of_it(application: Application, trained: Trained) -> None:
+    key = f"incoming/north/{time.time_ns()}.csv"
+    s3, states = boto3.client("s3"), boto3.client("stepfunctions")
+    s3.put_object(Bucket=application.stack.data_bucket, Key=key, Body=b"no,table,of,encounters\n1,2,3,4\n")
+
+    def started() -> executions.Execution | None:
+        newest = executions.newest(states, application.stack.pipeline_arn, 10)
+        found = [executions.describe(states, arn) for arn in newest]
+        return next((one for one in found if str(one.request.get("source", "")).endswith(key) and one.ended), None)
+
+    _eventually(lambda: started() is not None, 120)
+    execution = started()
+    assert execution and (execution.started_by, execution.error) == ("new object", "ColumnsMismatch")
+    assert execution.request["site"] == "north"
+    s3.close()
+    states.close()
+
+
+def test_an_event_is_an_input_that_does_its_work_once(application: Application, trained: Trained) -> None:
+    # A file that is gone ends the run before it trains.
+    event = {
+        "id": f"e2e-{time.time_ns()}",
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "detail": {"bucket": {"name": application.stack.data_bucket}, "object": {"key": "incoming/north/gone.csv"}},
+    }
+    with pytest.raises(LocalError, match="SourceNotFound"):
+        application.run(**event)
+    again = application.run(**event)
+    assert "has started the execution" in again["skipped"] and again["batches"] == []
+    assert application.count("clean", f"pipeline_run WHERE event = '{event['id']}' AND started_by = 'new object'") == 2
 
 
 def test_an_execution_can_stop_after_each_stage_and_start_at_the_next(
@@ -123,10 +187,10 @@ def _midnight() -> float:
     return time.time() // 86_400 * 86_400
 
 
-def _eventually(condition: Any) -> None:
-    deadline = time.monotonic() + 20
+def _eventually(condition: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about within 20 s"
+        assert time.monotonic() < deadline, f"it did not come about within {seconds} s"
         time.sleep(0.2)
 
 

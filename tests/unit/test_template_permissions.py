@@ -120,6 +120,6 @@ def test_the_pages_need_the_permissions_of_their_table() -> None:
     assert actions(*(ROOT / "ui").rglob("*.py")) == listed
 
 
-def test_the_state_machine_may_invoke_functions_and_write_logs_and_traces() -> None:
+def test_the_state_machine_may_invoke_functions_list_its_executions_and_write_logs_and_traces() -> None:
     given = {name for name in allowed("PipelineRole") if not name.startswith(("logs:", "xray:"))}
-    assert given == {"lambda:InvokeFunction"}
+    assert given == {"lambda:InvokeFunction", "states:ListExecutions"}

@@ -73,7 +73,7 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.version"): decision["version"],
             t("column.before"): decision["previous_version"] or DASH,
             t("column.decision"): _decision(t, decision),
-            t("column.by"): spreadsheet.cell(decision.get("decided_by") or ""),
+            t("column.by"): spreadsheet.cell(_actor(t, decision)),
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
             # Streamlit offers every table as a CSV, and a person may have entered the reason.
@@ -87,6 +87,12 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
     page.table(rows, t("model.history"))
     st.caption(t("model.history_note"))
     trend.show(t, known)
+
+
+def _actor(t: Texts, decision: Decision) -> str:
+    """A person's name, or what the pipeline was started by; empty if nobody said."""
+    name = decision.get("decided_by") or ""
+    return t.get(f"actor.{name}", name)
 
 
 def _decision(t: Texts, decision: Decision) -> str:

@@ -71,6 +71,7 @@ def _form(t: Texts) -> None:
     stop_after = columns[1].selectbox(
         t("pipeline.stop_after"), STAGES, len(STAGES) - 1, format_func=lambda step: t(f"step.{step}")
     )
+    force = st.checkbox(t("pipeline.force"), help=t("pipeline.help.force"))
     if st.button(t("pipeline.start"), type="primary", icon=":material/play_arrow:", width="stretch"):
         _start(
             t,
@@ -80,6 +81,7 @@ def _form(t: Texts) -> None:
                 "models": models,
                 "start_at": start_at,
                 "stop_after": stop_after,
+                **({"force": True} if force else {}),
             },
         )
 
@@ -160,6 +162,7 @@ def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
             started=t.moment(execution.started),
         )
     )
+    _why(t, execution)
     reached = {state.name: state for state in states}
     for name in executions.STATES:
         if state := reached.get(name):
@@ -172,6 +175,27 @@ def _execution(t: Texts, execution: Execution, states: list[State]) -> None:
             message = f"{known}\n\n{t.translation('execution.original', message=message)}"
         page.problem(t, "execution", step=_step(t, execution), error=execution.error, message=message)
     _shortfalls(t, execution)
+
+
+def _why(t: Texts, execution: Execution) -> None:
+    """Who or what started the execution and why, and why it did less than it might have."""
+    # As plain text: names and reasons may come from anybody, and must not be read as Markdown.
+    st.text(f"{t('column.started_by')}: {_starter(t, execution)}")
+    if reason := execution.request.get("reason"):
+        st.text(t("pipeline.reason", reason=reason))
+    if execution.skipped:
+        st.info(t("pipeline.skipped_text"))
+        st.text(t.translation("execution.original", message=execution.skipped) if t.translates else execution.skipped)
+    elif execution.decided_by_execution:
+        st.info(t("pipeline.unchanged_text", execution=execution.decided_by_execution))
+
+
+def _starter(t: Texts, execution: Execution) -> str:
+    """The name of the person, or what started the execution."""
+    name = execution.request.get("by")
+    if isinstance(name, str) and name:
+        return name
+    return t(f"actor.{execution.started_by}") if execution.started_by else DASH
 
 
 def _state(t: Texts, state: State, execution: Execution, now: datetime) -> None:
@@ -200,6 +224,7 @@ def _last(t: Texts) -> None:
             t("column.status"): t(f"status.{one.status}"),
             t("column.duration"): t.seconds(one.seconds()),
             t("column.rows"): t.number(one.rows) if one.rows is not None else DASH,
+            t("column.started_by"): spreadsheet.cell(_starter(t, one)),
             t("column.outcome"): _outcome(t, one),
             # Streamlit offers every table as a CSV.
             t("column.source"): spreadsheet.cell(str(one.request.get("source") or t("pipeline.source_default"))),
@@ -258,8 +283,11 @@ def _outcome(t: Texts, execution: Execution) -> str:
 def _decided(t: Texts, execution: Execution) -> str:
     if execution.error:
         return execution.error
+    if execution.skipped:
+        return t("pipeline.skipped")
     if execution.decision:
-        return t(f"decision.{execution.decision}")
+        decision = t(f"decision.{execution.decision}")
+        return t("pipeline.unchanged", decision=decision) if execution.decided_by_execution else decision
     if execution.status == executions.RUNNING:
         return DASH
     return t("pipeline.no_decision", step=t(f"step.{execution.request.get('stop_after', 'promote')}"))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local import environment, expected, stack
+from infra.local import environment, expected, stack, user
 from infra.local.commands import (
     dataset,
     debian,
@@ -53,9 +53,13 @@ def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
         request["source"] = dataset.source(settings, deployed, arguments.dataset)
     if arguments.models:
         request["models"] = arguments.models.split(",")
-    for name in ("batch_size", "site", "taken_on", "start_at", "stop_after"):
+    for name in ("batch_size", "site", "taken_on", "start_at", "stop_after", "reason"):
         if (value := getattr(arguments, name)) is not None:
             request[name] = value
+    if who := arguments.by or user.name():
+        request["by"] = who
+    if arguments.force:
+        request["force"] = True
     pipeline.show_models(settings, pipeline.run(settings, deployed, request))
 
 
@@ -146,6 +150,11 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")
+    parser.add_argument(
+        "--force", action="store_true", help="train even if nothing has changed since the last training"
+    )
+    parser.add_argument("--by", metavar="NAME", help="who starts the run; default: this machine's user")
+    parser.add_argument("--reason", help="why the run is started")
     parser.add_argument("--resume", metavar="EXECUTION", help="take up an execution that failed or was interrupted")
 
 

@@ -2,6 +2,7 @@
 
 import time
 
+from infra.local import user
 from infra.local.commands import dataset, deploy, pipeline, predict
 from infra.local.lifecycle import up
 from infra.local.settings import Settings
@@ -15,7 +16,8 @@ def demo(settings: Settings, name: str | None) -> None:
     dataset.check(name)
     stack = up.deploy(settings)
     source = dataset.source(settings, stack, name)
-    output = pipeline.run(settings, stack, {"source": source})
+    who = user.name()
+    output = pipeline.run(settings, stack, {"source": source} | ({"by": who} if who else {}))
     pipeline.show_models(settings, output)
     print()
     predict.show(settings, stack, predict.SAMPLE)

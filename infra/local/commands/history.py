@@ -1,6 +1,5 @@
 """`make history` and `make rollback`: the promotion ledger and rollbacks, through the function `promote`."""
 
-import getpass
 from typing import Any
 
 from infra.local.commands.functions import invoke
@@ -8,6 +7,7 @@ from infra.local.errors import LocalError
 from infra.local.settings import Settings
 from infra.local.stack import NAME, Stack
 from infra.local.terminal import table
+from infra.local.user import name as user_name
 
 FUNCTION = f"{NAME}-promote"
 NOTE = (
@@ -26,7 +26,10 @@ def history(settings: Settings, stack: Stack, limit: int) -> str:
 
 
 def rollback_request(version: str | None, reason: str | None, by: str | None, *, force: bool) -> dict[str, Any]:
-    """The request for a rollback, by default in the name of this machine's user. Raises LocalError without a reason."""
+    """The request for a rollback, by default in the name of this machine's user.
+
+    Raises LocalError without a reason or a name.
+    """
     if not (reason or "").strip():
         raise LocalError("A rollback needs a reason, which goes into the promotion ledger: make rollback REASON='…'")
     return {"version": version, "reason": reason, "by": by or user("rolls back"), "force": force}
@@ -43,10 +46,9 @@ def rollback(settings: Settings, stack: Stack, request: dict[str, Any]) -> str:
 
 def user(does: str) -> str:
     """The name of this machine's user, who `does` something. Raises LocalError if there is none."""
-    try:
-        return getpass.getuser()
-    except OSError as error:
-        raise LocalError(f"This machine's user has no name. Say who {does}: BY=name") from error
+    if not (found := user_name()):
+        raise LocalError(f"This machine's user has no name. Say who {does}: BY=name")
+    return found
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:

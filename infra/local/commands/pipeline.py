@@ -163,7 +163,10 @@ def line(state: State) -> str:
 
 
 def show_models(settings: Settings, output: dict[str, Any]) -> None:
-    """Prints the test metrics of the models that this execution trained, and the promotion decision."""
+    """Prints the test metrics of the models that the execution trained or found, and the promotion decision."""
+    if output.get("skipped"):
+        print(f"\nNothing was done: {output['skipped']}.")
+        return
     if output["data_kind"] == "synthetic":
         print("\nTrained on SYNTHETIC data: these figures say nothing about patients.")
     if candidates := [one for one in output.get("candidates", []) if "mlflow_run_id" in one]:
@@ -174,6 +177,21 @@ def show_models(settings: Settings, output: dict[str, Any]) -> None:
         print(f"\nOn the test patients (<30 days: readmitted within 30 days; any: at any time):\n{table(rows)}")
     if promotion := output.get("promotion"):
         print(f"\n{promotion['decision'].capitalize()}: {promotion['reason']}.")
+    if instead := _instead(output):
+        print(f"\n{instead}\nTo train all the same: make pipeline FORCE=1")
+
+
+def _instead(output: dict[str, Any]) -> str:
+    """What the execution did in place of training; empty if it trained, or ended before."""
+    earlier = output.get("earlier") or {}
+    match earlier.get("outcome"):
+        case "decided":
+            what = f"The decision is that of the execution {earlier['execution']}"
+        case "trained":
+            what = "Nothing was trained again"
+        case _:
+            return ""
+    return f"Data, code and settings are those of models that exist. {what}."
 
 
 def _metrics(settings: Settings, run_id: str) -> dict[str, float]:

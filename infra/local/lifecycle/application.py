@@ -131,7 +131,8 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "DataBucketName": DATA_BUCKET,
         **parameters.kept(settings),
     }
-    overrides = [f"{name}={value}" for name, value in values.items()]
+    # SAM takes a value up to its first space, unless it is quoted.
+    overrides = [f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in values.items()]
     configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = overrides
     file = settings.secrets / "samconfig.yaml"
     try:

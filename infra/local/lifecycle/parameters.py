@@ -1,6 +1,7 @@
 """Parameters of the template that `make deploy PARAMETERS=…` names; later deployments keep them."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -22,10 +23,17 @@ _Parameters.add_multi_constructor("!", lambda loader, name, node: None)
 
 
 def read(text: str) -> dict[str, str]:
-    """The values in `Name=value Name=value`. Raises LocalError for what is not a parameter that may be set."""
+    """The values in `Name=value Name="value with spaces"`.
+
+    Raises LocalError for what is not a parameter that may be set.
+    """
     known = yaml.load((ROOT / "template.yaml").read_text(), _Parameters)["Parameters"].keys() - _OF_THE_PLATFORM
     found: dict[str, str] = {}
-    for part in text.split():
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise LocalError(f"PARAMETERS cannot be read: {error}") from error
+    for part in parts:
         name, separator, value = part.partition("=")
         if name in _OF_THE_PLATFORM:
             raise LocalError(f"The platform itself sets the parameter {name}.")

@@ -1,7 +1,7 @@
 """The pipeline's state machine with functions that misbehave, one in place of all."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.integration.localstack.server import Function, Server, wait_for
 
 # *plan* returns the execution's input. *train* reads from the name of the model how often it is to do what, and counts
 # in a file. *ingest* answers with too much. *report* fails if the name of the model says so, and for every card.
+# Asked for earlier models, *promote* answers what the name of the model says, one answer each time; the last one stays.
 SOURCE = """
 import json, os, pathlib, time
 
@@ -23,6 +24,13 @@ def handler(event, context):
     if "batch" in event:
         # More than a state may pass on.
         return {"batch": event["batch"], "added": "a" * 300_000}
+    if "earlier" in event:
+        assert event["execution"] in [one["Name"] for one in event["earlier"]["running"]]
+        wish = json.loads(event["earlier"]["models"][0])
+        asked = pathlib.Path(wish["file"] + ".asked")
+        asked.parent.mkdir(exist_ok=True)
+        asked.open("a").write(".")
+        return wish["earlier"][min(len(asked.read_text()), len(wish["earlier"])) - 1]
     if "candidates" in event:
         names = "decision", "reason", "model", "version", "production_version"
         return {name: json.dumps(event["candidates"]) if name == "reason" else name for name in names}
@@ -83,19 +91,29 @@ def run(server: Server, deploy: Callable[..., Function]) -> Callable[..., Execut
 def _tasks(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     states = dict(definition["States"])
     for state in definition["States"].values():
-        states |= state.get("ItemProcessor", {"States": {}})["States"]
+        for inner in (state.get("ItemProcessor", {}), *state.get("Branches", ())):
+            states |= inner.get("States", {})
     return {name: state for name, state in states.items() if state.get("Resource") == "arn:aws:states:::lambda:invoke"}
 
 
-def model(does: str, times: int, file: Path, plots: bool = True) -> str:
-    """The name of a model whose training does something the first times it runs."""
-    return json.dumps({"does": does, "times": times, "file": str(file), "plots": plots})
+def earlier(outcome: str, **changes: Any) -> dict[str, Any]:
+    return {"outcome": outcome, "execution": None, "wait_seconds": 0, "candidates": [], "promotion": None} | changes
+
+
+def model(does: str, times: int, file: Path, plots: bool = True, answers: Sequence[dict[str, Any]] = ()) -> str:
+    """The name of a model whose training does something the first times it runs.
+
+    `answers` are those to the question for earlier models.
+    """
+    wish = {"does": does, "times": times, "file": str(file), "plots": plots}
+    return json.dumps({**wish, "earlier": [*answers] or [earlier("train")]})
 
 
 def plan(does: str, times: int, file: Path, **changes: Any) -> dict[str, Any]:
     """A plan of one training that does something the first times it runs."""
     wish = model(does, times, file)
-    fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish], "by": None}
+    fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [wish], "by": None, "force": False}
+    fields |= {"started_by": "person", "skipped": None}
     return {**fields, "start_at": "train", "stop_after": "train", **changes}
 
 
@@ -165,6 +183,42 @@ def test_plots_that_fail_leave_the_training_a_candidate(run: Callable[..., Execu
         "no plots today",
         undrawn,
     )
+
+
+def test_an_execution_that_is_skipped_ends_at_once_and_says_why(run: Callable[..., Execution], tmp_path: Path) -> None:
+    found = run(plan("exit", 100, tmp_path / "tries", start_at="ingest", stop_after="promote", skipped="too soon"))
+    assert (found.status, found.skipped, "candidates" in found.output) == ("SUCCEEDED", "too soon", False)
+    assert not (tmp_path / "tries").exists()
+
+
+KNOWN = [{"model": "random_forest", "mlflow_run_id": "earlier"}]
+DECISION = {"decision": "refused", "reason": "no better", "model": "random_forest", "version": "2"}
+
+
+def test_models_that_exist_are_not_trained_again_and_their_decision_stands(
+    run: Callable[..., Execution], tmp_path: Path
+) -> None:
+    answer = earlier("decided", execution="first", candidates=KNOWN, promotion=DECISION)
+    wish = model("exit", 100, tmp_path / "tries", answers=[answer])
+    found = run(plan("", 0, tmp_path, models=[wish], stop_after="promote"))
+    assert (found.status, found.decision, found.decided_by_execution) == ("SUCCEEDED", "refused", "first")
+    assert (found.output["candidates"], found.output["promotion"]) == (KNOWN, DECISION)
+    assert not (tmp_path / "tries").exists() and "running" not in found.output
+
+
+def test_models_that_exist_without_a_decision_are_promoted(run: Callable[..., Execution], tmp_path: Path) -> None:
+    wish = model("exit", 100, tmp_path / "tries", answers=[earlier("trained", candidates=KNOWN)])
+    found = run(plan("", 0, tmp_path, models=[wish], stop_after="promote"))
+    assert (found.decision, found.decided_by_execution) == ("decision", None)
+    assert json.loads(found.output["promotion"]["reason"]) == KNOWN
+    assert not (tmp_path / "tries").exists()
+
+
+def test_an_execution_waits_while_another_trains_the_same(run: Callable[..., Execution], tmp_path: Path) -> None:
+    answers = [*2 * [earlier("wait", execution="other", wait_seconds=1)], earlier("trained", candidates=KNOWN)]
+    found = run(plan("", 0, tmp_path, models=[model("exit", 100, tmp_path / "tries", answers=answers)]))
+    assert (found.status, found.output["candidates"]) == ("SUCCEEDED", KNOWN)
+    assert (tmp_path / "tries.asked").read_text() == "..."
 
 
 def test_an_execution_that_takes_too_long_times_out(run: Callable[..., Execution], tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from readmission.domain.payloads import Plan
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
 from readmission.settings import DatabaseSettings, ModelSettings, SourceSettings
 from readmission.telemetry import metrics
@@ -262,11 +264,12 @@ def test_the_owner_migrates_before_a_run_is_planned_and_the_pipelines_user_plans
     assert migrate.calls == [("owner's connection to raw", "raw"), ("owner's connection to clean", "clean")]
 
 
-def _plan(answer: Any = PLAN) -> tuple[ModuleType, Step, Step]:
+def _plan(answer: Any = PLAN, skipped: str | None = None) -> tuple[ModuleType, Step, Step]:
     module, step = _wired("plan", answer)
     migrate = Step(None)
     vars(module)["migrate"] = migrate
     vars(module)["adopt"] = Step(0)
+    vars(module)["runs"] = SimpleNamespace(register=Step(skipped))
     return module, step, migrate
 
 
@@ -292,6 +295,42 @@ def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], 
     assert (request.source, planned) == (input_.get("source"), source)
     assert (bucket, s3, databases) == ("bucket", "client of s3", ("connection to raw", "connection to clean"))
     assert sources == SourceSettings()
+
+
+def test_plan_records_and_logs_what_started_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RETRAIN_PAUSE_HOURS", "6")
+    module, _, _ = _plan()
+    input_ = {"started_by": "schedule", "reason": "the schedule of a rule"}
+    module.handler({**PLAN_EVENT, "input": input_}, Context())
+    ((clean, execution, started_at, request, pause),) = module.runs.register.calls
+    assert (clean, execution, started_at) == ("connection to clean", "run", "2026-01-01T00:00:00Z")
+    assert (request.started_by, pause) == ("schedule", timedelta(hours=6))
+    (line,) = [vars(record) for record in caplog.records if record.getMessage() == "started"]
+    assert (line["started_by"], line["actor"], line["reason"]) == ("schedule", "schedule", input_["reason"])
+
+
+def test_a_run_that_is_skipped_is_not_planned(caplog: pytest.LogCaptureFixture) -> None:
+    module, step, _ = _plan(skipped="too soon")
+    event = {**PLAN_EVENT, "input": {"started_by": "drift", "start_at": "train", "source": "https://u:secret@h/d"}}
+    planned = module.handler(event, Context())
+    assert (planned["skipped"], planned["by"], planned["batches"], step.calls) == ("too soon", "drift", [], [])
+    assert planned.keys() == Plan.__annotations__.keys()
+    assert "secret" not in str(planned) + caplog.text
+
+
+def test_promote_answers_whether_models_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    module, step = _wired("promote", None)
+    answer = {"outcome": "wait", "execution": "other", "wait_seconds": 10, "candidates": [], "promotion": None}
+    vars(module)["look"] = Step(answer)
+    event = {"execution": "run", "earlier": {"models": ["random_forest"]}}
+    assert module.handler(event, Context()) == answer
+    ((asked, clean, model, jobs),) = module.look.calls
+    assert (asked, clean, model.name, jobs.where) == (event, "connection to clean", "readmission", "lambda")
+    assert step.calls == []
+    ran = {series(metrics.STEP_RUNS, service="promote", outcome="succeeded"): 1}
+    assert counters_in(capsys.readouterr().out) == ran
 
 
 def test_plan_migrates_both_databases_first() -> None:

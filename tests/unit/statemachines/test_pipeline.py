@@ -10,6 +10,7 @@ import pytest
 import yaml
 from readmission import errors
 from readmission.domain import payloads
+from readmission.promotion import earlier
 
 from statemachines import generate
 
@@ -36,18 +37,20 @@ RESOURCES = TEMPLATE["Resources"]
 
 
 def _states(machine: Any, outer: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every state with its name and the name of the map that contains it, if any."""
+    """Every state with its name and the name of the map, or of the state with branches, that contains it, if any."""
     for name, state in machine["States"].items():
         yield name, state, outer
         if "ItemProcessor" in state:
             yield from _states(state["ItemProcessor"], name)
+        for branch in state.get("Branches", ()):
+            yield from _states(branch, name)
 
 
 STATES = {name: state for name, state, _ in _states(MACHINE)}
 OUTER = {name: outer for name, _, outer in _states(MACHINE) if outer}
 INVOKES = "arn:aws:states:::lambda:invoke"
 TASKS = [name for name, state in STATES.items() if state.get("Resource") == INVOKES]
-JOBS = [name for name, state in STATES.items() if state["Type"] == "Task" and name not in TASKS]
+JOBS = [name for name, state in STATES.items() if "sagemaker" in state.get("Resource", "")]
 MAPS = [name for name, state in STATES.items() if state["Type"] == "Map"]
 FAILS = [name for name, state in STATES.items() if state["Type"] == "Fail"]
 RETRIES = [
@@ -67,15 +70,18 @@ PAYLOADS = {
     "Ingest": (payloads.BatchEvent, payloads.IngestResult),
     "Clean": (payloads.BatchEvent, payloads.CleanResult),
     "Check data": (payloads.CheckEvent, payloads.CheckResult),
+    "Compare": (payloads.EarlierEvent, payloads.Earlier),
     "Train": (payloads.TrainEvent, payloads.TrainResult),
     "After job": (payloads.AfterJobEvent, payloads.TrainResult),
     "Report": (payloads.PlotsEvent, payloads.ReportResult),
     "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
     "Model card": (payloads.CardEvent, payloads.ReportResult),
 }
+LOOK = "Look for models"
 REPORTS = ("Report", "Model card")
 # Tasks that are not stages, with their function's folder: an execution can neither start at them nor stop after them.
-FOLDERS = {"Check data": "check", "After job": "train", **dict.fromkeys(REPORTS, "report")}
+FOLDERS = {"Check data": "check", "Compare": "promote", "After job": "train", **dict.fromkeys(REPORTS, "report")}
+INNER = ("Branches", "ItemProcessor", "ResultSelector")
 PASSING_ON = ("Check data", *REPORTS)
 
 
@@ -216,7 +222,8 @@ def test_every_other_failure_ends_in_a_state_that_names_the_step(name: str) -> N
     (catch,) = STATES[catcher]["Catch"]
     assert catch["ErrorEquals"] == ["States.ALL"]
     assert catch["ResultPath"] == "$.failure"
-    step = catcher.removesuffix(" batches").removesuffix(" models")
+    # Looking for models is the beginning of the training.
+    step = "Train" if catcher == LOOK else catcher.removesuffix(" batches").removesuffix(" models")
     assert catch["Next"] == f"{step} failed"
     named = {"Type": "Pass", "Result": step.lower(), "ResultPath": "$.failed_step", "Next": "Failure"}
     assert STATES[catch["Next"]] == named
@@ -321,11 +328,11 @@ def test_a_task_selects_only_fields_that_its_function_returns(name: str) -> None
 def test_a_state_reads_only_results_of_the_plan_or_of_earlier_states(name: str) -> None:
     planned = {path.removeprefix("$.Payload.") for path in _paths(STATES["Plan"]["ResultSelector"])}
     assert planned <= payloads.Plan.__annotations__.keys()
-    state = {key: value for key, value in STATES[name].items() if key not in ("ItemProcessor", "ResultSelector")}
+    state = {key: value for key, value in STATES[name].items() if key not in INNER}
     read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
     read |= {name for rule in state.get("Choices", []) for name in _variables(rule)}
     read = {name.partition("[")[0] for name in read}
-    assert read <= planned | {"candidates", "failed_step", "failure", "promotion"}
+    assert read <= planned | {"candidates", "earlier", "failed_step", "failure", "promotion"}
 
 
 def _read(task: Any) -> set[str]:
@@ -353,8 +360,13 @@ def test_a_report_reads_the_result_of_its_training() -> None:
 
 @pytest.mark.parametrize("stage", payloads.STAGES[1:])
 def test_a_run_can_start_at_every_stage(stage: str) -> None:
-    (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice["StringEquals"] == stage]
-    assert choice["Next"].lower().startswith(stage)
+    (choice,) = [choice for choice in STATES["Start at"]["Choices"] if choice.get("StringEquals") == stage]
+    assert choice["Next"] == LOOK if stage == "train" else choice["Next"].lower().startswith(stage)
+
+
+def test_a_run_that_is_skipped_ends_before_any_stage() -> None:
+    assert STATES["Plan"]["Next"] == "Start at"
+    assert STATES["Start at"]["Choices"][0] == {"Variable": "$.skipped", "IsNull": False, "Next": "Done"}
 
 
 def test_a_run_starts_at_ingest_by_default() -> None:
@@ -375,6 +387,45 @@ def test_every_state_is_reachable_and_every_named_state_exists() -> None:
 def test_the_events_of_the_largest_run_fit_into_an_execution() -> None:
     """Step Functions stops an execution after 25,000 events; an iteration of a map causes about 7."""
     assert payloads.MAX_BATCHES * 2 * 7 < 25_000
+
+
+# ---------------------------------------------------------------- nothing new to learn
+def test_every_training_is_preceded_by_the_question_for_earlier_models() -> None:
+    before = {name for name, state in STATES.items() if name not in OUTER and "Train models" in _successors(state)}
+    assert before == {"Something new"}
+    assert STATES["After clean"]["Default"] == LOOK and STATES[LOOK]["Next"] == "Something new"
+    assert STATES["Something new"]["Choices"] == [
+        {"Variable": "$.earlier.outcome", "StringEquals": "train", "Next": "Train models"}
+    ]
+
+
+def test_an_execution_that_waits_asks_again_which_others_are_running() -> None:
+    (rule,) = STATES["Others at work"]["Choices"]
+    assert (rule["StringEquals"], STATES[rule["Next"]]["Type"]) == ("wait", "Wait")
+    assert STATES[rule["Next"]]["Next"] == STATES[LOOK]["Branches"][0]["StartAt"] == "Running executions"
+
+
+def test_the_question_passes_every_field_of_the_request_and_selects_every_field_of_the_answer() -> None:
+    asked = STATES["Compare"]["Parameters"]["Payload"]["earlier"]
+    assert {key.removesuffix(".$") for key in asked} == payloads.EarlierRequest.__annotations__.keys()
+    selected = {key.removesuffix(".$") for key in STATES["Compare"]["ResultSelector"]}
+    assert selected == payloads.Earlier.__annotations__.keys()
+
+
+def test_the_running_executions_are_listed_as_one_page_of_this_machine() -> None:
+    state = STATES["Running executions"]
+    assert state["Resource"] == "arn:aws:states:::aws-sdk:sfn:listExecutions"
+    assert state["Parameters"]["StateMachineArn.$"] == "$$.StateMachine.Id"
+    # An entry has about 400 bytes, and a state may pass on 256 KB.
+    assert state["Parameters"]["MaxResults"] * 500 < 256_000
+    assert state["Retry"]
+
+
+def test_the_longest_wait_for_another_training_fits_into_an_execution() -> None:
+    """A round of waiting causes 14 events; see `promotion.earlier`."""
+    longest = TEMPLATE["Parameters"]["TrainingMaxSeconds"]["MaxValue"]
+    rounds = earlier._SOON_FOR.total_seconds() / earlier._SOON + longest / earlier._LATER
+    assert rounds * 14 < 20_000
 
 
 # ---------------------------------------------------------------- training jobs

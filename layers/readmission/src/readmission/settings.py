@@ -19,6 +19,7 @@ type Training = Literal["lambda", "container", "distributed"]
 _MAX_TRAINING_ROWS: Final = 300_000
 # Lambda ends a function after 15 minutes.
 _LONGEST_TRAINING: Final = 900
+_RETRAIN_PAUSE_HOURS: Final = 24
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
@@ -233,7 +234,8 @@ class SourceSettings:
 class PlanSettings:
     """*plan*: the S3 bucket of batches and manifests, and the source of an execution that does not name one.
 
-    `owner` is the login that migrates the databases.
+    `owner` is the login that migrates the databases. Of executions that drift starts, one begins `retrain_pause_hours`
+    after the other at the earliest.
     """
 
     database: DatabaseSettings
@@ -241,6 +243,7 @@ class PlanSettings:
     data_bucket: str
     default_source: str
     sources: SourceSettings
+    retrain_pause_hours: int = _RETRAIN_PAUSE_HOURS
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -250,6 +253,7 @@ class PlanSettings:
             data_bucket=_required(environment, "DATA_BUCKET"),
             default_source=_required(environment, "DEFAULT_SOURCE"),
             sources=SourceSettings.from_environment(environment),
+            retrain_pause_hours=_whole(environment, "RETRAIN_PAUSE_HOURS", _RETRAIN_PAUSE_HOURS),
         )
 
 

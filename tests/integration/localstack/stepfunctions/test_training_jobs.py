@@ -34,6 +34,8 @@ def handler(event, context):
         return event["input"]
     if event.get("task") == "plots":
         return {}
+    if "earlier" in event:
+        return {"outcome": "train", "execution": None, "wait_seconds": 0, "candidates": [], "promotion": None}
     model = event["model"]
     if event["after_job"]:
         outcome = event["outcome"]
@@ -110,7 +112,8 @@ def start(trainers: Server, tmp_path: Path) -> Callable[..., str]:
             definition=re.sub(r"\$\{(\w+)\}", value, generate.definition()),
             roleArn=ROLE,
         )["stateMachineArn"]
-        fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [model], "by": None}
+        fields = {"data_kind": "real", "manifest": "", "batches": [], "models": [model], "by": None, "force": False}
+        fields |= {"started_by": "person", "skipped": None}
         return executions.start(machines, machine, {**fields, "start_at": "train", "stop_after": "train"})
 
     return execute

@@ -123,6 +123,7 @@ def test_workers_train_a_model_that_is_promoted_like_any_other_and_the_same_mode
     rows = dataset.load(models.stores.clean, "synthetic")
     sizes = {split: int(run.data.params[f"rows_{split}"]) for split in rows}
     assert sizes == {split: len(part.target) for split, part in rows.items()}
+    assert run.data.tags["recipe"] == "engine=lightgbm; workers=2"
     assert run.data.tags["data_hash"] == dataset.rows_hash(models.stores.clean, "synthetic")
     assert run.data.metrics["patients_in_two_splits"] == 0
     assert run.data.metrics["scorer_largest_difference"] <= 1e-9

@@ -89,6 +89,7 @@ class Pipeline:
 
     def start(self, models: list[str], stop_after: str = "promote") -> str:
         fields = {"data_kind": "synthetic", "manifest": "", "batches": [], "models": models, "by": None}
+        fields |= {"force": False, "started_by": "person", "skipped": None}
         return executions.start(self.machines, self.arn, {**fields, "start_at": "train", "stop_after": stop_after})
 
     def ended(self, execution: str) -> Execution:

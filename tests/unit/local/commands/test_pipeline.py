@@ -114,3 +114,30 @@ def test_what_a_run_went_on_without_is_said(
     said = capsys.readouterr().out
     assert "The training of random_forest failed; the run went on without it: StepTimedOut: it took too long" in said
     assert "The model card failed; the decision stands: StepTimedOut: it took too long" in said
+
+
+FOUND = {"outcome": "decided", "execution": "first"}
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ({"skipped": "too soon"}, "Nothing was done: too soon."),
+        (
+            {"data_kind": "real", "earlier": FOUND},
+            "The decision is that of the execution first.\nTo train all the same",
+        ),
+        ({"data_kind": "real", "earlier": {"outcome": "trained"}}, "Nothing was trained again.\nTo train all the same"),
+    ],
+)
+def test_a_run_that_trained_nothing_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: dict[str, Any], says: str
+) -> None:
+    pipeline.show_models(settings.load({"LOCAL_DIR": str(tmp_path)}), output)
+    assert says in capsys.readouterr().out
+
+
+def test_a_run_that_trained_says_nothing_of_earlier_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = {"data_kind": "real", "earlier": {"outcome": "train"}}
+    pipeline.show_models(settings.load({"LOCAL_DIR": str(tmp_path)}), output)
+    assert capsys.readouterr().out == ""

@@ -24,12 +24,18 @@ def test_parameters_are_read_with_their_values() -> None:
         "CorsAllowOrigins": "https://ward.example?a=b",
     }
     assert parameters.read("") == {}
+    assert parameters.read('PipelineSchedule="rate(7 days)"') == {"PipelineSchedule": "rate(7 days)"}
 
 
 @pytest.mark.parametrize("text", ["PredictionsLog=on", "PredictionLog", "=on"])
 def test_what_is_no_parameter_with_a_value_is_refused_by_name(text: str) -> None:
     with pytest.raises(LocalError, match=text):
         parameters.read(f"PatientHistory=on {text}")
+
+
+def test_a_quote_that_is_not_closed_is_refused() -> None:
+    with pytest.raises(LocalError, match="PARAMETERS cannot be read"):
+        parameters.read('PipelineSchedule="rate(7 days)')
 
 
 def test_the_platforms_own_parameters_are_refused() -> None:

@@ -64,6 +64,15 @@ def _refused(document: Any) -> str:
         pytest.param("taken_on", "2026-W01-1", id="taken_on-week"),
         pytest.param("taken_on", "20260101", id="taken_on-compact"),
         pytest.param("taken_on", 20260101, id="taken_on-number"),
+        pytest.param("force", 1, id="force-number"),
+        pytest.param("force", "true", id="force-text"),
+        pytest.param("force", None, id="force-null"),
+        pytest.param("started_by", "a cat", id="started_by-unknown"),
+        pytest.param("started_by", None, id="started_by-null"),
+        pytest.param("reason", " ", id="reason-blank"),
+        pytest.param("reason", "x" * 2001, id="reason-too-long"),
+        pytest.param("reason", "a\0b", id="reason-nul"),
+        pytest.param("event", 5, id="event-number"),
         pytest.param("sources", "s3://a/b", id="unknown-field"),
         pytest.param("", 1, id="nameless-field"),
     ],
@@ -125,3 +134,16 @@ def test_a_run_cannot_stop_before_it_starts(start_at: Any, stop_after: Any) -> N
 )
 def test_a_caught_error_has_the_name_that_an_execution_would_fail_with(error: str, name: str) -> None:
     assert error_name({"Error": error, "Cause": ""}) == name
+
+
+@pytest.mark.parametrize(
+    ("document", "actor"),
+    [
+        ({}, None),
+        ({"by": "Ada"}, "Ada"),
+        ({"started_by": "schedule"}, "schedule"),
+        ({"started_by": "schedule", "by": "Ada"}, "Ada"),
+    ],
+)
+def test_a_run_is_answered_for_by_a_person_or_by_what_started_it(document: Any, actor: str | None) -> None:
+    assert parse_request(document).actor == actor

@@ -59,6 +59,48 @@ def test_the_request_of_an_execution_has_no_credentials(given: dict[str, Any], s
     assert executions.describe(client, EXECUTION).request == shown
 
 
+CREATED = {
+    "id": "e-1",
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "detail": {"bucket": {"name": "data"}, "object": {"key": "incoming/north/a.csv"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "started_by", "source"),
+    [
+        ({}, "person", None),
+        ({"started_by": "schedule"}, "schedule", None),
+        (CREATED, "new object", "s3://data/incoming/north/a.csv"),
+        ({**CREATED, "source": "elsewhere"}, None, None),
+        ({"started_by": "a cat"}, None, None),
+    ],
+)
+def test_an_execution_says_what_started_it(given: dict[str, Any], started_by: str | None, source: str | None) -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "RUNNING", [], input=json.dumps(given))
+    found = executions.describe(client, EXECUTION)
+    assert (found.started_by, found.request.get("source")) == (started_by, source)
+
+
+def test_an_execution_of_an_event_is_taken_up_again_by_a_person() -> None:
+    client = StepFunctions()
+    client.add(EXECUTION, "FAILED", [entered("Plan", 0)], input=json.dumps(CREATED), error="E")
+    resumed = executions.resumed(executions.describe(client, EXECUTION), executions.states(client, EXECUTION))
+    assert resumed["source"] == "s3://data/incoming/north/a.csv"
+    request = parse_request(resumed)
+    assert (request.site, request.started_by, request.event) == ("north", "person", None)
+
+
+def test_an_execution_with_nothing_new_to_learn_names_the_one_that_decided() -> None:
+    client = StepFunctions()
+    earlier = {"outcome": "decided", "execution": "first"}
+    for name, output in (("a", {"earlier": earlier}), ("b", {"earlier": earlier | {"outcome": "train"}}), ("c", {})):
+        client.add(name, "SUCCEEDED", [], input="{}", output=json.dumps(output))
+    assert [executions.describe(client, name).decided_by_execution for name in "abc"] == ["first", None, None]
+
+
 def test_a_failed_execution_has_the_step_the_error_and_its_message() -> None:
     client = StepFunctions()
     cause = 'clean failed: {"errorMessage": "row 3 is broken", "errorType": "RowMalformed"}'

@@ -660,7 +660,7 @@ def test_the_decision_history_shows_both_log_losses_of_the_same_rows_and_who_for
     compared = {"challenger": {"log_loss": 0.874}, "incumbent": {"log_loss": 0.879}, "test": {"rows": 14617}}
     gateway.decisions = [
         {**decision("1", "2", "rolled back"), "id": 3, "decided_by": "Ada", "forced": True},
-        decision("2", "1", **compared),
+        {**decision("2", "1", **compared), "decided_by": "new object"},
         decision("1", None),
     ]
     app = page_of("model")
@@ -669,6 +669,7 @@ def test_the_decision_history_shows_both_log_losses_of_the_same_rows_and_who_for
     assert shown["Previous, same rows"].tolist() == ["\N{EN DASH}", "0.8790", "\N{EN DASH}"]
     assert shown["Test rows"].tolist() == ["\N{EN DASH}", "14,617", "\N{EN DASH}"]
     assert (shown["By"].tolist()[0], shown["Decision"].tolist()[0]) == ("Ada", "rolled back, forced")
+    assert shown["By"].tolist()[1:] == ["new file", ""]
     assert Texts("en")("model.history_note") in said(app)
 
 
@@ -747,6 +748,72 @@ def test_a_failed_execution_shows_the_error(fakes: Fakes) -> None:
     app = page_of("pipeline")
     assert "RowMalformed in step Clean" in app.error[0].value and "row 3 is broken" in app.error[0].value
     assert app.dataframe[0].value["Outcome"].tolist() == ["RowMalformed"]
+
+
+NEW_OBJECT = {
+    "id": "e-1",
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "detail": {"bucket": {"name": "data"}, "object": {"key": "incoming/north/a.csv"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "starter", "source", "reason"),
+    [
+        ({"by": "[Ada](http://x)", "reason": "*why*"}, "[Ada](http://x)", "Default", "*why*"),
+        ({}, "a person", "Default", None),
+        ({"started_by": "schedule"}, "schedule", "Default", None),
+        (NEW_OBJECT, "new file", "s3://data/incoming/north/a.csv", "the new object s3://data/incoming/north/a.csv"),
+    ],
+    ids=["person", "nameless", "schedule", "object"],
+)
+@pytest.mark.usefixtures("gateway")
+def test_the_page_shows_what_started_an_execution_and_why(
+    fakes: Fakes, given: dict[str, Any], starter: str, source: str, reason: str | None
+) -> None:
+    fakes["stepfunctions"].add(EXECUTION, "SUCCEEDED", [], input=json.dumps(given), output="{}")
+    app = page_of("pipeline")
+    assert app.dataframe[0].value[["Started by", "Source"]].iloc[0].tolist() == [starter, source]
+    texts = [one.value for one in app.text]
+    assert texts == [f"Started by: {starter}", *([f"Reason: {reason}"] if reason else [])]
+
+
+@pytest.mark.parametrize(
+    ("lang", "outcome"),
+    [
+        ("en", "rejected (earlier decision; nothing new to learn)"),
+        ("es", "rechazada (decisión anterior; nada nuevo que aprender)"),
+    ],
+)
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_with_nothing_new_to_learn_says_so(fakes: Fakes, lang: str, outcome: str) -> None:
+    output = {"promotion": {"decision": "refused"}, "earlier": {"outcome": "decided", "execution": "before"}}
+    fakes["stepfunctions"].add(EXECUTION, "SUCCEEDED", [], input="{}", output=json.dumps(output))
+    app = page_of("pipeline", lang)
+    assert "`before`" in app.info[0].value
+    assert app.dataframe[0].value.iloc[0].tolist().count(outcome) == 1
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.usefixtures("gateway")
+def test_an_execution_that_was_skipped_says_why(fakes: Fakes, lang: str) -> None:
+    output = {"skipped": "the event e-1 has started the execution a already"}
+    fakes["stepfunctions"].add(EXECUTION, "SUCCEEDED", [], input=json.dumps(NEW_OBJECT), output=json.dumps(output))
+    app = page_of("pipeline", lang)
+    t = Texts(lang)
+    assert app.info[0].value == t("pipeline.skipped_text")
+    assert any(output["skipped"] in one.value for one in app.text)
+    assert app.dataframe[0].value[t("column.outcome")].tolist() == [t("pipeline.skipped")]
+
+
+@pytest.mark.usefixtures("gateway")
+def test_a_run_is_forced_by_the_box(fakes: Fakes) -> None:
+    app = page_of("pipeline")
+    button(app, "Start").click().run()
+    app.checkbox[0].check()
+    button(app, "Start").click().run()
+    assert [one.get("force") for one in fakes["stepfunctions"].started] == [None, True]
 
 
 OUTPUT = {

@@ -13,8 +13,10 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceRequest,
 )
 from localstack.services.cloudwatch.resource_providers.aws_cloudwatch_alarm import CloudWatchAlarmProvider
+from localstack.services.events.resource_providers.aws_events_rule import EventsRuleProvider, extract_rule_name
 from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
 from localstack.services.logs.resource_providers.aws_logs_loggroup import LogsLogGroupProvider
+from localstack.services.s3.resource_providers.aws_s3_bucket import S3BucketProvider
 from localstack.services.secretsmanager.resource_providers.aws_secretsmanager_secret import SecretsManagerSecretProvider
 
 _ALIAS_PROPERTIES = ["FunctionName", "FunctionVersion", "Name", "Description", "RoutingConfig"]
@@ -114,6 +116,31 @@ def update_account(
     return progress
 
 
+def update_bucket(self: S3BucketProvider, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
+    """Sets the bucket's properties again, which creates no second one; LocalStack can only create a bucket."""
+    model = request.desired_state
+    model["BucketName"] = (request.previous_state or {})["BucketName"]
+    if not model.get("NotificationConfiguration"):  # creating a bucket leaves them as they are
+        request.aws_client_factory.s3.put_bucket_notification_configuration(
+            Bucket=model["BucketName"], NotificationConfiguration={}
+        )
+    return self.create(request)
+
+
+def update_rule(self: EventsRuleProvider, request: ResourceRequest[dict[str, Any]]) -> ProgressEvent[dict[str, Any]]:
+    """Overwrites the rule and its targets: the calls both create and update, LocalStack only creates."""
+    model = request.desired_state
+    name = extract_rule_name((request.previous_state or {})["Id"])
+    kept = {target["Id"] for target in model.get("Targets") or []}
+    bus = {"EventBusName": model["EventBusName"]} if model.get("EventBusName") else {}
+    events = request.aws_client_factory.events
+    known = events.list_targets_by_rule(Rule=name, **bus)["Targets"]
+    if gone := sorted({target["Id"] for target in known} - kept):
+        events.remove_targets(Rule=name, Ids=gone, **bus)
+    model["Name"] = name
+    return self.create(request)
+
+
 def install() -> None:
     LambdaAliasProvider.update = update_alias
     ApiGatewayRestApiProvider.update = update_rest_api
@@ -123,3 +150,5 @@ def install() -> None:
     LogsLogGroupProvider.create = create_log_group
     LogsLogGroupProvider.update = update_log_group
     ApiGatewayAccountProvider.update = update_account
+    S3BucketProvider.update = update_bucket
+    EventsRuleProvider.update = update_rule

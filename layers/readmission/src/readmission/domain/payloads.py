@@ -13,11 +13,14 @@ from datetime import date
 from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
 from readmission.domain.contract import SiteName, parse_date
+from readmission.domain.triggers import STARTERS, Starter, as_request
 from readmission.errors import InvalidRequest, StepFailed, StepTimedOut
 
 # A stage is a part of the pipeline that an execution can start at or stop after; it may run several functions.
 type Stage = Literal["ingest", "clean", "train", "promote"]
 type DataKind = Literal["real", "synthetic"]
+# What an execution that comes to the training is to do: see `Earlier`.
+type Outcome = Literal["train", "wait", "trained", "decided"]
 type Family = Literal["logistic_regression", "random_forest", "gradient_boosting"]
 
 STAGES: Final[tuple[Stage, ...]] = ("ingest", "clean", "train", "promote")
@@ -30,7 +33,22 @@ MAX_BATCHES: Final = 1_000
 LONGEST_NAME: Final = 200
 # The site of a delivery that names none.
 DEFAULT_SITE: Final = "default"
-_FIELDS: Final = ("batch_size", "by", "models", "site", "source", "start_at", "stop_after", "taken_on")
+# Of the reason why an execution is started.
+LONGEST_REASON: Final = 2000
+_FIELDS: Final = (
+    "batch_size",
+    "by",
+    "event",
+    "force",
+    "models",
+    "reason",
+    "site",
+    "source",
+    "start_at",
+    "started_by",
+    "stop_after",
+    "taken_on",
+)
 _SITE: Final = SiteName()
 
 
@@ -39,7 +57,9 @@ class PipelineRequest:
     """A validated execution input, with defaults filled in.
 
     `site` is the institution whose encounters the source has. `taken_on` is the day on which they were taken from its
-    records, None if the input does not say. `by` is who started the execution, None if nobody says.
+    records, None if the input does not say. `by` is who started the execution, None if nobody says. `force` is whether
+    models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
+    `event` say why the execution was started: see `domain.triggers`.
     """
 
     source: str | None
@@ -50,6 +70,15 @@ class PipelineRequest:
     site: str = DEFAULT_SITE
     taken_on: date | None = None
     by: str | None = None
+    force: bool = False
+    started_by: Starter = "person"
+    reason: str | None = None
+    event: str | None = None
+
+    @property
+    def actor(self) -> str | None:
+        """Who answers for the execution: the person, or what started it; None for a person without a name."""
+        return self.by or (None if self.started_by == "person" else self.started_by)
 
 
 class PlanEvent(TypedDict):
@@ -63,7 +92,9 @@ class PlanEvent(TypedDict):
 class Plan(TypedDict):
     """Result of *plan*, available to all later states.
 
-    `erased` is the number of rows that were left out because their patients were erased; missing if there are none.
+    `by` is who answers for the execution, as the ledger names them. `skipped` says why the execution ends here; None if
+    it goes on. `erased` is the number of rows that were left out because their patients were erased; missing if there
+    are none.
     """
 
     source: str
@@ -76,6 +107,9 @@ class Plan(TypedDict):
     start_at: Stage
     stop_after: Stage
     by: str | None
+    force: bool
+    started_by: Starter
+    skipped: str | None
     erased: NotRequired[int]
 
 
@@ -237,12 +271,54 @@ class PromoteEvent(TypedDict):
     by: NotRequired[str | None]
 
 
+class Listed(TypedDict):
+    """An execution, as Step Functions lists it; it has more fields."""
+
+    Name: str
+
+
+class EarlierRequest(TypedDict):
+    """What *promote* is asked before a training: whether models of the same data, code and settings exist.
+
+    `running` are the executions that are running now.
+    """
+
+    data_kind: DataKind
+    models: list[Family]
+    stop_after: Stage
+    force: bool
+    running: list[Listed]
+
+
+class EarlierEvent(TypedDict):
+    """Input of *promote* before the training."""
+
+    execution: str
+    earlier: EarlierRequest
+
+
 class PromoteResult(TypedDict):
     decision: Literal["promoted", "refused"]
     reason: str
     model: Family
     version: str
     production_version: str
+
+
+class Earlier(TypedDict):
+    """Result of *promote* before a training.
+
+    - train: there is something new to learn, or the execution is to train all the same;
+    - wait: `execution` is training the same; ask again in `wait_seconds`;
+    - trained: `candidates` are the models that a training would make again;
+    - decided: and `execution` has decided on them: `promotion`.
+    """
+
+    outcome: Outcome
+    execution: str | None
+    wait_seconds: int
+    candidates: list[TrainResult]
+    promotion: PromoteResult | None
 
 
 class RollbackRequest(TypedDict):
@@ -299,8 +375,12 @@ def error_name(failure: Failure) -> str:
     return StepFailed.__name__ if failure["Error"].startswith("States.") else failure["Error"]
 
 
-def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
-    """Validate an execution's input. Raises `InvalidRequest` with the field and its allowed values."""
+def parse_request(document: Any) -> PipelineRequest:
+    """Validate an execution's input, which may be an event of EventBridge.
+
+    Raises `InvalidRequest` with the field and its allowed values.
+    """
+    document = as_request(document)
     if not isinstance(document, Mapping):  # Step Functions accepts any JSON
         raise InvalidRequest(f"the input must be a JSON object, not {type(document).__name__}")
     for name in document:
@@ -312,24 +392,47 @@ def parse_request(document: Mapping[str, Any]) -> PipelineRequest:
     batch_size = document.get("batch_size", DEFAULT_BATCH_SIZE)
     if type(batch_size) is not int or not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise InvalidRequest(f"input field 'batch_size' must be a whole number from 1 to {MAX_BATCH_SIZE}")
+    start_at, stop_after = _stages(document)
+    return PipelineRequest(
+        source=source,
+        batch_size=batch_size,
+        models=_models(document),
+        start_at=start_at,
+        stop_after=stop_after,
+        site=_site(document),
+        taken_on=_taken_on(document),
+        by=_line(document, "by", LONGEST_NAME, "a name", "who starts the run"),
+        force=_force(document),
+        started_by=_choice(document, "started_by", STARTERS, "person"),
+        reason=_line(document, "reason", LONGEST_REASON, "a text", "why the run is started"),
+        event=_line(document, "event", LONGEST_NAME, "an id", "that of the event that starts the run"),
+    )
+
+
+def _stages(document: Mapping[str, Any]) -> tuple[Stage, Stage]:
     start_at: Stage = _choice(document, "start_at", STAGES, "ingest")
     stop_after: Stage = _choice(document, "stop_after", STAGES, "promote")
     if STAGES.index(stop_after) < STAGES.index(start_at):
         raise InvalidRequest(f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}")
-    site, taken_on = _site(document), _taken_on(document)
     if start_at != "ingest" and (named := [name for name in ("site", "taken_on") if name in document]):
         raise InvalidRequest(
             f"input field {named[0]!r} describes a delivery, but a run that starts at {start_at!r} brings none"
         )
-    models, by = _models(document), _by(document)
-    return PipelineRequest(source, batch_size, models, start_at, stop_after, site, taken_on, by)
+    return start_at, stop_after
 
 
-def _by(document: Mapping[str, Any]) -> str | None:
-    by = document.get("by")
-    if by is not None and not (isinstance(by, str) and 1 <= len(by.strip()) <= LONGEST_NAME and "\0" not in by):
-        raise InvalidRequest(f"input field 'by' must be a name of 1 to {LONGEST_NAME} characters: who starts the run")
-    return by.strip() if by else None
+def _line(document: Mapping[str, Any], name: str, longest: int, what: str, meaning: str) -> str | None:
+    text = document.get(name)
+    if text is not None and not (isinstance(text, str) and 1 <= len(text.strip()) <= longest and "\0" not in text):
+        raise InvalidRequest(f"input field {name!r} must be {what} of 1 to {longest} characters: {meaning}")
+    return text.strip() if text else None
+
+
+def _force(document: Mapping[str, Any]) -> bool:
+    force = document.get("force", False)
+    if not isinstance(force, bool):
+        raise InvalidRequest("input field 'force' must be true or false")
+    return force
 
 
 def _site(document: Mapping[str, Any]) -> str:

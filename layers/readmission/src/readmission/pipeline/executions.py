@@ -8,12 +8,15 @@ from typing import Any, Final, Literal
 
 from readmission.domain.payloads import Failure, error_name
 from readmission.domain.redaction import redacted
+from readmission.domain.triggers import STARTERS, Starter, as_request
+from readmission.errors import InvalidRequest
 
 STATES: Final = (
     "Plan",
     "Ingest batches",
     "Clean batches",
     "Check data",
+    "Look for models",
     "Train models",
     "Promote",
     "Model card",
@@ -21,7 +24,12 @@ STATES: Final = (
 RUNNING: Final = "RUNNING"
 # What a new execution can skip because an earlier one has done it. Batches are always ingested and cleaned again, which
 # is quick: a later execution cannot know that exactly these batches are in the tables.
-_RESUMED_AT: Final = {"Train models": "train", "Promote": "promote", "Model card": "promote"}
+_RESUMED_AT: Final = {
+    "Look for models": "train",
+    "Train models": "train",
+    "Promote": "promote",
+    "Model card": "promote",
+}
 _FIRST_EVENTS: Final = 30  # contain the result of Plan, even after all retries
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 
@@ -56,7 +64,11 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution. `rows` is None if unknown; `step`, `error` and `message` are None if it has not failed."""
+    """One execution.
+
+    `request` is in the form that people write it in, also if an event was the input. `rows` is None if unknown; `step`,
+    `error` and `message` are None if it has not failed.
+    """
 
     arn: str
     status: str
@@ -77,6 +89,23 @@ class Execution:
     def decision(self) -> str | None:
         """The promotion's decision; None if the execution did not reach it."""
         return (self.output.get("promotion") or {}).get("decision")
+
+    @property
+    def started_by(self) -> Starter | None:
+        """What started it; None if the input is none that *plan* accepts."""
+        found = self.request.get("started_by", "person") if isinstance(self.request, dict) else None
+        return next((one for one in STARTERS if one == found), None)
+
+    @property
+    def skipped(self) -> str | None:
+        """Why the execution ended before it did anything; None if it did not."""
+        return self.output.get("skipped")
+
+    @property
+    def decided_by_execution(self) -> str | None:
+        """The earlier execution whose decision stands, because there was nothing new to learn; None otherwise."""
+        found = self.output.get("earlier") or {}
+        return found.get("execution") if found.get("outcome") == "decided" else None
 
     @property
     def shortfalls(self) -> list[Shortfall]:
@@ -115,6 +144,13 @@ def shown(request: Any) -> Any:
     return request
 
 
+def _request(document: Any) -> Any:
+    try:
+        return shown(as_request(document))
+    except InvalidRequest:  # the execution has failed with it
+        return {"started_by": "an unknown event"}
+
+
 def describe(client: Any, arn: str) -> Execution:
     """The state of an execution, with its error if it failed. `rows` is not filled in: see `rows`."""
     found = client.describe_execution(executionArn=arn)
@@ -124,7 +160,7 @@ def describe(client: Any, arn: str) -> Execution:
         status=found["status"],
         started=found["startDate"],
         ended=found.get("stopDate"),
-        request=shown(json.loads(found.get("input") or "{}")),
+        request=_request(json.loads(found.get("input") or "{}")),
         output=json.loads(found.get("output") or "{}"),
         step=step,
         error=error,
@@ -134,12 +170,14 @@ def describe(client: Any, arn: str) -> Execution:
 
 def resumed(execution: Execution, states: list[State]) -> dict[str, Any]:
     """The request that takes up an execution that has failed or was stopped, given the states that it has entered."""
+    # A person starts it this time, and an event starts one execution only.
+    request = {name: value for name, value in execution.request.items() if name not in ("started_by", "event", "by")}
     stage = _RESUMED_AT.get(states[-1].name) if states else None
     if not stage:
-        return execution.request
+        return request
     # The delivery is registered by then, and only a run that brings one may describe it.
     of_delivery = ("site", "taken_on") if stage != "ingest" else ()
-    return {name: value for name, value in execution.request.items() if name not in of_delivery} | {"start_at": stage}
+    return {name: value for name, value in request.items() if name not in of_delivery} | {"start_at": stage}
 
 
 def states(client: Any, arn: str) -> list[State]:

@@ -159,9 +159,27 @@ def plan(
     key = f"{_PREFIX}/runs/{event['execution']}/manifest.json"
     with reachable(bucket):
         s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode(), ContentType="application/json")
+    return _result(request, manifest, key, None)
+
+
+def skip(request: PipelineRequest, source: str, why: str) -> Plan:
+    """The plan of an execution that ends before it does anything."""
+    manifest = Manifest(
+        source=redacted(source),
+        data_kind=sources.data_kind(source),
+        site=request.site,
+        delivered_at="",
+        dated=False,
+        deliveries=[],
+        batches=[],
+    )
+    return _result(request, manifest, "", why)
+
+
+def _result(request: PipelineRequest, manifest: Manifest, key: str, skipped: str | None) -> Plan:
     planned = Plan(
-        source=shown,
-        data_kind=kind,
+        source=manifest["source"],
+        data_kind=manifest["data_kind"],
         site=request.site,
         manifest=key,
         rows=sum(batch["rows"] for batch in manifest["batches"]),
@@ -169,7 +187,10 @@ def plan(
         models=list(request.models),
         start_at=request.start_at,
         stop_after=request.stop_after,
-        by=request.by,
+        by=request.actor,
+        force=request.force,
+        started_by=request.started_by,
+        skipped=skipped,
     )
     if "erased" in manifest:
         planned["erased"] = manifest["erased"]

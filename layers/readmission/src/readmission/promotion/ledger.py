@@ -100,6 +100,17 @@ def of_execution(clean: Connection, model_name: str, execution: str | None) -> E
     return _one(clean.run(f"{_SELECT} AND execution = :execution", model_name=model_name, execution=execution))
 
 
+def of_training(clean: Connection, model_name: str, mlflow_run_id: str) -> Entry | None:
+    """The newest decision that an execution has made on the version of this training run, or None."""
+    return _one(
+        clean.run(
+            f"{_SELECT} AND mlflow_run_id = :run AND execution IS NOT NULL {_NEWEST}",
+            model_name=model_name,
+            run=mlflow_run_id,
+        )
+    )
+
+
 def newest_on(clean: Connection, model_name: str, version: str) -> Entry | None:
     """The newest decision on the version."""
     return _one(clean.run(f"{_SELECT} AND version = :version {_NEWEST}", model_name=model_name, version=version))

@@ -29,7 +29,7 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         client = MlflowClient(settings.tracking_uri)
         alias.settle(client, clean, settings.name)
         if entry := ledger.of_execution(clean, settings.name, execution):
-            return _result(client, entry)
+            return result_of(client, entry)
         run = candidates.best(candidates.find(client, event, settings))
         version = versions.register(client, run, settings)
         incumbent = Incumbent.find(client, clean, settings.name)
@@ -50,7 +50,7 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         if not _is_repeated(clean, entry):
             entry = ledger.append(clean, replace(entry, decided_by=event.get("by")))
             alias.carry_out(client, version, entry)
-        return _result(client, entry)
+        return result_of(client, entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,16 @@ def _already_in_production(client: MlflowClient, clean: Connection, version: Mod
     reason = f"{contender(version)} is in Production already"
     if entry := ledger.newest_on(clean, version.name, str(version.version)):
         reason += f" ({entry.decision}: {entry.reason})"
-    return _result(client, versions.ledger_entry(version, None, "promoted", reason, "returned"))
+    return result_of(client, versions.ledger_entry(version, None, "promoted", reason, "returned"))
 
 
-def _result(client: MlflowClient, entry: ledger.Entry) -> PromoteResult:
+def result_of(client: MlflowClient, entry: ledger.Entry, *, just_made: bool = True) -> PromoteResult:
+    """The result of a decision, with the version that serves now.
+
+    The decision is `just_made` if `Production` cannot have moved since.
+    """
     in_production: str | None = entry.version
-    if entry.decision != "promoted":
+    if entry.decision != "promoted" or not just_made:
         # Not the ledger's: the previous version may have lost the alias, or have been deleted.
         serving = version_in_production(client, entry.model_name)
         in_production = str(serving.version) if serving else None

@@ -417,7 +417,9 @@ class PromotionDecision(BaseModel):
     decided_by: Annotated[
         str | None,
         Field(
-            description="Who asked for a rollback or started the run; null if nobody said.", examples=["Ada Lovelace"]
+            description="Who asked for a rollback or started the run: a name as it was given, or schedule, new object"
+            " or drift; null if nobody said.",
+            examples=["Ada Lovelace"],
         ),
     ]
     forced: Annotated[bool, Field(description="Whether a rollback overrode an objection.", examples=[False])]

@@ -28,7 +28,7 @@ from readmission.registry import names
 from readmission.settings import ClusterSettings, DistributedSettings, JobSettings
 from readmission.storage.database import connect
 from readmission.storage.s3 import s3_client
-from readmission.training import boosting, cluster, distributed, parquet
+from readmission.training import boosting, cluster, distributed, parquet, recipe
 from readmission.training.__main__ import run, train_here
 from readmission.training.rows import File, shares
 from readmission.training.train import Engine, Fit, train_with
@@ -121,7 +121,8 @@ def _lead(job: Job, logger: Logger) -> TrainResult:
         tags = {names.ENGINE: boosting.ENGINE, names.WORKERS: str(len(job.hosts))}
         if job.rows:
             tags[names.ROWS_LIMIT] = str(job.rows)
-        engine = Engine(prepare, _EVERY_ROW, tags, boosting.REQUIREMENTS, boosting.TRUSTED)
+        text = recipe.of_workers(boosting.ENGINE, len(job.hosts), job.rows)
+        engine = Engine(prepare, _EVERY_ROW, tags, boosting.REQUIREMENTS, boosting.TRUSTED, text)
         return train_with(engine, job.event, clean, settings.model)
 
 

@@ -20,11 +20,11 @@ from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring.format import FORMAT
 from readmission.settings import ModelSettings
-from readmission.training import families, unfinished
+from readmission.training import families, recipe, unfinished
 from readmission.training.code_version import code_version
 from readmission.training.model import TrainedModel, train_model
 
-_REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
+REQUIREMENTS: Final = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
 
 type Fit = Callable[[Mapping[str, int]], TrainedModel]
 
@@ -34,7 +34,8 @@ class Engine:
     """What fits and evaluates a family on the `newest` clean rows.
 
     `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
-    their hash, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run.
+    their hash, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run, and
+    `recipe` is what the model depends on besides rows and code.
     MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
     """
 
@@ -43,6 +44,7 @@ class Engine:
     tags: Mapping[str, str]
     requirements: Sequence[str]
     trusted: Sequence[str]
+    recipe: str
 
 
 def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> TrainResult:
@@ -56,7 +58,9 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
         parts = dataset.load(clean, kind, settings.max_training_rows)
         return dataset.rows_hash(clean, kind), lambda excluded: train_model(event["model"], parts, excluded)
 
-    engine = Engine(prepare, settings.max_training_rows, {}, _REQUIREMENTS, families.TRUSTED)
+    newest = settings.max_training_rows
+    text = recipe.of_one_process(newest, REQUIREMENTS)
+    engine = Engine(prepare, newest, {}, REQUIREMENTS, families.TRUSTED, text)
     return train_with(engine, event, clean, settings)
 
 
@@ -79,6 +83,7 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
             names.DATA_KIND: kind,
             names.DATA_HASH: rows_hash,
             names.CODE_VERSION: code_version(),
+            names.RECIPE: engine.recipe,
             names.SITES: ",".join(sites),
             **engine.tags,
         }
