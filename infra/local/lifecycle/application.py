@@ -123,6 +123,8 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "Architecture": architecture(),
         "ApiKeyValue": _kept(settings, "api-key"),
         "MetricsTokenValue": _kept(settings, "metrics-token"),
+        # The prediction log in Postgres outlives LocalStack, and is of no use with another key.
+        "PatientKeyValue": _kept(settings, "patient-key"),
         # The person who starts a run here may read whatever this machine may.
         "AllowHttpSources": "on",
         "AllowPrivateSources": "on",

@@ -12,7 +12,14 @@ from infra.local import files
 from infra.local.errors import LocalError
 from infra.local.settings import ROOT, Settings
 
-_OF_THE_PLATFORM = {"ApiKeyValue", "Architecture", "DataBucketName", "MetricsTokenValue", "MlflowTrackingUri"}
+_OF_THE_PLATFORM = {
+    "ApiKeyValue",
+    "Architecture",
+    "DataBucketName",
+    "MetricsTokenValue",
+    "MlflowTrackingUri",
+    "PatientKeyValue",
+}
 
 
 class _Parameters(yaml.SafeLoader):

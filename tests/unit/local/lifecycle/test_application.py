@@ -51,14 +51,16 @@ def test_the_secrets_reach_sam_in_a_file_of_their_owner_and_not_as_arguments(
     loaded: settings.Settings, sam: Sam
 ) -> None:
     application._deploy(loaded, "0" * 64)
-    key, token = ((loaded.secrets / name).read_text() for name in ("api-key", "metrics-token"))
-    assert len(key) == len(token) == 40
+    names = ("api-key", "metrics-token", "patient-key")
+    key, token, patient_key = ((loaded.secrets / name).read_text() for name in names)
+    assert len(key) == len(token) == len(patient_key) == 40
     overrides = sam.parameters["parameter_overrides"]
     assert f"ApiKeyValue={key}" in overrides and f"MetricsTokenValue={token}" in overrides
+    assert f"PatientKeyValue={patient_key}" in overrides
     assert sam.mode == 0o600
     shown = " ".join((*sam.command, *sam.variables.values()))
-    assert key not in shown and token not in shown
-    assert sorted(file.name for file in loaded.secrets.iterdir()) == ["api-key", "metrics-token"]
+    assert key not in shown and token not in shown and patient_key not in shown
+    assert sorted(file.name for file in loaded.secrets.iterdir()) == list(names)
 
 
 def test_the_parameters_that_are_kept_reach_sam_and_a_deployment_with_others_is_another_one(
