@@ -65,17 +65,18 @@ class KillStep(OnARun):
             before = facts.take(system)
             # Looking for processes takes as long as a short step. Those that wait for the step are known before it.
             waiting = system.function_processes(self.step.function)
-            # A step that was over too soon gets more to do.
-            run = system.start(self.step.stage, rows=ROWS * _GROWTH**attempt)
+            # The kill comes too early, before the function works, or too late: next time, it has more to do.
+            more = _GROWTH**attempt
+            run = system.start(self.step.stage, rows=ROWS * more)
             system.wait_for_task(run, self.step.state)
-            time.sleep(random.uniform(0, self.step.seconds / 2))
+            time.sleep(random.uniform(0, self.step.seconds / 2) * more)
             at = time.monotonic()
             if not system.kill(waiting):
                 system.kill_function(self.step.function)
             if _wait_for_hit(system, run):
                 return Injected(at, self.step.name, before, run)
             wait_until(system.is_healthy, RUN_SECONDS)
-        raise NotInjected(f"{self.step.name} ended before its process was killed, {_ATTEMPTS} times")
+        raise NotInjected(f"no process of {self.step.name} was killed while it worked, in {_ATTEMPTS} attempts")
 
 
 def _wait_for_hit(system: System, run: Run) -> bool:
