@@ -47,7 +47,7 @@ def promote(
             return _already_in_production(client, clean, version)
         tried = ledger.challenge(clean, settings.name)
         if tried and tried.version == str(version.version):
-            return _result(client, replace(tried, decision="shadowed"))
+            return result_of(client, replace(tried, decision="shadowed"))
         decided = _Challenge(client, clean, settings, event["data_kind"], run, version).judge(incumbent)
         shadows = bool(challenges and incumbent and incumbent.serves and decided.promoted and decided.code in _COMPARED)
         failed = candidates.failed(event)
