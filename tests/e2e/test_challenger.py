@@ -24,7 +24,7 @@ _patients = count(1_000_000)
 def trying(application: Application, trained: Trained) -> Iterator[Application]:
     """The same application, which tries versions on live requests while these tests run."""
     before = " ".join(f"{name}={value}" for name, value in parameters.kept(application.settings).items())
-    tries = f"PredictionLog=on ShadowRequests={REQUESTS} CanaryShare=0.3"
+    tries = f"{before} PredictionLog=on ShadowRequests={REQUESTS} CanaryShare=0.3"
     application.platform.run("deploy", "--parameters", tries)
     yield Application(application.platform, stack.get(application.settings))
     application.platform.run("deploy", "--parameters", before)
