@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -94,6 +94,17 @@ history: setup ## show promotions, refusals and rollbacks with their reasons
 rollback: setup ## put an earlier model version back into production  [REASON='…' VERSION=n BY=name FORCE=1]
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
 	    $(if $(BY),--by '$(BY)') $(if $(FORCED),--force)
+
+challenger: setup ## show the version that is tried on live requests, or try another one  [VERSION=n REASON='…' BY=name FORCE=1]
+	@$(LOCAL) challenger $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
+	    $(if $(BY),--by '$(BY)') $(if $(FORCE),--force)
+
+abort-challenger: setup ## take the version that is tried on live requests back  [REASON='…' BY=name]
+	@$(LOCAL) abort-challenger $(if $(REASON),--reason '$(REASON)') $(if $(BY),--by '$(BY)')
+
+replay: setup ## score a version on the logged requests  [VERSION=n ROWS=newest requests]
+	@test -n '$(VERSION)' || { echo "Usage: make replay VERSION=n. To list the versions: make history" >&2; exit 2; }
+	@$(LOCAL) replay '$(VERSION)' $(if $(ROWS),--rows '$(ROWS)')
 
 deliveries: setup ## show what has been delivered, what became of it, and how it differs from what came before
 	@$(LOCAL) deliveries

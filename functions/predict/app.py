@@ -19,7 +19,13 @@ meter = observability.EmfMeter("predict")
 
 # Once per cold start, when Lambda gives a function the most CPU: the application, and the model if there is one.
 _settings = ServingSettings.from_environment()
-model_cache = ModelCache(MlflowRegistry(_settings.model), _settings.refresh_seconds, logger, meter=meter)
+model_cache = ModelCache(
+    MlflowRegistry(_settings.model),
+    _settings.refresh_seconds,
+    logger,
+    meter=meter,
+    challenger_seconds=_settings.challenger_seconds,
+)
 model_cache.refresh()
 # With SnapStart, the above ran when the version was published.
 register_after_restore(model_cache.restored)

@@ -1,14 +1,23 @@
-"""Lambda *promote*: says whether a training is due, decides on its best model, rolls back, lists decisions.
+"""Lambda *promote*: says whether a training is due, decides on its best model, and does what operators ask.
 
 See `readmission.promotion`.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
-from readmission.domain.payloads import Earlier, EarlierEvent, PromoteEvent, PromoteResult, RollbackResult
-from readmission.promotion import ledger, limit
+from readmission.domain.payloads import (
+    ChallengeResult,
+    Earlier,
+    EarlierEvent,
+    PromoteEvent,
+    PromoteResult,
+    RollbackResult,
+)
+from readmission.promotion import challenger, guard, ledger, limit
 from readmission.promotion.earlier import look
 from readmission.promotion.promote import promote
+from readmission.promotion.replay import replay
 from readmission.promotion.rollback import rollback
 from readmission.promotion.scores import test_scores
 from readmission.settings import ModelSettings, PromoteSettings, TrainingJobSettings
@@ -24,15 +33,15 @@ meter = observability.EmfMeter("promote")
 def handler(event: Any, context: Any) -> Any:
     """A `PromoteEvent` or `EarlierEvent` of the state machine, or what an operator asks for.
 
-    That is `{"rollback": {…}}` or `{"history": {"limit": n}}`.
+    Decisions are `{"rollback": RollbackRequest}`, `{"challenge": ChallengeRequest}` and `{"abort": AbortRequest}`.
+    `{"history": {"limit": n}}`, `{"challenger": {}}` and `{"replay": {"version": "4"}}` only read.
     """
     if "earlier" in event:
         return _look(event, context)
-    if "history" in event:
-        settings = PromoteSettings.from_environment()
-        with connect("clean", settings.database) as clean:
-            return ledger.read(clean, settings.model.name, limit.of_request(event["history"]))
-    return _rollback(event["rollback"]) if "rollback" in event else _decide(event, context)
+    for name, answer in _REQUESTS.items():
+        if name in event:
+            return answer(event[name])
+    return _decide(event, context)
 
 
 @observability.step(logger, meter)
@@ -49,7 +58,7 @@ def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
     settings = PromoteSettings.from_environment()
     _migrate(settings)
     with connect("clean", settings.database) as clean:
-        result = promote(event, clean, settings.model)
+        result = promote(event, clean, settings.model, settings.challenges)
     logger.info("decided", extra={**result})
     _measure(result["decision"], result["production_version"], settings.model)
     return result
@@ -65,6 +74,47 @@ def _rollback(request: Any) -> RollbackResult:
     return result
 
 
+def _challenge(request: Any) -> ChallengeResult:
+    settings = PromoteSettings.from_environment()
+    _migrate(settings)
+    with connect("clean", settings.database) as clean:
+        result = challenger.challenge(request, clean, settings.model, settings.challenges)
+    return _tried(result)
+
+
+def _abort(request: Any) -> ChallengeResult:
+    settings = PromoteSettings.from_environment()
+    _migrate(settings)
+    with connect("clean", settings.database) as clean:
+        result = challenger.abort(request, clean, settings.model)
+    return _tried(result)
+
+
+def _tried(result: ChallengeResult) -> ChallengeResult:
+    logger.info("decided on the challenger", extra={**result})
+    meter.count(metrics.PROMOTION_DECISIONS, decision=result["decision"])
+    return result
+
+
+def _history(request: Any) -> list[dict[str, Any]]:
+    settings = PromoteSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        return ledger.read(clean, settings.model.name, limit.of_request(request))
+
+
+def _state(_request: Any) -> dict[str, Any] | None:
+    settings = PromoteSettings.from_environment()
+    with connect("clean", settings.database) as clean:
+        return guard.state(clean, settings.model, settings.challenges)
+
+
+def _replay(request: Any) -> dict[str, Any]:
+    settings = PromoteSettings.from_environment()
+    _migrate(settings)  # the prediction log may not exist yet
+    with connect("clean", settings.database) as clean:
+        return replay(request, clean, settings.model)
+
+
 def _migrate(settings: PromoteSettings) -> None:
     """Apart from this, only *plan* migrates, and a promotion or rollback may come first after a deployment."""
     with connect("clean", settings.owner) as clean:
@@ -76,3 +126,13 @@ def _measure(decision: str, served: str, model: ModelSettings) -> None:
     # There is no served version yet if the first model was refused.
     for name, value in (test_scores(model, served) if served else {}).items():
         meter.set(metrics.MODEL_TEST_SCORE, value, model_version=served, metric=name)
+
+
+_REQUESTS: Final[dict[str, Callable[[Any], Any]]] = {
+    "history": _history,
+    "rollback": _rollback,
+    "challenge": _challenge,
+    "abort": _abort,
+    "challenger": _state,
+    "replay": _replay,
+}

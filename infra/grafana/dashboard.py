@@ -428,7 +428,10 @@ def model() -> list[Panel]:
             [(_increase("readmission_promotion_decisions_total", "decision"), "{{decision}}")],
             "short",
             "make history shows the reasons.",
-            (("promoted", BLUE), ("refused", ORANGE), ("rolled_back", VERMILION)),
+            (
+                *(("promoted", BLUE), ("refused", ORANGE), ("rolled_back", VERMILION)),
+                *(("shadowed", GREEN), ("canaried", PURPLE), ("withdrawn", YELLOW)),
+            ),
             STACKED_BARS,
         ),
         ranking(

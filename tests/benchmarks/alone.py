@@ -1,6 +1,8 @@
-"""The program of a process with a model alone: `python -m tests.benchmarks.alone sklearn|onnx FOLDER rows.json TIMES`.
+"""The program of a process with a model alone: `python -m tests.benchmarks.alone KIND FOLDER rows.json [TIMES]`.
 
-Loads the model, scores the rows one by one, and prints the times and the first result.
+With `sklearn` and `onnx`, it loads the model, scores the rows one by one, and prints the times and the first result.
+With `vectorised` and `pyfunc`, it scores them all at once and prints the rows a second, with `pyfunc-rows` some of them
+one by one. With `shadow`, it prints the milliseconds that a second version adds to a forecast.
 `onnx-export` makes FOLDER's ONNX file: of the boosting alone, as the steps before it (target-encoded categories and
 masks of this project) have no converter; so that its rows are those that they give.
 """
@@ -8,6 +10,7 @@ masks of this project) have no converter; so that its rows are those that they g
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ def main() -> None:
     _, kind, folder, rows, *times = sys.argv
     if kind == "onnx-export":
         _export(Path(folder), json.loads(Path(rows).read_text()))
+        return
+    if kind in _ALL:
+        print(json.dumps({"found": _ALL[kind](Path(folder), json.loads(Path(rows).read_text()))}))
         return
     ask = {"sklearn": _sklearn, "onnx": _onnx}[kind](Path(folder), Path(rows))
     first = ask(0)
@@ -61,6 +67,90 @@ def _onnx(folder: Path, rows: Path) -> Any:
     known = [np.array([row], dtype=np.float32) for row in json.loads((folder / _ROWS).read_text())]
     name = session.get_inputs()[0].name
     return lambda number: session.run(None, {name: known[number % len(known)]})[1][0]
+
+
+def _rate(rows: int, score: Callable[[], Any]) -> float:
+    """Rows a second of the processor's time, the second time: the first one warms up."""
+    score()
+    began = time.process_time()
+    score()
+    return rows / (time.process_time() - began)
+
+
+def _vectorised(folder: Path, rows: list[list[Any]]) -> float:
+    import numpy as np
+    from readmission.domain.features import INPUTS
+    from readmission.scoring.vectorised import VectorisedScorer
+
+    scorer = VectorisedScorer(json.loads((folder / "scorer.json").read_text()))
+    places = [INPUTS.index(name) for name in scorer.features]
+    table = np.array([[row[place] for place in places] for row in rows], dtype=object)
+    return _rate(len(rows), lambda: scorer.probabilities(table))
+
+
+def _pyfunc(folder: Path, rows: list[list[Any]]) -> float:
+    import mlflow.pyfunc
+
+    from tests.benchmarks import inputs
+
+    model, table = mlflow.pyfunc.load_model(str(folder / "pyfunc")), inputs.table(rows)
+    return _rate(len(rows), lambda: model.predict(table))
+
+
+def _pyfunc_rows(folder: Path, rows: list[list[Any]]) -> float:
+    import mlflow.pyfunc
+
+    from tests.benchmarks import inputs
+
+    model, tables = mlflow.pyfunc.load_model(str(folder / "pyfunc")), [inputs.table([row]) for row in rows[:50]]
+    return _rate(len(tables), lambda: [model.predict(table) for table in tables])
+
+
+def _shadow(folder: Path, rows: list[list[Any]]) -> float:
+    """Both versions are in the process all the time, as where a challenger is tried."""
+    import logging
+    from statistics import median
+    from types import SimpleNamespace
+
+    from readmission.domain.features import FEATURES, INPUTS
+    from readmission.registry.production import Version
+    from readmission.scoring.scorer import Scorer
+    from readmission.serving.challenger import Trial
+    from readmission.serving.encounters import Asked
+    from readmission.serving.model_cache import Challenger, Served
+    from readmission.telemetry.metrics import NullMeter
+
+    document = json.loads((folder / "scorer.json").read_text())
+    version = Version("readmission", "1", "run", "gradient_boosting", "real", "")
+    served, challenger = Served(version, Scorer(document)), Challenger(version, Scorer(document))
+    cache: Any = SimpleNamespace(challenger=None, challenger_seconds=1.0)
+    trial = Trial(cache, logging.getLogger(), NullMeter())
+    known = [dict(zip(INPUTS, row, strict=True)) for row in rows[:1000]]
+    asked = [Asked({name: one[name] for name in FEATURES}) for one in known]
+
+    def took() -> float:
+        times = []
+        for one in asked:
+            began = time.perf_counter_ns()
+            trial.answer(served, one)
+            times.append(time.perf_counter_ns() - began)
+        return median(times) / 1e6
+
+    added = []
+    for _ in range(5):
+        cache.challenger = None
+        alone = took()
+        cache.challenger = challenger
+        added.append(took() - alone)
+    return median(added)
+
+
+_ALL: dict[str, Callable[[Path, list[list[Any]]], float]] = {
+    "vectorised": _vectorised,
+    "pyfunc": _pyfunc,
+    "pyfunc-rows": _pyfunc_rows,
+    "shadow": _shadow,
+}
 
 
 def _export(folder: Path, rows: list[list[Any]]) -> None:

@@ -5,7 +5,7 @@ on the disk: fetching it, which a real one would have to do at a cold start, is 
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import mlflow.pyfunc
@@ -17,9 +17,10 @@ from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer
 from readmission.serving import batch
 from readmission.serving.api import create_app
+from readmission.serving.challenger import Answer
 from readmission.serving.encounters import Asked
-from readmission.serving.forecasts import forecast
 from readmission.serving.model_cache import ModelCache, Served
+from readmission.serving.prediction_log import Answered
 from readmission.telemetry import observability
 
 from tests.benchmarks import inputs
@@ -46,10 +47,15 @@ class PyfuncScorer:
         found: list[list[float]] = np.asarray(self._model.predict(inputs.table(rows))).tolist()
         return found
 
-    def predict(self, served: Served, encounters: Sequence[Asked]) -> list[dict[str, Any]]:
+    def predict(
+        self, served: Served, encounters: Sequence[Asked], answer: Callable[[Served, Asked], Answer]
+    ) -> tuple[list[dict[str, Any]], list[Answered]]:
         """As `batch.predict`, for rows without errors: the model is asked once for all, as it is fastest."""
         self._ahead = self.table(list(inputs_of(one.fields).values()) for one in encounters)[::-1]
-        return [{"index": index, "prediction": forecast(served, one)} for index, one in enumerate(encounters)]
+        found = [answer(served, one) for one in encounters]
+        rows = [{"index": index, "prediction": one.forecast} for index, one in enumerate(found)]
+        pairs = enumerate(zip(found, encounters, strict=True))
+        return rows, [one.as_logged(index, asked) for index, (one, asked) in pairs]
 
 
 class _Loaded:
@@ -57,6 +63,7 @@ class _Loaded:
 
     due = False
     registry = None  # only needed for descriptions
+    challenger = None
 
     def __init__(self, scorer: PyfuncScorer) -> None:
         version = Version("readmission", "1", "run", "gradient_boosting", os.environ["DATA_KIND"], "")

@@ -23,6 +23,7 @@ from tests.benchmarks.report import Figure
 
 _BATCH = 1000
 _SINGLE = 200  # different rows, so that the processor's cache does not help
+_MANY = 20_000
 _CALLS = {"sklearn": 100, "onnx": 1000}
 
 
@@ -50,6 +51,7 @@ def measure(temporary: Path, folder: Path, rows: int, rounds: int) -> tuple[dict
         inputs.write_text(json.dumps(some))
         for name in ("sklearn", "onnx"):
             figures |= _beside(name, figures, trained, some, inputs, rounds)
+        figures |= _together(trained, known.fields, temporary / "many.json", rounds)
         figures |= over_http.measure(environment, trained.folder / model.PYFUNC, known.fields[-_SINGLE:])
     return figures, _about(trained, kind)
 
@@ -74,6 +76,21 @@ def _beside(
         beside[f"{what}_{name}"] = Figure(figures[what].ours, its, its / figures[what].ours)
     ours, its = figures["per_core"].ours, median(rates)
     return beside | {f"per_core_{name}": Figure(ours, its, ours / its)}
+
+
+def _together(trained: model.Model, fields: list[dict[str, Any]], inputs: Path, rounds: int) -> dict[str, Figure]:
+    """Two versions asked for one row, and many rows scored at once, each in new processes."""
+    inputs.write_text(json.dumps([list(inputs_of(one).values()) for one in fields[-_MANY:]]))
+    found: dict[str, list[float]] = {"vectorised": [], "pyfunc": [], "pyfunc-rows": [], "shadow": []}
+    for _ in range(rounds):
+        for kind, values in found.items():
+            values.append(json.loads(_alone(kind, trained.folder, inputs))["found"])
+    ours, table, rows, shadow = (median(values) for values in found.values())
+    return {
+        "shadow": Figure(shadow),
+        "vectorised": Figure(ours, table, ours / table),
+        "vectorised_rows": Figure(ours, rows, ours / rows),
+    }
 
 
 def _scored(trained: model.Model, row: list[Any]) -> list[float]:

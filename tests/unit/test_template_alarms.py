@@ -26,7 +26,7 @@ ALARMS = {
 }
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Serverless::Function"]
 TEXT, VARIABLES = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Sub"]
-WIDGETS = json.loads(re.sub(r"\$\{(NoRun|PredictionLogAlarms)\}", "", TEXT))["widgets"]
+WIDGETS = json.loads(re.sub(r"\$\{(NoRun|PredictionLogAlarms|GuardAlarm)\}", "", TEXT))["widgets"]
 CHARTS = [widget["properties"] for widget in WIDGETS if widget["type"] == "metric"]
 
 type Asked = tuple[str, str, dict[str, Any]]

@@ -36,7 +36,7 @@ OTHER = {
 }
 
 # With these, the stack has everything.
-ALL = {**IDENTITY, "PredictionLog": "on"}
+ALL = {**IDENTITY, "PredictionLog": "on", "ShadowRequests": "100"}
 
 
 @cache

@@ -14,6 +14,7 @@ RESOURCES = deployed(
     MlflowSecretName="mlflow/login",
     PatientHistory="on",
     PredictionLog="on",
+    ShadowRequests="100",
     **IDENTITY,
 )
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]

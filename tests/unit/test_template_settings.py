@@ -8,7 +8,7 @@ from readmission import settings
 
 from tests.transformed import IDENTITY, ROOT, deployed
 
-RESOURCES = deployed(PatientHistory="on", PredictionLog="on", **IDENTITY)
+RESOURCES = deployed(PatientHistory="on", PredictionLog="on", ShadowRequests="100", **IDENTITY)
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]
 # Read by libraries, not by the settings.
 OF_LIBRARIES = {

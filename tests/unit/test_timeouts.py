@@ -22,6 +22,7 @@ ASKED = {
     "check": ("secretsmanager", "postgres", "s3"),
     "train": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
     "promote": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
+    "guard": ("secretsmanager", "postgres", "secretsmanager", "mlflow"),
     "history": ("secretsmanager", "postgres"),
     "record": ("secretsmanager", "postgres", "s3"),
     "outcomes": ("secretsmanager", "postgres"),

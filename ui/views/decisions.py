@@ -18,7 +18,8 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
     found = reasons.reason(decision, known)
     if found.code == "by_hand":
         entered = t.translation_or(f"no_reason.{decision['reason']}", decision["reason"])
-        return t.translation("reason.rollback", reason=entered)
+        rollback = decision["decision"] == "rolled back"
+        return t.translation("reason.rollback" if rollback else "reason.entered", reason=entered)
     metrics = decision["metrics"]
     loss = (metrics.get("difference") or {}).get("log_loss") or {}
     subgroups = ", ".join(_subgroup(t, name) for name in found.subgroups[:_SUBGROUPS])
@@ -30,6 +31,7 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
         difference=_difference(t, loss),
         figures=_figures(t, metrics.get("challenger") or {}),
         subgroups=subgroups,
+        live=_live(t, metrics.get("live") or {}),
     )
     if found.code == "not_better" and subgroups:
         text += t.translation("reason.and_worse_in_subgroups", subgroups=subgroups)
@@ -37,6 +39,23 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
         families = ", ".join(f"{t(f'family.{family}')} ({error})" for family, error in failed.items())
         text += t.translation("reason.and_not_trained", families=families)
     return text
+
+
+def _live(t: Texts, evidence: Mapping[str, Any]) -> str:
+    """What the requests show on which the version was tried."""
+    parts = [t.translation("reason.forecasts", count=t.number(evidence.get("forecasts") or 0))]
+    if errors := evidence.get("errors"):
+        named = ", ".join(f"{name}: {t.number(count)}" for name, count in errors.items())
+        parts.append(t.translation("reason.errors", errors=named))
+    if evidence.get("agreement") is not None:
+        parts.append(t.translation("reason.agreement", share=t.percent(evidence["agreement"], 0)))
+    if evidence.get("correlation") is not None:
+        parts.append(t.translation("reason.correlation", value=t.number(evidence["correlation"], 2)))
+    if shift := (evidence.get("shifts") or {}).get("<30"):
+        parts.append(t.translation("reason.shift", value=_signed(t, shift["value"])))
+    if difference := evidence.get("difference"):
+        parts.append(_difference(t, difference))
+    return "; ".join(parts)
 
 
 def _subgroup(t: Texts, name: str) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 import streamlit as st
-from readmission.client import Decision, Figure, ModelDescription
+from readmission.client import ChallengerDescription, Decision, Figure, ModelDescription
 from readmission.domain import spreadsheet
 
 from ui.services import promotions
@@ -40,6 +40,8 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
         since = t.moment(datetime.fromisoformat(model["serves_since"]))
         kind = t(f"kind.{model['data_kind']}")
         st.markdown(f"{t('model.since', since=since, kind=kind)} {_because(t, model, known)}")
+    if challenger := model.get("challenger"):
+        st.markdown(_challenger(t, challenger))
     for column, name in zip(st.columns(len(_HEADLINES)), _HEADLINES, strict=True):
         if figure := model["test_metrics"].get(name):
             with column.container(border=True):
@@ -48,6 +50,13 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
     with st.expander(t("model.card")):
         model_card.show(t, model, known)
     deliveries.show(t, model)
+
+
+def _challenger(t: Texts, challenger: ChallengerDescription) -> str:
+    since = t.moment(datetime.fromisoformat(challenger["since"])) if challenger["since"] else DASH
+    if share := challenger["canary_share"]:
+        return t("model.challenger_canary", version=challenger["version"], since=since, share=t.percent(share, 0))
+    return t("model.challenger_shadow", version=challenger["version"], since=since)
 
 
 def _because(t: Texts, model: ModelDescription, known: Sequence[Decision]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.local import environment, expected, stack, user
 from infra.local.commands import (
+    challenger,
     dataset,
     debian,
     deliveries,
@@ -79,6 +80,23 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
     print(deliveries.deliveries(settings, stack.get(settings)))
+
+
+def _challenger(settings: Settings, arguments: argparse.Namespace) -> None:
+    if arguments.version is None:
+        print(challenger.state(settings, stack.get(settings)))
+        return
+    request = challenger.request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
+    print(challenger.challenge(settings, stack.get(settings), request))
+
+
+def _abort_challenger(settings: Settings, arguments: argparse.Namespace) -> None:
+    request = challenger.abort_request(arguments.reason, arguments.by)
+    print(challenger.abort(settings, stack.get(settings), request))
+
+
+def _replay(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(challenger.replay(settings, stack.get(settings), arguments.version, arguments.rows))
 
 
 def _withdraw(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -194,6 +212,23 @@ def _rollback_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _challenger_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", help="the model version to try; default: only show what is tried")
+    parser.add_argument("--reason", help="why; recorded in the promotion ledger")
+    parser.add_argument("--by", help="who asks for it, recorded too; default: the user of this machine")
+    parser.add_argument("--force", action="store_true", help="also one that was refused or withdrawn before")
+
+
+def _abort_challenger_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", help="why; required, and recorded in the promotion ledger")
+    parser.add_argument("--by", help="who asks for it, recorded too; default: the user of this machine")
+
+
+def _replay_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", help="the model version to score")
+    parser.add_argument("--rows", type=int, help="how many of the newest logged requests; default: 20000")
+
+
 def _withdraw_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("delivery", help="the name of the delivery, as make deliveries shows it")
     parser.add_argument("--reason", help="recorded with the delivery")
@@ -238,6 +273,19 @@ COMMANDS = (
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
+    Command(
+        "challenger",
+        "show the version that is tried on live requests, or try another one",
+        _challenger,
+        _challenger_options,
+    ),
+    Command(
+        "abort-challenger",
+        "take the version that is tried on live requests back",
+        _abort_challenger,
+        _abort_challenger_options,
+    ),
+    Command("replay", "score a version on the logged requests", _replay, _replay_options),
     Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
     Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
     Command("find-patient", "show where something is stored of a patient", _find_patient, _patient_options),

@@ -24,7 +24,7 @@ from readmission.promotion.rollback import rollback
 from readmission.registry import names
 from readmission.registry.mlflow_client import experiment_id
 from readmission.registry.production import MlflowRegistry
-from readmission.settings import ModelSettings
+from readmission.settings import ChallengeSettings, ModelSettings
 from readmission.telemetry.metrics import SCORES
 from readmission.training.train import train
 
@@ -105,12 +105,16 @@ class Models:
         return Training(_reduced(self.client.get_run(run_id)), scorer)
 
     def promote(
-        self, *candidates: TrainResult, kind: DataKind = "synthetic", execution: str | None = None
+        self,
+        *candidates: TrainResult,
+        kind: DataKind = "synthetic",
+        execution: str | None = None,
+        challenges: ChallengeSettings | None = None,
     ) -> PromoteResult:
         event = PromoteEvent(data_kind=kind, models=["logistic_regression"], candidates=list(candidates))
         if execution is not None:
             event["execution"] = execution
-        return promote(event, self.stores.clean, self.settings)
+        return promote(event, self.stores.clean, self.settings, challenges)
 
     def rollback(
         self, version: str | None = None, reason: str = "a complaint", force: bool | None = None

@@ -47,7 +47,7 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried
         "TokenUnavailable",
     }  # errors of the functions behind the gateway, which answer them themselves, and of the prediction log
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    kinds = [kind for kind in kinds if not issubclass(kind, errors.RollbackRefused)]
+    kinds = [kind for kind in kinds if not issubclass(kind, errors.RollbackRefused | errors.ChallengeRefused)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     listed = rows(DOCS / "pipeline.md", "## Pipeline errors")
     assert set().union(*(code_in(row[0]) for row in listed)) == named_errors
@@ -91,7 +91,7 @@ def test_the_server_table_lists_every_variable_that_the_api_reads_without_lambda
     tokens = {"OIDC_ISSUER": "https://login.example", "OIDC_AUDIENCE": "api", "AUDIT_KEY": "k" * 32}
     history = {"PATIENT_HISTORY": "on", "DATABASE_SECRET": "readmission/database/reader"}
     log = {"PREDICTION_LOG": "on", "PREDICTION_QUEUE_URL": "u", "DATA_BUCKET": "b", "PATIENT_KEY": "k" * 32}
-    environment = Asked(**required, **tokens, **history, **log, METRICS_PORT="9106")
+    environment = Asked(**required, **tokens, **history, **log, SHADOW_REQUESTS="100", METRICS_PORT="9106")
     ServingSettings.from_environment(environment)
     ApiProcessSettings.from_environment(environment)
     ApiServerSettings.from_environment(environment, default_port=8000)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from readmission.domain.payloads import Plan
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
-from readmission.settings import DatabaseSettings, ModelSettings, SourceSettings
+from readmission.settings import ChallengeSettings, DatabaseSettings, ModelSettings, SourceSettings
 from readmission.telemetry import metrics
 
 from tests.unit.functions.lambdas import Context, counters_in, load, metrics_in, series
@@ -107,7 +107,7 @@ RESULTS: dict[str, tuple[Any, Any, tuple[Any, ...], dict[str, Any]]] = {
             "version": "1",
             "production_version": "1",
         },
-        (PROMOTE_EVENT, "connection to clean", MODEL),
+        (PROMOTE_EVENT, "connection to clean", MODEL, None),
         {
             series(metrics.PROMOTION_DECISIONS, service="promote", decision="promoted"): 1,
             series(metrics.MODEL_TEST_SCORE, service="promote", model_version="1", metric="auc_early"): 0.68,
@@ -202,6 +202,38 @@ def test_a_refused_first_model_has_a_decision_but_no_scores(capsys: pytest.Captu
         series(metrics.STEP_RUNS, service="promote", outcome="succeeded"): 1,
         series(metrics.PROMOTION_DECISIONS, service="promote", decision="refused"): 1,
     }
+
+
+def test_a_promotion_is_told_how_versions_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SHADOW_REQUESTS": "500", "CANARY_SHARE": "0.25", "LABEL_DUE_DAYS": "45"}.items():
+        monkeypatch.setenv(name, value)
+    module, step = _wired("promote", RESULTS["promote"][1])
+    module.handler(PROMOTE_EVENT, Context())
+    assert step.calls[0][3] == ChallengeSettings(shadow_requests=500, canary_share=0.25, label_due_days=45)
+
+
+@pytest.mark.parametrize(("name", "decision"), [("challenge", "shadowed"), ("abort", "withdrawn")])
+def test_a_persons_decision_on_a_challenger_is_counted(
+    name: str, decision: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, _ = _wired("promote", None)
+    result = {"decision": decision, "version": "2", "production_version": "1", "reason": "a trial", "by": "Ada"}
+    vars(module)["challenger"] = SimpleNamespace(**{name: (step := Step(result))})
+    assert module.handler({name: {"by": "Ada"}}, Context()) == result
+    assert step.calls[0][0] == {"by": "Ada"}
+    assert counters_in(capsys.readouterr().out) == {
+        series(metrics.PROMOTION_DECISIONS, service="promote", decision=decision): 1
+    }
+
+
+def test_the_challenger_is_shown_and_a_version_replayed_without_a_decision(capsys: pytest.CaptureFixture[str]) -> None:
+    module, _ = _wired("promote", None)
+    vars(module)["guard"] = SimpleNamespace(state=Step({"version": "2"}))
+    vars(module)["replay"] = step = Step({"forecasts": 7})
+    assert module.handler({"challenger": {}}, Context()) == {"version": "2"}
+    assert module.handler({"replay": {"version": "2"}}, Context()) == {"forecasts": 7}
+    assert step.calls == [({"version": "2"}, "connection to clean", MODEL)]
+    assert counters_in(capsys.readouterr().out) == {}
 
 
 def test_a_rollback_is_counted_as_a_decision_but_not_as_a_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import pytest
 from readmission.errors import ConfigurationError
 from readmission.settings import (
     AuditSettings,
+    ChallengeSettings,
     CheckSettings,
     CleanSettings,
     ClusterSettings,
@@ -332,3 +333,20 @@ def test_a_distributed_training_needs_a_bucket() -> None:
     with pytest.raises(ConfigurationError, match="DATA_BUCKET is not set"):
         DistributedSettings.from_environment(variables)
     assert DistributedSettings.from_environment(variables | {"DATA_BUCKET": "b"}).data_bucket == "b"
+
+
+def test_versions_are_tried_only_with_shadow_requests() -> None:
+    assert ChallengeSettings.from_environment({}) is None
+    assert ChallengeSettings.from_environment({"SHADOW_REQUESTS": "0"}) is None
+    found = ChallengeSettings.from_environment({"SHADOW_REQUESTS": "500"})
+    assert found == ChallengeSettings(shadow_requests=500, canary_share=0.1, label_due_days=30)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"SHADOW_REQUESTS": "-1"}, {"SHADOW_REQUESTS": "9", "CANARY_SHARE": "0.6"}, {"SHADOW_REQUESTS": "some"}],
+    ids=str,
+)
+def test_how_versions_are_tried_must_make_sense(variables: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"SHADOW_REQUESTS|CANARY_SHARE"):
+        ChallengeSettings.from_environment(variables)

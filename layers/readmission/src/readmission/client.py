@@ -152,8 +152,18 @@ class Figure(TypedDict):
     high: float | None
 
 
+class ChallengerDescription(TypedDict):
+    """The version that is tried on live requests, and answers `canary_share` of the patients. `since` is ISO 8601."""
+
+    version: str
+    family: str
+    since: str | None
+    canary_share: float
+    mlflow_run_id: str
+
+
 class ModelDescription(TypedDict):
-    """The version in production. `serves_since` is ISO 8601, UTC."""
+    """The version in production. `serves_since` is ISO 8601, UTC. Earlier releases do not tell the `challenger`."""
 
     name: str
     version: str
@@ -165,13 +175,15 @@ class ModelDescription(TypedDict):
     mlflow_run_id: str
     test_metrics: dict[str, Figure]
     model_card: dict[str, str]
+    challenger: NotRequired[ChallengerDescription | None]
 
 
 class Decision(TypedDict):
-    """An entry of the promotion ledger: promoted, refused or rolled back. `decided_at` is ISO 8601, UTC.
+    """An entry of the promotion ledger: a decision on what serves, or on a version that is tried on live requests.
 
-    `decided_by` is who asked for a rollback or started the run, and `forced` whether it overrode an objection.
-    `reason_code` is empty in entries of earlier releases, whose APIs also lack these three fields.
+    `decided_at` is ISO 8601, UTC. `decided_by` is who asked for it or started the run, or `guard`, and `forced` whether
+    it overrode an objection. `reason_code` is empty in entries of earlier releases, whose APIs also lack these three
+    fields.
     """
 
     id: int

@@ -137,6 +137,26 @@ class RollbackNeedsForce(RollbackRefused):
     """The version never served, or would put synthetic data in place of real; the message says which."""
 
 
+class ChallengeRefused(ReadmissionError):
+    """Base class of what is in the way of a person's decision on a challenger. Not raised itself."""
+
+
+class NoChallenger(ChallengeRefused):
+    """No version is tried on live requests, so that none can be withdrawn."""
+
+
+class ChallengesOff(ChallengeRefused):
+    """Versions are not tried on live requests, by the parameter ShadowRequests."""
+
+
+class NoIncumbent(ChallengeRefused):
+    """No version is in production, so that none can be tried beside it."""
+
+
+class ChallengeNeedsForce(ChallengeRefused):
+    """The version was withdrawn or refused before, or learned from another kind of data; the message says which."""
+
+
 class StepTimedOut(ReadmissionError):
     """A step did not end within its time limit. The state machine itself fails with this name."""
 

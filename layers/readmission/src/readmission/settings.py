@@ -16,10 +16,13 @@ type Environment = Mapping[str, str]
 type Tls = Literal["disable", "require", "verify-full"]
 type Training = Literal["lambda", "container", "distributed"]
 
+# A scorer takes a tenth of a millisecond: one that takes so long would be felt in every answer.
+_CHALLENGER_SECONDS: Final = 0.05
 _MAX_TRAINING_ROWS: Final = 300_000
 # Lambda ends a function after 15 minutes.
 _LONGEST_TRAINING: Final = 900
 _RETRAIN_PAUSE_HOURS: Final = 24
+_LARGEST_CANARY: Final = 0.5  # of the patients: more would make it the version that serves
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
@@ -365,12 +368,41 @@ class TrainingJobSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeSettings:
+    """How a new version is tried on live requests before it serves.
+
+    It shadows for `shadow_requests` logged forecasts, and then answers `canary_share` of the patients for as many.
+    Without a share, it is promoted after it has shadowed. A label other than <30 is final `label_due_days` after the
+    discharge.
+    """
+
+    shadow_requests: int
+    canary_share: float
+    label_due_days: int
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None if SHADOW_REQUESTS is 0: then a version serves as soon as it passes the comparison."""
+        requests = _whole(environment, "SHADOW_REQUESTS", 0)
+        if not requests:
+            return None
+        share = _share(environment, "CANARY_SHARE", 0.1)
+        if share > _LARGEST_CANARY:
+            raise _invalid("CANARY_SHARE", str(share), f"must be a number from 0 to {_LARGEST_CANARY}")
+        return cls(requests, share, _count(environment, "LABEL_DUE_DAYS", 30))
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteSettings:
-    """*promote*: the ledger's database, the login that migrates it (`owner`), and the model."""
+    """*promote*: the ledger's database, the login that migrates it (`owner`), and the model.
+
+    Without `challenges`, a version that passes the comparison serves at once.
+    """
 
     database: DatabaseSettings
     owner: DatabaseSettings
     model: ModelSettings
+    challenges: ChallengeSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -378,6 +410,27 @@ class PromoteSettings:
             database=DatabaseSettings.from_environment(environment),
             owner=DatabaseSettings.of_owner(environment),
             model=ModelSettings.from_environment(environment),
+            challenges=ChallengeSettings.from_environment(environment),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """*guard*: the database of the ledger and of the prediction log, the model, and how challengers are tried.
+
+    `challenges` is None if there are none.
+    """
+
+    database: DatabaseSettings
+    model: ModelSettings
+    challenges: ChallengeSettings | None
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            model=ModelSettings.from_environment(environment),
+            challenges=ChallengeSettings.from_environment(environment),
         )
 
 
@@ -464,7 +517,8 @@ class ServingSettings:
     """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
 
     Without `identity` there is no `audit`. Without `history`, the histories of patients are not looked up, and without
-    `prediction_log` no forecast is logged.
+    `prediction_log` no forecast is logged. A challenger that takes more than `challenger_seconds` for an encounter is
+    not asked again; without them, there is none.
     """
 
     model: ModelSettings
@@ -474,6 +528,7 @@ class ServingSettings:
     audit: AuditSettings | None = None
     history: PatientHistorySettings | None = None
     prediction_log: PredictionLogSettings | None = None
+    challenger_seconds: float | None = None
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -486,6 +541,9 @@ class ServingSettings:
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
             history=PatientHistorySettings.from_environment(environment),
             prediction_log=PredictionLogSettings.from_environment(environment),
+            challenger_seconds=_seconds(environment, "CHALLENGER_SECONDS", _CHALLENGER_SECONDS)
+            if _whole(environment, "SHADOW_REQUESTS", 0)
+            else None,
         )
 
 

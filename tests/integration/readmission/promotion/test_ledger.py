@@ -3,6 +3,8 @@
 import pytest
 from pg8000.exceptions import DatabaseError
 from readmission.promotion import ledger
+from readmission.settings import ChallengeSettings
+from readmission.storage.migrations import migrate
 
 from tests.integration.readmission.models import MLFLOW_WARNINGS, Models
 
@@ -48,3 +50,29 @@ def test_the_ledger_can_be_read_before_the_pipeline_creates_its_table(models: Mo
 def test_the_ledger_is_empty_before_anything_was_migrated(models: Models) -> None:
     models.stores.clean.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     assert ledger.read(models.stores.clean, models.settings.name, 20) == []
+
+
+def test_the_ledger_of_the_release_before_takes_the_decisions_on_challengers_and_stays_append_only(
+    models: Models,
+) -> None:
+    models.load()
+    for run in ("one", "two"):
+        models.promote(models.candidate("logistic_regression", run=run))
+    clean, before = models.stores.clean, models.ledger
+    clean.run(
+        "ALTER TABLE promotion_ledger DROP CONSTRAINT promotion_ledger_decision_check, ADD CHECK"
+        " (decision IN ('promoted', 'refused', 'rolled back'))"
+    )
+    clean.run("DELETE FROM schema_migrations WHERE name = '0010_challengers.sql'")
+    assert migrate(clean, "clean") == ["0010_challengers.sql"]
+    assert models.ledger == before
+    models.promote(models.candidate("logistic_regression", run="three"), challenges=ChallengeSettings(100, 0.1, 30))
+    assert [line["decision"] for line in models.ledger] == ["shadowed", "promoted", "promoted"]
+    assert models.rollback()["version"] == "1"
+    with pytest.raises(DatabaseError, match="append-only"):
+        clean.run("DELETE FROM promotion_ledger")
+    with pytest.raises(DatabaseError, match="promotion_ledger_decision_check"):
+        clean.run(
+            "INSERT INTO promotion_ledger (model_name, version, decision, reason, metrics, data_kind, data_hash,"
+            " code_version) VALUES ('m', '1', 'other', '', '{}', 'real', '', '')"
+        )

@@ -29,6 +29,8 @@ class FakeRegistry:
         self.cards: dict[str, str] = {}
         self.asked_for_metrics = 0
         self._version: Version
+        self._challenger: Version | None = None
+        self.challenger_polls = 0
         self._documents: dict[str, bytes] = {}
 
     def promote(self, number: str, document: Any, registered_sha256: str | None = None, **tags: Any) -> Version:
@@ -38,6 +40,21 @@ class FakeRegistry:
         self._version = Version("readmission", number, f"run-{number}", "random_forest", "synthetic", hashed, **tags)
         self.problem = None
         return self._version
+
+    def challenge(self, number: str, document: Any, share: float = 0.0) -> Version:
+        content = json.dumps(document).encode()
+        self._documents[number] = content
+        tags = {"challenged_at": "2026-01-02T12:00:00+00:00", "canary_share": share}
+        hashed = sha256(content).hexdigest()
+        self._challenger = Version("readmission", number, f"run-{number}", "forest", "synthetic", hashed, **tags)
+        return self._challenger
+
+    def end_challenge(self) -> None:
+        self._challenger = None
+
+    def challenger(self) -> Version | None:
+        self.challenger_polls += 1
+        return self._challenger
 
     def production(self) -> Version:
         self.polls += 1
@@ -78,11 +95,20 @@ class Api:
         histories: Any = None,
         prediction_log: Any = None,
         meter: Any = None,
+        challenger_seconds: float | None = None,
     ) -> None:
         self.registry = FakeRegistry()
         self.clock = Clock()
         # A poll runs when a request starts it, not in the background.
-        self.model_cache = ModelCache(self.registry, REFRESH_SECONDS, LOGGER, self.clock, start=lambda poll: poll())
+        self.model_cache = ModelCache(
+            self.registry,
+            REFRESH_SECONDS,
+            LOGGER,
+            self.clock,
+            start=lambda poll: poll(),
+            meter=meter,
+            challenger_seconds=challenger_seconds,
+        )
         self.ids: list[str] = []
         self.app = create_app(
             self.model_cache,

@@ -28,9 +28,10 @@ PAGES = {"patient", "patients", "model", "pipeline", "monitoring"}
 
 
 def _stops_an_execution(error: type) -> bool:
-    """Refusals of a rollback do not; the page's dialog explains them."""
+    """Refusals of a rollback do not; the page's dialog explains them. Those about challengers are on no page."""
     bases = (errors.ReadmissionError, errors.Transient)
-    return issubclass(error, bases) and error not in bases and not issubclass(error, errors.RollbackRefused)
+    refusals = (errors.RollbackRefused, errors.ChallengeRefused)
+    return issubclass(error, bases) and error not in bases and not issubclass(error, refusals)
 
 
 def test_both_languages_have_the_same_texts() -> None:

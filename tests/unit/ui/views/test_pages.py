@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -671,6 +672,34 @@ def test_the_decision_history_shows_both_log_losses_of_the_same_rows_and_who_for
     assert (shown["By"].tolist()[0], shown["Decision"].tolist()[0]) == ("Ada", "rolled back, forced")
     assert shown["By"].tolist()[1:] == ["new file", ""]
     assert Texts("en")("model.history_note") in said(app)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.usefixtures("fakes")
+def test_the_page_tells_which_version_is_tried_and_how_that_was_decided(gateway: Gateway, language: str) -> None:
+    since, t = "2026-01-02T12:00:00+00:00", Texts(language)
+    tried = {"version": "3", "family": "random_forest", "since": since, "canary_share": 0.1, "mlflow_run_id": "run"}
+    gateway.model = {**gateway.model, "challenger": tried}
+    live = {
+        "forecasts": 2000,
+        "agreement": 0.97,
+        "correlation": 0.91,
+        "errors": {},
+        "shifts": {"<30": {"value": 0.001}},
+    }
+    gateway.decisions = [
+        {**decision("3", "2", "canaried", live=live), "id": 4, "decided_by": "guard", "reason_code": "shadow_passed"},
+        {**decision("3", "2", "shadowed"), "id": 3, "reason_code": "newer"},
+        decision("2", "1"),
+        decision("1", None),
+    ]
+    app = page_of("model", language)
+    moment = t.moment(datetime.fromisoformat(since))
+    assert t("model.challenger_canary", version="3", since=moment, share=t.percent(0.1, 0)) in said(app)
+    shown = app.dataframe[0].value
+    assert shown[t("column.decision")].tolist()[:2] == [t("decision.canaried"), t("decision.shadowed")]
+    assert shown[t("column.by")].tolist()[0] == "guard"
+    assert not app.exception
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

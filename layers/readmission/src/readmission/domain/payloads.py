@@ -298,7 +298,7 @@ class EarlierEvent(TypedDict):
 
 
 class PromoteResult(TypedDict):
-    decision: Literal["promoted", "refused"]
+    decision: Literal["promoted", "refused", "shadowed"]
     reason: str
     model: Family
     version: str
@@ -341,6 +341,35 @@ class RollbackResult(TypedDict):
     reason: str
     by: str
     forced: bool
+
+
+class ChallengeRequest(TypedDict):
+    """A request to *promote* to try a registered version on live requests.
+
+    `by` is who asks for it. `force` overrides the objections of `ChallengeNeedsForce`.
+    """
+
+    version: str
+    reason: str
+    by: str
+    force: NotRequired[bool | None]
+
+
+class AbortRequest(TypedDict):
+    """A request to *promote* to withdraw the challenger. `by` is who asks for it."""
+
+    reason: str
+    by: str
+
+
+class ChallengeResult(TypedDict):
+    """What became of the challenger `version`, which is tried beside `production_version`."""
+
+    decision: Literal["shadowed", "canaried", "promoted", "withdrawn"]
+    version: str
+    production_version: str
+    reason: str
+    by: str
 
 
 class PlotsEvent(TypedDict):

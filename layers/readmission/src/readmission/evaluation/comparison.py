@@ -108,6 +108,21 @@ def compare(rows: Rows, challenger: Floats, incumbent: Floats, classes: Sequence
     )
 
 
+def loss_difference(
+    target: NDArray[np.str_],
+    patients: NDArray[Any],
+    challenger: Floats,
+    incumbent: Floats,
+    classes: Sequence[str],
+) -> Difference:
+    """The difference in log loss of both models' probabilities of the same rows; `patients` are their patients."""
+    known, patient_of_row = np.unique(patients, return_inverse=True)
+    losses = row_losses(target, challenger, classes) - row_losses(target, incumbent, classes)
+    loss, count = np.bincount(patient_of_row, losses), np.bincount(patient_of_row).astype(float)
+    resampled = [(counts @ loss) / (counts @ count) for counts in bootstrap.patient_counts(len(known), RESAMPLES)]
+    return _difference(float(losses.mean()), np.concatenate(resampled))
+
+
 def _subgroups(rows: Rows) -> Iterator[tuple[str, Flags]]:
     for group in rows.groups:
         for value in sorted(rows.groups[group].unique()):

@@ -1,12 +1,18 @@
 """The append-only ledger of decisions about the version in Production (`promotion_ledger`, database `clean`).
 
-A decision is one of three:
+A decision is one of six. Three are about what serves:
 
 - promoted: the candidate `version` replaces `previous_version`;
 - refused: the candidate `version` does not replace `previous_version`, which stays;
 - rolled back: an operator puts the earlier `version` back in place of `previous_version`.
 
-The entry is written before `Production` moves. If a step fails in between, the next one completes the move
+Three are about a version that is tried on live requests first, while `previous_version` serves:
+
+- shadowed: `version` becomes the challenger: it is asked beside the other and answers nobody;
+- canaried: the challenger answers a share of the patients;
+- withdrawn: the challenger is asked no more.
+
+The entry is written before an alias moves. If a step fails in between, the next one completes the move
 (`alias.settle`).
 """
 
@@ -14,13 +20,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from pg8000.native import Connection
 
 from readmission.promotion.reasons import Code
 
-type Decision = Literal["promoted", "refused", "rolled back"]
+type Decision = Literal["promoted", "refused", "rolled back", "shadowed", "canaried", "withdrawn"]
 
 _COLUMNS: Final = (
     "model_name",
@@ -46,6 +53,7 @@ _APPEND: Final = f"""
 """
 _SELECT: Final = f"SELECT {', '.join(_COLUMNS)}, id FROM promotion_ledger WHERE model_name = :model_name"
 _NEWEST: Final = "ORDER BY id DESC LIMIT 1"
+_MOVES: Final = "decision IN ('promoted', 'rolled back')"  # of `Production`
 _ADDED: Final[dict[str, Any]] = {"decided_by": None, "forced": False, "reason_code": ""}
 _LOCK: Final = 7_401_300  # any number that no other advisory lock in this database uses
 
@@ -118,7 +126,42 @@ def newest_on(clean: Connection, model_name: str, version: str) -> Entry | None:
 
 def newest_move(clean: Connection, model_name: str) -> Entry | None:
     """The newest promotion or rollback: the decision that chose the version in Production."""
-    return _one(clean.run(f"{_SELECT} AND decision <> 'refused' {_NEWEST}", model_name=model_name))
+    return _one(clean.run(f"{_SELECT} AND {_MOVES} {_NEWEST}", model_name=model_name))
+
+
+def challenge(clean: Connection, model_name: str) -> Entry | None:
+    """The decision that tries a version on live requests now, or None: whatever came later on any version ended it."""
+    ((exists,),) = clean.run("SELECT to_regclass('promotion_ledger') IS NOT NULL")
+    if not exists:
+        return None
+    found = _one(clean.run(f"{_SELECT} AND decision <> 'refused' {_NEWEST}", model_name=model_name))
+    return found if found and found.decision in ("shadowed", "canaried") else None
+
+
+def newest_try(clean: Connection, model_name: str) -> Entry | None:
+    """The newest decision on a challenger that made it one, or ended that."""
+    return _one(
+        clean.run(f"{_SELECT} AND decision IN ('shadowed', 'canaried', 'withdrawn') {_NEWEST}", model_name=model_name)
+    )
+
+
+def decided_at(clean: Connection, entry: Entry) -> datetime:
+    """When the written entry was decided."""
+    ((found,),) = clean.run("SELECT decided_at FROM promotion_ledger WHERE id = :id", id=entry.id)
+    at: datetime = found
+    return at
+
+
+def abandonment_of(clean: Connection, model_name: str, version: str) -> Entry | None:
+    """The withdrawal of the version, unless it has been tried or has served since."""
+    found = _one(
+        clean.run(
+            f"{_SELECT} AND version = :version AND decision <> 'refused' {_NEWEST}",
+            model_name=model_name,
+            version=version,
+        )
+    )
+    return found if found and found.decision == "withdrawn" else None
 
 
 def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
@@ -128,8 +171,8 @@ def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
     early releases.
     """
     found = clean.run(
-        "SELECT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name"
-        " AND decision <> 'refused' GROUP BY version, mlflow_run_id ORDER BY max(id) DESC",
+        f"SELECT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name AND {_MOVES}"
+        " GROUP BY version, mlflow_run_id ORDER BY max(id) DESC",
         model_name=model_name,
     )
     return [(version, run) for version, run in found]
@@ -148,7 +191,7 @@ def withdrawal_of(clean: Connection, model_name: str, version: str) -> Entry | N
     """The rollback that took the version out of Production, unless it has returned since."""
     found = _one(
         clean.run(
-            f"{_SELECT} AND decision <> 'refused' AND (version = :version"
+            f"{_SELECT} AND {_MOVES} AND (version = :version"
             f" OR decision = 'rolled back' AND previous_version = :version) {_NEWEST}",
             model_name=model_name,
             version=version,
@@ -165,7 +208,7 @@ def predecessor_of(clean: Connection, model_name: str, version: str) -> str | No
     """
     found = clean.run(
         "SELECT previous_version FROM promotion_ledger WHERE model_name = :model_name AND version = :version"
-        " AND decision <> 'refused' AND previous_version IS DISTINCT FROM version"
+        f" AND {_MOVES} AND previous_version IS DISTINCT FROM version"
         " ORDER BY decision = 'promoted' DESC, id DESC LIMIT 1",
         model_name=model_name,
         version=version,

@@ -1,7 +1,7 @@
 """Decides whether the best candidate replaces the version in Production, and carries the decision out."""
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Final, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -11,15 +11,24 @@ from pg8000.native import Connection
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult
 from readmission.errors import ScorerInvalid
 from readmission.evaluation import comparison
-from readmission.promotion import alias, candidates, ledger, scores, undecided, verdict, versions
+from readmission.promotion import alias, candidates, challenger, ledger, scores, undecided, verdict, versions
 from readmission.promotion.incumbent import Incumbent, contender
+from readmission.promotion.reasons import Code
 from readmission.promotion.verdict import Contender, Verdict
 from readmission.registry.mlflow_client import reachable, version_in_production
-from readmission.settings import ModelSettings
+from readmission.settings import ChallengeSettings, ModelSettings
+
+# What a comparison with the version that serves has shown. Any other promotion fills a place that is empty, or held by
+# what should not serve: trying it first would only keep it so.
+_COMPARED: Final[tuple[Code, ...]] = ("better", "newer")
 
 
-def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> PromoteResult:
+def promote(
+    event: PromoteEvent, clean: Connection, settings: ModelSettings, challenges: ChallengeSettings | None = None
+) -> PromoteResult:
     """Register the best candidate, write the decision to the ledger, and carry it out.
+
+    With `challenges`, a candidate that passes the comparison is first tried on live requests, as the challenger.
 
     An execution decides once: if its step runs again, it returns the first decision. Raises `NoCandidates` if there is
     no finished training run, and `TrackingUnavailable`.
@@ -36,18 +45,24 @@ def promote(event: PromoteEvent, clean: Connection, settings: ModelSettings) -> 
         undecided.refuse(client, clean, settings.name, incumbent, but=str(version.version))
         if incumbent and incumbent.serves and incumbent.number == str(version.version):
             return _already_in_production(client, clean, version)
+        tried = ledger.challenge(clean, settings.name)
+        if tried and tried.version == str(version.version):
+            return result_of(client, replace(tried, decision="shadowed"))
         decided = _Challenge(client, clean, settings, event["data_kind"], run, version).judge(incumbent)
+        shadows = bool(challenges and incumbent and incumbent.serves and decided.promoted and decided.code in _COMPARED)
         failed = candidates.failed(event)
         entry = versions.ledger_entry(
             version,
             incumbent.number if incumbent else None,
-            "promoted" if decided.promoted else "refused",
+            "shadowed" if shadows else "promoted" if decided.promoted else "refused",
             verdict.with_failed_families(decided.reason, failed),
             decided.code,
             metrics=decided.metrics | ({"failed_families": failed} if failed else {}),
             execution=execution,
         )
         if not _is_repeated(clean, entry):
+            if decided.promoted:
+                challenger.give_way(client, clean, settings, entry, event.get("by"))
             entry = ledger.append(clean, replace(entry, decided_by=event.get("by")))
             alias.carry_out(client, version, entry)
         return result_of(client, entry)
@@ -118,8 +133,11 @@ class _Challenge:
         return verdict.by_comparison(self.challenger, opponent, duel, test.counts)
 
     def _withdrawal(self) -> verdict.Withdrawal | None:
-        entry = ledger.withdrawal_of(self.clean, self.version.name, str(self.version.version))
-        return verdict.Withdrawal(entry.version, entry.reason) if entry else None
+        number = str(self.version.version)
+        if entry := ledger.withdrawal_of(self.clean, self.version.name, number):
+            return verdict.Withdrawal(entry.version, entry.reason)
+        found = challenger.fault_of(self.clean, self.version.name, number)
+        return verdict.Withdrawal(None, found.reason) if found else None
 
     def _is_newer_than(self, incumbent: ModelVersion) -> bool:
         """By the start of training: version numbers follow the order in which runs were put forward."""
@@ -154,7 +172,7 @@ def result_of(client: MlflowClient, entry: ledger.Entry, *, just_made: bool = Tr
         serving = version_in_production(client, entry.model_name)
         in_production = str(serving.version) if serving else None
     return PromoteResult(
-        decision="promoted" if entry.decision == "promoted" else "refused",
+        decision=entry.decision if entry.decision in ("promoted", "shadowed") else "refused",
         reason=entry.reason,
         model=cast(Family, entry.family),
         version=entry.version,

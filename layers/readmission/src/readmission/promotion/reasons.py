@@ -19,6 +19,18 @@ type Code = Literal[
     "not_better",
     "worse_in_subgroups",
     "broke_off",
-    # rolled back
+    "withdrawn_before",
+    # rolled back; shadowed and withdrawn too
     "by_hand",
+    # canaried; promoted after it
+    "shadow_passed",
+    "canary_passed",
+    # withdrawn
+    "broken",
+    "slow",
+    "constant",
+    "shifted",
+    "worse",
+    "superseded",
+    "overtaken",
 ]

@@ -1,13 +1,13 @@
 """Puts an earlier version back into Production at an operator's request."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from pg8000.native import Connection
 
-from readmission.domain.payloads import LONGEST_NAME, RollbackResult
+from readmission.domain.payloads import RollbackResult
 from readmission.errors import (
     AlreadyInProduction,
     InvalidRequest,
@@ -17,23 +17,20 @@ from readmission.errors import (
     VersionNotFound,
     VersionUnusable,
 )
-from readmission.promotion import alias, ledger, undecided, versions
+from readmission.promotion import alias, challenger, ledger, request, undecided, versions
 from readmission.promotion.incumbent import Incumbent
 from readmission.registry import names
 from readmission.registry.mlflow_client import find_version, reachable
 from readmission.settings import ModelSettings
 
-_FIELDS: Final = ("by", "force", "reason", "version")
-_LONGEST: Final = {"reason": 1000, "by": LONGEST_NAME}  # characters
 
-
-def rollback(request: Any, clean: Connection, settings: ModelSettings) -> RollbackResult:
+def rollback(asked: Any, clean: Connection, settings: ModelSettings) -> RollbackResult:
     """Put the version named in a `RollbackRequest`, or the one before the current version, into Production.
 
     Without a version in Production, the current version is the one that served last by the ledger. Raises
     `InvalidRequest`, the subclasses of `RollbackRefused`, and `TrackingUnavailable`.
     """
-    asked = _Request.parse(request)
+    wanted = _Request.parse(asked)
     with reachable(settings), ledger.exclusive(clean, settings.name):
         client = MlflowClient(settings.tracking_uri)
         alias.settle(client, clean, settings.name)
@@ -43,18 +40,19 @@ def rollback(request: Any, clean: Connection, settings: ModelSettings) -> Rollba
                 f"no version of {settings.name!r} has been in Production: there is nothing to roll back"
             )
         undecided.refuse(client, clean, settings.name, current)
-        target = _Target.find(client, clean, settings, asked.version, current)
+        target = _Target.find(client, clean, settings, wanted.version, current)
         objections = target.objections(current)
-        if objections and not asked.force:
+        if objections and not wanted.force:
             raise RollbackNeedsForce(f"{'; '.join(objections)}. To roll back nevertheless: FORCE=1, or 'force': true")
-        entry = versions.ledger_entry(target.version, current.number, "rolled back", asked.reason, "by_hand")
-        entry = ledger.append(clean, replace(entry, decided_by=asked.by, forced=bool(objections)))
+        entry = versions.ledger_entry(target.version, current.number, "rolled back", wanted.reason, "by_hand")
+        challenger.give_way(client, clean, settings, entry, wanted.by)
+        entry = ledger.append(clean, replace(entry, decided_by=wanted.by, forced=bool(objections)))
         alias.carry_out(client, target.version, entry)
         return RollbackResult(
             version=entry.version,
             previous_version=current.number,
-            reason=asked.reason,
-            by=asked.by,
+            reason=wanted.reason,
+            by=wanted.by,
             forced=entry.forced,
         )
 
@@ -69,32 +67,18 @@ class _Request:
     force: bool
 
     @classmethod
-    def parse(cls, request: Any) -> Self:
-        if not isinstance(request, dict):
+    def parse(cls, asked: Any) -> Self:
+        if not isinstance(asked, dict):
             raise InvalidRequest(
                 "'rollback' must be an object with 'reason', 'by' and optionally 'version' and 'force'"
             )
-        if unknown := set(request) - set(_FIELDS):
-            raise InvalidRequest(f"'rollback' has unknown fields: {', '.join(sorted(map(str, unknown)))}")
-        version, force = request.get("version"), request.get("force")
-        if version is not None and not (isinstance(version, str) and version.isdecimal() and version.isascii()):
-            raise InvalidRequest(f"'version' must be a version number as a string, not {version!r}")
-        if force is not None and not isinstance(force, bool):
-            raise InvalidRequest(f"'force' must be true or false, not {force!r}")
+        fields = request.object_of(asked, "rollback", ("by", "force", "reason", "version"))
         return cls(
-            version=str(int(version)) if version else None,
-            reason=_text(request, "reason", "say why this version is taken out of Production"),
-            by=_text(request, "by", "say who asks for the rollback"),
-            force=bool(force),
+            version=request.version_of(fields),
+            force=request.force_of(fields),
+            reason=request.text_of(fields, "reason", "say why this version is taken out of Production"),
+            by=request.text_of(fields, "by", "say who asks for the rollback"),
         )
-
-
-def _text(request: dict[str, Any], name: str, what: str) -> str:
-    value = request.get(name)
-    text = value.strip() if isinstance(value, str) else ""
-    if not 1 <= len(text) <= _LONGEST[name] or "\0" in text:
-        raise InvalidRequest(f"'{name}' must be a text of 1 to {_LONGEST[name]} characters: {what}")
-    return text
 
 
 @dataclass(frozen=True, slots=True)

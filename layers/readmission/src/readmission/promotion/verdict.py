@@ -50,9 +50,9 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """The rollback that took the challenger out of Production."""
+    """The rollback that took the challenger out of Production, or what ended its trial (`to_version` is None)."""
 
-    to_version: str
+    to_version: str | None
     reason: str
 
 
@@ -108,6 +108,11 @@ def by_record(
         return _refused(
             f"{challenger} was trained on synthetic data, {real} on real data",
             "synthetic_over_real",
+        )
+    if withdrawal and withdrawal.to_version is None:
+        return _refused(
+            f"{challenger} was withdrawn as a challenger ({withdrawal.reason}); only a person can try it again",
+            "withdrawn_before",
         )
     if withdrawal:
         return _refused(

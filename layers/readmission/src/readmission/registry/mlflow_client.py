@@ -77,8 +77,17 @@ def find_version(client: MlflowClient, model_name: str, number: str) -> ModelVer
 
 def version_in_production(client: MlflowClient, model_name: str) -> ModelVersion | None:
     """The version with the alias `Production`, or None."""
+    return _version_with(client, model_name, names.PRODUCTION)
+
+
+def version_challenging(client: MlflowClient, model_name: str) -> ModelVersion | None:
+    """The version with the alias `Challenger`, or None."""
+    return _version_with(client, model_name, names.CHALLENGER)
+
+
+def _version_with(client: MlflowClient, model_name: str, alias: str) -> ModelVersion | None:
     try:
-        return client.get_model_version_by_alias(model_name, names.PRODUCTION)
+        return client.get_model_version_by_alias(model_name, alias)
     except MlflowException as error:
         if error.error_code in _MISSING:
             return None

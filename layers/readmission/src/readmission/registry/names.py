@@ -8,6 +8,8 @@ from typing import Final
 
 # The alias of the version in production, and the deprecated stage of the same name.
 PRODUCTION: Final = "Production"
+# The alias of the version that is tried on live requests beside it.
+CHALLENGER: Final = "Challenger"
 
 # Artifacts of a training run.
 SCORER: Final = "scorer.json"
@@ -35,6 +37,9 @@ PROMOTED_AT: Final = "promoted_at"  # ISO 8601, UTC
 DECISION: Final = "decision"
 DECISION_REASON: Final = "decision_reason"
 LEDGER_ENTRY: Final = "ledger_line"  # id of the ledger entry that last put the version into Production
+CHALLENGE_ENTRY: Final = "challenge_line"  # id of the ledger entry that last made, or ended, the version's trial
+CHALLENGED_AT: Final = "challenged_at"  # ISO 8601, UTC
+CANARY_SHARE: Final = "canary_share"  # of the patients that the challenger answers, 0 to 1
 
 # Metrics of a training run that the promotion reads.
 VALIDATION_LOG_LOSS: Final = "validation_log_loss"

@@ -20,7 +20,7 @@ class Version:
 
     `promoted_at` (ISO 8601, UTC) and `decision_reason` belong to the decision that put it into Production; None if an
     earlier release made that decision. `sites` are those whose rows it learned from; none if an earlier release trained
-    it.
+    it. Since `challenged_at` it is, or was, the challenger, and answers `canary_share` of the patients.
     """
 
     name: str
@@ -32,6 +32,8 @@ class Version:
     promoted_at: str | None = None
     decision_reason: str | None = None
     sites: tuple[str, ...] = ()
+    challenged_at: str | None = None
+    canary_share: float = 0.0
 
 
 class MlflowRegistry:
@@ -51,6 +53,16 @@ class MlflowRegistry:
                     raise ModelUnavailable(f"no version of the model {self._name!r} is in Production yet") from error
                 raise
         return _version(found)
+
+    def challenger(self) -> Version | None:
+        """The version with the alias `Challenger`, or None."""
+        with _model_unavailable():
+            try:
+                return _version(self._client.version_by_alias(names.CHALLENGER))
+            except UnexpectedAnswer as error:
+                if error.status in (400, 404):
+                    return None
+                raise
 
     def scorer_document(self, version: Version) -> bytes:
         """The bytes of the version's scorer document."""
@@ -91,8 +103,19 @@ def _version(found: ModelVersion) -> Version:
             promoted_at=found.tags.get(names.PROMOTED_AT),
             decision_reason=found.tags.get(names.DECISION_REASON),
             sites=tuple(filter(None, found.tags.get(names.SITES, "").split(","))),
+            challenged_at=found.tags.get(names.CHALLENGED_AT),
+            canary_share=_share(found.tags.get(names.CANARY_SHARE, "")),
         )
     except KeyError as error:
         raise ModelUnavailable(
             f"version {found.number} has no tag {error}: the pipeline did not register it"
         ) from error
+
+
+def _share(text: str) -> float:
+    """The share, or 0, by which a version answers nobody: the tag may have been edited."""
+    try:
+        share = float(text or 0)
+    except ValueError:
+        return 0.0
+    return share if 0 <= share <= 1 else 0.0

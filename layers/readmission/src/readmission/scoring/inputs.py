@@ -102,15 +102,15 @@ class Category:
         self.width = len(self._unseen)
         if any(len(columns) != self.width for columns in self._values.values()):
             raise ValueError(f"a category of {entry['name']} does not have {self.width} columns")
-        self.columns: Callable[[str | None], Columns] = _Lookup(self._values, self._unseen).__getitem__
+        self.columns: Callable[[str | None], Columns] = Lookup(self._values, self._unseen).__getitem__
 
     def masks(self, columns: list[SplitTable]) -> Callable[[str | None], int]:
         """A function from a category to the leaves it excludes; `columns` are the splits of this input's columns."""
         masks = {category: _excluded(columns, values) for category, values in self._values.items()}
-        return _Lookup(masks, _excluded(columns, self._unseen)).__getitem__
+        return Lookup(masks, _excluded(columns, self._unseen)).__getitem__
 
 
-class _Lookup[V](dict[str | None, V]):
+class Lookup[V](dict[str | None, V]):
     """One value per known category, and `unseen` for any other; None is the category "?"."""
 
     def __init__(self, known: Mapping[str, V], unseen: V) -> None:

@@ -44,7 +44,7 @@ def linear(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evaluat
     return evaluate
 
 
-def _right_subtrees(columns: list[int], width: int) -> list[int]:
+def right_subtrees(columns: list[int], width: int) -> list[int]:
     """The index at which each node's right subtree starts, 0 for a leaf, from the tree's `columns`.
 
     Raises ValueError or LookupError if they are not a tree over `width` columns.
@@ -67,7 +67,7 @@ def forest(inputs: list[Input], model: dict[str, Any], classes: int) -> Evaluate
     """Walks every tree: a forest has too many leaves for the method of `boosting`."""
     encode = encoder(inputs)
     width = sum(one.width for one in inputs)
-    trees = [_walkable(tree, width, classes) for tree in model["trees"]]
+    trees = [walkable(tree, width, classes) for tree in model["trees"]]
 
     def evaluate(row: Row) -> list[float]:
         # scikit-learn's forests round their input to 32 bits before comparing it.
@@ -87,14 +87,14 @@ def forest(inputs: list[Input], model: dict[str, Any], classes: int) -> Evaluate
     return evaluate
 
 
-def _walkable(
+def walkable(
     tree: dict[str, Any], width: int, classes: int
 ) -> tuple[array[int], array[float], array[int], array[float]]:
     """A tree's columns, thresholds and right subtrees, and the class shares of its leaves, one leaf after another.
 
     The column is higher by `width` if a missing number goes left; at a leaf it is the complement of the leaf's index.
     """
-    right = _right_subtrees(tree["columns"], width)
+    right = right_subtrees(tree["columns"], width)
     leaf = count()
     columns = [
         ~next(leaf) if column < 0 else column + width * (side == "l")
@@ -155,7 +155,7 @@ def _split_tables(trees: list[dict[str, Any]], width: int, lane: int) -> list[Sp
     nodes: list[list[Node]] = [[] for _ in range(width)]
     for index, tree in enumerate(trees):
         columns = tree["columns"]
-        right = _right_subtrees(columns, width)
+        right = right_subtrees(columns, width)
         before = list(accumulate((column < 0 for column in columns), initial=0))  # leaves before each node
         if len(tree["values"]) != before[-1]:
             raise ValueError(f"a tree of {before[-1]} leaves has {len(tree['values'])} values")

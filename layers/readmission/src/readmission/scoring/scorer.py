@@ -4,7 +4,8 @@ The serving function therefore needs neither numpy nor scikit-learn nor MLflow.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from math import isfinite
 from typing import Any
@@ -25,12 +26,8 @@ class Scorer:
 
     def __init__(self, document: dict[str, Any]) -> None:
         """Raises `ScorerInvalid` if this is not a scorer document of the supported version."""
-        if document.get("format") != FORMAT or document.get("format_version") != FORMAT_VERSION:
-            raise ScorerInvalid(
-                f"a scorer document of format {document.get('format')!r}, version {document.get('format_version')!r};"
-                f" this code reads {FORMAT!r}, version {FORMAT_VERSION}"
-            )
-        try:
+        check_format(document)
+        with malformed_is_invalid():
             inputs = [INPUTS[entry["kind"]](entry) for entry in document["inputs"]]
             self.features: tuple[str, ...] = tuple(entry["name"] for entry in document["inputs"])
             self.classes: tuple[str, ...] = tuple(document["classes"])
@@ -39,8 +36,6 @@ class Scorer:
             # Evaluate one row, so that an inconsistent document fails here and not at the first request.
             shares = self._evaluate([one.example for one in inputs])
             self.reference, self.risk_quantiles = _context(document)
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise ScorerInvalid(f"the scorer document cannot be used: {type(error).__name__}: {error}") from error
         if len(shares) != len(self.classes):
             raise ScorerInvalid(f"the scorer document has {len(self.classes)} classes with {len(shares)} probabilities")
 
@@ -55,8 +50,31 @@ class Scorer:
         return self._evaluate(row)
 
 
+def check_format(document: dict[str, Any]) -> None:
+    """Raises `ScorerInvalid` if this is not a scorer document of the supported version."""
+    if document.get("format") != FORMAT or document.get("format_version") != FORMAT_VERSION:
+        raise ScorerInvalid(
+            f"a scorer document of format {document.get('format')!r}, version {document.get('format_version')!r};"
+            f" this code reads {FORMAT!r}, version {FORMAT_VERSION}"
+        )
+
+
+@contextmanager
+def malformed_is_invalid() -> Iterator[None]:
+    """Raise what a malformed document causes as `ScorerInvalid`."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ScorerInvalid(f"the scorer document cannot be used: {type(error).__name__}: {error}") from error
+
+
 def load(content: bytes, expected_sha256: str) -> Scorer:
     """Read a scorer from a document's bytes. Raises `ScorerInvalid` if they do not have that hash."""
+    return Scorer(verified(content, expected_sha256))
+
+
+def verified(content: bytes, expected_sha256: str) -> dict[str, Any]:
+    """The document in these bytes. Raises `ScorerInvalid` if they do not have that hash, or are no JSON object."""
     found = sha256(content).hexdigest()
     if found != expected_sha256:
         raise ScorerInvalid(f"the scorer document's SHA-256 is {found}, not the registered {expected_sha256}")
@@ -66,7 +84,7 @@ def load(content: bytes, expected_sha256: str) -> Scorer:
         raise ScorerInvalid(f"the scorer document is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise ScorerInvalid("the scorer document is not a JSON object")
-    return Scorer(document)
+    return document
 
 
 def _context(document: dict[str, Any]) -> tuple[Mapping[str, float] | None, tuple[float, ...] | None]:

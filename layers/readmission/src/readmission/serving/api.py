@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import FastAPI, Query, Request, Response, Security
@@ -25,9 +24,10 @@ from readmission.http.middleware import AccessLog, Envelope, HeadRequests, Unexp
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.identity.actor import is_open
 from readmission.serving import batch, description, docs, openapi
+from readmission.serving.challenger import Trial
 from readmission.serving.encounters import Asked, encounter_of
 from readmission.serving.explanation import explain as explained
-from readmission.serving.forecasts import answered_by, forecast
+from readmission.serving.forecasts import answered_by
 from readmission.serving.model_cache import ModelCache, Served
 from readmission.serving.patient_history import PatientHistories
 from readmission.serving.prediction_log import Answered, PredictionLog
@@ -122,15 +122,18 @@ def create_app(
             await run_in_threadpool(model_cache.follow)
         return model_cache.current()
 
-    _add_prediction_routes(app, served, app.state.meter, Reads(audit))
-    routes = description.router(model_cache.registry, served)
+    trial = Trial(model_cache, logger, app.state.meter)
+    _add_prediction_routes(app, served, trial, Reads(audit))
+    routes = description.router(model_cache, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
     _add_operation_routes(app, served, model_cache)
     openapi.describe(app)
     return app
 
 
-def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, reads: Reads) -> None:
+def _add_prediction_routes(app: FastAPI, served: _ServedModel, trial: Trial, reads: Reads) -> None:
+    meter: Meter = app.state.meter
+
     def histories() -> PatientHistories | None:
         found: PatientHistories | None = app.state.histories
         return found
@@ -151,15 +154,14 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         model = await served()
         if known := histories():
             await known.fill_in([encounter], model.version.data_kind)
-        start = perf_counter()
-        answer = forecast(model, encounter)
-        meter.observe(SCORER_DURATION, perf_counter() - start)
-        meter.count(PREDICTIONS, model_version=model.version.number, readmitted=answer["readmitted"])
-        answer |= answered_by(model, _id_of(request))
+        found = trial.answer(model, encounter)
+        meter.observe(SCORER_DURATION, found.seconds)
+        meter.count(PREDICTIONS, model_version=found.served.version.number, readmitted=found.forecast["readmitted"])
+        answer = found.forecast | answered_by(found.served, _id_of(request))
         if explain:
-            answer["explanation"] = explained(model.scorer, encounter.fields)
-        await reads.record(request, model, [document], "explained forecast" if explain else "forecast")
-        await _log(request, _PREDICT, [Answered(0, encounter, model, answer["probabilities"])])
+            answer["explanation"] = explained(found.served.scorer, encounter.fields)
+        await reads.record(request, found.served, [document], "explained forecast" if explain else "forecast")
+        await _log(request, _PREDICT, [found.as_logged(0, encounter)])
         return Response(to_json(answer), media_type=bodies.JSON)
 
     @app.post(
@@ -184,11 +186,11 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, meter: Meter, rea
         asked = batch.read(encounters)
         if known := histories():
             await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
-        answers = batch.predict(model, asked)
-        _count_rows(meter, model, answers)
+        answers, answered = batch.predict(model, asked, trial.answer)
+        _count_rows(meter, answers, answered)
         read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
         await reads.record(request, model, read, "batch of forecasts")
-        await _log(request, _BATCH, batch.answered(model, asked, answers))
+        await _log(request, _BATCH, answered)
         if bodies.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
@@ -235,13 +237,13 @@ async def _log(request: Request, route: str, answered: Sequence[Answered]) -> No
         await found.record(_id_of(request), route, answered)
 
 
-def _count_rows(meter: Meter, served: Served, answers: list[dict[str, Any]]) -> None:
-    """Count the forecasts of a batch by class, and its invalid rows."""
-    found = Counter(answer["prediction"]["readmitted"] for answer in answers if "prediction" in answer)
-    if refused := len(answers) - found.total():
+def _count_rows(meter: Meter, answers: list[dict[str, Any]], answered: list[Answered]) -> None:
+    """Count the forecasts of a batch by version and class, and its invalid rows."""
+    if refused := len(answers) - len(answered):
         meter.count(VALIDATION_ERRORS, refused, route=_BATCH)
-    for readmitted, number in found.items():
-        meter.count(PREDICTIONS, number, model_version=served.version.number, readmitted=readmitted)
+    found = Counter((one.served.version.number, answers[one.position]["prediction"]["readmitted"]) for one in answered)
+    for (version, readmitted), number in found.items():
+        meter.count(PREDICTIONS, number, model_version=version, readmitted=readmitted)
 
 
 async def _problem(request: Request, error: Exception) -> Response:

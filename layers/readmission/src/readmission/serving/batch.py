@@ -14,8 +14,9 @@ from readmission.errors import ScorerInvalid
 from readmission.http import csv_rows
 from readmission.http.bodies import MAX_ROWS
 from readmission.http.problems import FieldError, Refused, first_errors, printable_name, sentence
+from readmission.serving.challenger import Answer
 from readmission.serving.encounters import MAX_FIELDS, PREPARED_RULES, RAW_ONLY, Asked, encounter_of, mixed_formats
-from readmission.serving.forecasts import answered_by, forecast
+from readmission.serving.forecasts import answered_by
 from readmission.serving.model_cache import Served
 from readmission.serving.prediction_log import Answered
 from readmission.serving.schemas import IGNORED, RAW_REQUIRED, RAW_RULES, to_integer
@@ -79,21 +80,26 @@ def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
     return [_read(encounter) for encounter in encounters]
 
 
-def predict(served: Served, encounters: Iterable[Asked | Refused]) -> list[dict[str, Any]]:
-    """A `schemas.Row` for each encounter."""
-    return [{"index": index} | _answer(served, encounter) for index, encounter in enumerate(encounters)]
-
-
-def answered(
-    served: Served, encounters: Sequence[Asked | Refused], answers: Iterable[dict[str, Any]]
-) -> list[Answered]:
-    """The encounters that got a forecast, and it; `answers` are those of `predict`."""
-    found = ((answer["index"], encounters[answer["index"]], answer.get("prediction")) for answer in answers)
-    return [
-        Answered(index, encounter, served, prediction["probabilities"])
-        for index, encounter, prediction in found
-        if prediction and isinstance(encounter, Asked)
-    ]
+def predict(
+    served: Served, encounters: Iterable[Asked | Refused], answer: Callable[[Served, Asked], Answer]
+) -> tuple[list[dict[str, Any]], list[Answered]]:
+    """A `schemas.Row` for each encounter, and those that got a forecast."""
+    rows: list[dict[str, Any]] = []
+    answered: list[Answered] = []
+    for index, encounter in enumerate(encounters):
+        if isinstance(encounter, Refused):
+            rows.append({"index": index, "problem": _refusal(encounter)})
+            continue
+        try:
+            found = answer(served, encounter)
+        except ScorerInvalid as error:
+            rows.append({"index": index, "problem": {"detail": sentence(str(error)), "errors": []}})
+            continue
+        answered.append(found.as_logged(index, encounter))
+        # The version that is named once for the batch is the served one.
+        own = {} if found.served is served else {"model_version": found.served.version.number}
+        rows.append({"index": index, "prediction": found.forecast | own})
+    return rows, answered
 
 
 def as_json(served: Served, request_id: str, answers: list[dict[str, Any]]) -> bytes:
@@ -147,13 +153,8 @@ def _read(encounter: Any) -> Asked | Refused:
         return refused
 
 
-def _answer(served: Served, encounter: Asked | Refused) -> dict[str, Any]:
-    if isinstance(encounter, Refused):
-        return {"problem": {"detail": encounter.detail, "errors": first_errors(encounter.errors, MAX_ROW_ERRORS)}}
-    try:
-        return {"prediction": forecast(served, encounter)}
-    except ScorerInvalid as error:
-        return {"problem": {"detail": sentence(str(error)), "errors": []}}
+def _refusal(encounter: Refused) -> dict[str, Any]:
+    return {"detail": encounter.detail, "errors": first_errors(encounter.errors, MAX_ROW_ERRORS)}
 
 
 def _cells(answer: dict[str, Any]) -> list[Any]:

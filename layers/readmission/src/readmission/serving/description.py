@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from readmission.http.problems import Refused
 from readmission.registry.production import Version
-from readmission.serving.model_cache import Registry, Served
+from readmission.serving.model_cache import ModelCache, Registry, Served
 from readmission.serving.openapi import refusals
 from readmission.telemetry.metrics import SCORES
 
@@ -34,6 +34,20 @@ class Figure(BaseModel):
     value: float
     low: float | None = None
     high: float | None = None
+
+
+class ChallengerDescription(BaseModel):
+    """The version that is tried on live requests."""
+
+    version: Annotated[str, Field(examples=["4"])]
+    family: Annotated[str, Field(examples=["gradient_boosting"])]
+    since: Annotated[
+        str | None, Field(description="Since when it shadows, or is a canary.", examples=["2026-01-02T12:00:00+00:00"])
+    ]
+    canary_share: Annotated[
+        float, Field(description="The share of the patients that it answers; 0 while it shadows.", examples=[0.1])
+    ]
+    mlflow_run_id: Annotated[str, Field(description="The training run.", examples=["0d1e…"])]
 
 
 class ModelDescription(BaseModel):
@@ -69,6 +83,9 @@ class ModelDescription(BaseModel):
         dict[str, str],
         Field(description="Query strings of the model card, by format.", examples=[{"markdown": "?card=markdown"}]),
     ]
+    challenger: Annotated[
+        ChallengerDescription | None, Field(description="The version that is tried beside it; missing without one.")
+    ] = None
 
 
 class _Figures:
@@ -96,19 +113,23 @@ def _figures(metrics: Mapping[str, float]) -> dict[str, Figure]:
     }
 
 
-def router(registry: Registry, served: Callable[[], Awaitable[Served]]) -> APIRouter:
+def router(model_cache: ModelCache, served: Callable[[], Awaitable[Served]]) -> APIRouter:
     """The endpoint; `served` returns the served model."""
     routes = APIRouter()
+    registry = model_cache.registry
     known = _Figures(registry)
 
-    @routes.get("/model", response_model=ModelDescription, responses=_ANSWERS)
+    @routes.get("/model", response_model=ModelDescription, response_model_exclude_unset=True, responses=_ANSWERS)
     async def model(
         card: Annotated[Card | None, Query(description="Answer with the model card in this format instead.")] = None,
     ) -> ModelDescription | Response:
         """The version in production, since when and why it is served, and its test metrics."""
         version = (await served()).version
         if card is None:
-            return _description(version, await run_in_threadpool(known.of, version))
+            challenger = model_cache.challenger
+            return _description(
+                version, await run_in_threadpool(known.of, version), challenger.version if challenger else None
+            )
         path, media_type = _CARDS[card]
         text = await run_in_threadpool(registry.model_card, version, path)
         if text is None:
@@ -118,7 +139,7 @@ def router(registry: Registry, served: Callable[[], Awaitable[Served]]) -> APIRo
     return routes
 
 
-def _description(version: Version, figures: dict[str, Figure]) -> ModelDescription:
+def _description(version: Version, figures: dict[str, Figure], challenger: Version | None) -> ModelDescription:
     return ModelDescription(
         name=version.name,
         version=version.number,
@@ -130,4 +151,15 @@ def _description(version: Version, figures: dict[str, Figure]) -> ModelDescripti
         mlflow_run_id=version.run_id,
         test_metrics=figures,
         model_card={form: f"?card={form}" for form in _CARDS},
+        **({"challenger": _challenger(challenger)} if challenger else {}),
+    )
+
+
+def _challenger(version: Version) -> ChallengerDescription:
+    return ChallengerDescription(
+        version=version.number,
+        family=version.family,
+        since=version.challenged_at,
+        canary_share=version.canary_share,
+        mlflow_run_id=version.run_id,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from readmission.domain.features import inputs_of
+from readmission.scoring.scorer import Scorer
 from readmission.serving.encounters import Asked
 from readmission.serving.model_cache import Served
 from readmission.serving.risk import band, percentile_of
@@ -13,13 +14,11 @@ EARLY = "<30"
 
 def forecast(served: Served, asked: Asked) -> dict[str, Any]:
     """A `schemas.Forecast`. Raises `ScorerInvalid` if the model cannot score these fields."""
-    found = _forecast(served, asked.fields)
-    return found if asked.history is None else found | {"history": asked.history}
+    return with_history(asked, forecast_of(served.scorer, inputs_of(asked.fields)))
 
 
-def _forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
-    scorer = served.scorer
-    inputs = inputs_of(fields)
+def forecast_of(scorer: Scorer, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """A `schemas.Forecast` without the history. Raises `ScorerInvalid` if the model cannot score these inputs."""
     shares = scorer.probabilities([inputs[name] for name in scorer.features])
     probabilities = dict(zip(scorer.classes, shares, strict=True))
     return {
@@ -27,6 +26,11 @@ def _forecast(served: Served, fields: Mapping[str, Any]) -> dict[str, Any]:
         "probabilities": probabilities,
         "early_risk": _early_risk(scorer.risk_quantiles, probabilities[EARLY]),
     }
+
+
+def with_history(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
+    """The forecast, and what the look-up of the patient's history found, if there was one."""
+    return found if asked.history is None else found | {"history": asked.history}
 
 
 def answered_by(served: Served, request_id: str) -> dict[str, str]:

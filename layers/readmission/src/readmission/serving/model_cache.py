@@ -12,12 +12,19 @@ from datetime import datetime
 from math import inf
 from typing import Final, Protocol
 
+from readmission.domain.contract import CLASSES
 from readmission.domain.features import INPUTS
 from readmission.errors import ModelUnavailable, ScorerInvalid
 from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer, load
 from readmission.telemetry.logs import Logger
-from readmission.telemetry.metrics import MODEL_PROMOTED_TIMESTAMP, MODEL_RELOADS, Meter, NullMeter
+from readmission.telemetry.metrics import (
+    CHALLENGERS_STOPPED,
+    MODEL_PROMOTED_TIMESTAMP,
+    MODEL_RELOADS,
+    Meter,
+    NullMeter,
+)
 
 _RETRY_SECONDS: Final = 1.0  # the polling interval while there is no model, or none known since a restore
 _MAX_WAIT_SECONDS: Final = 1.0
@@ -30,6 +37,8 @@ class Registry(Protocol):
     """The source of versions. Every method raises `ModelUnavailable`."""
 
     def production(self) -> Version: ...
+
+    def challenger(self) -> Version | None: ...
 
     def scorer_document(self, version: Version) -> bytes: ...
 
@@ -44,6 +53,18 @@ class Served:
 
     version: Version
     scorer: Scorer
+
+
+@dataclass(slots=True)
+class Challenger:
+    """A version that is tried on live requests beside the served one.
+
+    This process asks it no more once `stopped` names an error. Without a scorer, it could not even be loaded.
+    """
+
+    version: Version
+    scorer: Scorer | None
+    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,8 @@ class ModelCache:
     if there is no model yet or the last result is at least twice that old. With the default of 10 seconds, an answer
     never relies on a result of more than 30 seconds ago, wherever the instance was frozen, as long as MLflow answers
     within that second.
+
+    With `challenger_seconds`, each poll asks for the challenger too, which may take so long for an encounter.
     """
 
     def __init__(
@@ -76,9 +99,13 @@ class ModelCache:
         clock: Callable[[], float] = time.monotonic,
         start: Callable[[Callable[[], None]], None] = in_background,
         meter: Meter | None = None,
+        *,
+        challenger_seconds: float | None = None,
     ) -> None:
         self.registry = registry
         self.served: Served | None = None
+        self.challenger: Challenger | None = None
+        self.challenger_seconds = challenger_seconds
         self._refresh_seconds = refresh_seconds
         self._logger = logger
         self._meter = meter or NullMeter()
@@ -136,6 +163,8 @@ class ModelCache:
         try:
             self._take(self.registry.production())
             self._known_at = started_at
+            if self.challenger_seconds:
+                self._follow_challenger()
         except (ModelUnavailable, ScorerInvalid) as error:
             if isinstance(error, ScorerInvalid):
                 self._known_at = started_at  # the version in production is known, even though it cannot be served
@@ -177,14 +206,43 @@ class ModelCache:
     def _take(self, version: Version) -> None:
         if self.served and self.served.version == version:
             return
-        if self.served and self.served.version.scorer_sha256 == version.scorer_sha256:
-            scorer = self.served.scorer
-        else:
-            scorer = load(self.registry.scorer_document(version), version.scorer_sha256)
-        if unknown := [name for name in scorer.features if name not in INPUTS]:
-            raise ScorerInvalid(f"version {version.number} needs unknown features: {', '.join(unknown)}")
-        self.served = Served(version, scorer)
+        self.served = Served(version, self._scorer_of(version))
         self._logger.info("serving version %s of %s", version.number, version.name)
         self._meter.count(MODEL_RELOADS, outcome="loaded")
         if version.promoted_at:
             self._meter.set(MODEL_PROMOTED_TIMESTAMP, datetime.fromisoformat(version.promoted_at).timestamp())
+
+    def _scorer_of(self, version: Version) -> Scorer:
+        """The version's scorer, from memory if it is there: a challenger's, once it is promoted."""
+        for known in (self.served, self.challenger):
+            if known and known.scorer and known.version.scorer_sha256 == version.scorer_sha256:
+                return known.scorer
+        scorer = load(self.registry.scorer_document(version), version.scorer_sha256)
+        if unknown := [name for name in scorer.features if name not in INPUTS]:
+            raise ScorerInvalid(f"version {version.number} needs unknown features: {', '.join(unknown)}")
+        return scorer
+
+    def _follow_challenger(self) -> None:
+        """A challenger that cannot be asked for stays what it was; the answers do not depend on it."""
+        try:
+            version = self.registry.challenger()
+            if version is None or (self.served and version.number == self.served.version.number):
+                self.challenger = None
+            elif self.challenger and self.challenger.version.number == version.number:
+                self.challenger.version = version  # its share may have changed; if it was stopped, it stays so
+            else:
+                self.challenger = self._challenger_of(version)
+        except ModelUnavailable as error:
+            self._logger.warning("cannot load the challenger: %s", error)
+
+    def _challenger_of(self, version: Version) -> Challenger:
+        try:
+            scorer = self._scorer_of(version)
+            if set(scorer.classes) != set(CLASSES):
+                raise ScorerInvalid(f"its classes are {', '.join(scorer.classes)}")
+        except ScorerInvalid as error:
+            self._logger.warning("the challenger, version %s, cannot be used: %s", version.number, error)
+            self._meter.count(CHALLENGERS_STOPPED, reason="ScorerInvalid")
+            return Challenger(version, None, stopped="ScorerInvalid")
+        self._logger.info("version %s of %s is the challenger", version.number, version.name)
+        return Challenger(version, scorer)

@@ -34,7 +34,13 @@ def application() -> FastAPI:
     settings, process = ServingSettings.from_environment(), ApiProcessSettings.from_environment()
     logger = observability.logger(_SERVICE)
     meter = _meter(process)
-    model_cache = ModelCache(MlflowRegistry(settings.model), settings.refresh_seconds, logger, meter=meter)
+    model_cache = ModelCache(
+        MlflowRegistry(settings.model),
+        settings.refresh_seconds,
+        logger,
+        meter=meter,
+        challenger_seconds=settings.challenger_seconds,
+    )
     model_cache.begin()
 
     def correlate(request_id: str) -> None:

@@ -322,11 +322,20 @@ class RowProblem(BaseModel):
     errors: Annotated[list[Wrong], Field(examples=[[{"field": "time_in_hospital", "message": "is required"}]])]
 
 
+class BatchForecast(Forecast):
+    """The forecast for one encounter of a batch."""
+
+    model_version: Annotated[
+        str | None,
+        Field(description="Only if another version than that of the batch made it: a canary.", examples=["4"]),
+    ] = None
+
+
 class Row(BaseModel):
     """The answer to one encounter of a batch: a prediction or a problem."""
 
     index: Annotated[int, Field(ge=0, description="The encounter's index in the request, from 0.", examples=[0])]
-    prediction: Forecast | None = None
+    prediction: BatchForecast | None = None
     problem: RowProblem | None = None
 
 
@@ -403,26 +412,26 @@ class PromotionDecision(BaseModel):
     previous_version: Annotated[
         str | None, Field(description="The version in production before the decision.", examples=["2"])
     ]
-    decision: Literal["promoted", "refused", "rolled back"]
+    decision: Literal["promoted", "refused", "rolled back", "shadowed", "canaried", "withdrawn"]
     reason: Annotated[str, Field(examples=["version 3 is the first"])]
     metrics: Annotated[dict[str, Any], Field(description="The comparison that the decision is based on.")]
     data_kind: Annotated[str, Field(description="real or synthetic.", examples=["real"])]
     data_hash: Annotated[str, Field(description="Identifies the rows that the version was trained on.")]
     code_version: Annotated[str, Field(description="The release of the code that trained the version.")]
     execution: Annotated[
-        str | None, Field(description="The pipeline execution; null for a rollback.", examples=["9b2c1e4a"])
+        str | None, Field(description="The pipeline execution; null if none made the decision.", examples=["9b2c1e4a"])
     ]
     family: Annotated[str, Field(description="The model family of the version.", examples=["gradient_boosting"])]
     mlflow_run_id: Annotated[str, Field(description="The training run of the version.", examples=["0d1e…"])]
     decided_by: Annotated[
         str | None,
         Field(
-            description="Who asked for a rollback or started the run: a name as it was given, or schedule, new object"
-            " or drift; null if nobody said.",
+            description="Who asked for it or started the run: a name as it was given, or schedule, new object, drift or"
+            " guard; null if nobody said.",
             examples=["Ada Lovelace"],
         ),
     ]
-    forced: Annotated[bool, Field(description="Whether a rollback overrode an objection.", examples=[False])]
+    forced: Annotated[bool, Field(description="Whether it overrode an objection.", examples=[False])]
     reason_code: Annotated[
         str, Field(description="The reason for programs; empty in entries of earlier releases.", examples=["better"])
     ]

@@ -32,6 +32,7 @@ PREDICTIONS_REPEATED: Final = "PredictionsRepeated"
 PREDICTION_MESSAGES_REFUSED: Final = "PredictionMessagesRefused"
 PREDICTIONS_DELETED: Final = "PredictionsDeleted"
 OUTCOMES_REPORTED: Final = "OutcomesReported"
+CHALLENGERS_STOPPED: Final = "ChallengersStopped"
 MODEL_RELOADS: Final = "ModelReloads"
 MODEL_PROMOTED_TIMESTAMP: Final = "ModelPromotedTimestamp"
 COLD_STARTS: Final = "ColdStart"  # as Powertools names it
@@ -59,6 +60,9 @@ type Unit = Literal["Count", "Seconds", "None"]
 STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
 API_FUNCTIONS: Final = ("predict", "history", "outcomes", "metrics")
 LOG_FUNCTIONS: Final = ("record",)
+GUARD_FUNCTIONS: Final = ("guard",)
+# Not loaded, no probabilities, too slow, and any other error.
+CHALLENGER_FAULTS: Final = ("ScorerInvalid", "NotProbabilities", "Slow", "Error")
 OUTCOMES: Final = ("succeeded", "failed")
 ROUTES: Final = (
     "/predict",
@@ -194,6 +198,14 @@ METRICS: Final = (
         {"result": ("stored", "repeated", "refused")},
     ),
     Metric(
+        CHALLENGERS_STOPPED,
+        "counter",
+        "Count",
+        ("predict",),
+        "processes that stopped asking the challenger, by why",
+        {"reason": CHALLENGER_FAULTS},
+    ),
+    Metric(
         MODEL_RELOADS,
         "counter",
         "Count",
@@ -212,7 +224,7 @@ METRICS: Final = (
         COLD_STARTS,
         "counter",
         "Count",
-        (*STEP_FUNCTIONS, *API_FUNCTIONS, *LOG_FUNCTIONS),
+        (*STEP_FUNCTIONS, *API_FUNCTIONS, *LOG_FUNCTIONS, *GUARD_FUNCTIONS),
         "cold starts: execution environments that handled their first invocation",
         {"function_name": ()},
     ),
@@ -250,15 +262,15 @@ METRICS: Final = (
         PROMOTION_DECISIONS,
         "counter",
         "Count",
-        ("promote",),
+        ("promote", *GUARD_FUNCTIONS),
         "promotion decisions",
-        {"decision": ("promoted", "refused", "rolled_back")},
+        {"decision": ("promoted", "refused", "rolled_back", "shadowed", "canaried", "withdrawn")},
     ),
     Metric(
         MODEL_TEST_SCORE,
         "gauge",
         "None",
-        ("promote",),
+        ("promote", *GUARD_FUNCTIONS),
         "score of the version in production on the test rows, written at every decision",
         {"model_version": (), "metric": SCORES},
     ),
