@@ -348,7 +348,7 @@ def test_a_run_that_is_skipped_is_not_planned(caplog: pytest.LogCaptureFixture) 
     event = {**PLAN_EVENT, "input": {"started_by": "drift", "start_at": "train", "source": "https://u:secret@h/d"}}
     planned = module.handler(event, Context())
     assert (planned["skipped"], planned["by"], planned["batches"], step.calls) == ("too soon", "drift", [], [])
-    assert planned.keys() == Plan.__annotations__.keys()
+    assert planned.keys() == Plan.__required_keys__
     assert "secret" not in str(planned) + caplog.text
 
 
