@@ -8,6 +8,8 @@ from typing import Any, Literal
 from readmission.client import Decision
 from readmission.domain.payloads import RollbackRequest
 
+from ui.services.reasons import MOVES
+
 type Objection = Literal["never_served", "synthetic_over_real"]
 
 
@@ -39,7 +41,7 @@ def training_runs(decisions: Sequence[Decision]) -> dict[str, str]:
 
 def served(decisions: Sequence[Decision]) -> list[str]:
     """The versions that have been in production, newest first: those that a rollback may choose without force."""
-    found = {decision["version"] for decision in decisions if decision["decision"] != "refused"}
+    found = {decision["version"] for decision in decisions if decision["decision"] in MOVES}
     return sorted(found, key=int, reverse=True)
 
 
@@ -78,7 +80,7 @@ def first_decision(decisions: Sequence[Decision], version: str) -> Decision | No
 
 def in_production(decisions: Sequence[Decision]) -> Decision | None:
     """The newest promotion or rollback, whose version is in production. `decisions` are newest first."""
-    return next((decision for decision in decisions if decision["decision"] != "refused"), None)
+    return next((decision for decision in decisions if decision["decision"] in MOVES), None)
 
 
 def differences(decisions: Sequence[Decision], version: str, other: str) -> dict[str, Difference]:

@@ -7,6 +7,8 @@ from typing import Any, Final, cast, get_args
 from readmission.client import Decision
 from readmission.promotion.reasons import Code
 
+MOVES: Final = ("promoted", "rolled back")
+"""The decisions that put a version into production."""
 _CODES: Final = frozenset(get_args(Code.__value__))
 
 
@@ -68,7 +70,7 @@ def _refused(decision: Decision, decisions: Sequence[Decision]) -> Code:
     if previous is not None and decision["data_kind"] == "synthetic" and _kind_of(previous, decisions) == "real":
         return "synthetic_over_real"
     for earlier in decisions:
-        if earlier["id"] >= decision["id"] or earlier["decision"] == "refused":
+        if earlier["id"] >= decision["id"] or earlier["decision"] not in MOVES:
             continue
         if earlier["version"] == decision["version"]:
             break
