@@ -62,8 +62,8 @@ class PipelineRequest:
     `site` is the institution whose encounters the source has. `taken_on` is the day on which they were taken from its
     records, None if the input does not say. `by` is who started the execution, None if nobody says. `force` is whether
     models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
-    `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are, None
-    if the kind of the source tells.
+    `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are,
+    None if the kind of the source tells.
     """
 
     source: str | None
