@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -72,6 +72,9 @@ pipeline: setup ## run the training pipeline and show its progress  [DATASET= SI
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
 	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)') \
 	    $(if $(BY),--by '$(BY)') $(if $(REASON),--reason '$(REASON)') $(if $(FORCED),--force)
+
+example-months: setup ## play six months of a hospital: deliveries, drift, late labels, a new model on trial  [DATASET= SEED= ORDER=patients|time]
+	@$(LOCAL) example-months $(if $(DATASET),--dataset '$(DATASET)') $(if $(SEED),--seed '$(SEED)') $(if $(ORDER),--order '$(ORDER)')
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')

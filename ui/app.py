@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.texts import LANGUAGES, Texts
-from ui.views import entrance, model, monitoring, page, patient, patients, pipeline
+from ui.views import entrance, model, monitoring, over_time, page, patient, patients, pipeline
 from ui.views.style import STYLE
 
 _ICON = str(Path(__file__).parent / "icon.svg")
@@ -13,6 +13,7 @@ _PAGES = {
     "patient": (patient.show, ":material/person:"),
     "patients": (patients.show, ":material/groups:"),
     "model": (model.show, ":material/verified:"),
+    "over_time": (over_time.show, ":material/timeline:"),
     "pipeline": (pipeline.show, ":material/account_tree:"),
     "monitoring": (monitoring.show, ":material/monitoring:"),
 }

@@ -171,6 +171,80 @@ def differences(rows: Sequence[Mapping[str, Any]], x: str) -> alt.LayerChart:
     return chart
 
 
+def estimates(rows: Sequence[Mapping[str, Any]], y: str, order: Sequence[str]) -> alt.LayerChart:
+    """Values with intervals side by side, by window: rows of `window`, `series`, `value`, `low`, `high`, `text`.
+
+    `low` and `high` may be None. `order` has the series; each has a colour and a shape of its own.
+    """
+    windows = list(dict.fromkeys(row["window"] for row in rows))
+    base = _series_of(rows, order).encode(
+        x=alt.X("window:N", sort=windows, title=None, axis=alt.Axis(labelAngle=-40, labelLimit=110, grid=False)),
+        xOffset=alt.XOffset("series:N", sort=list(order)),
+    )
+    # The same for all layers: Vega joins different titles.
+    same: dict[str, Any] = {"title": y, "scale": alt.Scale(zero=False, padding=8)}
+    interval = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", **same), y2="high:Q")
+    point = base.mark_point(filled=True, size=80).encode(
+        y=alt.Y("value:Q", **same), shape=alt.Shape("series:N", sort=list(order), legend=None)
+    )
+    chart: alt.LayerChart = (interval + point).properties(height=280)
+    return chart
+
+
+def groups(rows: Sequence[Mapping[str, Any]], x: str, order: Sequence[str]) -> alt.LayerChart:
+    """The same by group, one below the other: rows of `name` in place of `window`."""
+    base = _series_of(rows, order).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(190)),
+        yOffset=alt.YOffset("series:N", sort=list(order)),
+    )
+    same: dict[str, Any] = {"title": x, "scale": alt.Scale(zero=False, padding=8), "axis": alt.Axis(tickCount=5)}
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", **same), x2="high:Q")
+    point = base.mark_point(filled=True, size=70).encode(
+        x=alt.X("value:Q", **same), shape=alt.Shape("series:N", sort=list(order), legend=None)
+    )
+    names = {row["name"] for row in rows}
+    chart: alt.LayerChart = (interval + point).properties(height=40 * len(names) + 40)
+    return chart
+
+
+def _series_of(rows: Sequence[Mapping[str, Any]], order: Sequence[str]) -> alt.Chart:
+    shown = [name for name in order if any(row["series"] == name for row in rows)]
+    palette = dict(zip(order, _SERIES, strict=False))
+    color = alt.Color(
+        "series:N",
+        title=None,
+        sort=shown,
+        scale=alt.Scale(domain=shown, range=[palette[name] for name in shown]),
+        legend=alt.Legend(orient="top", columns=2, labelFontSize=13, symbolType="circle"),
+    )
+    chart: alt.Chart = alt.Chart(alt.InlineData(values=list(rows))).encode(
+        color=color, tooltip=[alt.Tooltip("series:N", title=" "), alt.Tooltip("text:N", title=" ")]
+    )
+    return chart
+
+
+def against_limit(rows: Sequence[Mapping[str, Any]], x: str, limit: float | None) -> alt.LayerChart:
+    """Bars with a line at the limit: rows of `name`, `value`, `text` and `color`."""
+    reach = 1.3 * max(*(row["value"] for row in rows), limit or 0.0) or 1.0
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_names(200)),
+        tooltip=[alt.Tooltip("name:N", title=" "), alt.Tooltip("text:N", title=" ")],
+    )
+    same: dict[str, Any] = {
+        "title": x,
+        "scale": alt.Scale(domain=[0, reach]),
+        "axis": alt.Axis(tickCount=4, format="~r", grid=False),
+    }
+    bar = base.mark_bar(**_BAR).encode(x=alt.X("value:Q", **same), color=alt.Color("color:N", scale=None))
+    text = base.mark_text(align="left", dx=6, **_LABEL).encode(x=alt.X("value:Q", **same), text="text:N")
+    chart: alt.LayerChart = bar + text
+    if limit is not None:
+        line = alt.Chart(alt.InlineData(values=[{"limit": limit}]))
+        chart += line.mark_rule(strokeDash=[4, 3], color="#1D2A35").encode(x=alt.X("limit:Q", **same))
+    sized: alt.LayerChart = chart.properties(height=34 * len(rows) + 40)
+    return sized
+
+
 def curves(lines: Lines, dotted: Lines, x: str, y: str) -> alt.Chart:
     """Curves of shares over shares by label: solid ones, and dotted ones to compare them with."""
     labels = [*lines, *dotted]

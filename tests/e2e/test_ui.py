@@ -31,7 +31,7 @@ from ui.services import patients
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PAGES = ("", "patients", "model", "pipeline", "monitoring")
+PAGES = ("", "patients", "model", "over_time", "pipeline", "monitoring")
 ROWS = 2500
 START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000

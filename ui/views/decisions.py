@@ -1,4 +1,4 @@
-"""The reasons of the promotion ledger: as recorded in English, else worded from the recorded figures."""
+"""The decisions of the promotion ledger and their reasons: as recorded, else worded from the recorded figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,6 +9,17 @@ from ui.services import reasons
 from ui.texts import DASH, Texts
 
 _SUBGROUPS: Final = 3  # at most these are named
+
+
+def kind(t: Texts, decision: Decision) -> str:
+    """What was decided; the ledger's own word if the API is newer than this page."""
+    name = t.get(f"decision.{decision['decision'].replace(' ', '_')}", decision["decision"])
+    return t("decision.forced", decision=name) if decision.get("forced") else name
+
+
+def actor(t: Texts, name: str | None) -> str:
+    """Who decided, or what did; a person's name is as the ledger has it. Empty if nobody is named."""
+    return t.get(f"actor.{name}", name) if name else ""
 
 
 def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:

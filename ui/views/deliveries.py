@@ -26,14 +26,14 @@ def show(t: Texts, model: ModelDescription) -> None:
     if not known:
         return
     st.header(t("model.deliveries"), anchor=False)
-    if newest := _notable(known[-1]):
+    if newest := _notable(known[-1]["comparison"]):
         st.warning(t("model.newest_differs", columns=", ".join(newest)))
     rows = [
         {
             t("column.when"): t.moment(datetime.fromisoformat(delivery["delivered_at"])),
             t("column.delivery"): spreadsheet.cell(delivery["delivery"]),
             t("column.site"): spreadsheet.cell(delivery["site"]),
-            t("column.differs"): spreadsheet.cell(_differences(t, delivery)),
+            t("column.differs"): spreadsheet.cell(differences(t, delivery["comparison"])),
         }
         for delivery in reversed(known)
     ]
@@ -47,16 +47,16 @@ def _report(url: str | None, model: str, run_id: str) -> dict[str, Any] | None:
         return training_runs.data_report(client, run_id)
 
 
-def _notable(delivery: Mapping[str, Any]) -> list[str]:
+def _notable(comparison: Mapping[str, Any] | None) -> list[str]:
     """The columns that differ much from earlier deliveries."""
-    return list((delivery["comparison"] or {}).get("notable", []))
+    return list((comparison or {}).get("notable", []))
 
 
-def _differences(t: Texts, delivery: Mapping[str, Any]) -> str:
-    comparison = delivery["comparison"]
+def differences(t: Texts, comparison: Mapping[str, Any] | None) -> str:
+    """In which columns a delivery differs from those before it; `comparison` is None if nothing came before."""
     if comparison is None:
         return t("model.nothing_before")
-    notable = _notable(delivery)
+    notable = _notable(comparison)
     told = [_difference(t, comparison, name) for name in notable[:_COLUMNS_SHOWN]]
     if len(notable) > _COLUMNS_SHOWN:
         told.append(t("model.more_columns", count=len(notable) - _COLUMNS_SHOWN))

@@ -81,8 +81,8 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
             t("column.when"): t.moment(datetime.fromisoformat(decision["decided_at"])),
             t("column.version"): decision["version"],
             t("column.before"): decision["previous_version"] or DASH,
-            t("column.decision"): _decision(t, decision),
-            t("column.by"): spreadsheet.cell(_actor(t, decision)),
+            t("column.decision"): decisions.kind(t, decision),
+            t("column.by"): spreadsheet.cell(decisions.actor(t, decision.get("decided_by"))),
             t("column.family"): t(f"family.{decision['family']}") if decision["family"] else DASH,
             t("column.kind"): t(f"kind.{decision['data_kind']}") if decision["data_kind"] else DASH,
             # Streamlit offers every table as a CSV, and a person may have entered the reason.
@@ -96,17 +96,6 @@ def _history(t: Texts, known: Sequence[Decision]) -> None:
     page.table(rows, t("model.history"))
     st.caption(t("model.history_note"))
     trend.show(t, known)
-
-
-def _actor(t: Texts, decision: Decision) -> str:
-    """A person's name, or what the pipeline was started by; empty if nobody said."""
-    name = decision.get("decided_by") or ""
-    return t.get(f"actor.{name}", name)
-
-
-def _decision(t: Texts, decision: Decision) -> str:
-    name = t(f"decision.{decision['decision'].replace(' ', '_')}")
-    return t("decision.forced", decision=name) if decision.get("forced") else name
 
 
 def _log_loss(t: Texts, decision: Decision, contender: str) -> str:

@@ -8,7 +8,7 @@ from readmission.client import Decision
 
 from ui import charts
 from ui.texts import DASH, Texts
-from ui.views import page
+from ui.views import decisions, page
 
 _SHOWN: Final = 20  # the newest
 
@@ -35,7 +35,7 @@ def _difference(decision: Decision) -> Mapping[str, float] | None:
 
 def _row(t: Texts, decision: Decision, loss: Mapping[str, float]) -> dict[str, Any]:
     previous = decision["previous_version"] or DASH
-    outcome = t(f"decision.{decision['decision'].replace(' ', '_')}")
+    outcome = decisions.kind(t, decision)
     name = t("model.trend_pair", version=decision["version"], previous=previous, decision=outcome)
     written = {part: t.signed(loss[part], 4) for part in ("value", "low", "high")}
     values = {part: loss[part] for part in ("value", "low", "high")}

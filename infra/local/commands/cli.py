@@ -18,8 +18,10 @@ from infra.local.commands import (
     deploy,
     env,
     evaluate,
+    example_months,
     function_logs,
     history,
+    months,
     observe,
     patients,
     pipeline,
@@ -45,6 +47,10 @@ def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
     )
     with suppress(KeyboardInterrupt):
         function_logs.follow(settings, selection, arguments.since, arguments.once)
+
+
+def _example_months(settings: Settings, arguments: argparse.Namespace) -> None:
+    example_months.example(settings, arguments.dataset, arguments.seed, arguments.order)
 
 
 def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -157,6 +163,17 @@ def _dataset_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         help="a file, URL, s3://bucket/key or synthetic[:rows=N][,seed=N]; default: the UCI archive",
+    )
+
+
+def _example_months_options(parser: argparse.ArgumentParser) -> None:
+    _dataset_option(parser)
+    parser.add_argument("--seed", type=int, default=1, help="of the draw of the patients; default: 1")
+    parser.add_argument(
+        "--order",
+        choices=months.ORDERS,
+        default="patients",
+        help="patients (default): each month has other patients, drawn by chance; time: months follow each other",
     )
 
 
@@ -302,6 +319,12 @@ COMMANDS = (
         "train gradient boosting on a Dask cluster of several processes",
         _train_distributed,
         _train_distributed_options,
+    ),
+    Command(
+        "example-months",
+        "play six months of a hospital: deliveries, drift, late labels, a new model on trial",
+        _example_months,
+        _example_months_options,
     ),
     Command("demo", "start, deploy, run the pipeline, predict", lambda s, a: demo.demo(s, a.dataset), _dataset_option),
     Command("observe", "start the platform with Prometheus, installed if possible", lambda s, _: observe.observe(s)),

@@ -14,7 +14,7 @@ SYNTHETIC = "synthetic:rows=20000,seed=1"
 
 def check(dataset: str) -> None:
     """Raises LocalError for a local file that does not exist: better now than after building and deploying."""
-    if not _is_source(dataset):
+    if not is_source(dataset):
         _file(dataset)
 
 
@@ -23,7 +23,12 @@ def source(settings: Settings, stack: Stack, dataset: str) -> str:
 
     Raises LocalError if the file does not exist.
     """
-    return dataset if _is_source(dataset) else _upload(settings, stack, _file(dataset))
+    if is_source(dataset):
+        return dataset
+    file = _file(dataset)
+    with step("data", f"uploading {file.name} to S3") as outcome:
+        outcome.text = upload(settings, stack, file)
+    return outcome.text
 
 
 def default() -> str:
@@ -37,8 +42,8 @@ def default() -> str:
     return SYNTHETIC
 
 
-def _is_source(dataset: str) -> bool:
-    """Whether the pipeline can read it as it is."""
+def is_source(dataset: str) -> bool:
+    """Whether it is an address or synthetic, which the pipeline can read as it is, and not a file on this machine."""
     return "://" in dataset or dataset.partition(":")[0] == "synthetic"
 
 
@@ -51,13 +56,12 @@ def _file(dataset: str) -> Path:
     return file
 
 
-def _upload(settings: Settings, stack: Stack, file: Path) -> str:
-    with step("data", f"uploading {file.name} to S3") as outcome:
-        with file.open("rb") as content:
-            digest = sha256()
-            while block := content.read(1 << 20):
-                digest.update(block)
-        key = f"sources/{digest.hexdigest()[:16]}/{file.name}"
-        aws.client(settings, "s3").upload_file(str(file), stack.data_bucket, key)
-        outcome.text = f"s3://{stack.data_bucket}/{key}"
-    return outcome.text
+def upload(settings: Settings, stack: Stack, file: Path) -> str:
+    """Uploads the file to the data bucket, where the same content always gets the same address, and returns that."""
+    with file.open("rb") as content:
+        digest = sha256()
+        while block := content.read(1 << 20):
+            digest.update(block)
+    key = f"sources/{digest.hexdigest()[:16]}/{file.name}"
+    aws.client(settings, "s3").upload_file(str(file), stack.data_bucket, key)
+    return f"s3://{stack.data_bucket}/{key}"

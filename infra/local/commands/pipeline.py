@@ -41,16 +41,17 @@ SHORTFALLS = {
 }
 
 
-def run(settings: Settings, stack: Stack, request: dict[str, Any]) -> dict[str, Any]:
-    """Runs one execution and returns its output.
+def run(settings: Settings, stack: Stack, request: dict[str, Any], *, silent: bool = False) -> dict[str, Any]:
+    """Runs one execution and returns its output. `silent` prints nothing, unless something failed.
 
     Raises LocalError with the failed step and its error, if LocalStack stops meanwhile, or if the execution takes
     longer than three hours.
     """
     client = aws.client(settings, "stepfunctions")
     arn = executions.start(client, stack.pipeline_arn, request)
-    print(f"pipeline    execution {_name(arn)}, input {json.dumps(executions.shown(request))}", flush=True)
-    progress = Progress(live=sys.stdout.isatty())
+    if not silent:
+        print(f"pipeline    execution {_name(arn)}, input {json.dumps(executions.shown(request))}", flush=True)
+    progress = Progress(live=sys.stdout.isatty(), silent=silent)
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
         if not (execution := _look(settings, client, arn, progress)):
             continue
@@ -137,12 +138,13 @@ def _is_stopping(settings: Settings) -> bool:
 class Progress:
     """Prints one line per state: updated in place on a terminal, otherwise printed when the state ends."""
 
-    def __init__(self, live: bool) -> None:
+    def __init__(self, live: bool, *, silent: bool = False) -> None:
         self.live = live
+        self.silent = silent
         self.ended: set[str] = set()
 
     def show(self, states: Iterable[State]) -> None:
-        for state in states:
+        for state in () if self.silent else states:
             if state.exited and state.name not in self.ended:
                 self.ended.add(state.name)
                 print(f"{self._clear()}{line(state)}", flush=True)

@@ -16,6 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from botocore.exceptions import ClientError
 
+from tests.unit.ui import monitored
+
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PIPELINE = "arn:aws:states:eu-west-1:1:stateMachine:readmission-pipeline"
 EXECUTION = "arn:aws:states:eu-west-1:1:execution:readmission-pipeline:first"
@@ -111,6 +113,7 @@ class Gateway:
         self.history: dict[str, Any] | None = None  # what a look-up finds
         self.model = MODEL
         self.decisions = [decision("2", "1"), decision("1", None)]
+        self.monitored: dict[str, Any] | None = monitored.document()
         self.predicted: list[dict[str, Any]] = []
         self.batches: list[int] = []
 
@@ -129,9 +132,20 @@ class Gateway:
                 return 200, CARD
             case "/model", _, _:
                 return 200, json.dumps(self.model)
+        return self._rest(method, path)
+
+    def _rest(self, method: str, path: str) -> tuple[int, str]:
+        match path.partition("?"):
+            case "/monitor", _, _:
+                return self._monitor()
             case "/model/history", _, _:
                 return 200, json.dumps({"decisions": self.decisions})
         raise AssertionError(f"{method} {path}")
+
+    def _monitor(self) -> tuple[int, str]:
+        if self.monitored is None:
+            return 404, json.dumps({"status": 404, "detail": "The monitor has no result yet"})
+        return 200, json.dumps(self.monitored)
 
     def _predict(self, fields: dict[str, Any], query: str) -> tuple[int, str]:
         if query and not self.explains:

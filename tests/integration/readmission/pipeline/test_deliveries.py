@@ -388,3 +388,16 @@ def test_a_delivery_is_compared_with_the_ones_before_it_of_its_site(stores: Stor
     assert [one["delivery"] for one in document["deliveries"]] == [
         delivery_of(one) for one in (first, second, third, elsewhere)
     ]
+
+
+def test_labels_that_may_not_be_due_do_not_make_a_delivery_differ(stores: Stores) -> None:
+    rows = list(synthetic.rows(600, seed=5))
+    not_yet = [changed(row, readmitted="NO") for row in rows[300:]]
+    delivered(stores, [[*row, "2025-10-01"] for row in rows[:300]], header=DATED, taken_on="2025-12-01")
+    dated = delivered(stores, [[*row, "2025-12-20"] for row in not_yet], header=DATED, taken_on="2025-12-31")
+    delivered(stores, rows[:300], site="north")
+    undated = delivered(stores, not_yet, site="north")
+    found = {line["delivery_id"]: line["comparison"] for line in deliveries.read(stores.clean, 10)}
+    assert found[delivery_of(dated)]["shares"]["readmitted"]["most_changed"]["now"] == 1
+    assert found[delivery_of(dated)]["notable"] == []
+    assert found[delivery_of(undated)]["notable"] == ["readmitted"]

@@ -73,6 +73,8 @@ def _refused(document: Any) -> str:
         pytest.param("reason", "x" * 2001, id="reason-too-long"),
         pytest.param("reason", "a\0b", id="reason-nul"),
         pytest.param("event", 5, id="event-number"),
+        pytest.param("data_kind", "fake", id="data_kind-unknown"),
+        pytest.param("data_kind", None, id="data_kind-null"),
         pytest.param("sources", "s3://a/b", id="unknown-field"),
         pytest.param("", 1, id="nameless-field"),
     ],
@@ -86,7 +88,11 @@ def test_a_delivery_names_its_site_and_the_day_on_which_it_was_taken() -> None:
     assert (found.site, found.taken_on) == ("st-mary_2", date(2026, 1, 31))
 
 
-@pytest.mark.parametrize("field", [{"site": "north"}, {"taken_on": "2026-01-31"}], ids=["site", "taken_on"])
+@pytest.mark.parametrize(
+    "field",
+    [{"site": "north"}, {"taken_on": "2026-01-31"}, {"data_kind": "synthetic"}],
+    ids=["site", "taken_on", "data_kind"],
+)
 @pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
 def test_a_run_that_brings_no_delivery_cannot_describe_one(field: dict[str, str], start_at: str) -> None:
     said = _refused({"start_at": start_at, **field})

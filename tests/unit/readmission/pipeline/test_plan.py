@@ -272,6 +272,18 @@ def test_a_synthetic_source_is_labelled_in_plan_and_manifest() -> None:
     assert planned["data_kind"] == _manifest(s3, planned)["data_kind"] == "synthetic"
 
 
+def test_a_file_with_synthetic_rows_is_labelled_as_such_if_the_input_says_so() -> None:
+    s3 = _s3()
+    planned = _plan(s3, data_kind="synthetic")
+    assert planned["data_kind"] == _manifest(s3, planned)["data_kind"] == "synthetic"
+    assert planned["manifest"] and _plan(_s3(), data_kind="real")["data_kind"] == "real"
+
+
+def test_a_synthetic_source_cannot_be_declared_real() -> None:
+    with pytest.raises(InvalidRequest, match="input field 'data_kind' cannot be 'real'"):
+        _plan(FakeS3(), source="synthetic:rows=10", data_kind="real")
+
+
 @pytest.mark.parametrize(
     ("rows", "size", "least"),
     [(1_001, 1, 2), (2_001, 2, 3), (4_001, 2, 5), (4_000, 3, 4), (3_001, 3, 4), (9_999, 5, 10)],

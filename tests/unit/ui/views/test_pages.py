@@ -20,6 +20,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.unit.readmission.reporting.documents import document
+from tests.unit.ui import monitored
 from tests.unit.ui.fakes import (
     EXECUTION,
     CloudFormation,
@@ -137,7 +138,7 @@ def button(app: AppTest, label: str) -> Any:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", ["patient", "patients", "model", "pipeline", "monitoring"])
+@pytest.mark.parametrize("name", ["patient", "patients", "model", "over_time", "pipeline", "monitoring"])
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_every_page_opens_in_both_languages(name: str, language: str) -> None:
     app = page_of(name, language)
@@ -723,6 +724,117 @@ def test_the_trend_shows_only_differences_on_the_same_rows_oldest_first(gateway:
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_without_comparisons_there_is_no_trend() -> None:
     assert Texts("en")("model.trend") not in said(page_of("model"))
+
+
+@pytest.mark.usefixtures("fakes")
+def test_decisions_that_put_nothing_into_production_do_not_count_as_served(gateway: Gateway) -> None:
+    gateway.decisions = [
+        {**decision("3", "2", "withdrawn"), "id": 5, "decided_by": "guard"},
+        {**decision("3", "2", "canaried"), "id": 4},
+        {**decision("3", "2", "shadowed"), "id": 3},
+        decision("2", "1"),
+        decision("1", None),
+    ]
+    app = page_of("model")
+    shown = app.dataframe[0].value
+    assert shown["Decision"].tolist()[:3] == ["withdrawn", "canary", "shadowing"]
+    assert "Reason: reason of 2" in said(app) and not app.exception and not app.error
+
+
+# ---------------------------------------------------------------- over time
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_the_newest_period_has_estimates_where_outcomes_are_not_due() -> None:
+    app = page_of("over_time")
+    figures = {one.label: one.value for one in app.metric}
+    assert figures["AUC"] == "0.670" and figures["Readmitted, top 10% of risk"] == "24.0%"
+    assert "Estimated, without outcomes. Expected from 0.650 to 0.690" in said(app)
+    shown = next(one.value for one in app.dataframe if "Realised" in one.value and "Period" in one.value)
+    assert shown["Realised"].tolist()[:3] == ["\N{EN DASH}", "\N{EN DASH}", "0.676 (0.646\N{EN DASH}0.706)"]
+    assert shown["Outcomes known"].tolist()[0] == "0" and not app.exception and not app.error
+
+
+@pytest.mark.parametrize(("language", "what"), [("en", "Ask."), ("es", "corregirse en el origen")])
+@pytest.mark.usefixtures("fakes")
+def test_alerts_of_the_newest_period_say_what_is_beyond_its_limit_and_what_to_do(
+    gateway: Gateway, language: str, what: str
+) -> None:
+    gateway.monitored = monitored.document(deliveries=5)
+    app = page_of("over_time", language)
+    drift, new, differs = (one.value for one in app.warning)
+    t = Texts(language)
+    assert t("over_time.alert.input_drift") in drift and what in drift
+    assert f"{t.number(2.31, 3)} (" in drift and t.number(0.25, 3) in drift
+    assert t("over_time.alert.new_categories") in new
+    assert f"{t('over_time.subject_columns')}: num_medications, payer_code\n" in differs
+    assert app.expander[0].label.endswith("(4)") and t("over_time.no_alerts") not in said(app)
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_alerts_of_earlier_periods_are_kept_in_a_table() -> None:
+    app = page_of("over_time")
+    assert not app.warning and "Nothing is beyond its limit." in said(app)
+    alerts = app.dataframe[0].value
+    assert alerts["What"].tolist()[:3] == ["num_medications", "payer_code", "payer_code"]
+    assert set(alerts["Period"]) == {"Delivery of 2026-10-28 06:10 UTC, site default, version 3"}
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_an_earlier_period_can_be_chosen_and_its_inputs_are_listed_worst_first() -> None:
+    app = page_of("over_time")
+    app.selectbox(key="over_time_window_delivery").set_value(1).run()
+    shown = next(one.value for one in app.dataframe if "Input" in one.value)
+    assert shown["Input"].tolist()[:3] == ["num_medications", "payer_code", "diag_1_group"]
+    assert shown["PSI"].tolist()[0] == "2.310" and shown["New values"].tolist()[1] == "XX, YY"
+    assert "PSI of the forecast risks: 0.310." in said(app) and not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_groups_and_deliveries_are_shown() -> None:
+    app = page_of("over_time")
+    groups = next(one.value for one in app.dataframe if "Group" in one.value)
+    assert groups["Group"].tolist()[0] == "Age: under 40" and groups["Group"].tolist()[-1] == "Race: Caucasian"
+    deliveries = next(one.value for one in app.dataframe if "Invalid rows" in one.value)
+    assert deliveries["Invalid rows"].tolist()[0] == "0.12%"
+    assert deliveries["Differs from those before"].tolist()[1] == "num_medications: mean 16.0 → 32.0"
+
+
+@pytest.mark.usefixtures("fakes")
+def test_logged_forecasts_of_two_versions_are_periods_of_their_own(gateway: Gateway) -> None:
+    assert gateway.monitored is not None
+    gateway.monitored["windows"] += [monitored.days(1, "2"), monitored.days(1, "3")]
+    app = page_of("over_time")
+    app.segmented_control(key="over_time_kind").set_value("days").run()
+    assert app.selectbox(key="over_time_window_days").options == [
+        f"Forecasts from 2026-06-07 to 2026-06-13, version {version}" for version in ("3", "2")
+    ]
+    assert not app.exception and not app.error
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.usefixtures("fakes")
+def test_without_a_result_the_page_says_how_to_get_one_and_still_shows_the_decisions(
+    gateway: Gateway, language: str
+) -> None:
+    gateway.monitored = None
+    gateway.decisions = [{**decision("1", "2", "rolled back"), "decided_by": "guard"}, decision("2", None)]
+    app = page_of("over_time", language)
+    assert app.info[0].value == Texts(language)("over_time.nothing") and not app.error
+    shown = app.dataframe[0].value
+    assert shown[Texts(language)("column.by")].tolist() == [Texts(language)("actor.guard"), "\N{EN DASH}"]
+    assert shown[Texts(language)("column.reason")].tolist()[0].endswith("reason of 1")
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_period_about_which_nothing_is_known_is_shown_as_such(gateway: Gateway) -> None:
+    unknown = {"realised": None, "estimated": None, "drift": None, "why_no_drift": "no reference", "groups": []}
+    gateway.monitored = monitored.document() | {"windows": [monitored.window(1) | unknown], "deliveries": []}
+    app = page_of("over_time")
+    assert [one.value for one in app.metric] == ["\N{EN DASH}"] * 4
+    for key in ("no_figures", "no_drift", "no_groups"):
+        assert Texts("en")(f"over_time.{key}") in said(app)
+    assert "(no reference.)" in said(app) and Texts("en")("over_time.only_test_rows") in said(app)
+    gateway.monitored["windows"] = []
+    assert Texts("en")("over_time.no_windows") in said(page_of("over_time"))
 
 
 # ---------------------------------------------------------------- the pipeline

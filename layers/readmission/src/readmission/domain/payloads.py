@@ -38,6 +38,7 @@ LONGEST_REASON: Final = 2000
 _FIELDS: Final = (
     "batch_size",
     "by",
+    "data_kind",
     "event",
     "force",
     "models",
@@ -50,6 +51,8 @@ _FIELDS: Final = (
     "taken_on",
 )
 _SITE: Final = SiteName()
+OF_DELIVERY: Final = ("data_kind", "site", "taken_on")
+"""The fields of an execution's input that describe the delivery which it brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class PipelineRequest:
     `site` is the institution whose encounters the source has. `taken_on` is the day on which they were taken from its
     records, None if the input does not say. `by` is who started the execution, None if nobody says. `force` is whether
     models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
-    `event` say why the execution was started: see `domain.triggers`.
+    `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are,
+    None if the kind of the source tells.
     """
 
     source: str | None
@@ -74,6 +78,7 @@ class PipelineRequest:
     started_by: Starter = "person"
     reason: str | None = None
     event: str | None = None
+    data_kind: DataKind | None = None
 
     @property
     def actor(self) -> str | None:
@@ -435,6 +440,7 @@ def parse_request(document: Any) -> PipelineRequest:
         started_by=_choice(document, "started_by", STARTERS, "person"),
         reason=_line(document, "reason", LONGEST_REASON, "a text", "why the run is started"),
         event=_line(document, "event", LONGEST_NAME, "an id", "that of the event that starts the run"),
+        data_kind=_data_kind(document),
     )
 
 
@@ -443,7 +449,7 @@ def _stages(document: Mapping[str, Any]) -> tuple[Stage, Stage]:
     stop_after: Stage = _choice(document, "stop_after", STAGES, "promote")
     if STAGES.index(stop_after) < STAGES.index(start_at):
         raise InvalidRequest(f"input field 'stop_after': {stop_after!r} comes before 'start_at' {start_at!r}")
-    if start_at != "ingest" and (named := [name for name in ("site", "taken_on") if name in document]):
+    if start_at != "ingest" and (named := [name for name in OF_DELIVERY if name in document]):
         raise InvalidRequest(
             f"input field {named[0]!r} describes a delivery, but a run that starts at {start_at!r} brings none"
         )
@@ -472,6 +478,13 @@ def _site(document: Mapping[str, Any]) -> str:
             " letter or digit"
         )
     return site
+
+
+def _data_kind(document: Mapping[str, Any]) -> DataKind | None:
+    if "data_kind" not in document:
+        return None
+    kind: DataKind = _choice(document, "data_kind", ("real", "synthetic"), "real")
+    return kind
 
 
 def _taken_on(document: Mapping[str, Any]) -> date | None:

@@ -96,7 +96,11 @@ def _compare(clean: Connection, delivery: Delivery, total: Total) -> None:
     ids = {batch.batch_id for some in deliveries.batches_of(clean, earlier).values() for batch in some}
     before = data_report.total_of(clean, ids)["profile"]
     if before["rows"] and total["profile"]["rows"]:
-        deliveries.set_comparison(clean, delivery.delivery_id, profile.compare(before, total["profile"]))
+        comparison = profile.compare(before, total["profile"])
+        if delivery.taken_on:
+            # Its rows have dates, so labels may come before they are due: NO is then no news about the patients.
+            comparison["notable"] = [name for name in comparison["notable"] if name != "readmitted"]
+        deliveries.set_comparison(clean, delivery.delivery_id, comparison)
 
 
 def _message(delivery: Delivery, total: Total, max_share: float, faults: Sequence[str]) -> str:

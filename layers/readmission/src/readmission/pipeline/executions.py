@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from readmission.domain.payloads import Failure, error_name
+from readmission.domain.payloads import OF_DELIVERY, Failure, error_name
 from readmission.domain.redaction import redacted
 from readmission.domain.triggers import STARTERS, Starter, as_request
 from readmission.errors import InvalidRequest
@@ -176,7 +176,7 @@ def resumed(execution: Execution, states: list[State]) -> dict[str, Any]:
     if not stage:
         return request
     # The delivery is registered by then, and only a run that brings one may describe it.
-    of_delivery = ("site", "taken_on") if stage != "ingest" else ()
+    of_delivery = OF_DELIVERY if stage != "ingest" else ()
     return {name: value for name, value in request.items() if name not in of_delivery} | {"start_at": stage}
 
 

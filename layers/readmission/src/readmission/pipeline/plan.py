@@ -132,7 +132,7 @@ def plan(
     `StorageUnavailable`.
     """
     asked = request.source or request.start_at == "ingest"
-    kind = sources.data_kind(source) if asked else deliveries.kind_to_clean(databases.clean)
+    kind = _kind_of(request, source) if asked else deliveries.kind_to_clean(databases.clean)
     shown = redacted(source)
     manifest = Manifest(
         source=shown,
@@ -195,6 +195,14 @@ def _result(request: PipelineRequest, manifest: Manifest, key: str, skipped: str
     if "erased" in manifest:
         planned["erased"] = manifest["erased"]
     return planned
+
+
+def _kind_of(request: PipelineRequest, source: str) -> DataKind:
+    """What the rows of the source are: a file may have synthetic ones, but what is generated is never real."""
+    kind = sources.data_kind(source)
+    if kind == "synthetic" and request.data_kind == "real":
+        raise InvalidRequest(f"input field 'data_kind' cannot be 'real': the source {source!r} is synthetic")
+    return request.data_kind or kind
 
 
 def read_manifest(bucket: str, key: str, s3: "S3Client") -> Manifest:
