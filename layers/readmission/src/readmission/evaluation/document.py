@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from readmission.domain.splits import Split
-from readmission.evaluation import curves
+from readmission.evaluation import curves, decision_curve
 from readmission.evaluation.arrays import Flags, Floats, json_value
 from readmission.evaluation.calibration import bins_of
 from readmission.evaluation.dataset import Part
@@ -35,6 +35,8 @@ def evaluation_document(
     resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
     """The document, ready for JSON; an undefined figure is null.
+
+    Documents of earlier releases have no `thresholds`.
 
     `probabilities` (rows x classes) are those of the splits in `EVALUATED`, `effects` the result of
     `feature_effects`, and `excluded` the number of rows left out before the split, by reason.
@@ -121,6 +123,7 @@ def _evaluate(part: Part, shares: Floats, classes: Sequence[str], resamples: int
             "early": curves.points(truth == "<30", early, bins_of(early)),
             "any": curves.points(truth != "NO", any_, bins_of(any_)),
         },
+        "thresholds": decision_curve.thresholds(truth == "<30", early, part.patients, resamples),
     }
 
 
