@@ -299,6 +299,59 @@ def reliability(bins: Mapping[str, Sequence[Mapping[str, float]]], perfect: str,
     return chart
 
 
+def decision_curve(
+    points: Sequence[Mapping[str, Any]], labels: Sequence[str], x: str, y: str, threshold: float | None = None
+) -> alt.LayerChart:
+    """Net benefit of the model, with its interval, of calling everybody, and of calling nobody, with their `labels`.
+
+    `points` are those of the evaluation document. `threshold` is marked.
+    """
+    model, everybody, nobody = labels
+    top = 1.15 * max(0.001, *(point["net_benefit_high"] for point in points))
+    ends = alt.Scale(domain=[-top / 4, top], nice=False)
+    color = alt.Color(
+        "label:N",
+        title=None,
+        sort=list(labels),
+        scale=alt.Scale(domain=list(labels), range=[BLUE, VERMILION, GREY]),
+        legend=alt.Legend(orient="top", columns=1, labelFontSize=13, labelLimit=420, symbolType="stroke"),
+    )
+    across = alt.X(
+        "threshold:Q",
+        title=x,
+        scale=alt.Scale(domain=[0, points[-1]["threshold"]], nice=False),
+        axis=alt.Axis(format="%", tickCount=6),
+    )
+    # The same titles in all layers: Vega joins different ones.
+    up: dict[str, Any] = {
+        "title": y,
+        "scale": ends,
+        "axis": alt.Axis(tickCount=5, labelExpr="format(100 * datum.value, '~r')"),
+    }
+    values = [
+        {"threshold": point["threshold"], "label": label, "benefit": benefit}
+        for point in points
+        for label, benefit in ((model, point["net_benefit"]), (everybody, point["treat_all"]), (nobody, 0.0))
+    ]
+    bands = [{**point, "label": model} for point in points]
+    band = (
+        alt.Chart(alt.InlineData(values=bands))
+        .mark_area(opacity=0.2, clip=True)
+        .encode(x=across, y=alt.Y("net_benefit_low:Q", **up), y2="net_benefit_high:Q", color=color)
+    )
+    lines = (
+        alt.Chart(alt.InlineData(values=values))
+        .mark_line(strokeWidth=2, clip=True)
+        .encode(x=across, y=alt.Y("benefit:Q", **up), color=color)
+    )
+    layers = band + lines
+    if threshold is not None:
+        marked = alt.Chart(alt.InlineData(values=[{"threshold": threshold}]))
+        layers += marked.mark_rule(strokeDash=[4, 3], clip=True).encode(x=across)
+    chart: alt.LayerChart = layers.properties(height=320)
+    return chart
+
+
 def effects(rows: Sequence[Mapping[str, Any]], x: str, color: str) -> alt.LayerChart:
     """Bars with intervals: rows of `name`, `value`, `low`, `high` and `text`, in this order."""
     base = alt.Chart(alt.InlineData(values=list(rows))).encode(

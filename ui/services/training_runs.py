@@ -14,7 +14,7 @@ from readmission.reporting.facts import Facts
 from readmission.settings import ModelSettings
 from readmission.telemetry.metrics import SCORES
 
-PLOTS: Final = ("roc", "precision_recall", "reliability", "feature_effect")
+PLOTS: Final = ("roc", "precision_recall", "reliability", "decision_curve", "feature_effect")
 _TIMEOUT_SECONDS: Final = 10
 
 type Reason = Literal["no_mlflow", "mlflow_away"]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ui import charts
 from ui.charts import Chart
 from ui.texts import Texts
+from ui.views import thresholds
 
 type Plot = Sequence[Chart]
 """Charts that stand side by side."""
@@ -21,12 +22,15 @@ _EFFECTS: Final = ("log_loss", "auc_early")
 
 def draw(t: Texts, document: Mapping[str, Any]) -> dict[str, Plot]:
     """The plots by name. They show the test split, except feature effects (validation)."""
-    return {
+    plots = {
         "roc": _roc(t, document),
         "precision_recall": _precision_recall(t, document),
         "reliability": _reliability(t, document),
         "feature_effect": _feature_effect(t, document),
     }
+    if found := document[_SPLIT].get("thresholds"):  # not in documents of earlier releases
+        plots["decision_curve"] = [thresholds.decision_curve(t, found["decision_curve"])]
+    return plots
 
 
 def input_name(t: Texts, feature: str) -> str:

@@ -10,7 +10,7 @@ from readmission.domain import spreadsheet
 
 from ui.services import promotions
 from ui.texts import DASH, Texts
-from ui.views import compare, decisions, deliveries, model_card, page, roll_back, trend
+from ui.views import compare, decisions, deliveries, model_card, page, roll_back, thresholds, trend
 
 _LARGEST_LIMIT: Final = 100
 _HEADLINES: Final = ("auc_early", "log_loss", "early_calibration_slope", "early_ece")
@@ -49,6 +49,7 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
                 st.caption(_interval(t, figure))
     with st.expander(t("model.card")):
         model_card.show(t, model, known)
+    thresholds.show(t, model)
     deliveries.show(t, model)
 
 

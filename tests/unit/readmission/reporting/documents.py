@@ -67,4 +67,25 @@ def _split(value: float) -> dict[str, Any]:
         **_figures(value),
         "subgroups": [few, many | _figures(0.65) | shares | flags],
         "curves": {"early": curve, "any": curve},
+        "thresholds": {
+            "decision_curve": [_benefit(0.01 * step) for step in range(1, 51)],
+            "workload": [_called(0.1, 0.2, 0.3), _called(0.2, 0.15, 0.5), _called(1.0, 0.01, 1.0)],
+        },
     }
+
+
+def _benefit(threshold: float) -> dict[str, float]:
+    found = {"net_benefit": 0.1 - threshold / 5, "treat_all": 0.11 - 0.89 * threshold / (1 - threshold)}
+    found["gain"] = found["net_benefit"] - max(found["treat_all"], 0)
+    ends = {
+        f"{name}_{end}": value + by for name, value in found.items() for end, by in (("low", -0.01), ("high", 0.01))
+    }
+    return {"threshold": threshold, **found, **ends}
+
+
+def _called(share: float, threshold: float, recall: float) -> dict[str, float]:
+    found = {"ppv": 0.11 * recall / share, "recall": recall}
+    ends = {
+        f"{name}_{end}": value + by for name, value in found.items() for end, by in (("low", -0.02), ("high", 0.02))
+    }
+    return {"threshold": threshold, "share": share, **found, **ends}

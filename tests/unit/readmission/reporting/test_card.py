@@ -159,7 +159,7 @@ def test_text_from_outside_is_escaped_in_markdown() -> None:
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head() -> None:
     blocks = [block.splitlines() for block in card.markdown(FACTS, document(), DECISION).split("\n\n")]
     tables = [lines for lines in blocks if lines and lines[0].startswith("|")]
-    assert len(tables) == 5
+    assert len(tables) == 6
     for lines in tables:
         assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
@@ -204,3 +204,18 @@ def test_an_undefined_figure_is_called_undefined() -> None:
     changed = document()
     changed["test"]["metrics"]["early_calibration_slope"] = None
     assert "undefined" in card.markdown(FACTS, changed, DECISION)
+
+
+@both
+def test_the_card_says_how_many_patients_to_call(form: Form) -> None:
+    said = form(FACTS, document(), DECISION)
+    for what in ("From an early risk of", "15.0%", "5.5 (5.1 to 5.9)", "3.6 (", "decision_curve.png"):
+        assert what in said
+
+
+@both
+def test_an_evaluation_of_an_earlier_release_has_a_card_that_says_what_it_lacks(form: Form) -> None:
+    earlier = document()
+    del earlier["test"]["thresholds"]
+    said = form(FACTS, earlier, DECISION)
+    assert "an earlier release trained this version" in said and "decision_curve" not in said

@@ -7,7 +7,7 @@ from readmission.reporting import plots
 
 from tests.unit.readmission.reporting.documents import document
 
-NAMES = {f"plots/{name}.png" for name in ("roc", "precision_recall", "reliability", "feature_effect")}
+NAMES = {f"plots/{name}.png" for name in ("roc", "precision_recall", "reliability", "decision_curve", "feature_effect")}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def images(drawn: dict[str, bytes]) -> dict[str, Image.Image]:
     return {path: Image.open(io.BytesIO(content)) for path, content in drawn.items()}
 
 
-def test_there_are_four_pngs_wide_enough_to_read(images: dict[str, Image.Image]) -> None:
+def test_there_are_pngs_wide_enough_to_read(images: dict[str, Image.Image]) -> None:
     assert images.keys() == NAMES
     assert all(image.format == "PNG" and image.width == 960 for image in images.values())
 
@@ -46,3 +46,9 @@ def test_undefined_figures_and_missing_features_do_not_prevent_drawing() -> None
     changed["test"]["metrics"] = dict.fromkeys(changed["test"]["metrics"])
     changed["test"]["metrics"] |= {"early_ece": 0.1, "any_ece": 0.1}
     assert plots.draw(changed, "random_forest", "real").keys() == NAMES
+
+
+def test_an_evaluation_of_an_earlier_release_has_no_decision_curve() -> None:
+    earlier = document()
+    del earlier["test"]["thresholds"]
+    assert plots.draw(earlier, "random_forest", "real").keys() == NAMES - {"plots/decision_curve.png"}

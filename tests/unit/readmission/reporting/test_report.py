@@ -94,7 +94,7 @@ def _settings(mlflow: Mlflow) -> ModelSettings:
 
 def test_the_plots_become_artifacts_of_the_run(mlflow: Mlflow) -> None:
     result = write_plots(PLOTS, _settings(mlflow))
-    assert result["mlflow_run_id"] == "r1" and len(result["artifacts"]) == 4
+    assert result["mlflow_run_id"] == "r1" and len(result["artifacts"]) == 5
     for path in result["artifacts"]:
         assert mlflow.artifacts[f"1/r1/artifacts/{path}"].startswith(b"\x89PNG")
 

@@ -460,7 +460,56 @@ def test_the_model_page_shows_the_figures_the_card_and_the_decisions() -> None:
 def test_plots_and_evaluations_come_from_mlflow() -> None:
     app = page_of("model")
     assert len(app.get("image")) == 1 and not app.exception and not app.error and not app.info
-    assert "0.684 (0.674\N{EN DASH}0.694)" in app.dataframe[1].value["Version 2"].tolist()
+    (compared,) = [one.value for one in app.dataframe if "Version 2" in one.value]
+    assert "0.684 (0.674\N{EN DASH}0.694)" in compared["Version 2"].tolist()
+
+
+@pytest.mark.usefixtures("gateway", "fakes", "mlflow")
+@pytest.mark.parametrize(
+    ("language", "rule", "figures"),
+    [
+        (
+            "en",
+            "early risk of at least **15.0%**: about 20.0 a day",
+            {"Reached": "5.5", "Missed": "5.5", "Right calls": "27.5%", "Calls per readmission": "3.6"},
+        ),
+        (
+            "es",
+            "riesgo en 30 días de al menos **15,0\xa0%**: unos 20,0 al día",
+            {
+                "Detectados": "5,5",
+                "No detectados": "5,5",
+                "Llamadas acertadas": "27,5\xa0%",
+                "Llamadas por reingreso": "3,6",
+            },
+        ),
+    ],
+)
+def test_calls_a_day_become_a_threshold_and_what_it_finds(language: str, rule: str, figures: dict[str, str]) -> None:
+    app = page_of("model", language)
+    assert rule in said(app)
+    assert figures.items() <= {one.label: one.value for one in app.metric}.items()
+    assert not app.exception and not app.error
+
+
+@pytest.mark.usefixtures("gateway", "fakes", "mlflow")
+def test_other_numbers_of_calls_and_discharges_have_another_threshold() -> None:
+    app = page_of("model")
+    app.number_input[0].set_value(10)
+    app.number_input[1].set_value(50).run()
+    assert "at least **1.0%**: about 10.0 a day" in said(app)
+    app.number_input[0].set_value(100_000)
+    app.number_input[1].set_value(1).run()
+    assert "too small a share of the discharges" in said(app) and not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_model_of_an_earlier_release_is_shown_without_thresholds(mlflow: Mlflow) -> None:
+    earlier = document()
+    del earlier["test"]["thresholds"]
+    mlflow.add("run2", "evaluation.json", json.dumps(earlier).encode())
+    app = page_of("model")
+    assert "did not measure this" in said(app) and not app.exception and not app.error
 
 
 @pytest.mark.usefixtures("gateway", "mlflow")
@@ -528,7 +577,8 @@ def test_the_spanish_page_has_a_spanish_card_and_spanish_reasons(gateway: Gatewa
     assert "### Ficha del modelo: readmission, versión 2" in said(app)
     assert "0,684 (de 0,674 a 0,694)" in said(app) and "Gradient boosting" in said(app)
     assert "Motivo: Mejor que la versión 1 en las mismas filas de prueba" in said(app)
-    reason = app.dataframe[0].value["Motivo"].tolist()[0].replace("\N{MINUS SIGN}", "-")
+    (decisions,) = [one.value for one in app.dataframe if "Motivo" in one.value]
+    reason = decisions["Motivo"].tolist()[0].replace("\N{MINUS SIGN}", "-")
     assert reason.startswith(
         "Mejor que la versión 1 en las mismas filas de prueba: diferencia de pérdida logarítmica -0,0200"
         " (intervalo del 95 %: de -0,0300 a -0,0100)"

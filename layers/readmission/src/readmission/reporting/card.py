@@ -16,7 +16,7 @@ from readmission.reporting.page import render as render_page
 from readmission.reporting.wording import ENGLISH, Wording
 
 DESCRIPTION_LIMIT: Final = 5000  # characters in the column of MLflow's registry
-_DETAILS: Final = frozenset({"subgroups", "effects", "training"})  # left out of the description
+_DETAILS: Final = frozenset({"thresholds", "subgroups", "effects", "training"})  # left out of the description
 
 
 def markdown(facts: Facts, evaluation: Mapping[str, Any], decision: Decision, wording: Wording = ENGLISH) -> str:
@@ -48,6 +48,7 @@ def _card(facts: Facts, evaluation: Mapping[str, Any], decision: Decision, wordi
         "data": sections.data(facts, evaluation, wording),
         "metrics": figures.metrics(evaluation, wording),
         "calibration": figures.calibration(evaluation, wording),
+        "thresholds": figures.thresholds(evaluation, wording),
         "subgroups": figures.subgroups(evaluation, wording),
         "effects": figures.effects(evaluation, wording),
         "limits": sections.limits(facts, wording),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from readmission.evaluation.workload import Interval, plan
 from readmission.registry import names
 from readmission.reporting.blocks import Block, Plot, Table, Text
 from readmission.reporting.wording import Wording
@@ -13,6 +14,7 @@ _SCORES: Final = ("auc", "average_precision", "brier", "log_loss")
 _THREE_CLASSES: Final = ("log_loss", "accuracy", "f1_macro", "auc_macro_ovr")
 _CALIBRATION: Final = ("calibration_slope", "calibration_intercept", "ece")
 _LARGEST_EFFECTS: Final = 10
+_CALLED: Final = (5, 10, 20, 30)  # of 100 discharges
 
 
 def metrics(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
@@ -47,6 +49,36 @@ def calibration(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
     return [_table(evaluation, titles, wording), _plot("reliability", wording)]
 
 
+def thresholds(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
+    """What a team finds that can call some of 100 discharges, and the decision curve.
+
+    Nothing for an evaluation of an earlier release, which does not know.
+    """
+    test = evaluation["test"]
+    if "thresholds" not in test:
+        return [Text(wording.text("thresholds_unknown"))]
+    columns = ("called", "from_risk", "hits", "misses", "ppv", "to_call")
+    points, base_rate = test["thresholds"]["workload"], test["curves"]["early"]["base_rate"]
+    plans = [found for calls in _CALLED if (found := plan(points, base_rate, 100, calls))]
+    rows = tuple(
+        (
+            wording.number(one.calls, 1),
+            wording.percent(one.threshold),
+            interval(one.hits, 1, wording),
+            interval(one.misses, 1, wording),
+            interval(one.ppv, 3, wording),
+            interval(one.to_call, 1, wording),
+        )
+        for one in plans
+    )
+    return [
+        Text(wording.text("thresholds_text", rate=wording.percent(base_rate))),
+        Table(tuple(map(wording.text, columns)), rows),
+        Text(wording.text("net_benefit")),
+        _plot("decision_curve", wording),
+    ]
+
+
 def subgroups(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
     """Early readmission by race, gender and age band, on the test split."""
     columns = ("group", "stays", "early_count", "auc_early", "brier_early", "in_the_large", "flagged", "ppv")
@@ -75,6 +107,17 @@ def effects(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
 def percent(share: float | None, wording: Wording) -> str:
     """A share in percent; an empty text for None."""
     return "" if share is None else wording.percent(share)
+
+
+def interval(found: Interval, digits: int, wording: Wording) -> str:
+    """A figure with its interval."""
+    if found.value is None:
+        return wording.text("undefined")
+    value = wording.number(found.value, digits)
+    if found.low is None or found.high is None:
+        return value
+    ends = {"low": wording.number(found.low, digits), "high": wording.number(found.high, digits)}
+    return wording.text("figure", value=value, **ends)
 
 
 def _question(question: str, metric: str, wording: Wording) -> str:

@@ -1,4 +1,4 @@
-"""The four plots of a training run, drawn from its evaluation document; needs no display."""
+"""The plots of a training run, drawn from its evaluation document; needs no display."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -28,6 +28,8 @@ def draw(document: Mapping[str, Any], model: str, data_kind: str) -> dict[str, b
         "reliability": _reliability,
         "feature_effect": _feature_effect,
     }
+    if "thresholds" in document[_SPLIT]:  # not in documents of earlier releases
+        plots["decision_curve"] = _decision_curve
     return {names.plot(name): _png(plot, document, label) for name, plot in plots.items()}
 
 
@@ -106,6 +108,29 @@ def _reliability(figure: Figure, document: Mapping[str, Any], label: str) -> Non
         axes.set_title(f"Readmitted {_QUESTIONS[question]}\n{_calibration(document, question)}", fontsize=11)
         axes.legend(loc="lower right", fontsize=9)
     figure.suptitle(f"Reliability on the test split, {label}", fontsize=13)
+
+
+def _decision_curve(figure: Figure, document: Mapping[str, Any], label: str) -> None:
+    axes = figure.subplots()
+    points = [one for one in document[_SPLIT]["thresholds"]["decision_curve"] if one["net_benefit"] is not None]
+    at = [one["threshold"] for one in points]
+    benefit, low, high, all_ = (
+        [one[name] for one in points] for name in ("net_benefit", "net_benefit_low", "net_benefit_high", "treat_all")
+    )
+    colour, other = _STYLES["early"][0], _STYLES["any"][0]
+    axes.fill_between(at, low, high, color=colour, alpha=0.2, label="95 % interval")
+    axes.plot(at, benefit, color=colour, linewidth=2, label="call from this risk on")
+    axes.plot(at, all_, color=other, linestyle="--", linewidth=2, label="call everybody")
+    axes.axhline(0, color=_GREY, linestyle=":", label="call nobody")
+    axes.set_xlabel("Threshold: early risk from which a patient is called (%)", fontsize=12)
+    axes.set_ylabel("Net benefit per 100 stays", fontsize=12)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
+    top = 1.15 * max(0.001, *high)
+    axes.set(xlim=(0, max(at)), ylim=(-top / 4, top))
+    axes.grid(alpha=0.3)
+    axes.set_title(f"Decision curve on the test split, readmitted within 30 days\n{label}", fontsize=13)
+    axes.legend(loc="upper right", fontsize=10)
 
 
 def _calibration(document: Mapping[str, Any], question: str) -> str:

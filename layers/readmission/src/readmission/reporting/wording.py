@@ -100,6 +100,24 @@ TEXTS: Final[Mapping[str, str]] = {
     "top10_ppv": "Flagging the highest 10%: share of flagged stays readmitted within 30 days (PPV)",
     "top10_recall": "Flagging the highest 10%: share of readmissions within 30 days that are flagged (recall)",
     "plot_reliability": "Reliability of the probabilities",
+    # Thresholds
+    "thresholds": "How many patients to call",
+    "thresholds_unknown": "Not measured: an earlier release trained this version.",
+    "thresholds_text": (
+        "Test split, readmission within 30 days, for 100 discharges of which {rate} are readmitted so early. Whoever"
+        " has at least the early risk of a line is called."
+    ),
+    "called": "Called, of 100",
+    "from_risk": "From an early risk of",
+    "hits": "Readmitted early among them",
+    "misses": "Readmitted early, not called",
+    "to_call": "Calls per early readmission",
+    "net_benefit": (
+        "The decision curve compares calling by the model with calling everybody or nobody. A threshold says how many"
+        " calls one early readmission is worth: at 20% it is worth five, of which four are in vain. Use the model where"
+        " its line is above both others."
+    ),
+    "plot_decision_curve": "Decision curve",
     # Subgroups
     "subgroups": "Subgroups",
     "subgroups_text": (
