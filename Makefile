@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -134,6 +134,10 @@ evaluate: setup ## cross-validate the recipe over patient-grouped folds, compare
 
 train-distributed: setup ## train gradient boosting on a Dask cluster of several processes  [WORKERS= ROWS=]
 	@$(LOCAL) train-distributed $(if $(WORKERS),--workers '$(WORKERS)') $(if $(ROWS),--rows '$(ROWS)')
+
+rebuild: setup ## train a version again from the rows of then, and check that the same model comes out  [VERSION=n]
+	@test -n '$(VERSION)' || { echo "Usage: make rebuild VERSION=n. To list the versions: make history" >&2; exit 2; }
+	@$(LOCAL) rebuild '$(VERSION)'
 
 # On standard output the parameters alone, for --parameter-overrides.
 platform-parameters: setup ## print what the platform's stack on AWS passes on to the application's  [PLATFORM=stack name]

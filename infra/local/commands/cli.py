@@ -26,6 +26,7 @@ from infra.local.commands import (
     patients,
     pipeline,
     predict,
+    rebuild,
     redrive,
     server_logs,
     train_distributed,
@@ -134,6 +135,12 @@ def _train_distributed(settings: Settings, arguments: argparse.Namespace) -> Non
     train_distributed.train(settings, arguments.workers, arguments.rows)
 
 
+def _rebuild(settings: Settings, arguments: argparse.Namespace) -> int:
+    up.start(settings)
+    stack.get(settings)
+    return rebuild.rebuild(settings, arguments.version)
+
+
 def _install(settings: Settings, arguments: argparse.Namespace) -> None:
     for package in arguments.packages:
         debian.ensure(package)
@@ -208,6 +215,10 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 def _train_distributed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="number of worker processes; default: 2")
     parser.add_argument("--rows", type=int, help="learn from that many rows at most; default: all clean rows")
+
+
+def _rebuild_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("version", help="the number of the version, as make history shows it")
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -323,8 +334,12 @@ COMMANDS = (
     Command(
         "example-months",
         "play six months of a hospital: deliveries, drift, late labels, a new model on trial",
+        "rebuild",
+        "train a version again from the rows of then, and compare its scorer; exits 0 only if it is the same",
         _example_months,
         _example_months_options,
+        _rebuild,
+        _rebuild_options,
     ),
     Command("demo", "start, deploy, run the pipeline, predict", lambda s, a: demo.demo(s, a.dataset), _dataset_option),
     Command("observe", "start the platform with Prometheus, installed if possible", lambda s, _: observe.observe(s)),

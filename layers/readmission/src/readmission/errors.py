@@ -109,6 +109,14 @@ class WorkerLost(ReadmissionError):
     """A process of a distributed training ended before the training did, or never came; the message names it."""
 
 
+class RebuildImpossible(ReadmissionError):
+    """A version's training rows or its recipe cannot be had again; the message says what is missing."""
+
+
+class PatientsErased(RebuildImpossible):
+    """Patients that a version learned from were erased, so that it cannot be trained again exactly."""
+
+
 class NoCandidates(ReadmissionError):
     """There is no finished training run to promote."""
 

@@ -109,7 +109,11 @@ def load(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[Split, P
 
     Raises `SplitsOverlap` if a patient is in two splits, and `NoTrainingData` if a split lacks a class.
     """
-    table = read(clean, kind, newest)
+    return parts_of(read(clean, kind, newest), kind)
+
+
+def parts_of(table: pd.DataFrame, kind: DataKind) -> dict[Split, Part]:
+    """The rows of the table that `read` returns by split. Raises what `load` raises."""
     parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
     if shared := patients_in_two_splits(parts):
         raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
@@ -140,11 +144,19 @@ def read(clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | N
     which `split` leaves those of one split. If there are several sites, their patients are numbered anew: sites use the
     same numbers for different patients.
     """
-    text = io.BytesIO()
     with transaction(clean):
-        _set(clean, data_kind=kind, newest=str(newest), split=split or "")
-        ((count,),) = clean.run(_COUNT)
-        clean.run(_READ if count <= newest else _READ_NEWEST, stream=text)
+        return read_in_transaction(clean, kind, newest, split)[0]
+
+
+def read_in_transaction(
+    clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | None = None
+) -> tuple[pd.DataFrame, str]:
+    """`read` for a caller that has begun a transaction, and the SHA-256 of what was read."""
+    text = io.BytesIO()
+    _set(clean, data_kind=kind, newest=str(newest), split=split or "")
+    ((count,),) = clean.run(_COUNT)
+    clean.run(_READ if count <= newest else _READ_NEWEST, stream=text)
+    content = sha256(text.getbuffer()).hexdigest()
     text.seek(0)
     texts = dict.fromkeys(("split", "site", *_GROUPS, *CATEGORIES, TARGET), "str")
     numbers = dict.fromkeys(NUMBERS, "float64")
@@ -156,7 +168,7 @@ def read(clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | N
     )
     if table["site"].nunique() > 1:
         table["patient_nbr"] = table.groupby(["site", "patient_nbr"]).ngroup()
-    return table
+    return table, content
 
 
 def part_of(rows: pd.DataFrame) -> Part:

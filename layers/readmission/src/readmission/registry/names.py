@@ -15,6 +15,7 @@ CHALLENGER: Final = "Challenger"
 SCORER: Final = "scorer.json"
 EVALUATION: Final = "evaluation.json"
 DATA_REPORT: Final = "data_report.json"
+TRAINING_ROWS: Final = "training_rows.json"
 MODEL_CARD_MARKDOWN: Final = "model_card.md"
 MODEL_CARD_HTML: Final = "model_card.html"
 

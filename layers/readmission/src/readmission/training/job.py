@@ -24,6 +24,8 @@ from pg8000.native import Connection
 
 from readmission.domain.payloads import FAMILIES, DataKind, TrainEvent, TrainResult
 from readmission.errors import ConfigurationError, InvalidRequest, ReadmissionError, WorkerLost
+from readmission.evaluation import origin
+from readmission.evaluation.origin import Origin
 from readmission.registry import names
 from readmission.settings import ClusterSettings, DistributedSettings, JobSettings
 from readmission.storage.database import connect
@@ -111,12 +113,16 @@ def _lead(job: Job, logger: Logger) -> TrainResult:
         ) as workers,
     ):
 
-        def prepare(clean: Connection, kind: DataKind) -> tuple[str, Fit]:
+        def prepare(clean: Connection, kind: DataKind) -> tuple[Origin, Fit]:
             manifest = parquet.export(clean, kind, s3_client(), settings.data_bucket)
+            read = origin.of_export(clean, kind, manifest["rows"])
+            while read.rows_hash != manifest["rows_hash"]:  # other rows have come meanwhile
+                manifest = parquet.export(clean, kind, s3_client(), settings.data_bucket)
+                read = origin.of_export(clean, kind, manifest["rows"])
             workers.progress(f"{manifest['rows']:,} rows are in s3://{settings.data_bucket}")
             files = [File(part["key"], part["rows"]) for part in manifest["parts"]]
             of_workers = shares(settings.data_bucket, files, len(job.hosts), job.rows)
-            return manifest["rows_hash"], partial(distributed.train_model, of_workers, workers)
+            return read, partial(distributed.train_model, of_workers, workers)
 
         tags = {names.ENGINE: boosting.ENGINE, names.WORKERS: str(len(job.hosts))}
         if job.rows:

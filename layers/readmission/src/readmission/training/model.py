@@ -66,7 +66,7 @@ def evaluated(
 ) -> TrainedModel:
     """The fitted pipeline with its scorer and its evaluation on `parts`, a sample of the rows if there are `sizes`."""
     test = parts["test"]
-    scorer = export.to_json(export.document_of(pipeline, list(INPUTS), context))
+    scorer = scorer_of(pipeline, context)
     evaluation = _evaluation(pipeline, parts, excluded)
     complete_and_masked = pd.concat([test.features, families.masked(test.features)], ignore_index=True)
     metrics = {
@@ -80,6 +80,11 @@ def evaluated(
         evaluation["splits"] = {split: dict(size) for split, size in sizes.splits.items()}
     rows = {split: int(evaluation["splits"][split]["rows"]) for split in parts}
     return TrainedModel(pipeline, scorer, evaluation, metrics, rows, parts["train"].features.head(_EXAMPLE_ROWS))
+
+
+def scorer_of(pipeline: Pipeline, context: Mapping[str, Any]) -> bytes:
+    """The scorer document of a fitted pipeline."""
+    return export.to_json(export.document_of(pipeline, list(INPUTS), context))
 
 
 def _evaluation(pipeline: Pipeline, parts: Mapping[Split, Part], excluded: Mapping[str, int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from platform import machine, python_version
 from typing import Any, Final
 
 import mlflow
@@ -13,8 +14,9 @@ from mlflow.entities import Run
 from mlflow.models import infer_signature
 from pg8000.native import Connection
 
-from readmission.domain.payloads import DataKind, TrainEvent, TrainResult
-from readmission.evaluation import dataset
+from readmission.domain.payloads import DataKind, Family, TrainEvent, TrainResult
+from readmission.evaluation import dataset, origin
+from readmission.evaluation.origin import Origin
 from readmission.pipeline import data_report, deliveries
 from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
@@ -34,12 +36,12 @@ class Engine:
     """What fits and evaluates a family on the `newest` clean rows.
 
     `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
-    their hash, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run, and
+    their origin, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run, and
     `recipe` is what the model depends on besides rows and code.
     MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
     """
 
-    prepare: Callable[[Connection, DataKind], tuple[str, Fit]]
+    prepare: Callable[[Connection, DataKind], tuple[Origin, Fit]]
     newest: int
     tags: Mapping[str, str]
     requirements: Sequence[str]
@@ -54,9 +56,9 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
     `SplitsOverlap` for unsuitable rows, and `TrackingUnavailable` if MLflow does not answer.
     """
 
-    def prepare(clean: Connection, kind: DataKind) -> tuple[str, Fit]:
-        parts = dataset.load(clean, kind, settings.max_training_rows)
-        return dataset.rows_hash(clean, kind), lambda excluded: train_model(event["model"], parts, excluded)
+    def prepare(clean: Connection, kind: DataKind) -> tuple[Origin, Fit]:
+        parts, read = origin.load(clean, kind, settings.max_training_rows)
+        return read, lambda excluded: train_model(event["model"], parts, excluded)
 
     newest = settings.max_training_rows
     text = recipe.of_one_process(newest, REQUIREMENTS)
@@ -73,7 +75,7 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
         if finished := _finished_run(client, experiment, event):
             return TrainResult(model=family, mlflow_run_id=finished.info.run_id)
         unfinished.end(client, experiment, event, timedelta(seconds=settings.longest_training))
-        rows_hash, fit = engine.prepare(clean, kind)
+        rows, fit = engine.prepare(clean, kind)
         excluded = dataset.excluded(clean, kind, engine.newest)
         reports, delivered = data_report.of_clean_rows(clean, kind), deliveries.accepted(clean, kind)
         sites = dataset.sites(clean, kind)
@@ -81,7 +83,7 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
             names.PIPELINE_RUN: event["execution"],
             names.FAMILY: family,
             names.DATA_KIND: kind,
-            names.DATA_HASH: rows_hash,
+            names.DATA_HASH: rows.rows_hash,
             names.CODE_VERSION: code_version(),
             names.RECIPE: engine.recipe,
             names.SITES: ",".join(sites),
@@ -90,7 +92,8 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
             # A long fit may outlive the connection to the database, which is not used from here on.
-            _log_model(fit(excluded), engine)
+            log_model(fit(excluded), engine)
+            mlflow.log_dict(rows_document(rows, family, engine), names.TRAINING_ROWS)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
             _log_data_report(reports, delivered)
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
@@ -111,7 +114,20 @@ def _finished_run(client: MlflowClient, experiment: str, event: TrainEvent) -> R
     return runs[0] if runs else None
 
 
-def _log_model(model: TrainedModel, engine: Engine) -> None:
+def rows_document(rows: Origin, family: Family, engine: Engine) -> dict[str, Any]:
+    """What has to be the same for the same model: the rows, the recipe, and what ran it."""
+    return {
+        **rows.as_json(),
+        "recipe": {"family": family, **engine.tags},
+        "code_version": code_version(),
+        "packages": {name: version(name) for name in (*engine.requirements, "scipy")},
+        "python": python_version(),
+        "machine": machine(),
+    }
+
+
+def log_model(model: TrainedModel, engine: Engine) -> None:
+    """Log everything about the model to the active run."""
     parameters = families.parameters(model.pipeline)
     mlflow.log_params({name: value for name, value in parameters.items() if value is not None})
     mlflow.log_params({f"rows_{split}": rows for split, rows in model.rows.items()})
