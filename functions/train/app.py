@@ -1,5 +1,8 @@
 """Lambda *train*: trains one model family and logs the run to MLflow (`readmission.training.train`).
 
+An operator's `{"recalibrate": {"site": …}}` makes a run of a version recalibrated for a site instead
+(`readmission.training.recalibrate`).
+
 If a SageMaker training job is to train it, the function says so, and says afterwards what became of it
 (`readmission.training.placement`).
 """
@@ -7,11 +10,12 @@ If a SageMaker training job is to train it, the function says so, and says after
 from time import perf_counter
 from typing import Any, cast
 
-from readmission.domain.payloads import AfterJobEvent, JobRequest, TrainEvent, TrainResult
+from readmission.domain.payloads import AfterJobEvent, JobRequest, RecalibrationResult, TrainEvent, TrainResult
 from readmission.settings import TrainingJobSettings, TrainSettings
 from readmission.storage.database import connect
 from readmission.telemetry import metrics, observability
 from readmission.training.placement import after_job, job_for
+from readmission.training.recalibrate import recalibrate
 from readmission.training.train import finished, train
 
 logger = observability.logger("train")
@@ -20,9 +24,14 @@ meter = observability.EmfMeter("train")
 
 @logger.inject_lambda_context(correlation_id_path="execution")
 @observability.step(logger, meter)
-def handler(event: TrainEvent | AfterJobEvent, context: Any) -> TrainResult | JobRequest:
-    """Train one model, or have it trained."""
+def handler(event: Any, context: Any) -> TrainResult | JobRequest | RecalibrationResult:
+    """Train one model, or have it trained: a `TrainEvent` or an `AfterJobEvent`. Or recalibrate one."""
     settings, jobs = TrainSettings.from_environment(), TrainingJobSettings.from_environment()
+    if "recalibrate" in event:
+        with connect("clean", settings.database) as clean:
+            recalibrated = recalibrate(event["recalibrate"], clean, settings.model)
+        logger.info("recalibrated", extra={**recalibrated})
+        return recalibrated
     if event.get("after_job"):
         result = after_job(cast(AfterJobEvent, event), jobs, settings.model)
         logger.info("after a training job", extra={**result})

@@ -203,6 +203,23 @@ class TrainResult(TypedDict):
     mlflow_run_id: str
 
 
+class RecalibrationRequest(TypedDict):
+    """A request to *train* to recalibrate a version, by default the one in Production, for a site."""
+
+    site: str
+    version: str | None
+
+
+class RecalibrationResult(TypedDict):
+    """The run of the recalibrated model, which *promote* registers and judges."""
+
+    data_kind: DataKind
+    model: Family
+    site: str
+    recalibrated_from: str
+    mlflow_run_id: str
+
+
 class TrainingJob(TypedDict):
     """What the state machine makes a SageMaker training job of.
 
@@ -266,7 +283,8 @@ class PromoteEvent(TypedDict):
     `candidates` also has the families whose training failed, which the ledger then names.
 
     `execution` is the name of the state machine's execution, which decides only once. Other callers omit it. `by` is
-    who started it.
+    who started it. For a version recalibrated for one site, `reason` is why that was done, and `other_sites` lets it
+    forecast for other sites as well.
     """
 
     execution: NotRequired[str | None]
@@ -274,6 +292,8 @@ class PromoteEvent(TypedDict):
     models: list[Family]
     candidates: list[TrainResult | FailedTraining]
     by: NotRequired[str | None]
+    reason: NotRequired[str | None]
+    other_sites: NotRequired[bool | None]
 
 
 class Listed(TypedDict):

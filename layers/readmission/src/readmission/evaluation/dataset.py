@@ -112,27 +112,36 @@ def load(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[Split, P
     return parts_of(read(clean, kind, newest), kind)
 
 
-def parts_of(table: pd.DataFrame, kind: DataKind) -> dict[Split, Part]:
-    """The rows of the table that `read` returns by split. Raises what `load` raises."""
+def parts_of(table: pd.DataFrame, kind: DataKind, site: str | None = None) -> dict[Split, Part]:
+    """The rows of the table that `read` returns by split, or those of one site. Raises what `load` raises."""
+    table = _of_site(table, site)
     parts = {split: part_of(table[table["split"] == split]) for split in SPLITS}
     if shared := patients_in_two_splits(parts):
         raise SplitsOverlap(f"{shared} patients of the {kind} clean rows are in two splits; clean the rows again")
     for split, part in parts.items():
-        _check_classes(part, kind, split)
+        _check_classes(part, kind, split, site)
     return parts
 
 
-def load_split(clean: Connection, kind: DataKind, split: Split, newest: int = _ALL) -> Part:
-    """The rows of one split as `load` returns them; the others are not read. Raises `NoTrainingData` as `load` does."""
-    part = part_of(read(clean, kind, newest, split))
-    _check_classes(part, kind, split)
+def load_split(clean: Connection, kind: DataKind, split: Split, newest: int = _ALL, site: str | None = None) -> Part:
+    """The rows of one split as `load` returns them, or those of one site; the other splits are not read.
+
+    Raises `NoTrainingData` as `load` does.
+    """
+    part = part_of(_of_site(read(clean, kind, newest, split), site))
+    _check_classes(part, kind, split, site)
     return part
 
 
-def _check_classes(part: Part, kind: DataKind, split: Split) -> None:
+def _of_site(table: pd.DataFrame, site: str | None) -> pd.DataFrame:
+    return table if site is None else table[table["site"] == site]
+
+
+def _check_classes(part: Part, kind: DataKind, split: Split, site: str | None) -> None:
     if lacking := set(CLASSES) - set(part.target):
+        whose = f" of the site {site!r}" if site else ""
         raise NoTrainingData(
-            f"the {kind} clean rows of the {split} split ({len(part.target)}) lack the class"
+            f"the {kind} clean rows{whose} of the {split} split ({len(part.target)}) lack the class"
             f" {', '.join(sorted(lacking))}; ingest and clean more data first"
         )
 

@@ -83,12 +83,15 @@ class Origin:
         return {batch["batch_id"]: batch["valid_rows"] for one in self.deliveries for batch in one["batches"]}
 
 
-def load(clean: Connection, kind: DataKind, newest: int) -> tuple[dict[Split, Part], Origin]:
-    """The rows of `dataset.load` with their origin, both as they are at one moment. Raises what that raises."""
+def load(clean: Connection, kind: DataKind, newest: int, site: str | None = None) -> tuple[dict[Split, Part], Origin]:
+    """The rows of `dataset.load` with their origin, both as they are at one moment. Raises what that raises.
+
+    With `site`, only its rows; the origin is that of all rows nevertheless.
+    """
     with dataset.snapshot(clean, kind) as rows_hash:
         table, content = dataset.read_in_transaction(clean, kind, newest)
         found = _origin(clean, kind, newest, len(table), rows_hash, content)
-    return dataset.parts_of(table, kind), found
+    return dataset.parts_of(table, kind, site), found
 
 
 def of_export(clean: Connection, kind: DataKind, rows: int) -> Origin:

@@ -1,6 +1,7 @@
 """The training runs put forward for promotion, and the best of them."""
 
 import math
+from typing import Final
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -11,6 +12,8 @@ from readmission.registry import names
 from readmission.registry.mlflow_client import experiment_id
 from readmission.scoring import export
 from readmission.settings import ModelSettings
+
+_NEWEST: Final = 100  # of which all but one may be recalibrations
 
 
 def find(client: MlflowClient, event: PromoteEvent, settings: ModelSettings) -> list[Run]:
@@ -52,11 +55,13 @@ def _newest(client: MlflowClient, event: PromoteEvent, settings: ModelSettings) 
     experiment = experiment_id(client, settings)
     found: list[Run] = []
     for family in event["models"]:
-        found += client.search_runs(
+        newest = client.search_runs(
             [experiment],
             f"attributes.status = 'FINISHED' AND tags.{names.FAMILY} = '{family}'"
             f" AND tags.{names.DATA_KIND} = '{event['data_kind']}'",
             order_by=["attributes.start_time DESC"],
-            max_results=1,
+            max_results=_NEWEST,
         )
+        # A recalibrated model is for one site, and promoted only by name.
+        found += [run for run in newest if names.RECALIBRATED_FOR not in run.data.tags][:1]
     return found

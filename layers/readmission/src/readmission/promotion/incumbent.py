@@ -54,4 +54,6 @@ class Incumbent:
 
 def contender(version: ModelVersion) -> Contender:
     """The version as the rules see it."""
-    return Contender(str(version.version), version.tags.get(names.FAMILY, ""), version.tags.get(names.DATA_KIND, ""))
+    tags = version.tags
+    site = tags.get(names.RECALIBRATED_FOR, "")
+    return Contender(str(version.version), tags.get(names.FAMILY, ""), tags.get(names.DATA_KIND, ""), site)

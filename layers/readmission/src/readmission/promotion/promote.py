@@ -10,11 +10,12 @@ from pg8000.native import Connection
 
 from readmission.domain.payloads import DataKind, Family, PromoteEvent, PromoteResult
 from readmission.errors import ScorerInvalid
-from readmission.evaluation import comparison
-from readmission.promotion import alias, candidates, challenger, ledger, scores, undecided, verdict, versions
+from readmission.evaluation import comparison, dataset
+from readmission.promotion import alias, candidates, challenger, ledger, scores, sites, undecided, verdict, versions
 from readmission.promotion.incumbent import Incumbent, contender
 from readmission.promotion.reasons import Code
 from readmission.promotion.verdict import Contender, Verdict
+from readmission.registry import names
 from readmission.registry.mlflow_client import reachable, version_in_production
 from readmission.settings import ChallengeSettings, ModelSettings
 
@@ -48,7 +49,10 @@ def promote(
         tried = ledger.challenge(clean, settings.name)
         if tried and tried.version == str(version.version):
             return result_of(client, replace(tried, decision="shadowed"))
-        decided = _Challenge(client, clean, settings, event["data_kind"], run, version).judge(incumbent)
+        known = dataset.sites(clean, event["data_kind"])
+        site = sites.judged_on(run, incumbent, known)
+        decided = _Challenge(client, clean, settings, event["data_kind"], run, version, site).judge(incumbent)
+        decided = sites.checked(decided, run, site, known, event)
         shadows = bool(challenges and incumbent and incumbent.serves and decided.promoted and decided.code in _COMPARED)
         failed = candidates.failed(event)
         entry = versions.ledger_entry(
@@ -70,7 +74,10 @@ def promote(
 
 @dataclass(frozen=True, slots=True)
 class _Challenge:
-    """Collects what the rules of `verdict` need to know, and stops as soon as one decides."""
+    """Collects what the rules of `verdict` need to know, and stops as soon as one decides.
+
+    With `site`, its test rows alone decide.
+    """
 
     client: MlflowClient
     clean: Connection
@@ -78,6 +85,7 @@ class _Challenge:
     kind: DataKind
     run: Run
     version: ModelVersion
+    site: str | None = None
 
     @property
     def challenger(self) -> Contender:
@@ -93,7 +101,7 @@ class _Challenge:
         )
         if known:
             return known
-        test = scores.TestRows.load(self.clean, self.kind, self.settings.max_training_rows)
+        test = scores.TestRows.load(self.clean, self.kind, self.settings.max_training_rows, self.site)
         try:
             own = scores.forecast(versions.scorer_of(self.client, self.version, self.settings), test)
         except ScorerInvalid as error:
@@ -140,7 +148,12 @@ class _Challenge:
         return verdict.Withdrawal(None, found.reason) if found else None
 
     def _is_newer_than(self, incumbent: ModelVersion) -> bool:
-        """By the start of training: version numbers follow the order in which runs were put forward."""
+        """By the start of training: version numbers follow the order in which runs were put forward.
+
+        A recalibration has learned nothing newer, so that it has to be better.
+        """
+        if names.RECALIBRATED_FOR in self.run.data.tags:
+            return False
         return bool(self.run.info.start_time > self.client.get_run(str(incumbent.run_id)).info.start_time)
 
 

@@ -18,6 +18,7 @@ type Code = Literal[
     "miscalibrated",
     "not_better",
     "worse_in_subgroups",
+    "other_sites",
     "broke_off",
     "withdrawn_before",
     # rolled back; shadowed and withdrawn too

@@ -30,9 +30,9 @@ class TestRows:
     rows: comparison.Rows
 
     @classmethod
-    def load(cls, clean: Connection, kind: DataKind, newest: int) -> Self:
-        """The test split of the `newest` encounters. Raises `NoTrainingData`."""
-        test = dataset.load_split(clean, kind, "test", newest)
+    def load(cls, clean: Connection, kind: DataKind, newest: int, site: str | None = None) -> Self:
+        """The test split of the `newest` encounters, or its rows of one site. Raises `NoTrainingData`."""
+        test = dataset.load_split(clean, kind, "test", newest, site)
         return cls(test.features, comparison.Rows(test.target.to_numpy().astype(str), test.patients, test.groups))
 
     @property

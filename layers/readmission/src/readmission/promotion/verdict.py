@@ -38,14 +38,16 @@ SUBGROUP_LOSS: Final = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A version as the rules see it."""
+    """A version as the rules see it; `site` is the one that it was recalibrated for."""
 
     version: str
     family: str
     data_kind: str
+    site: str = ""
 
     def __str__(self) -> str:
-        return f"version {self.version} ({self.family})"
+        of_site = f", recalibrated for the site {self.site}" if self.site else ""
+        return f"version {self.version} ({self.family}{of_site})"
 
 
 @dataclass(frozen=True, slots=True)

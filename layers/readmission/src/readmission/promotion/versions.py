@@ -39,12 +39,12 @@ def register(client: MlflowClient, run: Run, settings: ModelSettings) -> ModelVe
         source=f"models:/{models[0].model_id}",
         run_id=run.info.run_id,
         model_id=models[0].model_id,
-        tags={name: run.data.tags.get(name, "") for name in names.RUN_TAGS} | _engine(run),
+        tags={name: run.data.tags.get(name, "") for name in names.RUN_TAGS} | _optional(run),
     )
 
 
-def _engine(run: Run) -> dict[str, str]:
-    return {names.ENGINE: run.data.tags[names.ENGINE]} if names.ENGINE in run.data.tags else {}
+def _optional(run: Run) -> dict[str, str]:
+    return {name: run.data.tags[name] for name in names.OPTIONAL_RUN_TAGS if name in run.data.tags}
 
 
 def among(version: ModelVersion, listed: Collection[tuple[str, str]]) -> bool:

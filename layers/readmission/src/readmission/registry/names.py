@@ -16,6 +16,7 @@ SCORER: Final = "scorer.json"
 EVALUATION: Final = "evaluation.json"
 DATA_REPORT: Final = "data_report.json"
 TRAINING_ROWS: Final = "training_rows.json"
+RECALIBRATION: Final = "recalibration.json"
 MODEL_CARD_MARKDOWN: Final = "model_card.md"
 MODEL_CARD_HTML: Final = "model_card.html"
 
@@ -31,6 +32,9 @@ SITES: Final = "sites"  # the sites of the rows, separated by commas
 ENGINE: Final = "engine"  # what fitted the model, if it is not scikit-learn
 WORKERS: Final = "workers"  # how many of them, on which the trees depend
 ROWS_LIMIT: Final = "rows_limit"  # of a trial
+RECALIBRATED_FROM: Final = "recalibrated_from"  # the version that was fitted to the class shares of a site
+RECALIBRATED_FOR: Final = "recalibrated_for"  # that site
+OPTIONAL_RUN_TAGS: Final = (ENGINE, RECALIBRATED_FROM, RECALIBRATED_FOR)
 RUN_TAGS: Final = (FAMILY, DATA_KIND, SCORER_SHA256, PIPELINE_RUN, DATA_HASH, CODE_VERSION, SITES)
 
 # Tags of a version, written by promotions and rollbacks.

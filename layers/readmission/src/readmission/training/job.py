@@ -33,7 +33,7 @@ from readmission.storage.s3 import s3_client
 from readmission.training import boosting, cluster, distributed, parquet, recipe
 from readmission.training.__main__ import run, train_here
 from readmission.training.rows import File, shares
-from readmission.training.train import Engine, Fit, train_with
+from readmission.training.train import Engine, Fit, Library, train_with
 
 _EVERY_ROW: Final = 2**62
 _DISTRIBUTED: Final = "gradient_boosting"
@@ -128,7 +128,8 @@ def _lead(job: Job, logger: Logger) -> TrainResult:
         if job.rows:
             tags[names.ROWS_LIMIT] = str(job.rows)
         text = recipe.of_workers(boosting.ENGINE, len(job.hosts), job.rows)
-        engine = Engine(prepare, _EVERY_ROW, tags, boosting.REQUIREMENTS, boosting.TRUSTED, text)
+        library = Library(boosting.REQUIREMENTS, boosting.TRUSTED)
+        engine = Engine(prepare, _EVERY_ROW, tags, library, text)
         return train_with(engine, job.event, clean, settings.model)
 
 

@@ -25,9 +25,10 @@ from readmission.registry.rest import RestClient, UnexpectedAnswer
 from readmission.scoring import export
 from readmission.settings import ModelSettings, TrainSettings
 from readmission.storage.database import connect
-from readmission.training import families
+from readmission.training import families, recalibrate
 from readmission.training.code_version import code_version
 from readmission.training.model import scorer_of
+from readmission.training.recalibration import recalibrated
 
 _TIMEOUT_SECONDS: Final = 60
 
@@ -84,21 +85,26 @@ def rebuild(number: str, clean: Connection, settings: ModelSettings) -> Rebuilt:
         raise RebuildImpossible(_unrecorded(number, run.tags, clean))
     document = json.loads(content)
     rows = Origin.from_json(document)
-    return _again(Rebuilt(number, rows, run.tags[names.SCORER_SHA256], None), document, clean)
+    return _again(Rebuilt(number, rows, run.tags[names.SCORER_SHA256], None), document, clean, settings)
 
 
-def _again(asked: Rebuilt, document: Mapping[str, Any], clean: Connection) -> Rebuilt:
+def _again(asked: Rebuilt, document: Mapping[str, Any], clean: Connection, settings: ModelSettings) -> Rebuilt:
     rows, recipe = asked.rows, document["recipe"]
     changed = _differences(document)
+    site = recipe.get(names.RECALIBRATED_FOR)
     with origin.restored(clean, rows):
-        parts, found = origin.load(clean, rows.data_kind, rows.newest)
+        parts, found = origin.load(clean, rows.data_kind, rows.newest, site)
     if other := _other_rows(rows, found):
         return replace(asked, differences=(other, *changed))
     if names.ENGINE in recipe:
         how = f"it was trained by {recipe[names.ENGINE]} in {recipe.get(names.WORKERS, 1)} processes"
         only = "its rows are the same, but make rebuild trains in one process; use make train-distributed"
         return replace(asked, differences=(f"{how}: {only}", *changed))
-    pipeline = families.fit(recipe["family"], parts["train"], parts["validation"])
+    if site:
+        source = recalibrate.pipeline_of(settings, recipe[names.RECALIBRATED_FROM])
+        pipeline = recalibrated(source, parts, site).pipeline
+    else:
+        pipeline = families.fit(recipe["family"], parts["train"], parts["validation"])
     scorer = scorer_of(pipeline, export.context_of(pipeline, parts["train"].features))
     return replace(asked, scorer=digest(scorer), differences=changed)
 

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.models import infer_signature
 from pg8000.native import Connection
 
-from readmission.domain.payloads import DataKind, Family, TrainEvent, TrainResult
+from readmission.domain.payloads import DataKind, TrainEvent, TrainResult
 from readmission.evaluation import dataset, origin
 from readmission.evaluation.origin import Origin
 from readmission.pipeline import data_report, deliveries
@@ -32,20 +32,29 @@ type Fit = Callable[[Mapping[str, int]], TrainedModel]
 
 
 @dataclass(frozen=True, slots=True)
+class Library:
+    """MLflow's model needs the packages of `requirements`, and skops the types of `trusted`."""
+
+    requirements: Sequence[str]
+    trusted: Sequence[str]
+
+
+SCIKIT_LEARN: Final = Library(REQUIREMENTS, families.TRUSTED)
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     """What fits and evaluates a family on the `newest` clean rows.
 
     `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
     their origin, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run, and
     `recipe` is what the model depends on besides rows and code.
-    MLflow's model needs the packages of `requirements`, and skops the types of `trusted`.
     """
 
     prepare: Callable[[Connection, DataKind], tuple[Origin, Fit]]
     newest: int
     tags: Mapping[str, str]
-    requirements: Sequence[str]
-    trusted: Sequence[str]
+    library: Library
     recipe: str
 
 
@@ -62,7 +71,7 @@ def train(event: TrainEvent, clean: Connection, settings: ModelSettings) -> Trai
 
     newest = settings.max_training_rows
     text = recipe.of_one_process(newest, REQUIREMENTS)
-    engine = Engine(prepare, newest, {}, REQUIREMENTS, families.TRUSTED, text)
+    engine = Engine(prepare, newest, {}, SCIKIT_LEARN, text)
     return train_with(engine, event, clean, settings)
 
 
@@ -92,8 +101,9 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
             # A long fit may outlive the connection to the database, which is not used from here on.
-            log_model(fit(excluded), engine)
-            mlflow.log_dict(rows_document(rows, family, engine), names.TRAINING_ROWS)
+            log_model(fit(excluded), engine.library)
+            how = {"family": family, **engine.tags}
+            mlflow.log_dict(rows_document(rows, how, engine.library), names.TRAINING_ROWS)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
             _log_data_report(reports, delivered)
         return TrainResult(model=family, mlflow_run_id=run.info.run_id)
@@ -114,41 +124,41 @@ def _finished_run(client: MlflowClient, experiment: str, event: TrainEvent) -> R
     return runs[0] if runs else None
 
 
-def rows_document(rows: Origin, family: Family, engine: Engine) -> dict[str, Any]:
-    """What has to be the same for the same model: the rows, the recipe, and what ran it."""
+def rows_document(rows: Origin, how: Mapping[str, Any], library: Library) -> dict[str, Any]:
+    """What has to be the same for the same model: the rows, `how` they were learned from, and what ran it."""
     return {
         **rows.as_json(),
-        "recipe": {"family": family, **engine.tags},
+        "recipe": dict(how),
         "code_version": code_version(),
-        "packages": {name: version(name) for name in (*engine.requirements, "scipy")},
+        "packages": {name: version(name) for name in (*library.requirements, "scipy")},
         "python": python_version(),
         "machine": machine(),
     }
 
 
-def log_model(model: TrainedModel, engine: Engine) -> None:
+def log_model(model: TrainedModel, library: Library) -> None:
     """Log everything about the model to the active run."""
     parameters = families.parameters(model.pipeline)
     mlflow.log_params({name: value for name, value in parameters.items() if value is not None})
     mlflow.log_params({f"rows_{split}": rows for split, rows in model.rows.items()})
     mlflow.set_tags({names.SCORER_SHA256: digest(model.scorer), "scorer_format": FORMAT})
     mlflow.log_text(model.scorer.decode(), names.SCORER)
-    model_id = _log_pipeline(model, engine)
+    model_id = _log_pipeline(model, library)
     mlflow.log_dict(model.evaluation, names.EVALUATION)
     # After the pipeline: when logging it, MLflow fetches each metric of the run separately.
     mlflow.log_metrics(model.metrics, model_id=model_id)
 
 
-def _log_pipeline(model: TrainedModel, engine: Engine) -> str:
+def _log_pipeline(model: TrainedModel, library: Library) -> str:
     """Log the pipeline with a signature and an input example; returns its MLflow model id."""
     info = mlflow.sklearn.log_model(
         model.pipeline,
         name="model",
         signature=infer_signature(model.example, model.pipeline.predict(model.example)),
         input_example=model.example,
-        skops_trusted_types=list(engine.trusted),
+        skops_trusted_types=list(library.trusted),
         # Without this list, MLflow loads the model in another process to find them, which takes longer than the fit.
-        pip_requirements=[f"{name}=={version(name)}" for name in engine.requirements],
+        pip_requirements=[f"{name}=={version(name)}" for name in library.requirements],
     )
     return str(info.model_id)
 
