@@ -8,6 +8,7 @@ BIN := .venv/bin
 LOCAL := $(BIN)/python -m infra.local
 # Only on the command line, never from the environment: it overrides what protects the model in production.
 FORCED = $(and $(filter command line,$(origin FORCE)),$(filter 1,$(FORCE)))
+ALSO_OTHERS = $(and $(filter command line,$(origin OTHER_SITES)),$(filter 1,$(OTHER_SITES)))
 LOAD_URL = $(if $(filter command line,$(origin URL)),--url '$(URL)')
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -16,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -134,6 +135,11 @@ evaluate: setup ## cross-validate the recipe over patient-grouped folds, compare
 
 train-distributed: setup ## train gradient boosting on a Dask cluster of several processes  [WORKERS= ROWS=]
 	@$(LOCAL) train-distributed $(if $(WORKERS),--workers '$(WORKERS)') $(if $(ROWS),--rows '$(ROWS)')
+
+recalibrate: setup ## fit a version to the base rates of a site, and let it challenge the version in production  [SITE=name VERSION=n REASON='…' BY=name OTHER_SITES=1]
+	@test -n '$(SITE)' || { echo "Usage: make recalibrate SITE=name. To list the sites: make deliveries" >&2; exit 2; }
+	@$(LOCAL) recalibrate '$(SITE)' $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
+	    $(if $(BY),--by '$(BY)') $(if $(ALSO_OTHERS),--other-sites)
 
 rebuild: setup ## train a version again from the rows of then, and check that the same model comes out  [VERSION=n]
 	@test -n '$(VERSION)' || { echo "Usage: make rebuild VERSION=n. To list the versions: make history" >&2; exit 2; }

@@ -11,6 +11,7 @@ from infra.local.environment import without_files
 from infra.local.settings import Settings
 
 REGION = "us-east-1"
+ANSWER_SECONDS = 60
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -26,7 +27,7 @@ def environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def client(settings: Settings, service: str) -> Any:
+def client(settings: Settings, service: str, seconds: int = ANSWER_SECONDS) -> Any:
     """Always reaches LocalStack: it ignores the caller's profiles, proxies and endpoints."""
     without_configuration = {
         "profile": (None, None, None, None),
@@ -42,7 +43,7 @@ def client(settings: Settings, service: str) -> Any:
     )
     config = Config(
         connect_timeout=3,
-        read_timeout=60,
+        read_timeout=seconds,
         retries={"total_max_attempts": 2},
         proxies={},
         s3={"addressing_style": "path"},

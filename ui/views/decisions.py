@@ -46,6 +46,8 @@ def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:
     )
     if found.code == "not_better" and subgroups:
         text += t.translation("reason.and_worse_in_subgroups", subgroups=subgroups)
+    if site := metrics.get("site"):
+        text += t.translation("reason.and_for_site", site=site)
     if failed := metrics.get("failed_families"):
         families = ", ".join(f"{t(f'family.{family}')} ({error})" for family, error in failed.items())
         text += t.translation("reason.and_not_trained", families=families)

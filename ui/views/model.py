@@ -42,6 +42,8 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
         st.markdown(f"{t('model.since', since=since, kind=kind)} {_because(t, model, known)}")
     if challenger := model.get("challenger"):
         st.markdown(_challenger(t, challenger))
+    if site := model.get("recalibrated_for"):
+        st.warning(t("model.recalibrated_for", site=site), icon=":material/apartment:")
     for column, name in zip(st.columns(len(_HEADLINES)), _HEADLINES, strict=True):
         if figure := model["test_metrics"].get(name):
             with column.container(border=True):

@@ -27,6 +27,7 @@ from infra.local.commands import (
     pipeline,
     predict,
     rebuild,
+    recalibrate,
     redrive,
     server_logs,
     train_distributed,
@@ -141,6 +142,12 @@ def _rebuild(settings: Settings, arguments: argparse.Namespace) -> int:
     return rebuild.rebuild(settings, arguments.version)
 
 
+def _recalibrate(settings: Settings, arguments: argparse.Namespace) -> None:
+    stack.get(settings)
+    asked = (arguments.site, arguments.version, arguments.reason, arguments.by)
+    print(recalibrate.recalibrate(settings, *asked, other_sites=arguments.other_sites))
+
+
 def _install(settings: Settings, arguments: argparse.Namespace) -> None:
     for package in arguments.packages:
         debian.ensure(package)
@@ -219,6 +226,14 @@ def _train_distributed_options(parser: argparse.ArgumentParser) -> None:
 
 def _rebuild_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", help="the number of the version, as make history shows it")
+
+
+def _recalibrate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", help="the site whose base rates the forecasts are to have")
+    parser.add_argument("--version", help="the version to recalibrate; default: the one in production")
+    parser.add_argument("--reason", help="why; recorded in the promotion ledger")
+    parser.add_argument("--by", help="who asks for it, recorded too; default: the user of this machine")
+    parser.add_argument("--other-sites", action="store_true", help="let it forecast for other sites as well")
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -340,6 +355,12 @@ COMMANDS = (
         _example_months_options,
         _rebuild,
         _rebuild_options,
+    ),
+    Command(
+        "recalibrate",
+        "fit a version to the base rates of a site, and let it challenge the version in production",
+        _recalibrate,
+        _recalibrate_options,
     ),
     Command("demo", "start, deploy, run the pipeline, predict", lambda s, a: demo.demo(s, a.dataset), _dataset_option),
     Command("observe", "start the platform with Prometheus, installed if possible", lambda s, _: observe.observe(s)),

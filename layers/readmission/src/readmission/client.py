@@ -163,13 +163,14 @@ class ChallengerDescription(TypedDict):
 
 
 class ModelDescription(TypedDict):
-    """The version in production. `serves_since` is ISO 8601, UTC. Earlier releases do not tell the `challenger`."""
+    """The version in production. `serves_since` is ISO 8601, UTC. Earlier releases lack the `NotRequired` fields."""
 
     name: str
     version: str
     family: str
     data_kind: str
     sites: list[str]
+    recalibrated_for: NotRequired[str | None]
     serves_since: str | None
     reason: str | None
     mlflow_run_id: str

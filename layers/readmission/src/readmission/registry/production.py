@@ -20,7 +20,8 @@ class Version:
 
     `promoted_at` (ISO 8601, UTC) and `decision_reason` belong to the decision that put it into Production; None if an
     earlier release made that decision. `sites` are those whose rows it learned from; none if an earlier release trained
-    it. Since `challenged_at` it is, or was, the challenger, and answers `canary_share` of the patients.
+    it. `recalibrated_for` is the site whose base rates its forecasts have, None for those of all its sites.
+    Since `challenged_at` it is, or was, the challenger, and answers `canary_share` of the patients.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Version:
     sites: tuple[str, ...] = ()
     challenged_at: str | None = None
     canary_share: float = 0.0
+    recalibrated_for: str | None = None
 
 
 class MlflowRegistry:
@@ -105,6 +107,7 @@ def _version(found: ModelVersion) -> Version:
             sites=tuple(filter(None, found.tags.get(names.SITES, "").split(","))),
             challenged_at=found.tags.get(names.CHALLENGED_AT),
             canary_share=_share(found.tags.get(names.CANARY_SHARE, "")),
+            recalibrated_for=found.tags.get(names.RECALIBRATED_FOR),
         )
     except KeyError as error:
         raise ModelUnavailable(

@@ -19,10 +19,19 @@ def overview(facts: Facts, decision: Decision, wording: Wording) -> list[Block]:
     taken = wording.known(f"decision_{decision.decision}", decision.decision)
     return [
         *alarm,
+        *_recalibrated(facts, wording),
         Text(wording.text("head", family=family, created=f"{facts.created:%Y-%m-%d %H:%M}")),
         Text(wording.text("decision", decision=taken, reason=decision.reason)),
         Text(wording.text("production", version=decision.production_version)),
     ]
+
+
+def _recalibrated(facts: Facts, wording: Wording) -> list[Block]:
+    """An alarm for a model that is for one site."""
+    if site := facts.tags.get(names.RECALIBRATED_FOR):
+        source = facts.tags.get(names.RECALIBRATED_FROM, "")
+        return [Alarm(wording.text("recalibrated", site=site, version=source))]
+    return []
 
 
 def intended_use(wording: Wording) -> list[Block]:
@@ -83,7 +92,7 @@ def _reproduction(facts: Facts, wording: Wording) -> str:
     if workers := facts.tags.get(names.WORKERS):
         limit = f" ROWS={facts.tags[names.ROWS_LIMIT]}" if names.ROWS_LIMIT in facts.tags else ""
         return wording.text("reproduce_distributed", workers=workers, limit=limit)
-    return wording.text("reproduce")
+    return wording.text("reproduce", version=facts.number)
 
 
 def _sites(facts: Facts, wording: Wording) -> list[Block]:

@@ -29,6 +29,10 @@ TEXTS: Final[Mapping[str, str]] = {
     "synthetic": (
         "SYNTHETIC DATA. This model was trained on synthetic patients. Its figures say nothing about real ones."
     ),
+    "recalibrated": (
+        "FOR ONE SITE. This is version {version}, recalibrated for the site {site}: its forecasts have that site's base"
+        " rates, and its figures are of that site's stays. Not for other sites."
+    ),
     "title": "Model card: {name}, version {version}",
     "head": (
         "{family}, registered {created} UTC. Forecasts at discharge whether a diabetic patient will be readmitted:"
@@ -158,7 +162,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "parameter": "Parameter or tag",
     "value": "Value",
     "reproduce": (
-        "To reproduce: the same release on the same clean rows, make pipeline START_AT=train; seeds are fixed."
+        "To reproduce: the same release, make rebuild VERSION={version}. It trains on the rows of then, and seeds are"
+        " fixed."
     ),
     "reproduce_distributed": (
         "To reproduce: the same release on the same clean rows, make train-distributed WORKERS={workers}{limit};"

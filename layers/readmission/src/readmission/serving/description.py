@@ -64,6 +64,13 @@ class ModelDescription(BaseModel):
             examples=[["default"]],
         ),
     ]
+    recalibrated_for: Annotated[
+        str | None,
+        Field(
+            description="The site whose base rates its forecasts have; null if it was not recalibrated for one.",
+            examples=[None],
+        ),
+    ]
     serves_since: Annotated[
         str | None,
         Field(
@@ -146,6 +153,7 @@ def _description(version: Version, figures: dict[str, Figure], challenger: Versi
         family=version.family,
         data_kind=version.data_kind,
         sites=list(version.sites),
+        recalibrated_for=version.recalibrated_for,
         serves_since=version.promoted_at,
         reason=version.decision_reason,
         mlflow_run_id=version.run_id,

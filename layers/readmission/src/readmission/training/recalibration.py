@@ -29,6 +29,7 @@ from readmission.evaluation.dataset import Part
 FEWEST: Final = 100
 _TOLERANCE: Final = 1e-6  # of the logarithm of a mean probability; chance moves shares a thousand times as much
 _MOST_STEPS: Final = 100
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ def recalibrated(pipeline: Pipeline, parts: Mapping[Split, Part], site: str) -> 
         logarithms += step
         shift(logarithms)
         means = copied[-1].predict_proba(inputs).mean(axis=0)
+    # The threads of a forest add in any order, and the same rows must give the same model.
+    logarithms = logarithms.round(_DIGITS)
+    shift(logarithms)
     return Recalibrated(
         copied,
         dict(zip(classes, np.exp(logarithms - logarithms[-1]).tolist(), strict=True)),
