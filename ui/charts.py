@@ -333,11 +333,10 @@ def decision_curve(
         for point in points
         for label, benefit in ((model, point["net_benefit"]), (everybody, point["treat_all"]), (nobody, 0.0))
     ]
-    bands = [{**point, "label": model} for point in points]
     band = (
-        alt.Chart(alt.InlineData(values=bands))
-        .mark_area(opacity=0.2, clip=True)
-        .encode(x=across, y=alt.Y("net_benefit_low:Q", **up), y2="net_benefit_high:Q", color=color)
+        alt.Chart(alt.InlineData(values=list(points)))
+        .mark_area(color=BLUE, opacity=0.2, clip=True)
+        .encode(x=across, y=alt.Y("net_benefit_low:Q", **up), y2="net_benefit_high:Q")
     )
     lines = (
         alt.Chart(alt.InlineData(values=values))

@@ -437,6 +437,14 @@ def test_a_family_that_a_job_trains_is_not_trained_by_the_function(
     assert not [name for name in metrics_in(capsys.readouterr().out) if metrics.TRAINING_DURATION in str(name)]
 
 
+def test_an_operators_recalibration_trains_nothing() -> None:
+    made = {**RUN, "data_kind": "real", "site": "main", "recalibrated_from": "3"}
+    module = _training(recalibrate=made, train=AssertionError("the function trained"))
+    assert module.handler({"recalibrate": {"site": "main"}}, Context()) == made
+    (call,) = vars(module)["recalibrate"].calls
+    assert call == ({"site": "main"}, "connection to clean", MODEL)
+
+
 @pytest.mark.parametrize("answer", [RUN, REQUEST], ids=["run", "another attempt"])
 def test_after_a_job_the_function_says_what_became_of_it(answer: Any) -> None:
     module = _training(after_job=answer, train=AssertionError("the function trained"))

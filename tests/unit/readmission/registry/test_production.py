@@ -46,6 +46,13 @@ def test_the_sites_that_the_version_learned_from_are_read_from_a_tag(wire: Wire)
     assert REGISTRY.production().sites == ("default", "north")
 
 
+def test_the_site_that_the_version_was_recalibrated_for_is_read_from_a_tag(wire: Wire) -> None:
+    wire.answer = _answer(_entry({**TAGS, "recalibrated_for": "main"}))
+    assert REGISTRY.production().recalibrated_for == "main"
+    wire.answer = _answer(_entry(TAGS))
+    assert REGISTRY.production().recalibrated_for is None
+
+
 def test_the_request_names_the_model_and_the_alias(wire: Wire) -> None:
     wire.answer = _answer(_entry())
     REGISTRY.production()

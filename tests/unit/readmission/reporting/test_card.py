@@ -219,3 +219,11 @@ def test_an_evaluation_of_an_earlier_release_has_a_card_that_says_what_it_lacks(
     del earlier["test"]["thresholds"]
     said = form(FACTS, earlier, DECISION)
     assert "an earlier release trained this version" in said and "decision_curve" not in said
+
+
+@each
+def test_a_version_for_one_site_is_marked_as_such(form: Form) -> None:
+    facts = replace(FACTS, tags={"recalibrated_for": "main", "recalibrated_from": "6"})
+    said = form(facts, document(), DECISION)
+    assert "version 6, recalibrated for the site main" in said and "Not for other sites" in said
+    assert "FOR ONE SITE" not in form(FACTS, document(), DECISION)

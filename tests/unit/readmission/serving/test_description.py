@@ -37,6 +37,7 @@ def test_the_model_in_production_is_described(api: Api) -> None:
             "family": "random_forest",
             "data_kind": "synthetic",
             "sites": ["default", "north"],
+            "recalibrated_for": None,
             "serves_since": "2026-01-01T12:00:00+00:00",
             "reason": "the first",
             "mlflow_run_id": "run-1",

@@ -464,6 +464,24 @@ def test_plots_and_evaluations_come_from_mlflow() -> None:
     assert "0.684 (0.674\N{EN DASH}0.694)" in compared["Version 2"].tolist()
 
 
+@pytest.mark.usefixtures("fakes")
+@pytest.mark.parametrize(
+    ("language", "warning", "reason"),
+    [
+        ("en", "Recalibrated for the site **main**", "reason of 2"),
+        ("es", "Recalibrada para el centro **main**", "evaluada solo con las filas de prueba del centro main"),
+    ],
+)
+def test_the_page_says_for_which_site_a_version_was_recalibrated(
+    gateway: Gateway, language: str, warning: str, reason: str
+) -> None:
+    gateway.model = gateway.model | {"recalibrated_for": "main"}
+    gateway.decisions = [decision("2", "1", site="main") | {"reason_code": "other_sites"}, decision("1", None)]
+    app = page_of("model", language)
+    assert any(warning in one.value for one in app.warning) and not app.exception
+    assert reason in app.dataframe[0].value.to_string()
+
+
 @pytest.mark.usefixtures("gateway", "fakes", "mlflow")
 @pytest.mark.parametrize(
     ("language", "rule", "figures"),
