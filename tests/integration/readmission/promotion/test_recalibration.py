@@ -18,17 +18,17 @@ pytestmark = MLFLOW_WARNINGS
 
 
 def two_sites(stores: Stores) -> None:
-    """The site `main` has a third of the patients, of whom twice as many or more are readmitted early."""
+    """The site `main` has half of the patients, of whom more than half are readmitted early."""
     stores.load(list(synthetic.rows(1500, seed=1)))
     rows = list(synthetic.rows(1500, seed=2))
-    early = [changed(row, readmitted="<30") if number % 5 == 0 else row for number, row in enumerate(rows)]
+    early = [changed(row, readmitted="<30") if number % 2 else row for number, row in enumerate(rows)]
     stores.load(early, site="main")
 
 
 @pytest.fixture
 def serving(models: Models) -> Models:
     """A model of both sites is in Production."""
-    models.stores.load_once("two sites", lambda: two_sites(models.stores))
+    models.stores.load_once("two sites of different base rates", lambda: two_sites(models.stores))
     assert models.promote(models.train("logistic_regression", kind="real"), kind="real")["decision"] == "promoted"
     return models
 
@@ -91,7 +91,7 @@ def test_a_recalibrated_version_says_what_it_is_and_can_be_rebuilt(serving: Mode
 
 
 def test_what_cannot_be_recalibrated_is_refused_by_name(models: Models) -> None:
-    models.stores.load_once("two sites", lambda: two_sites(models.stores))
+    models.stores.load_once("two sites of different base rates", lambda: two_sites(models.stores))
     with pytest.raises(InvalidRequest, match="no version is in Production"):
         recalibrated(models)
     models.promote(models.candidate("logistic_regression", kind="real"), kind="real")
