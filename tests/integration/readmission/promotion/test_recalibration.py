@@ -66,7 +66,7 @@ def test_a_better_recalibration_serves_other_sites_only_if_asked_to(serving: Mod
     assert "recalibrated because: more of our patients come back" in entry["reason"]
     assert serving.registry.production().recalibrated_for == "main"
 
-    # What is to replace it is judged on the rows of its site, and a recalibration is no candidate of a later run.
+    # What is to replace it is judged on the rows of its site, and no later run puts a recalibration forward.
     returning = promote(
         {"data_kind": "real", "models": ["logistic_regression"], "candidates": []},
         serving.stores.clean,

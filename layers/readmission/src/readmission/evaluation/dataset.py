@@ -160,7 +160,7 @@ def read(clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | N
 def read_in_transaction(
     clean: Connection, kind: DataKind, newest: int = _ALL, split: Split | None = None
 ) -> tuple[pd.DataFrame, str]:
-    """`read` for a caller that has begun a transaction, and the SHA-256 of what was read."""
+    """`read` for a caller that has started a transaction, and the SHA-256 of what was read."""
     text = io.BytesIO()
     _set(clean, data_kind=kind, newest=str(newest), split=split or "")
     ((count,),) = clean.run(_COUNT)

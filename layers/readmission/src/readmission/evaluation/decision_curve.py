@@ -103,7 +103,7 @@ def _cuts(ranked: Floats) -> NDArray[np.intp]:
 
 
 def _below(risks: Floats) -> list[float]:
-    """The risks with a few digits, rounded down, so that whoever has the risk itself is still called."""
+    """The risks with a few digits, rounded down, so that a patient with the risk itself is still called."""
     scale = 10.0**_DIGITS
     found: list[float] = (np.floor(risks * scale) / scale).tolist()
     return found

@@ -108,8 +108,8 @@ TEXTS: Final[Mapping[str, str]] = {
     "thresholds": "How many patients to call",
     "thresholds_unknown": "Not measured: an earlier release trained this version.",
     "thresholds_text": (
-        "Test split, readmission within 30 days, for 100 discharges of which {rate} are readmitted so early. Whoever"
-        " has at least the early risk of a line is called."
+        "Test split, readmission within 30 days, for 100 discharges of which {rate} are readmitted so early."
+        " Patients with at least the early risk of a line are called."
     ),
     "called": "Called, of 100",
     "from_risk": "From an early risk of",
