@@ -52,7 +52,7 @@ def calibration(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
 def thresholds(evaluation: Mapping[str, Any], wording: Wording) -> list[Block]:
     """What a team finds that can call some of 100 discharges, and the decision curve.
 
-    Nothing for an evaluation of an earlier release, which does not know.
+    An evaluation of an earlier release does not know, and the card says so.
     """
     test = evaluation["test"]
     if "thresholds" not in test:
