@@ -87,7 +87,7 @@ def test_a_recalibrated_version_says_what_it_is_and_can_be_rebuilt(serving: Mode
         document = json.load(file)
     assert document["weights"]["<30"] > 1.2 and document["observed"]["<30"] > document["predicted"]["<30"]
     serving.stores.load(list(synthetic.rows(100, seed=3)), site="main")
-    assert rebuild(version, serving.stores.clean, serving.settings).is_exact
+    assert rebuild(version, serving.stores.clean, serving.stores.raw, serving.settings).is_exact
 
 
 def test_what_cannot_be_recalibrated_is_refused_by_name(models: Models) -> None:

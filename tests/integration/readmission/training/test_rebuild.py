@@ -22,7 +22,7 @@ def models(stores: Stores, trainings: Trainings, request: pytest.FixtureRequest)
 
 
 def again(models: Models, version: str) -> Rebuilt:
-    return rebuild(version, models.stores.clean, models.settings)
+    return rebuild(version, models.stores.clean, models.stores.raw, models.settings)
 
 
 def test_a_version_is_trained_again_exactly_after_deliveries_changed_and_withdrew_its_rows(models: Models) -> None:
@@ -66,14 +66,18 @@ def test_erased_patients_make_an_exact_rebuild_impossible(models: Models) -> Non
     with pytest.raises(RebuildImpossible, match="cleaned again by another release, or rows were deleted") as error:
         again(models, version)
     assert not isinstance(error.value, PatientsErased)
-    clean.run("CREATE TEMPORARY TABLE erased_patient AS SELECT now() AS erased_at")
+    raw = models.stores.raw
+    raw.run(
+        "INSERT INTO erasure (digest, site, requested_by, reason, completed_at, report)"
+        " VALUES ('d', 'default', 'Ada', 'request', now(), '[]')"
+    )
     try:
         with pytest.raises(
             PatientsErased, match=r"batch 1: it had 1,500 valid rows, now 1,49\d\. Patients were erased"
         ):
             again(models, version)
     finally:
-        clean.run("DROP TABLE pg_temp.erased_patient")
+        raw.run("DELETE FROM erasure WHERE digest = 'd'")
 
 
 def test_of_a_version_of_an_earlier_release_it_says_what_is_missing(models: Models) -> None:

@@ -116,13 +116,13 @@ def _origin(clean: Connection, kind: DataKind, newest: int, rows: int, rows_hash
 
 
 @contextmanager
-def restored(clean: Connection, origin: Origin) -> Iterator[None]:
-    """Within it, this connection sees the clean table as it was then; nobody else does, and nothing is kept.
+def restored(clean: Connection, raw: Connection, origin: Origin) -> Iterator[None]:
+    """Within it, `clean` sees the clean table as it was then; nobody else does, and nothing is kept.
 
-    The tables are temporary ones of the same names, which Postgres finds before the others. Raises `RebuildImpossible`
-    if valid rows are missing, and its subclass `PatientsErased`.
+    The tables are temporary ones of the same names, which Postgres finds before the others. `raw` knows who was erased.
+    Raises `RebuildImpossible` if valid rows are missing, and its subclass `PatientsErased`.
     """
-    _check(clean, origin)
+    _check(clean, raw, origin)
     # The view's own definition, so that the rows of then get the features that this release computes.
     ((view,),) = clean.run("SELECT pg_get_viewdef(CAST('encounters' AS regclass))")
     try:
@@ -145,7 +145,7 @@ def restored(clean: Connection, origin: Origin) -> Iterator[None]:
             clean.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
 
 
-def _check(clean: Connection, origin: Origin) -> None:
+def _check(clean: Connection, raw: Connection, origin: Origin) -> None:
     """Raise an error if a batch has another number of valid rows than it had."""
     found = dict(clean.run(_VALID, ids=list(origin.batches)))
     for delivery in origin.deliveries:
@@ -154,17 +154,17 @@ def _check(clean: Connection, origin: Origin) -> None:
             if then == now:
                 continue
             where = f"delivery {delivery['delivery']}, batch {batch['number']}: it had {then:,} valid rows, now {now:,}"
-            if now < then and _erased_since(clean, origin):
+            if now < then and _erased_since(raw, delivery["site"], origin):
                 raise PatientsErased(f"{where}. Patients were erased since, and what was erased does not come back")
             raise RebuildImpossible(f"{where}. It has been cleaned again by another release, or rows were deleted")
 
 
-def _erased_since(clean: Connection, origin: Origin) -> bool:
-    ((exists,),) = clean.run("SELECT to_regclass('erased_patient') IS NOT NULL")
-    if not exists:
-        return False
-    ((erased,),) = clean.run(
-        "SELECT EXISTS (SELECT FROM erased_patient WHERE erased_at >= CAST(:read_at AS timestamptz))",
+def _erased_since(raw: Connection, site: str, origin: Origin) -> bool:
+    """Whether a patient of the site was erased after the training had read its rows."""
+    ((erased,),) = raw.run(
+        "SELECT EXISTS (SELECT FROM erasure WHERE site = :site"
+        " AND coalesce(completed_at, requested_at) >= CAST(:read_at AS timestamptz))",
+        site=site,
         read_at=origin.read_at,
     )
     return bool(erased)

@@ -66,7 +66,7 @@ class Rebuilt:
         )
 
 
-def rebuild(number: str, clean: Connection, settings: ModelSettings) -> Rebuilt:
+def rebuild(number: str, clean: Connection, raw: Connection, settings: ModelSettings) -> Rebuilt:
     """Train the version again from its rows of then, if these can be had, and compare the scorers.
 
     Raises `RebuildImpossible` for a version that does not exist, or of which an earlier release recorded too little,
@@ -85,14 +85,16 @@ def rebuild(number: str, clean: Connection, settings: ModelSettings) -> Rebuilt:
         raise RebuildImpossible(_unrecorded(number, run.tags, clean))
     document = json.loads(content)
     rows = Origin.from_json(document)
-    return _again(Rebuilt(number, rows, run.tags[names.SCORER_SHA256], None), document, clean, settings)
+    return _again(Rebuilt(number, rows, run.tags[names.SCORER_SHA256], None), document, clean, raw, settings)
 
 
-def _again(asked: Rebuilt, document: Mapping[str, Any], clean: Connection, settings: ModelSettings) -> Rebuilt:
+def _again(
+    asked: Rebuilt, document: Mapping[str, Any], clean: Connection, raw: Connection, settings: ModelSettings
+) -> Rebuilt:
     rows, recipe = asked.rows, document["recipe"]
     changed = _differences(document)
     site = recipe.get(names.RECALIBRATED_FOR)
-    with origin.restored(clean, rows):
+    with origin.restored(clean, raw, rows):
         parts, found = origin.load(clean, rows.data_kind, rows.newest, site)
     if other := _other_rows(rows, found):
         return replace(asked, differences=(other, *changed))
@@ -159,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     number = parser.parse_args(arguments).version
     settings = TrainSettings.from_environment()
     try:
-        with connect("clean", settings.database) as clean:
-            found = rebuild(number, clean, settings.model)
+        with connect("clean", settings.database) as clean, connect("raw", settings.database) as raw:
+            found = rebuild(number, clean, raw, settings.model)
     except ReadmissionError as error:
         print(f"{type(error).__name__}: {error}")
         return 1
