@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import machine, python_version
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pg8000.native import Connection
 
 from readmission.domain.contract import LABEL_DUE_DAYS
+from readmission.domain.payloads import DataKind
 from readmission.errors import ReadmissionError, RebuildImpossible
 from readmission.evaluation import dataset, origin
 from readmission.evaluation.origin import Origin
@@ -124,8 +125,12 @@ def _other_rows(then: Origin, now: Origin) -> str:
 
 def _differences(document: Mapping[str, Any]) -> tuple[str, ...]:
     """What of the code and its surroundings is not as it was."""
-    then = {"code version": document["code_version"], "Python": document["python"], "machine": document["machine"]}
-    now = {"code version": code_version(), "Python": python_version(), "machine": machine()}
+    then: dict[str, Any] = {
+        "code version": document["code_version"],
+        "Python": document["python"],
+        "machine": document["machine"],
+    }
+    now: dict[str, Any] = {"code version": code_version(), "Python": python_version(), "machine": machine()}
     then |= {"days until a label is due": document["label_due_days"]} | document["packages"]
     now |= {"days until a label is due": LABEL_DUE_DAYS} | {name: _installed(name) for name in document["packages"]}
     return tuple(f"{name} {now[name]}, not {value}" for name, value in then.items() if now[name] != value)
@@ -147,7 +152,7 @@ def _unrecorded(number: str, tags: Mapping[str, str], clean: Connection) -> str:
     )
     if kind not in ("real", "synthetic") or not then:
         return message
-    same = dataset.rows_hash(clean, kind) == then
+    same = dataset.rows_hash(clean, cast(DataKind, kind)) == then
     rows = "the clean rows of today are the same" if same else "the clean rows of today are others"
     return (
         f"{message}. {rows.capitalize()}, by their hash; its code version was {tags.get(names.CODE_VERSION, 'unknown')}"

@@ -1,6 +1,6 @@
 """Makes a recalibrated version's run: an existing version, fitted to the class shares of one site."""
 
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 import mlflow
 import mlflow.sklearn
@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from pg8000.native import Connection
 
-from readmission.domain.payloads import RecalibrationRequest, RecalibrationResult
+from readmission.domain.payloads import FAMILIES, DataKind, Family, RecalibrationRequest, RecalibrationResult
 from readmission.errors import InvalidRequest
 from readmission.evaluation import dataset, origin
 from readmission.registry import names
@@ -37,15 +37,13 @@ def recalibrate(request: Any, clean: Connection, settings: ModelSettings) -> Rec
     with reachable(settings):
         client = MlflowClient(settings.tracking_uri)
         source = _source(client, asked.get("version"), settings.name)
-        kind, site = source.tags.get(names.DATA_KIND, ""), asked["site"]
-        if kind not in ("real", "synthetic"):
-            raise InvalidRequest(f"version {source.version} has no data kind: the pipeline did not register it")
+        kind, family = _kind_and_family(source)
+        site = asked["site"]
         sites = dataset.sites(clean, kind)
         if site not in sites:
             known = ", ".join(sites) or "none"
             raise InvalidRequest(f"the {kind} clean rows have no site {site!r}; sites with due labels: {known}")
         parts, rows = origin.load(clean, kind, settings.max_training_rows, site)
-        family = source.tags[names.FAMILY]
         result = RecalibrationResult(
             data_kind=kind, model=family, site=site, recalibrated_from=str(source.version), mlflow_run_id=""
         )
@@ -105,6 +103,13 @@ def _source(client: MlflowClient, number: str | None, model_name: str) -> ModelV
             " recalibrated; name one with 'version'"
         )
     return found
+
+
+def _kind_and_family(source: ModelVersion) -> tuple[DataKind, Family]:
+    kind, family = source.tags.get(names.DATA_KIND), source.tags.get(names.FAMILY)
+    if kind not in get_args(DataKind.__value__) or family not in FAMILIES:
+        raise InvalidRequest(f"version {source.version} has no data kind or family: the pipeline did not register it")
+    return cast(DataKind, kind), cast(Family, family)
 
 
 def pipeline_of(settings: ModelSettings, number: str) -> Any:
