@@ -47,8 +47,8 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried
         "TokenUnavailable",
     }  # errors of the functions behind the gateway, which answer them themselves, and of the prediction log
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    kinds = [kind for kind in kinds if not issubclass(kind, errors.RollbackRefused | errors.ChallengeRefused)]
-    kinds = [kind for kind in kinds if not issubclass(kind, errors.RollbackRefused | errors.RebuildImpossible)]
+    refused = errors.RollbackRefused | errors.ChallengeRefused | errors.RebuildImpossible
+    kinds = [kind for kind in kinds if not issubclass(kind, refused)]
     named_errors = {kind.__name__ for kind in kinds} - {"ReadmissionError", "Transient"} - served
     listed = rows(DOCS / "pipeline.md", "## Pipeline errors")
     assert set().union(*(code_in(row[0]) for row in listed)) == named_errors

@@ -47,8 +47,8 @@ class Engine:
     """What fits and evaluates a family on the `newest` clean rows.
 
     `prepare` reads them, or makes sure that others can, and raises `NoTrainingData` and `SplitsOverlap`. It returns
-    their origin, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run, and
-    `recipe` is what the model depends on besides rows and code.
+    their origin, and what trains, given the number of rows that are not used, by reason. `tags` are those of the run,
+    and `recipe` is what the model depends on besides rows and code.
     """
 
     prepare: Callable[[Connection, DataKind], tuple[Origin, Fit]]
