@@ -12,7 +12,7 @@ from infra.local.settings import Settings
 from infra.local.stack import Stack
 from infra.local.terminal import table
 
-_STAGES = {"shadowed": "shadows: it is asked beside it, and answers nobody", "canaried": "is a canary"}
+_STAGES = {"shadowed": "shadows: it is asked too, and answers nobody", "canaried": "is a canary"}
 
 
 def state(settings: Settings, stack: Stack) -> str:

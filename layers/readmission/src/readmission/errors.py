@@ -158,7 +158,7 @@ class ChallengesOff(ChallengeRefused):
 
 
 class NoIncumbent(ChallengeRefused):
-    """No version is in production, so that none can be tried beside it."""
+    """No version is in production, so that none can be compared with it."""
 
 
 class ChallengeNeedsForce(ChallengeRefused):

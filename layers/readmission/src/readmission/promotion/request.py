@@ -22,7 +22,7 @@ def object_of(request: Any, name: str, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def text_of(request: dict[str, Any], name: str, what: str) -> str:
-    """The text in that field; `what` tells what to put there."""
+    """The text in that field; `what` says what to put there."""
     value = request.get(name)
     text = value.strip() if isinstance(value, str) else ""
     if not 1 <= len(text) <= _LONGEST[name] or "\0" in text:

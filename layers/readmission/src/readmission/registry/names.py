@@ -8,7 +8,7 @@ from typing import Final
 
 # The alias of the version in production, and the deprecated stage of the same name.
 PRODUCTION: Final = "Production"
-# The alias of the version that is tried on live requests beside it.
+# The alias of the version that is tried on live requests.
 CHALLENGER: Final = "Challenger"
 
 # Artifacts of a training run.

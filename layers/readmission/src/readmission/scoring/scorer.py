@@ -74,7 +74,7 @@ def load(content: bytes, expected_sha256: str) -> Scorer:
 
 
 def verified(content: bytes, expected_sha256: str) -> dict[str, Any]:
-    """The document in these bytes. Raises `ScorerInvalid` if they do not have that hash, or are no JSON object."""
+    """The document in these bytes. Raises `ScorerInvalid` if they do not have that hash, or are not a JSON object."""
     found = sha256(content).hexdigest()
     if found != expected_sha256:
         raise ScorerInvalid(f"the scorer document's SHA-256 is {found}, not the registered {expected_sha256}")
