@@ -699,7 +699,7 @@ def test_the_page_tells_which_version_is_tried_and_how_that_was_decided(gateway:
     assert t("model.challenger_canary", version="3", since=moment, share=t.percent(0.1, 0)) in said(app)
     shown = app.dataframe[0].value
     assert shown[t("column.decision")].tolist()[:2] == [t("decision.canaried"), t("decision.shadowed")]
-    assert shown[t("column.by")].tolist()[0] == "guard"
+    assert shown[t("column.by")].tolist()[0] == t("actor.guard")
     assert not app.exception
 
 
