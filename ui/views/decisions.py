@@ -1,9 +1,10 @@
 """The decisions of the promotion ledger and their reasons: as recorded, else worded from the recorded figures."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from readmission.client import Decision
+from readmission.client import ChallengerDescription, Decision
 
 from ui.services import reasons
 from ui.texts import DASH, Texts
@@ -20,6 +21,14 @@ def kind(t: Texts, decision: Decision) -> str:
 def actor(t: Texts, name: str | None) -> str:
     """Who decided, or what did; a person's name is as the ledger has it. Empty if nobody is named."""
     return t.get(f"actor.{name}", name) if name else ""
+
+
+def challenger(t: Texts, tried: ChallengerDescription) -> str:
+    """Which version is tried on live requests, since when, and whom it answers."""
+    since = t.moment(datetime.fromisoformat(tried["since"])) if tried["since"] else DASH
+    if share := tried["canary_share"]:
+        return t("model.challenger_canary", version=tried["version"], since=since, share=t.percent(share, 0))
+    return t("model.challenger_shadow", version=tried["version"], since=since)
 
 
 def reason(t: Texts, decision: Decision, known: Sequence[Decision]) -> str:

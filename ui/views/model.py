@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 import streamlit as st
-from readmission.client import ChallengerDescription, Decision, Figure, ModelDescription
+from readmission.client import Decision, Figure, ModelDescription
 from readmission.domain import spreadsheet
 
 from ui.services import promotions
@@ -41,7 +41,7 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
         kind = t(f"kind.{model['data_kind']}")
         st.markdown(f"{t('model.since', since=since, kind=kind)} {_because(t, model, known)}")
     if challenger := model.get("challenger"):
-        st.markdown(_challenger(t, challenger))
+        st.markdown(decisions.challenger(t, challenger))
     if site := model.get("recalibrated_for"):
         st.warning(t("model.recalibrated_for", site=site), icon=":material/apartment:")
     for column, name in zip(st.columns(len(_HEADLINES)), _HEADLINES, strict=True):
@@ -53,13 +53,6 @@ def _production(t: Texts, model: ModelDescription, known: Sequence[Decision]) ->
         model_card.show(t, model, known)
     thresholds.show(t, model)
     deliveries.show(t, model)
-
-
-def _challenger(t: Texts, challenger: ChallengerDescription) -> str:
-    since = t.moment(datetime.fromisoformat(challenger["since"])) if challenger["since"] else DASH
-    if share := challenger["canary_share"]:
-        return t("model.challenger_canary", version=challenger["version"], since=since, share=t.percent(share, 0))
-    return t("model.challenger_shadow", version=challenger["version"], since=since)
 
 
 def _because(t: Texts, model: ModelDescription, known: Sequence[Decision]) -> str:

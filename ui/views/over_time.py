@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 import streamlit as st
-from readmission.client import ApiProblem
+from readmission.client import ApiProblem, ChallengerDescription
 from readmission.domain import spreadsheet
 
 from ui import charts
@@ -284,9 +284,21 @@ def _deliveries(t: Texts, monitored: Monitored) -> None:
     st.caption(t("model.deliveries_note"))
 
 
+def _tried() -> ChallengerDescription | None:
+    """The version that is tried on live requests; None if there is none, or no version in production."""
+    try:
+        return page.gateway().model().get("challenger")
+    except ApiProblem as problem:
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
+        raise
+
+
 def _decisions(t: Texts) -> None:
     known = page.gateway().history(_DECISIONS_SHOWN)
     st.header(t("over_time.decisions"), anchor=False)
+    if tried := _tried():
+        st.markdown(decisions.challenger(t, tried))
     if not known:
         st.caption(t("over_time.no_decisions"))
         return

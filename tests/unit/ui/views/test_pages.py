@@ -892,6 +892,16 @@ def test_without_a_result_the_page_says_how_to_get_one_and_still_shows_the_decis
     assert shown[Texts(language)("column.reason")].tolist()[0].endswith("reason of 1")
 
 
+@pytest.mark.parametrize(("share", "answers"), [(0.0, "answers no patients yet"), (0.1, "answers 10% of the patients")])
+@pytest.mark.usefixtures("fakes")
+def test_the_version_that_is_tried_is_named_beside_the_decisions(gateway: Gateway, share: float, answers: str) -> None:
+    tried = {"version": "3", "family": "random_forest", "since": None, "canary_share": share, "mlflow_run_id": "run3"}
+    gateway.model = {**gateway.model, "challenger": tried}
+    told = said(page_of("over_time"))
+    assert "Version 3 has been on trial" in told and answers in told
+    assert "has been on trial" in said(page_of("model"))
+
+
 @pytest.mark.usefixtures("fakes")
 def test_a_period_about_which_nothing_is_known_is_shown_as_such(gateway: Gateway) -> None:
     unknown = {"realised": None, "estimated": None, "drift": None, "why_no_drift": "no reference", "groups": []}
