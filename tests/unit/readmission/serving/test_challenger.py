@@ -1,4 +1,4 @@
-"""A challenger is asked beside Production, answers its share of the patients at most, and never makes an answer fail."""
+"""A challenger is asked beside Production, answers its share of patients at most, and never makes an answer fail."""
 
 import json
 import math

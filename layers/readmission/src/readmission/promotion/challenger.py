@@ -114,7 +114,9 @@ def challenge(
         alias.settle(client, clean, settings.name)
         production = version_in_production(client, settings.name)
         if production is None:
-            raise NoIncumbent(f"no version of {settings.name!r} is in Production, so that there is nothing to compare it with")
+            raise NoIncumbent(
+                f"no version of {settings.name!r} is in Production, so that there is nothing to compare it with"
+            )
         version = _usable(client, settings, wanted.version)
         if version.version == production.version:
             raise AlreadyInProduction(f"version {wanted.version} is in Production already")

@@ -91,7 +91,8 @@ class ModelDescription(BaseModel):
         Field(description="Query strings of the model card, by format.", examples=[{"markdown": "?card=markdown"}]),
     ]
     challenger: Annotated[
-        ChallengerDescription | None, Field(description="The version that is tried on live requests; missing without one.")
+        ChallengerDescription | None,
+        Field(description="The version that is tried on live requests; missing without one."),
     ] = None
 
 
