@@ -349,10 +349,12 @@ COMMANDS = (
     Command(
         "example-months",
         "play six months of a hospital: deliveries, drift, late labels, a new model on trial",
-        "rebuild",
-        "train a version again from the rows of then, and compare its scorer; exits 0 only if it is the same",
         _example_months,
         _example_months_options,
+    ),
+    Command(
+        "rebuild",
+        "train a version again from the rows of then, and compare its scorer; exits 0 only if it is the same",
         _rebuild,
         _rebuild_options,
     ),

@@ -109,7 +109,7 @@ def _kind_and_family(source: ModelVersion) -> tuple[DataKind, Family]:
     kind, family = source.tags.get(names.DATA_KIND), source.tags.get(names.FAMILY)
     if kind not in get_args(DataKind.__value__) or family not in FAMILIES:
         raise InvalidRequest(f"version {source.version} has no data kind or family: the pipeline did not register it")
-    return cast(DataKind, kind), cast(Family, family)
+    return cast(DataKind, kind), family
 
 
 def pipeline_of(settings: ModelSettings, number: str) -> Any:
