@@ -14,6 +14,7 @@ RESOURCES = deployed(
     MlflowSecretName="mlflow/login",
     PatientHistory="on",
     PredictionLog="on",
+    RetrainOnAlert="on",
     **IDENTITY,
 )
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]

@@ -19,6 +19,7 @@ from infra.local.commands import (
     evaluate,
     function_logs,
     history,
+    monitor,
     observe,
     patients,
     pipeline,
@@ -75,6 +76,10 @@ def _history(settings: Settings, arguments: argparse.Namespace) -> None:
 def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
     request = history.rollback_request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
     print(history.rollback(settings, stack.get(settings), request))
+
+
+def _monitor(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(monitor.monitor(settings, stack.get(settings)))
 
 
 def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -238,6 +243,7 @@ COMMANDS = (
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
+    Command("monitor", "run the monitor, and show how good the forecasts are on what has arrived", _monitor),
     Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
     Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
     Command("find-patient", "show where something is stored of a patient", _find_patient, _patient_options),

@@ -334,6 +334,11 @@ class Client:
         decisions: list[Decision] = self._ask("GET", f"/model/history?limit={limit}")["decisions"]
         return decisions
 
+    def monitor(self) -> dict[str, Any]:
+        """What the monitor found when it last ran. Raises `ApiProblem` 404 before its first run."""
+        document: dict[str, Any] = self._ask("GET", "/monitor")
+        return document
+
     def reload(self) -> Reload:
         """Make the API poll the model registry now."""
         answer: Reload = self._ask("POST", "/reload-model")

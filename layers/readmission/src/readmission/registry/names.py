@@ -13,6 +13,8 @@ PRODUCTION: Final = "Production"
 SCORER: Final = "scorer.json"
 EVALUATION: Final = "evaluation.json"
 DATA_REPORT: Final = "data_report.json"
+REFERENCE: Final = "reference.json"
+MONITOR: Final = "monitor.json"
 MODEL_CARD_MARKDOWN: Final = "model_card.md"
 MODEL_CARD_HTML: Final = "model_card.html"
 
