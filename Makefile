@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -109,6 +109,9 @@ abort-challenger: setup ## take the version that is tried on live requests back 
 replay: setup ## score a version on the logged requests  [VERSION=n ROWS=newest requests]
 	@test -n '$(VERSION)' || { echo "Usage: make replay VERSION=n. To list the versions: make history" >&2; exit 2; }
 	@$(LOCAL) replay '$(VERSION)' $(if $(ROWS),--rows '$(ROWS)')
+
+monitor: setup ## run the monitor now, and show quality, drift and alerts of what has arrived
+	@$(LOCAL) monitor
 
 deliveries: setup ## show what has been delivered, what became of it, and how it differs from what came before
 	@$(LOCAL) deliveries

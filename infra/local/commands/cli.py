@@ -21,6 +21,7 @@ from infra.local.commands import (
     example_months,
     function_logs,
     history,
+    monitor,
     months,
     observe,
     patients,
@@ -84,6 +85,10 @@ def _history(settings: Settings, arguments: argparse.Namespace) -> None:
 def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
     request = history.rollback_request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
     print(history.rollback(settings, stack.get(settings), request))
+
+
+def _monitor(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(monitor.monitor(settings, stack.get(settings)))
 
 
 def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -329,6 +334,7 @@ COMMANDS = (
         _abort_challenger_options,
     ),
     Command("replay", "score a version on the logged requests", _replay, _replay_options),
+    Command("monitor", "run the monitor, and show how good the forecasts are on what has arrived", _monitor),
     Command("deliveries", "show what has been delivered, and what became of it", _deliveries),
     Command("withdraw", "take a delivery back: nothing of it is learned from any more", _withdraw, _withdraw_options),
     Command("find-patient", "show where something is stored of a patient", _find_patient, _patient_options),
