@@ -58,7 +58,16 @@ def test_a_full_disk_is_said_with_its_file() -> None:
 
 
 # Of the commands that need some.
-ARGUMENTS = {"install": ["prometheus"], "withdraw": ["a-delivery"]}
+PATIENT = ["8222157", "--site", "default"]
+ARGUMENTS = {
+    "erase": PATIENT,
+    "find-patient": PATIENT,
+    "install": ["prometheus"],
+    "rebuild": ["1"],
+    "recalibrate": ["north"],
+    "replay": ["1"],
+    "withdraw": ["a-delivery"],
+}
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
