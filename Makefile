@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -98,6 +98,9 @@ history: setup ## show promotions, refusals and rollbacks with their reasons
 rollback: setup ## put an earlier model version back into production  [REASON='…' VERSION=n BY=name FORCE=1]
 	@$(LOCAL) rollback $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \
 	    $(if $(BY),--by '$(BY)') $(if $(FORCED),--force)
+
+monitor: setup ## run the monitor now, and show quality, drift and alerts of what has arrived
+	@$(LOCAL) monitor
 
 challenger: setup ## show the version that is tried on live requests, or try another one  [VERSION=n REASON='…' BY=name FORCE=1]
 	@$(LOCAL) challenger $(if $(VERSION),--version '$(VERSION)') $(if $(REASON),--reason '$(REASON)') \

@@ -20,6 +20,7 @@ _PACKAGES: Final = {"readmission": ROOT / "layers" / "readmission" / "src", "ui"
 _SERVICES: Final = {
     "cloudformation": "cloudformation",
     "cloudwatch": "cloudwatch",
+    "events": "events",
     "lambda": "lambda",
     "s3": "s3",
     "secretsmanager": "secretsmanager",

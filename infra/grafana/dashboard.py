@@ -458,6 +458,50 @@ def model() -> list[Panel]:
     ]
 
 
+def monitor() -> list[Panel]:
+    quality = "max by (basis) (readmission_monitored_quality{{metric='{}'}})"
+    drift = "max by (of) (readmission_monitored_drift)"
+    bases = (("realised", BLUE), ("estimated", ORANGE))
+    return [
+        graph(
+            "AUC of early readmission, of the newest rows",
+            [(quality.format("auc_early"), "{{basis}}")],
+            "none",
+            "Realised by their labels, or estimated from the forecasts alone. Higher is better.",
+            bases,
+        ),
+        graph(
+            "Calibration error, of the newest rows",
+            [(quality.format("calibration_error_early"), "{{basis}}")],
+            "none",
+            "What is estimated is what chance makes of calibrated forecasts; if the realised error is well above it,"
+            " the forecasts are no longer calibrated.",
+            bases,
+        ),
+        graph(
+            "Drift",
+            [(drift, "{{of}}")],
+            "none",
+            "Population stability index against the rows that the version was trained on: the largest of all inputs,"
+            " and that of the forecasts. From 0.2 on, something has changed.",
+            (("inputs", BLUE), ("forecasts", ORANGE)),
+        ),
+        figure(
+            "Alerts of the monitor",
+            "max(readmission_monitor_alerts)",
+            "short",
+            "About the newest rows. make monitor, or GET /monitor, says which and what to do.",
+            1,
+        ),
+        figure(
+            "Precision in the top decile",
+            quality.format("top_decile_precision"),
+            "percentunit",
+            "Share of early readmissions among the tenth of the newest rows with the highest forecasts.",
+        ),
+    ]
+
+
 def cost() -> list[Panel]:
     cold = _increase('readmission_cold_start_total{service="predict"}', window="$__range")
     requests = _increase('readmission_requests_total{service="predict"}', window="$__range")
@@ -500,6 +544,7 @@ ROWS = (
     ("Predictions by version and class", predictions),
     ("Pipeline and data quality", pipeline),
     ("Model quality and promotions", model),
+    ("Monitor: drift and quality of the newest forecasts", monitor),
     ("Cold starts and cost", cost),
 )
 

@@ -42,8 +42,9 @@ def test_an_execution_is_followed_through_all_its_functions_by_its_name(
 ) -> None:
     lines = _lines(application, execution, least=12)
     told = [(line["service"], line["message"]) for line in lines if line["level"] == "INFO"]
-    assert {service for service, _ in told} == {"plan", "ingest", "clean", "check", "train", "report", "promote"}
-    assert told[:2] == [("plan", "started"), ("plan", "planned")] and told[-1] == ("report", "reported")
+    steps = {"plan", "ingest", "clean", "check", "train", "report", "promote", "monitor"}
+    assert {service for service, _ in told} == steps
+    assert told[:2] == [("plan", "started"), ("plan", "planned")] and told[-1] == ("monitor", "monitored")
     assert [message for _, message in told].count("trained") == 3
     assert {line["correlation_id"] for line in lines} == {execution}
 

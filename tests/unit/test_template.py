@@ -91,7 +91,7 @@ def test_only_documentation_metrics_and_preflights_need_neither_key_nor_token() 
     assert needs_nothing == {
         *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
         *((method, "/metrics") for method in ("GET", "HEAD")),
-        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history", "/outcomes")),
+        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history", "/outcomes", "/monitor")),
     }
     assert all(security == _GUARDED for operation, security in _security().items() if operation not in needs_nothing)
     events = [event for one in RESOURCES.values() for event in one.get("Properties", {}).get("Events", {}).values()]

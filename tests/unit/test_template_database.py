@@ -37,14 +37,18 @@ def _secrets(name: str) -> list[Any]:
 
 
 def test_these_functions_use_the_database() -> None:
-    steps = ("Plan", "Ingest", "Clean", "Check", "Erase", "Train", "Promote", "Guard")
+    steps = ("Plan", "Ingest", "Clean", "Check", "Erase", "Train", "Promote", "Monitor", "Guard")
     assert set(FUNCTIONS) == {f"{name}Function" for name in (*steps, "History", "Outcomes", "Predict", "Record")}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_facing_the_internet_read_only_but_outcomes_and_others_do_not_own_the_schema(name: str) -> None:
-    facing = {"HistoryFunction": READER, "PredictFunction": {"If": ["LooksUpHistory", READER, ""]}}
-    assert FUNCTIONS[name]["DATABASE_SECRET"] == facing.get(name, PIPELINE)
+    reading = {
+        "HistoryFunction": READER,
+        "MonitorFunction": READER,
+        "PredictFunction": {"If": ["LooksUpHistory", READER, ""]},
+    }
+    assert FUNCTIONS[name]["DATABASE_SECRET"] == reading.get(name, PIPELINE)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

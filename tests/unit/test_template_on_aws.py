@@ -291,7 +291,11 @@ def test_a_function_may_use_the_key_that_is_given_and_no_other(name: str) -> Non
 
     assert used(statements(role_of(name))) == {}
     keyed = with_values(KmsKeyArn=KEY)
-    writes = {"kms:GenerateDataKey": KEY} if name in ("PlanFunction", "PredictFunction", "EraseFunction") else {}
+    writes = (
+        {"kms:GenerateDataKey": KEY}
+        if name in ("PlanFunction", "PredictFunction", "EraseFunction", "MonitorFunction")
+        else {}
+    )
     assert used(statements(role_of(name), keyed)) == {"kms:Decrypt": KEY, **writes}
     assert keyed[name]["Properties"]["KmsKeyArn"] == KEY
 

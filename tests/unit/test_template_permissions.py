@@ -15,6 +15,7 @@ RESOURCES = deployed(
     PatientHistory="on",
     PredictionLog="on",
     ShadowRequests="100",
+    RetrainOnAlert="on",
     **IDENTITY,
 )
 FUNCTIONS = [name for name, one in RESOURCES.items() if one["Type"] == "AWS::Lambda::Function"]

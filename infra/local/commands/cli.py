@@ -21,6 +21,7 @@ from infra.local.commands import (
     example_months,
     function_logs,
     history,
+    monitor,
     months,
     observe,
     patients,
@@ -84,6 +85,10 @@ def _history(settings: Settings, arguments: argparse.Namespace) -> None:
 def _rollback(settings: Settings, arguments: argparse.Namespace) -> None:
     request = history.rollback_request(arguments.version, arguments.reason, arguments.by, force=arguments.force)
     print(history.rollback(settings, stack.get(settings), request))
+
+
+def _monitor(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(monitor.monitor(settings, stack.get(settings)))
 
 
 def _deliveries(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -316,6 +321,7 @@ COMMANDS = (
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
+    Command("monitor", "run the monitor, and show how good the forecasts are on what has arrived", _monitor),
     Command(
         "challenger",
         "show the version that is tried on live requests, or try another one",

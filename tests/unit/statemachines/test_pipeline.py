@@ -76,11 +76,18 @@ PAYLOADS = {
     "Report": (payloads.PlotsEvent, payloads.ReportResult),
     "Promote": (payloads.PromoteEvent, payloads.PromoteResult),
     "Model card": (payloads.CardEvent, payloads.ReportResult),
+    "Monitor": (payloads.MonitorEvent, payloads.MonitorResult),
 }
 LOOK = "Look for models"
 REPORTS = ("Report", "Model card")
 # Tasks that are not stages, with their function's folder: an execution can neither start at them nor stop after them.
-FOLDERS = {"Check data": "check", "Compare": "promote", "After job": "train", **dict.fromkeys(REPORTS, "report")}
+FOLDERS = {
+    "Check data": "check",
+    "Compare": "promote",
+    "After job": "train",
+    "Monitor": "monitor",
+    **dict.fromkeys(REPORTS, "report"),
+}
 INNER = ("Branches", "ItemProcessor", "ResultSelector")
 PASSING_ON = ("Check data", *REPORTS)
 
@@ -121,6 +128,12 @@ def test_every_training_and_every_promotion_is_reported() -> None:
 
 def test_clean_data_is_checked_before_the_run_stops_or_trains() -> None:
     assert [STATES[name]["Next"] for name in ("Clean batches", "Check data")] == ["Check data", "After clean"]
+
+
+def test_a_run_ends_with_the_monitor_whatever_became_of_the_card() -> None:
+    (catch,) = STATES["Model card"]["Catch"]
+    assert STATES["Model card"]["Next"] == catch["Next"] == "Monitor"
+    assert STATES["Monitor"]["Next"] == STATES["Monitor"]["Catch"][0]["Next"] == "Done"
 
 
 @pytest.mark.parametrize("name", PASSING_ON)
@@ -178,12 +191,13 @@ def test_transient_errors_have_no_subclasses_that_would_not_be_retried() -> None
     assert [error for error in errors.Transient.__subclasses__() if error.__subclasses__()] == []
 
 
-# What the promotion can be decided without: the state, and where the state machine keeps its failure.
+# What the promotion can be decided without, or comes after: the state, and where the state machine keeps its failure.
 TOLERATED = {
     "Train": "$.failure",
     "After job": "$.failure",
     "Report": "$.plots_failure",
     "Model card": "$.card_failure",
+    "Monitor": "$.monitor_failure",
 }
 
 
@@ -192,7 +206,7 @@ def test_what_the_promotion_can_be_decided_without_does_not_fail_the_run_and_is_
     (catch,) = STATES[name]["Catch"]
     assert (catch["ErrorEquals"], catch["ResultPath"]) == (["States.ALL"], TOLERATED[name])
     after = STATES[catch["Next"]]
-    assert after["Type"] in ("Pass", "Succeed")
+    assert after["Type"] in ("Pass", "Succeed") or (name, catch["Next"]) == ("Model card", "Monitor")
     if name in ("Train", "After job"):
         assert {key.removesuffix(".$") for key in after["Parameters"]} == payloads.FailedTraining.__annotations__.keys()
 
@@ -332,7 +346,7 @@ def test_a_state_reads_only_results_of_the_plan_or_of_earlier_states(name: str) 
     read = {path.split(".")[1] for path in _paths(state) if path.startswith("$.")}
     read |= {name for rule in state.get("Choices", []) for name in _variables(rule)}
     read = {name.partition("[")[0] for name in read}
-    assert read <= planned | {"candidates", "earlier", "failed_step", "failure", "promotion"}
+    assert read <= planned | {"candidates", "earlier", "failed_step", "failure", "promotion", "monitor"}
 
 
 def _read(task: Any) -> set[str]:
@@ -376,7 +390,9 @@ def test_a_run_starts_at_ingest_by_default() -> None:
 @pytest.mark.parametrize("stage", payloads.STAGES[:-1])
 def test_a_run_can_stop_after_every_stage(stage: str) -> None:
     (choice,) = STATES[f"After {stage}"]["Choices"]
-    assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", stage, "Done")
+    # Clean rows that nothing is learned from are looked at all the same.
+    end = "Monitor" if stage == "clean" else "Done"
+    assert (choice["Variable"], choice["StringEquals"], choice["Next"]) == ("$.stop_after", stage, end)
 
 
 def test_every_state_is_reachable_and_every_named_state_exists() -> None:

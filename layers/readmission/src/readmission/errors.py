@@ -231,3 +231,7 @@ class MessageInvalid(ReadmissionError):
 
 class AuditUnavailable(ReadmissionError):
     """The audit log cannot be written, so that nothing that it has to record may be answered."""
+
+
+class EventNotSent(ReadmissionError):
+    """EventBridge did not take an event."""

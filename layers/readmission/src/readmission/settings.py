@@ -445,6 +445,74 @@ class ReportSettings:
         return cls(model=ModelSettings.from_environment(environment))
 
 
+@dataclass(frozen=True, slots=True)
+class MonitorLimits:
+    """From where on the monitor alerts. Chance is allowed for in addition, so that few rows alarm nobody.
+
+    - `psi`: population stability index of an input, or of the forecasts.
+    - `missing`: how much the share of rows without a value of an input may rise, 0 to 1.
+    - `new_share`: share of rows with a category that training has not seen.
+    - `auc_loss`, `log_loss_gain`: how much worse than on the validation rows of the training.
+    - `calibration_error`: of realised forecasts.
+    - `invalid_gain`: how much the share of invalid rows of a delivery may rise over that of those before it.
+    """
+
+    psi: float = 0.2
+    missing: float = 0.1
+    new_share: float = 0.02
+    auc_loss: float = 0.05
+    log_loss_gain: float = 0.05
+    calibration_error: float = 0.03
+    invalid_gain: float = 0.005
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        default = cls()
+        return cls(
+            psi=_limit(environment, "MONITOR_MAX_PSI", default.psi),
+            missing=_share(environment, "MONITOR_MAX_MISSING_GAIN", default.missing),
+            new_share=_share(environment, "MONITOR_MAX_NEW_SHARE", default.new_share),
+            auc_loss=_share(environment, "MONITOR_MAX_AUC_LOSS", default.auc_loss),
+            log_loss_gain=_limit(environment, "MONITOR_MAX_LOG_LOSS_GAIN", default.log_loss_gain),
+            calibration_error=_share(environment, "MONITOR_MAX_CALIBRATION_ERROR", default.calibration_error),
+            invalid_gain=_share(environment, "MONITOR_MAX_INVALID_GAIN", default.invalid_gain),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """*monitor*: what to look at, and where the document goes (`data_bucket`).
+
+    Logged forecasts are looked at in windows of `window_days` days. Of a window, about `rows` rows are read at most. A
+    label of a logged forecast is due `label_due_days` days after the discharge. With `events`, EventBridge is told of
+    alerts, in the name of `stack`.
+    """
+
+    database: DatabaseSettings
+    model: ModelSettings
+    data_bucket: str
+    limits: MonitorLimits
+    window_days: int = 7
+    rows: int = 20_000
+    label_due_days: int = 30
+    events: bool = False
+    stack: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            database=DatabaseSettings.from_environment(environment),
+            model=ModelSettings.from_environment(environment),
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            limits=MonitorLimits.from_environment(environment),
+            window_days=_count(environment, "MONITOR_WINDOW_DAYS", 7),
+            rows=_count(environment, "MONITOR_ROWS", 20_000),
+            label_due_days=_whole(environment, "LABEL_DUE_DAYS", 30),
+            events=_switch(environment, "MONITOR_EVENTS"),
+            stack=environment.get("STACK_NAME", ""),
+        )
+
+
 # ---------------------------------------------------------------- prediction log
 @dataclass(frozen=True, slots=True)
 class PredictionLogSettings:
@@ -570,6 +638,18 @@ class OutcomesSettings:
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
         return cls(database=DatabaseSettings.from_environment(environment))
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorDocumentSettings:
+    """*history*, for `GET /monitor`: the bucket with the monitor's documents, and the model they are about."""
+
+    data_bucket: str
+    model_name: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(data_bucket=_required(environment, "DATA_BUCKET"), model_name=_required(environment, "MODEL_NAME"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -812,6 +892,14 @@ def _share(environment: Environment, name: str, default: float) -> float:
     if not 0 <= share <= 1:
         raise _invalid(name, text, "must be a number from 0 to 1")
     return share
+
+
+def _limit(environment: Environment, name: str, default: float) -> float:
+    text = environment.get(name, str(default))
+    limit = _number(text)
+    if not 0 <= limit < 1000:
+        raise _invalid(name, text, "must be a number, 0 or more and less than 1000")
+    return limit
 
 
 def _count(environment: Environment, name: str, default: int) -> int:

@@ -76,3 +76,26 @@ def test_the_ledger_of_the_release_before_takes_the_decisions_on_challengers_and
             "INSERT INTO promotion_ledger (model_name, version, decision, reason, metrics, data_kind, data_hash,"
             " code_version) VALUES ('m', '1', 'other', '', '{}', 'real', '', '')"
         )
+
+
+def test_what_served_at_a_time_is_the_newest_move_before_it(models: Models) -> None:
+    insert = """
+        INSERT INTO promotion_ledger (decided_at, model_name, version, decision, reason, metrics, data_kind, data_hash,
+            code_version, mlflow_run_id)
+        VALUES (CAST(:at AS timestamptz), :model, :version, :decision, 'a test', '{}', 'real', '', '', :version || 'r')
+    """
+    for at, version, decision in (
+        ("2026-01-01T00:00:00Z", "1", "promoted"),
+        ("2026-02-01T00:00:00Z", "2", "promoted"),
+        ("2026-02-02T00:00:00Z", "3", "refused"),
+        ("2026-03-01T00:00:00Z", "1", "rolled back"),
+    ):
+        models.stores.clean.run(insert, at=at, model=models.settings.name, version=version, decision=decision)
+
+    def served(when: str) -> tuple[str, str] | None:
+        return ledger.serving_at(models.stores.clean, models.settings.name, when)
+
+    assert served("2025-12-31T00:00:00Z") is None
+    assert served("2026-01-01T00:00:00Z") == ("1", "1r")
+    assert served("2026-02-15T00:00:00Z") == ("2", "2r")
+    assert served("2026-03-02T00:00:00Z") == ("1", "1r")

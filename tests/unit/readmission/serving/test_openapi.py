@@ -57,6 +57,7 @@ def test_every_path_of_the_api_is_documented(openapi: Any) -> None:
         "/model": {"get"},
         "/model/history": {"get"},
         "/outcomes": {"post"},
+        "/monitor": {"get"},
         "/metrics": {"get"},
         "/health": {"get"},
         "/reload-model": {"post"},
@@ -92,6 +93,7 @@ def test_operations_have_names_that_read_as_functions(openapi: Any) -> None:
         "reload_model",
         "get_model_history",
         "report_outcomes",
+        "get_monitor",
         "get_metrics",
     ]
 
@@ -127,6 +129,7 @@ PROBLEMS = {
     "/model": ("401", "403", "404", "422"),
     "/model/history": ("401", "403", "422"),
     "/outcomes": ("401", "403", "413", "415", "422"),
+    "/monitor": ("401", "403", "404"),
     "/metrics": ("401", "403"),
 }
 

@@ -422,6 +422,26 @@ class ReportResult(TypedDict):
     artifacts: list[str]
 
 
+class MonitorEvent(TypedDict):
+    """Input of *monitor*: the execution whose last step it is, or who asks for it (`started_by`)."""
+
+    execution: NotRequired[str]
+    started_by: NotRequired[str | None]
+
+
+class MonitorResult(TypedDict):
+    """The version in Production (None if there is none), and the numbers of windows and of alerts in the newest ones.
+
+    `key` is that of the document in the data bucket.
+    """
+
+    made_at: str
+    version: str | None
+    windows: int
+    alerts: int
+    key: str
+
+
 def error_name(failure: Failure) -> str:
     """The name of a caught error, as an execution that fails with it has it."""
     if failure["Error"] in ("States.Timeout", "Sandbox.Timedout"):

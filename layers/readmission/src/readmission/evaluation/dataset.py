@@ -14,27 +14,24 @@ from pg8000.native import Connection
 
 from readmission.domain.contract import CLASSES, ENDS_OF_CARE
 from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS
+from readmission.domain.groups import ENDED, GROUPS, age_band
 from readmission.domain.payloads import DataKind
 from readmission.domain.splits import SPLITS, Split
 from readmission.errors import NoTrainingData, SplitsOverlap
-from readmission.storage.database import transaction
+from readmission.storage.database import set_local, transaction
 
 TARGET: Final = "readmitted"
 _ALL: Final = 2**62
-_GROUPS: Final = ("race", "gender")
-_AGE_BANDS: Final = ((0, 40, "under 40"), (40, 60, "40 to 59"), (60, 80, "60 to 79"), (80, 200, "80 and over"))
-# Discharge dispositions after which a patient cannot be readmitted: a model trained on them would predict death.
-_ENDED: Final = sorted(code for codes in ENDS_OF_CARE.values() for code in codes)
 # The reason in `excluded` for stays discharged too recently to know whether a readmission follows.
 NOT_DUE: Final = "label not due yet"
 _USED: Final = f"""
     data_kind = current_setting('readmission.data_kind') AND label_due
-    AND discharge_disposition_id NOT IN ({", ".join(map(str, _ENDED))})
+    AND discharge_disposition_id NOT IN ({", ".join(map(str, ENDED))})
 """
 # A patient is in one split, so the filter leaves no gap in a history. Empty: all splits.
 _IN_SPLIT: Final = "current_setting('readmission.split') IN ('', split)"
 # What is read of a stay: what `read` returns and the export to Parquet holds.
-STAY: Final = ("split", "site", "patient_nbr", *_GROUPS, *INPUTS, TARGET)
+STAY: Final = ("split", "site", "patient_nbr", *GROUPS, *INPUTS, TARGET)
 # The order makes training deterministic.
 _READ: Final = f"""
     COPY (
@@ -162,12 +159,12 @@ def read_in_transaction(
 ) -> tuple[pd.DataFrame, str]:
     """`read` for a caller that has started a transaction, and the SHA-256 of what was read."""
     text = io.BytesIO()
-    _set(clean, data_kind=kind, newest=str(newest), split=split or "")
+    set_local(clean, data_kind=kind, newest=str(newest), split=split or "")
     ((count,),) = clean.run(_COUNT)
     clean.run(_READ if count <= newest else _READ_NEWEST, stream=text)
     content = sha256(text.getbuffer()).hexdigest()
     text.seek(0)
-    texts = dict.fromkeys(("split", "site", *_GROUPS, *CATEGORIES, TARGET), "str")
+    texts = dict.fromkeys(("split", "site", *GROUPS, *CATEGORIES, TARGET), "str")
     numbers = dict.fromkeys(NUMBERS, "float64")
     table = pd.read_csv(
         text,
@@ -183,7 +180,7 @@ def read_in_transaction(
 def part_of(rows: pd.DataFrame) -> Part:
     """Some rows of the table that `read` returns."""
     rows = rows.reset_index(drop=True)
-    groups = rows[list(_GROUPS)].assign(age_band=rows["age_numeric"].map(_age_band))
+    groups = rows[list(GROUPS)].assign(age_band=rows["age_numeric"].map(age_band))
     return Part(rows[list(INPUTS)], rows[TARGET], rows["patient_nbr"].to_numpy(), groups)
 
 
@@ -193,7 +190,7 @@ def excluded(clean: Connection, kind: DataKind, newest: int = _ALL) -> dict[str,
     The reasons are the end of care, a label that is not due yet, and more than `newest` rows. All of these rows
     still count in the patient history of later ones.
     """
-    lines = clean.run(_EXCLUDED, kind=kind, ended=_ENDED)
+    lines = clean.run(_EXCLUDED, kind=kind, ended=list(ENDED))
     counts = {code: count for due, code, count in lines if due}
     found = {reason: sum(counts.get(code, 0) for code in codes) for reason, codes in ENDS_OF_CARE.items()}
     undue = sum(count for due, _, count in lines if not due)
@@ -254,17 +251,7 @@ class _Digest:
 
 
 def _rows_hash(clean: Connection, kind: DataKind) -> str:
-    _set(clean, data_kind=kind)
+    set_local(clean, data_kind=kind)
     digest = _Digest()
     clean.run(_HASHES, stream=digest)
     return digest.hexdigest()
-
-
-def _set(clean: Connection, **settings: str) -> None:
-    """Set the transaction's settings, which COPY reads."""
-    for name, value in settings.items():
-        clean.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
-
-
-def _age_band(age: float) -> str:
-    return next(name for low, high, name in _AGE_BANDS if low <= age < high)

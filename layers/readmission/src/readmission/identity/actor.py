@@ -13,6 +13,7 @@ SCOPES: Final[tuple[Scope, ...]] = ("predict", "outcomes", "operate", "metrics")
 # Paths that change something, or show what others do; every other path shows forecasts or the model.
 _SCOPES: Final[Mapping[str, Scope]] = {
     "/reload-model": "operate",
+    "/monitor": "operate",
     "/metrics": "metrics",
     "/outcomes": "outcomes",
 }

@@ -174,6 +174,17 @@ def read(clean: Connection, limit: int) -> list[dict[str, Any]]:
     return [line for (line,) in clean.run(_LIST, limit=limit)] if exists else []
 
 
+def newest_accepted(clean: Connection, kind: DataKind, limit: int) -> list[Delivery]:
+    """The newest accepted deliveries of a data kind, oldest first."""
+    found = clean.run(
+        f"SELECT {_COLUMNS} FROM delivery WHERE data_kind = :kind AND status = 'accepted'"
+        " ORDER BY delivery.delivered_at DESC, delivery_id DESC LIMIT :limit",
+        kind=kind,
+        limit=limit,
+    )
+    return _deliveries(reversed(found))
+
+
 def accepted(clean: Connection, kind: DataKind) -> list[dict[str, Any]]:
     """The accepted deliveries of a data kind as JSON objects, oldest first, for the data report."""
     lines = clean.run(

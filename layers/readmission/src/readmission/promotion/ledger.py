@@ -164,6 +164,18 @@ def abandonment_of(clean: Connection, model_name: str, version: str) -> Entry | 
     return found if found and found.decision == "withdrawn" else None
 
 
+def serving_at(clean: Connection, model_name: str, when: str) -> tuple[str, str] | None:
+    """What was in Production at that time (ISO 8601), in the form of `served`; None if nothing was."""
+    found = clean.run(
+        "SELECT version, mlflow_run_id FROM promotion_ledger WHERE model_name = :model_name"
+        " AND decision IN ('promoted', 'rolled back') AND decided_at <= CAST(:when AS timestamptz)"
+        " ORDER BY id DESC LIMIT 1",
+        model_name=model_name,
+        when=when,
+    )
+    return (found[0][0], found[0][1]) if found else None
+
+
 def served(clean: Connection, model_name: str) -> list[tuple[str, str]]:
     """What has been in Production: version and MLflow run, newest first.
 

@@ -17,6 +17,8 @@ EVALUATION: Final = "evaluation.json"
 DATA_REPORT: Final = "data_report.json"
 TRAINING_ROWS: Final = "training_rows.json"
 RECALIBRATION: Final = "recalibration.json"
+REFERENCE: Final = "reference.json"
+MONITOR: Final = "monitor.json"
 MODEL_CARD_MARKDOWN: Final = "model_card.md"
 MODEL_CARD_HTML: Final = "model_card.html"
 

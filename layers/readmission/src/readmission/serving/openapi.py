@@ -42,6 +42,93 @@ _SCHEMES: Final = {
 }
 
 
+_FIGURES: Final = ("auc_early", "log_loss", "calibration_error_early", "top_decile_precision")
+_FIGURE: Final = {
+    "type": "object",
+    "description": "A figure with its interval; null where it is undefined.",
+    "properties": {name: {"type": ["number", "null"]} for name in ("value", "low", "high")},
+    "required": ["value", "low", "high"],
+}
+_QUALITY: Final = {
+    "type": ["object", "null"],
+    "description": "Null for too few rows, or too few labels.",
+    "properties": dict.fromkeys(_FIGURES, _FIGURE),
+}
+_ALERT: Final = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "examples": ["input_drift"]},
+        "subject": {"type": "string", "examples": ["payer_code"]},
+        "value": {"type": "number"},
+        "limit": {"type": "number"},
+        "what_to_do": _STRING,
+    },
+    "required": ["code", "subject", "value", "limit", "what_to_do"],
+}
+_GROUP: Final = {
+    "type": "object",
+    "properties": {
+        "by": {"type": "string", "enum": ["race", "gender", "age"]},
+        "value": _STRING,
+        "rows": {"type": "integer"},
+        "labels": {"type": "integer"},
+        "realised": _QUALITY,
+        "estimated": _QUALITY,
+    },
+}
+_WINDOW: Final = {
+    "type": "object",
+    "properties": {
+        "kind": {"type": "string", "enum": ["delivery", "days"]},
+        "name": _STRING,
+        "site": {"type": ["string", "null"]},
+        "version": {"type": "string", "description": "The version that the rows are judged by."},
+        "from": _STRING,
+        "to": _STRING,
+        "newest": {"type": "boolean", "description": "Whether its alerts are about how things are now."},
+        "only_test_rows": {"type": "boolean", "description": "Whether the version has learned from the other rows."},
+        "forecasts": {"type": "integer"},
+        "labels": {"type": "integer", "description": "Rows whose label counts as the truth."},
+        "realised": _QUALITY,
+        "estimated": _QUALITY,
+        "drift": {"type": ["object", "null"], "description": "Of each input, and of the forecasts."},
+        "why_no_drift": {"type": ["string", "null"]},
+        "groups": {"type": "array", "items": _GROUP},
+        "alerts": {"type": "array", "items": _ALERT},
+    },
+    "required": [
+        "kind",
+        "name",
+        "version",
+        "forecasts",
+        "labels",
+        "realised",
+        "estimated",
+        "drift",
+        "groups",
+        "alerts",
+    ],
+}
+_MONITOR_DOCUMENT: Final = {
+    "title": "MonitorDocument",
+    "type": "object",
+    "description": "How good the forecasts are on what has arrived since the training.",
+    "properties": {
+        "format": {"type": "string", "const": "readmission-monitor"},
+        "format_version": {"type": "integer", "const": 1},
+        "made_at": {"type": "string", "description": "ISO 8601, UTC."},
+        "model_name": _STRING,
+        "data_kind": {"type": "string", "enum": ["real", "synthetic"]},
+        "version": {"type": ["string", "null"], "description": "The version in Production."},
+        "started_by": _STRING,
+        "limits": {"type": "object", "additionalProperties": {"type": "number"}},
+        "windows": {"type": "array", "items": _WINDOW},
+        "deliveries": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["format", "format_version", "made_at", "model_name", "data_kind", "limits", "windows", "deliveries"],
+}
+
+
 class PromotionHistory(BaseModel):
     """The newest decisions on which version is served, newest first."""
 
@@ -130,9 +217,11 @@ def describe(app: FastAPI) -> None:
             _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
             document["components"]["schemas"] |= schemas["$defs"]
             document["components"]["securitySchemes"] |= _SCHEMES
+            document["components"]["schemas"]["MonitorDocument"] = _MONITOR_DOCUMENT
             document["paths"] |= {
                 "/model/history": {"get": _history()},
                 "/outcomes": {"post": _outcomes()},
+                "/monitor": {"get": _monitor()},
                 "/metrics": {"get": _metrics()},
             }
             for item in document["paths"].values():
@@ -222,5 +311,24 @@ def _outcomes() -> dict[str, Any]:
                 "content": {JSON: {"schema": _reference("OutcomeReport")}, CSV: _TEXT},
             },
             **{str(status): answer for status, answer in (UNREADABLE | _AWAY).items()},
+        },
+    }
+
+
+def _monitor() -> dict[str, Any]:
+    """The other operation of the function *history*."""
+    problems = refusals(_404="The monitor has not run yet.", _503="The storage is unavailable.")
+    return {
+        "summary": "Get Monitor",
+        "description": "What the monitor found when it last ran: quality, drift and alerts.\n\n"
+        "A Lambda function of its own answers this path, so it exists behind the gateway only.",
+        "operationId": "get_monitor",
+        "security": [{"APIKeyHeader": []}],
+        "responses": {
+            "200": {
+                "description": "The newest document.",
+                "content": {JSON: {"schema": _reference("MonitorDocument")}},
+            },
+            **{str(status): answer for status, answer in problems.items()},
         },
     }

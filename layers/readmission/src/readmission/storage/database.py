@@ -232,6 +232,15 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.run("COMMIT")
 
 
+def set_local(connection: Connection, **settings: str) -> None:
+    """Set values that the statements of this transaction read by `current_setting('readmission.name')`.
+
+    COPY takes no parameters.
+    """
+    for name, value in settings.items():
+        connection.run("SELECT set_config(:name, :value, true)", name=f"readmission.{name}", value=value)
+
+
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
     """A part of a transaction that can fail on its own: after a `DatabaseError` the transaction can go on from here."""

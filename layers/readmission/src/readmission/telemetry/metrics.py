@@ -50,6 +50,9 @@ PROMOTION_DECISIONS: Final = "PromotionDecisions"
 MODEL_TEST_SCORE: Final = "ModelTestScore"
 PLOTS_WRITTEN: Final = "PlotsWritten"
 CARDS_WRITTEN: Final = "CardsWritten"
+MONITORED_QUALITY: Final = "MonitoredQuality"
+MONITORED_DRIFT: Final = "MonitoredDrift"
+MONITOR_ALERTS: Final = "MonitorAlerts"
 
 # How a metric is read from CloudWatch. counter: Sum. summary: Sum and SampleCount. histogram: both, and a second
 # metric, `…Bucket`, that counts the observations up to each bound `le` and above the previous one. gauge: Maximum of
@@ -57,7 +60,7 @@ CARDS_WRITTEN: Final = "CardsWritten"
 type Kind = Literal["counter", "summary", "histogram", "gauge"]
 type Unit = Literal["Count", "Seconds", "None"]
 
-STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report")
+STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report", "monitor")
 API_FUNCTIONS: Final = ("predict", "history", "outcomes", "metrics")
 LOG_FUNCTIONS: Final = ("record",)
 GUARD_FUNCTIONS: Final = ("guard",)
@@ -70,6 +73,7 @@ ROUTES: Final = (
     "/model",
     "/model/history",
     "/outcomes",
+    "/monitor",
     "/health",
     "/reload-model",
     "/docs",
@@ -78,8 +82,8 @@ ROUTES: Final = (
     OTHER,
 )
 STATUSES: Final = ("200", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
-# Each of these functions serves one route; all others go to *predict*.
-_ROUTES_OF: Final = {"history": ("/model/history",), "outcomes": ("/outcomes",), "metrics": ("/metrics",)}
+# What these functions serve; all others go to *predict*.
+_ROUTES_OF: Final = {"history": ("/model/history", "/monitor"), "outcomes": ("/outcomes",), "metrics": ("/metrics",)}
 # Scores on the test rows, by the names of a training run's metrics.
 SCORES: Final = (
     "auc_early",
@@ -90,6 +94,8 @@ SCORES: Final = (
     "early_calibration_slope",
     "early_ece",
 )
+# Of the monitor, by the names in its document.
+MONITORED: Final = ("auc_early", "log_loss", "calibration_error_early", "top_decile_precision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,23 @@ METRICS: Final = (
     ),
     Metric(PLOTS_WRITTEN, "counter", "Count", ("report",), "plots of training runs"),
     Metric(CARDS_WRITTEN, "counter", "Count", ("report",), "model cards"),
+    Metric(
+        MONITORED_QUALITY,
+        "gauge",
+        "None",
+        ("monitor",),
+        "quality of the newest forecasts: realised by their labels, or estimated without",
+        {"basis": ("realised", "estimated"), "metric": MONITORED},
+    ),
+    Metric(
+        MONITORED_DRIFT,
+        "gauge",
+        "None",
+        ("monitor",),
+        "largest population stability index of the newest rows against the training reference",
+        {"of": ("inputs", "forecasts")},
+    ),
+    Metric(MONITOR_ALERTS, "gauge", "None", ("monitor",), "alerts of the monitor about the newest rows"),
 )
 
 BY_NAME: Final = {metric.name: metric for metric in METRICS}

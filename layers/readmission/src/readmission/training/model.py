@@ -15,6 +15,7 @@ from readmission.evaluation.dataset import Part, patients_in_two_splits
 from readmission.evaluation.document import EVALUATED, evaluation_document, flat_metrics
 from readmission.evaluation.feature_effects import feature_effects
 from readmission.evaluation.metrics import compute_metrics
+from readmission.evaluation.reference import reference_document
 from readmission.scoring import export
 from readmission.training import families
 
@@ -25,13 +26,15 @@ _EXAMPLE_ROWS: Final = 5
 class TrainedModel:
     """A fitted pipeline, its scorer document as JSON, its evaluation document, and its metrics by MLflow name.
 
-    `rows` are the numbers of rows of the splits, `example` a few training rows.
+    `reference` is what the monitor compares new rows with (`readmission.evaluation.reference`). `rows` are the numbers
+    of rows of the splits, `example` a few training rows.
     """
 
     pipeline: Pipeline
     scorer: bytes
     evaluation: dict[str, Any]
     metrics: dict[str, float]
+    reference: dict[str, Any]
     rows: Mapping[Split, int]
     example: pd.DataFrame
 
@@ -67,7 +70,8 @@ def evaluated(
     """The fitted pipeline with its scorer and its evaluation on `parts`, a sample of the rows if there are `sizes`."""
     test = parts["test"]
     scorer = scorer_of(pipeline, context)
-    evaluation = _evaluation(pipeline, parts, excluded)
+    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in EVALUATED}
+    evaluation = _evaluation(pipeline, parts, probabilities, excluded)
     complete_and_masked = pd.concat([test.features, families.masked(test.features)], ignore_index=True)
     metrics = {
         **flat_metrics(evaluation),
@@ -79,7 +83,13 @@ def evaluated(
     if sizes:
         evaluation["splits"] = {split: dict(size) for split, size in sizes.splits.items()}
     rows = {split: int(evaluation["splits"][split]["rows"]) for split in parts}
-    return TrainedModel(pipeline, scorer, evaluation, metrics, rows, parts["train"].features.head(_EXAMPLE_ROWS))
+    training = parts["train"].features
+    reference = reference_document(
+        {str(name): training[name].to_numpy() for name in training},
+        probabilities["validation"][:, sorted(CLASSES).index("<30")],
+        evaluation["validation"],
+    )
+    return TrainedModel(pipeline, scorer, evaluation, metrics, reference, rows, training.head(_EXAMPLE_ROWS))
 
 
 def scorer_of(pipeline: Pipeline, context: Mapping[str, Any]) -> bytes:
@@ -87,9 +97,10 @@ def scorer_of(pipeline: Pipeline, context: Mapping[str, Any]) -> bytes:
     return export.to_json(export.document_of(pipeline, list(INPUTS), context))
 
 
-def _evaluation(pipeline: Pipeline, parts: Mapping[Split, Part], excluded: Mapping[str, int]) -> dict[str, Any]:
+def _evaluation(
+    pipeline: Pipeline, parts: Mapping[Split, Part], probabilities: Mapping[Split, Any], excluded: Mapping[str, int]
+) -> dict[str, Any]:
     classes = sorted(CLASSES)
-    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in EVALUATED}
     effects = feature_effects(pipeline.predict_proba, parts["validation"], classes)
     return evaluation_document(parts, probabilities, classes, effects=effects, excluded=excluded)
 

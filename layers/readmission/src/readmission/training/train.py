@@ -145,6 +145,7 @@ def log_model(model: TrainedModel, library: Library) -> None:
     mlflow.log_text(model.scorer.decode(), names.SCORER)
     model_id = _log_pipeline(model, library)
     mlflow.log_dict(model.evaluation, names.EVALUATION)
+    mlflow.log_dict(model.reference, names.REFERENCE)
     # After the pipeline: when logging it, MLflow fetches each metric of the run separately.
     mlflow.log_metrics(model.metrics, model_id=model_id)
 

@@ -1,0 +1,1 @@
+"""How good the forecasts are, as new encounters arrive: the monitor of versions, deliveries and logged forecasts."""
