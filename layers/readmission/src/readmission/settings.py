@@ -484,8 +484,8 @@ class MonitorSettings:
     """*monitor*: what to look at, and where the document goes (`data_bucket`).
 
     Logged forecasts are looked at in windows of `window_days` days. Of a window, about `rows` rows are read at most. A
-    label of a logged forecast is due `label_due_days` days after the discharge. With `events`, EventBridge is told of
-    alerts, in the name of `stack`.
+    label of a logged forecast is due `label_due_days` days after the discharge. With `events`, EventBridge
+    gets an event of `stack` when a limit is exceeded.
     """
 
     database: DatabaseSettings

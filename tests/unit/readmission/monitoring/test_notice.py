@@ -1,4 +1,4 @@
-"""Which alert EventBridge is told of."""
+"""Which alert EventBridge gets."""
 
 from typing import Any
 

@@ -127,7 +127,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The forecasts that a version answered in some days: `number` counts windows of `days` days from 1970 on."""
+    """The forecasts that a version answered in some days: `number` counts windows of `days` days since 1970."""
 
     version: str
     number: int
