@@ -120,7 +120,9 @@ def test_a_delivery_that_the_version_has_learned_from_alerts_no_more(models: Mod
     # The training rows as a whole differ from each delivery, but the model knows patients like these.
     drift = {one["name"]: one for one in windows[-1]["drift"]["inputs"]}["payer_code"]
     assert windows[-1]["name"] == later and drift["psi"] > 0.25 > drift["psi_of_most_similar_delivery"]
-    assert [codes(window) for window in windows] == [set(), set(), set()]
+    # What the checks found different of a delivery as it came stays with it.
+    found = set().union(*map(codes, windows))
+    assert {code for code, _ in found} <= {"delivery_quality"}
 
 
 def test_an_encounter_counts_in_the_delivery_that_brought_it_first_with_its_newest_label(models: Models) -> None:
