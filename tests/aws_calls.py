@@ -20,7 +20,6 @@ _PACKAGES: Final = {"readmission": ROOT / "layers" / "readmission" / "src", "ui"
 _SERVICES: Final = {
     "cloudformation": "cloudformation",
     "cloudwatch": "cloudwatch",
-    "events": "events",
     "lambda": "lambda",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
@@ -38,6 +37,7 @@ _OTHERWISE: Final = {
 """Operations whose action has another name."""
 _METHODS: Final = {
     "get_api_key": "apigateway:GET",
+    "put_events": "events:PutEvents",
     "download_file": "s3:GetObject",
     "download_fileobj": "s3:GetObject",
     "upload_file": "s3:PutObject",

@@ -151,6 +151,9 @@ def of_delivery(clean: Connection, delivery: Delivery, limit: int, *, unseen: bo
     """
     text = io.BytesIO()
     with transaction(clean):
+        # Postgres knows little of these tables, takes the encounters for a handful, and would compare each with each.
+        # What has to be looked up one by one, still is.
+        clean.run("SET LOCAL enable_nestloop = off")
         set_local(
             clean,
             delivery=delivery.delivery_id,
