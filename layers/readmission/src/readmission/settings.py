@@ -507,7 +507,7 @@ class MonitorSettings:
             limits=MonitorLimits.from_environment(environment),
             window_days=_count(environment, "MONITOR_WINDOW_DAYS", 7),
             rows=_count(environment, "MONITOR_ROWS", 20_000),
-            label_due_days=_whole(environment, "LABEL_DUE_DAYS", 30),
+            label_due_days=_count(environment, "LABEL_DUE_DAYS", 30),
             events=_switch(environment, "MONITOR_EVENTS"),
             stack=environment.get("STACK_NAME", ""),
         )

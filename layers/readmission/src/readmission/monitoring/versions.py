@@ -13,7 +13,8 @@ from readmission.evaluation.arrays import Floats
 from readmission.evaluation.reference import Columns, Reference
 from readmission.registry import names
 from readmission.registry.rest import ModelVersion, RestClient, UnexpectedAnswer
-from readmission.scoring.scorer import Scorer, load
+from readmission.scoring.scorer import load
+from readmission.scoring.vectorised import VectorisedScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Judge:
     number: str
     run_id: str
     data_kind: str
-    scorer: Scorer
+    scorer: VectorisedScorer
     reference: Reference | None
     without_reference: str = ""
     learned: frozenset[str] | None = None
@@ -38,8 +39,9 @@ class Judge:
     def forecasts(self, columns: Columns) -> Floats:
         """The probability of early readmission of each row."""
         early = self.scorer.classes.index("<30")
-        values = zip(*(columns[name].tolist() for name in self.scorer.features), strict=True)
-        return np.array([self.scorer.probabilities(row)[early] for row in values], np.float64)
+        rows = np.stack([columns[name].astype(object) for name in self.scorer.features], axis=1)
+        found: Floats = self.scorer.probabilities(rows)[:, early]
+        return found
 
 
 @dataclass
@@ -76,13 +78,13 @@ class Judges:
         document = self.mlflow.find_artifact(version.run_id, names.SCORER)
         if document is None:
             raise ScorerInvalid(f"version {version.number} has no scorer document")
-        scorer = load(document, version.tags.get(names.SCORER_SHA256, ""))
+        load(document, version.tags.get(names.SCORER_SHA256, ""))  # it is what was registered
         reference, problem = self._reference(version)
         return Judge(
             number=version.number,
             run_id=version.run_id,
             data_kind=version.tags.get(names.DATA_KIND, ""),
-            scorer=scorer,
+            scorer=VectorisedScorer(json.loads(document)),
             reference=reference,
             without_reference=problem,
             learned=self._learned(version.run_id),
