@@ -58,7 +58,15 @@ def test_a_full_disk_is_said_with_its_file() -> None:
 
 
 # Of the commands that need some.
-ARGUMENTS = {"install": ["prometheus"], "withdraw": ["a-delivery"]}
+ARGUMENTS = {
+    "erase": ["7", "--site", "north"],
+    "find-patient": ["7", "--site", "north"],
+    "install": ["prometheus"],
+    "rebuild": ["3"],
+    "recalibrate": ["north"],
+    "replay": ["3"],
+    "withdraw": ["a-delivery"],
+}
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
