@@ -25,7 +25,7 @@ _names = count(1)
 
 
 @pytest.fixture(scope="module")
-def system(application: Application) -> System:
+def breakable(application: Application) -> System:
     return System(application.settings)
 
 
@@ -108,18 +108,18 @@ def test_a_batch_that_is_too_large_for_a_message_is_logged(application: Applicat
 
 @pytest.mark.usefixtures("trained", "impatient")
 def test_every_forecast_is_logged_once_although_record_and_postgres_are_killed(
-    application: Application, system: System
+    application: Application, breakable: System
 ) -> None:
     prefix = _prefix()
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(_ask_many, application, prefix, REQUESTS)
         assert wait_until(lambda: bool(_logged(application, prefix)), 120), "nothing is recorded"
-        assert system.kill_function("record") >= 1
+        assert breakable.kill_function("record") >= 1
         time.sleep(2)
-        system.kill_server("postgres")
+        breakable.kill_server("postgres")
         asked = asking.result()
     # supervisord starts Postgres again.
-    assert wait_until(system.is_healthy, 120)
+    assert wait_until(breakable.is_healthy, 120)
     missed = _not_logged(application)
     assert wait_until(lambda: _logged(application, prefix).total() + missed >= asked.total(), 300)
     logged = _logged(application, prefix)

@@ -29,8 +29,8 @@ CHECK_FROM: Final = 100
 # The mean probability of a class may differ from that of Production by this much, beyond what chance does (95 %). With
 # the shares of UCI's classes, 11, 35 and 54 %, two swapped classes differ by at least .19.
 LARGEST_SHIFT: Final = 0.05
-# Versions that learned from similar data rank the same patients alike; a constant ranks nobody, and swapped classes rank
-# in another order.
+# Versions that learned from similar data rank the same patients alike; a constant ranks nobody, and swapped classes
+# rank in another order.
 LEAST_CORRELATION: Final = 0.5
 # Fewer different forecasts of Production say nothing about the ranks: it may be the same few patients again.
 ENOUGH_FORECASTS: Final = 10
