@@ -56,7 +56,7 @@ _READ: Final = """
             OR model_version = :challenger AND other_version = :production)
     ORDER BY answered_at DESC LIMIT :limit
 """
-# As `domain.labels.is_due`.
+# `<30` is known as soon as the patient is back; "NO" says "not yet" until some days after the discharge.
 LABEL: Final = """
     CASE
         WHEN readmitted = '<30'
