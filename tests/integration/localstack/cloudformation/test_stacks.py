@@ -1,6 +1,7 @@
 """Stacks can be deployed again: their resources are updated, not recreated."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -231,3 +232,69 @@ def test_secrets_log_groups_and_the_gateway_s_account_are_updated_and_a_retained
     assert s3.get_object(Bucket="kept-except-on-create", Key="data")["Body"].read() == b"kept"
     s3.delete_object(Bucket="kept-except-on-create", Key="data")
     s3.delete_bucket(Bucket="kept-except-on-create")
+
+
+def conditional_template(refers: str = "On") -> str:
+    """With `Switch=on`, a log group, a role that refers to it, and a text; `refers` is the role's condition."""
+    arn = {"Fn::GetAtt": ["Group", "Arn"]}
+    assumed = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "*"}]}
+    statements = [{"Effect": "Allow", "Action": "logs:*", "Resource": [arn, {"Fn::Sub": "${Group.Arn}:*"}]}]
+    policies = [{"PolicyName": "logs", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}}]
+    role = {"AssumeRolePolicyDocument": {"Version": "2012-10-17", **assumed}, "Policies": policies}
+    text = {"Fn::If": ["On", {"Fn::Sub": "watches ${Group.Arn}"}, "watches nothing"]}
+    resources = {
+        "Group": {"Type": "AWS::Logs::LogGroup", "Condition": "On", "Properties": {"LogGroupName": "switched"}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": role} | ({"Condition": refers} if refers else {}),
+        "Always": {"Type": "AWS::SSM::Parameter", "Properties": {"Name": "switched", "Type": "String", "Value": text}},
+    }
+    return json.dumps(
+        {
+            "Parameters": {"Switch": {"Type": "String", "Default": "off"}},
+            "Conditions": {"On": {"Fn::Equals": [{"Ref": "Switch"}, "on"]}},
+            "Resources": resources,
+        }
+    )
+
+
+def _resources(cloudformation: Any, stack: str) -> set[str]:
+    listed = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    return {one["LogicalResourceId"] for one in listed if one["ResourceStatus"] != "DELETE_COMPLETE"}
+
+
+def test_a_condition_is_switched_on_and_off_by_updates(server: Server) -> None:
+    cloudformation, ssm = server.client("cloudformation"), server.client("ssm")
+    states = [("create_stack", "off"), ("update_stack", "on"), ("update_stack", "off"), ("update_stack", "on")]
+    try:
+        for act, switch in states:
+            parameters = [{"ParameterKey": "Switch", "ParameterValue": switch}]
+            body = conditional_template()
+            getattr(cloudformation, act)(
+                StackName="switched", TemplateBody=body, Parameters=parameters, Capabilities=["CAPABILITY_IAM"]
+            )
+            waiter = cloudformation.get_waiter(f"stack_{act.removesuffix('_stack')}_complete")
+            waiter.wait(StackName="switched", WaiterConfig=_OFTEN)
+            expected = {"Group", "Role", "Always"} if switch == "on" else {"Always"}
+            # What is no longer part of the stack is deleted after the update has completed.
+            end = time.monotonic() + 60
+            while _resources(cloudformation, "switched") != expected:
+                assert time.monotonic() < end, _resources(cloudformation, "switched")
+                time.sleep(0.2)
+            groups = server.client("logs").describe_log_groups(logGroupNamePrefix="switched")["logGroups"]
+            assert len(groups) == (switch == "on")
+            value = ssm.get_parameter(Name="switched")["Parameter"]["Value"]
+            assert value == (f"watches {groups[0]['arn']}" if switch == "on" else "watches nothing")
+    finally:
+        cloudformation.delete_stack(StackName="switched")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="switched", WaiterConfig=_OFTEN)
+
+
+def test_a_resource_that_exists_must_not_refer_to_one_that_does_not(server: Server) -> None:
+    cloudformation = server.client("cloudformation")
+    with pytest.raises(cloudformation.exceptions.ClientError, match="Unresolved resource dependencies"):
+        cloudformation.create_change_set(
+            StackName="unresolved",
+            ChangeSetName="first",
+            ChangeSetType="CREATE",
+            TemplateBody=conditional_template(refers=""),
+            Capabilities=["CAPABILITY_IAM"],
+        )
