@@ -256,7 +256,7 @@ def test_an_unreadable_certificate_file_is_refused(tmp_path: Path) -> None:
     "name",
     [
         "EarlyRisk",
-        "Forecast",
+        "BatchForecast",
         "Prediction",
         "Wrong",
         "RowProblem",

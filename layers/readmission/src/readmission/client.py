@@ -94,10 +94,19 @@ class _Index(TypedDict):
     index: int
 
 
+class BatchForecast(Forecast):
+    """The forecast for one encounter of a batch.
+
+    `model_version` is there only if another version than that of the batch made it: a canary.
+    """
+
+    model_version: NotRequired[str]
+
+
 class Row(_Index, total=False):
     """The answer to one encounter of a batch: a prediction or a problem."""
 
-    prediction: Forecast
+    prediction: BatchForecast
     problem: RowProblem
 
 
