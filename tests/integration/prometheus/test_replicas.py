@@ -23,6 +23,8 @@ OF_OTHERS = (
     "readmission_training_",
     "readmission_promotion_",
     "readmission_model_test_score",
+    "readmission_monitor",
+    "readmission_predictions_recorded",
     "readmission_cold_start",
     "aws_lambda_",
     "aws_states_",
