@@ -23,7 +23,7 @@ def kind(trained: Trained) -> str:
 
 
 def test_every_row_of_the_source_is_in_raw_and_clean(application: Application, trained: Trained) -> None:
-    condition = f"WHERE data_kind = '{kind(trained)}'"
+    condition = f"WHERE data_kind = '{kind(trained)}' AND site = 'default'"
     assert application.count("raw", f"diabetes_raw {condition}") == trained.rows
     assert application.count("clean", f"diabetes_clean {condition}") == trained.rows
 
@@ -61,8 +61,9 @@ def test_the_registry_answers_the_search_of_its_old_clients(application: Applica
 
 def test_a_second_execution_of_the_same_source_adds_no_row(application: Application, trained: Trained) -> None:
     application.run(source=trained.source, stop_after="clean")
-    assert application.count("raw", f"diabetes_raw WHERE data_kind = '{kind(trained)}'") == trained.rows
-    assert application.count("clean", f"diabetes_clean WHERE data_kind = '{kind(trained)}'") == trained.rows
+    condition = f"WHERE data_kind = '{kind(trained)}' AND site = 'default'"
+    assert application.count("raw", f"diabetes_raw {condition}") == trained.rows
+    assert application.count("clean", f"diabetes_clean {condition}") == trained.rows
 
 
 def test_an_execution_with_nothing_new_trains_nothing_and_says_who_started_it(

@@ -10,6 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from localstack.services.cloudformation.engine.v2.change_set_model import NodeResource, NodeResources, is_nothing
+from localstack.services.cloudformation.engine.v2.change_set_model_describer import (
+    CHANGESET_KNOWN_AFTER_APPLY,
+    ChangeSetModelDescriber,
+)
 from localstack.services.cloudformation.engine.v2.change_set_model_preproc import (
     ChangeSetModelPreproc,
     PreprocEntityDelta,
@@ -26,6 +30,14 @@ def attribute(
     """A placeholder for an attribute of an absent resource. The properties of absent resources are not used."""
     name = arguments.partition(".")[0] if isinstance(arguments, str) else arguments[0]
     return original(self, arguments, select_before) if _exists(self, name, select_before) else _ABSENT
+
+
+def described(
+    original: Callable[..., Any], self: ChangeSetModelDescriber, arguments: str | list[str], select_before: bool
+) -> Any:
+    """In the description of a change set, an attribute of a resource that is not there yet is known later."""
+    found = original(self, arguments, select_before)
+    return CHANGESET_KNOWN_AFTER_APPLY if is_nothing(found) else found
 
 
 def _exists(self: ChangeSetModelPreproc, name: str, before: bool) -> bool:
@@ -65,5 +77,6 @@ def _plain(properties: Any) -> Any:
 
 def install() -> None:
     patch(ChangeSetModelPreproc._resolve_attribute)(attribute)
+    patch(ChangeSetModelDescriber._resolve_attribute)(described)
     patch(ChangeSetModelPreproc.visit_node_resource)(resource)
     patch(ChangeSetModelPreproc.visit_node_resources)(resources)
