@@ -241,10 +241,22 @@ def conditional_template(refers: str = "On") -> str:
     statements = [{"Effect": "Allow", "Action": "logs:*", "Resource": [arn, {"Fn::Sub": "${Group.Arn}:*"}]}]
     policies = [{"PolicyName": "logs", "PolicyDocument": {"Version": "2012-10-17", "Statement": statements}}]
     role = {"AssumeRolePolicyDocument": {"Version": "2012-10-17", **assumed}, "Policies": policies}
-    part = {"Fn::If": ["On", {"Fn::Sub": "${Group.Arn} of ${Role.Arn}"}, "nothing"]}
+    alarm = {
+        "AlarmName": "switched",
+        "Namespace": "AWS/Logs",
+        "MetricName": "IncomingBytes",
+        "Dimensions": [{"Name": "LogGroupName", "Value": {"Ref": "Group"}}],
+        "Statistic": "Sum",
+        "Period": 86400,
+        "EvaluationPeriods": 1,
+        "Threshold": 0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    part = {"Fn::If": ["On", {"Fn::Sub": "${Group.Arn} of ${Role.Arn}, ${Alarm.Arn}"}, "nothing"]}
     text = {"Fn::Sub": ["watches ${Part}", {"Part": part}]}
     resources = {
         "Group": {"Type": "AWS::Logs::LogGroup", "Condition": "On", "Properties": {"LogGroupName": "switched"}},
+        "Alarm": {"Type": "AWS::CloudWatch::Alarm", "Condition": "On", "Properties": alarm},
         "Role": {"Type": "AWS::IAM::Role", "Properties": role} | ({"Condition": refers} if refers else {}),
         "Always": {"Type": "AWS::SSM::Parameter", "Properties": {"Name": "switched", "Type": "String", "Value": text}},
     }
@@ -283,7 +295,7 @@ def test_a_condition_is_switched_on_and_off_by_updates(server: Server) -> None:
             cloudformation.execute_change_set(**named)
             waiter = cloudformation.get_waiter(f"stack_{kind.lower()}_complete")
             waiter.wait(StackName="switched", WaiterConfig=_OFTEN)
-            expected = {"Group", "Role", "Always"} if switch == "on" else {"Always"}
+            expected = {"Group", "Role", "Alarm", "Always"} if switch == "on" else {"Always"}
             # What is no longer part of the stack is deleted after the update has completed.
             end = time.monotonic() + 60
             while _resources(cloudformation, "switched") != expected:

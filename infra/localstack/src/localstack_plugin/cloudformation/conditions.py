@@ -36,7 +36,10 @@ def described(
     original: Callable[..., Any], self: ChangeSetModelDescriber, arguments: str | list[str], select_before: bool
 ) -> Any:
     """In the description of a change set, an attribute of a resource that is not there yet is known later."""
-    found = original(self, arguments, select_before)
+    try:
+        found = original(self, arguments, select_before)
+    except RuntimeError:  # something that the resource refers to is not there yet
+        return CHANGESET_KNOWN_AFTER_APPLY
     return CHANGESET_KNOWN_AFTER_APPLY if is_nothing(found) else found
 
 
