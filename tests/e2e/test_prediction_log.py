@@ -48,7 +48,7 @@ def impatient(sqs: Any) -> Iterator[None]:
 def _ask(application: Application, name: str, size: int, *, refusable: bool = False) -> list[str]:
     """One request of so many encounters; the places that its forecasts have in the log.
 
-    If it is `refusable`, it may be answered by 503: a process of the API that starts while MLflow's database is away has
+    If it is `refusable`, it may be answered by 503: a process of the API that starts while MLflow is away has
     no model yet.
     """
     documents = [{**EXAMPLE, "patient_nbr": PATIENT, "encounter_id": 1 + one} for one in range(size)]
