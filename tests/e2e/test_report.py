@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from tests.e2e.conftest import Application, Trained
 
-PLOTS = {f"plots/{name}.png" for name in ("roc", "precision_recall", "reliability", "feature_effect")}
+PLOTS = {f"plots/{name}.png" for name in ("roc", "precision_recall", "reliability", "feature_effect", "decision_curve")}
 
 
 def artifact(run_id: str, path: str, folder: Path) -> bytes:
