@@ -152,6 +152,11 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evalu
 
 def _split_tables(trees: list[dict[str, Any]], width: int, lane: int) -> list[SplitTable]:
     """For each of the `width` columns, its splits in all trees, whose lanes have `lane` bytes."""
+    return [SplitTable(one, lane, len(trees)) for one in splits_by_column(trees, width)]
+
+
+def splits_by_column(trees: list[dict[str, Any]], width: int) -> list[list[Node]]:
+    """For each of the `width` columns, its splits in all trees. Raises `ValueError` for a tree that is not complete."""
     nodes: list[list[Node]] = [[] for _ in range(width)]
     for index, tree in enumerate(trees):
         columns = tree["columns"]
@@ -165,7 +170,7 @@ def _split_tables(trees: list[dict[str, Any]], width: int, lane: int) -> list[Sp
                 first, end = before[node], before[right[node]]
                 leaves = ((1 << (end - first)) - 1) << first
                 nodes[column].append((threshold, index, leaves, side == "l"))
-    return [SplitTable(one, lane, len(trees)) for one in nodes]
+    return nodes
 
 
 def _masks(inputs: list[Input], splits: list[SplitTable]) -> list[Callable[[Any], int]]:

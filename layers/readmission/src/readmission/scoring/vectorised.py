@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from readmission.errors import ScorerInvalid
 from readmission.scoring.inputs import INPUTS, Lookup, floats
-from readmission.scoring.models import right_subtrees, walkable
+from readmission.scoring.models import splits_by_column, walkable
 from readmission.scoring.scorer import check_format, malformed_is_invalid
 
 type Floats = NDArray[np.float64]
@@ -308,19 +308,7 @@ def _no_leaves(trees: int, leaves: int) -> Masks:
 
 
 def _split_columns(trees: list[dict[str, Any]], width: int, empty: Masks) -> list[_Splits]:
-    nodes: list[list[tuple[float, int, int, bool]]] = [[] for _ in range(width)]
-    for index, tree in enumerate(trees):
-        columns = tree["columns"]
-        right = right_subtrees(columns, width)
-        before = list(accumulate((column < 0 for column in columns), initial=0))  # leaves before each node
-        if len(tree["values"]) != before[-1]:
-            raise ValueError(f"a tree of {before[-1]} leaves has {len(tree['values'])} values")
-        entries = zip(columns, tree["thresholds"], tree["missing"], strict=True)
-        for node, (column, threshold, side) in enumerate(entries):
-            if column >= 0:
-                first, end = before[node], before[right[node]]
-                nodes[column].append((threshold, index, ((1 << (end - first)) - 1) << first, side == "l"))
-    return [_Splits(one, empty) for one in nodes]
+    return [_Splits(one, empty) for one in splits_by_column(trees, width)]
 
 
 @dataclass(frozen=True, slots=True)
