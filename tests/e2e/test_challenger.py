@@ -5,10 +5,8 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
-from readmission.registry import names
 from readmission.serving.schemas import EXAMPLE
 
 from infra.local import stack
@@ -22,28 +20,22 @@ _patients = count(1_000_000)
 
 @pytest.fixture(scope="module")
 def trying(application: Application, trained: Trained) -> Iterator[Application]:
-    """The same application, which tries versions on live requests while these tests run."""
+    """The same application, which tries versions on live requests while these tests run, and serves as before after."""
+    serving = str(application.call("/reload-model", method="POST").json["model_version"])
     before = " ".join(f"{name}={value}" for name, value in parameters.kept(application.settings).items())
     tries = f"{before} PredictionLog=on ShadowRequests={REQUESTS} CanaryShare=0.3"
     application.platform.run("deploy", "--parameters", tries)
     yield Application(application.platform, stack.get(application.settings))
     application.platform.run("deploy", "--parameters", before)
-
-
-def _train_again(run_id: str) -> None:
-    """The same recipe on the same rows: not worse, and newer."""
-    client = MlflowClient()
-    run = client.get_run(run_id)
-    paths = (names.SCORER, names.EVALUATION, names.DATA_REPORT)
-    artifacts = {path: mlflow.artifacts.load_text(f"runs:/{run_id}/{path}") for path in paths}
-    training_runs.copy(client, run, artifacts, run.info.experiment_id, "trained again")
+    if application.call("/reload-model", method="POST").json["model_version"] != serving:
+        application.platform.run("rollback", "--version", serving, "--reason", "the tests are over", "--force")
 
 
 def _shadowed(application: Application, trained: Trained) -> tuple[str, str]:
     """The version in production, and a new one that shadows it."""
     serving = str(application.call("/reload-model", method="POST").json["model_version"])
     version = MlflowClient().get_model_version("readmission", serving)
-    _train_again(version.run_id)
+    training_runs.train_again(version.run_id)
     promotion = application.run(source=trained.source, start_at="promote", models=[version.tags["family"]])["promotion"]
     assert (promotion["decision"], promotion["production_version"]) == ("shadowed", serving)
     assert application.call("/reload-model", method="POST").json["model_version"] == serving

@@ -1,6 +1,4 @@
-import mlflow
 from mlflow import MlflowClient
-from readmission.registry import names
 
 from tests import training_runs
 from tests.e2e.conftest import Application, Trained
@@ -12,15 +10,6 @@ def _history(application: Application) -> str:
 
 def _served(application: Application) -> str:
     return str(application.call("/reload-model", method="POST").json["model_version"])
-
-
-def _train_again(run_id: str) -> None:
-    """The same recipe on the same rows: not worse, and newer."""
-    client = MlflowClient()
-    run = client.get_run(run_id)
-    paths = (names.SCORER, names.EVALUATION, names.DATA_REPORT)
-    artifacts = {path: mlflow.artifacts.load_text(f"runs:/{run_id}/{path}") for path in paths}
-    training_runs.copy(client, run, artifacts, run.info.experiment_id, "trained again")
 
 
 def test_every_promotion_is_in_the_history_with_its_reason(application: Application, trained: Trained) -> None:
@@ -35,7 +24,7 @@ def test_a_promotion_can_be_rolled_back_and_does_not_come_back_by_itself(
     first = _served(application)
     version = MlflowClient().get_model_version("readmission", first)
     family = version.tags["family"]
-    _train_again(version.run_id)
+    training_runs.train_again(version.run_id)
     second = application.run(source=trained.source, start_at="promote", models=[family])["promotion"]
     assert (second["decision"], _served(application)) == ("promoted", second["version"])
 

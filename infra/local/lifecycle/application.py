@@ -115,6 +115,7 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
     """
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
     values = {
+        **parameters.defaults(),
         "DatabaseTls": "disable",
         "DatabasePipelineSecretName": "readmission/database/pipeline",
         "DatabaseReaderSecretName": "readmission/database/reader",
@@ -133,8 +134,10 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "DataBucketName": DATA_BUCKET,
         **parameters.kept(settings),
     }
-    # SAM takes a value up to its first space, unless it is quoted.
-    overrides = [f'{name}="{value}"' if " " in value else f"{name}={value}" for name, value in values.items()]
+    # SAM takes a value up to its first space, and no empty one, unless it is quoted.
+    overrides = [
+        f'{name}="{value}"' if " " in value or not value else f"{name}={value}" for name, value in values.items()
+    ]
     configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = overrides
     file = settings.secrets / "samconfig.yaml"
     try:

@@ -22,8 +22,8 @@ _OF_THE_PLATFORM = {
 }
 
 
-class _Parameters(yaml.SafeLoader):
-    """Reads a template; its functions do not matter."""
+class _Parameters(yaml.BaseLoader):
+    """Reads a template, with every value as its text; its functions do not matter."""
 
 
 _Parameters.add_multi_constructor("!", lambda loader, name, node: None)
@@ -34,7 +34,7 @@ def read(text: str) -> dict[str, str]:
 
     Raises LocalError for what is not a parameter that may be set.
     """
-    known = yaml.load((ROOT / "template.yaml").read_text(), _Parameters)["Parameters"].keys() - _OF_THE_PLATFORM
+    known = _declared().keys() - _OF_THE_PLATFORM
     found: dict[str, str] = {}
     try:
         parts = shlex.split(text)
@@ -51,6 +51,14 @@ def read(text: str) -> dict[str, str]:
             )
         found[name] = value
     return found
+
+
+def defaults() -> dict[str, str]:
+    """The values of the parameters that have one.
+
+    A deployment names them, because CloudFormation keeps the value before for a parameter that is not named.
+    """
+    return {name: declared["Default"] for name, declared in _declared().items() if "Default" in declared}
 
 
 def keep(settings: Settings, values: Mapping[str, str]) -> None:
@@ -70,6 +78,12 @@ def kept(settings: Settings) -> dict[str, str]:
 def digest(values: Mapping[str, str]) -> str:
     """Tells deployments with these values from those with others; empty without values."""
     return sha256(json.dumps(sorted(values.items())).encode()).hexdigest()[:12] if values else ""
+
+
+def _declared() -> dict[str, dict[str, str]]:
+    """The declarations of the template's parameters."""
+    declared: dict[str, dict[str, str]] = yaml.load((ROOT / "template.yaml").read_text(), _Parameters)["Parameters"]
+    return declared
 
 
 def _file(settings: Settings) -> Path:

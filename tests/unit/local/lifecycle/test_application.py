@@ -76,6 +76,18 @@ def test_the_parameters_that_are_kept_reach_sam_and_a_deployment_with_others_is_
     assert sam.command[-1] != tag
 
 
+def test_a_parameter_that_is_not_kept_gets_its_default_and_not_the_value_before(
+    loaded: settings.Settings, sam: Sam
+) -> None:
+    parameters.keep(loaded, {"ShadowRequests": "120", "PipelineSchedule": "rate(7 days)"})
+    application._deploy(loaded, "0" * 64)
+    parameters.keep(loaded, {})
+    application._deploy(loaded, "0" * 64)
+    overrides = sam.parameters["parameter_overrides"]
+    assert {"ShadowRequests=0", 'PipelineSchedule=""', "DatabaseTls=disable"} <= set(overrides)
+    assert len(overrides) == len({override.partition("=")[0] for override in overrides})
+
+
 def test_sam_gets_the_other_parameters_of_samconfig_too(loaded: settings.Settings, sam: Sam) -> None:
     application._deploy(loaded, "0" * 64)
     assert sam.parameters["resolve_s3"] and sam.parameters["capabilities"] == "CAPABILITY_IAM"

@@ -27,6 +27,12 @@ def test_parameters_are_read_with_their_values() -> None:
     assert parameters.read('PipelineSchedule="rate(7 days)"') == {"PipelineSchedule": "rate(7 days)"}
 
 
+def test_the_defaults_are_texts_as_the_template_writes_them() -> None:
+    found = parameters.defaults()
+    assert found["PredictionLog"] == "off" and found["CanaryShare"] == "0.1" and found["PipelineSchedule"] == ""
+    assert "MlflowTrackingUri" not in found
+
+
 @pytest.mark.parametrize("text", ["PredictionsLog=on", "PredictionLog", "=on"])
 def test_what_is_no_parameter_with_a_value_is_refused_by_name(text: str) -> None:
     with pytest.raises(LocalError, match=text):
