@@ -30,6 +30,9 @@ KEPT_HEADERS = (
     "CacheControl",
     "Metadata",
 )
+# LocalStack treats these frequent calls as internal and does not log them. Our plug-in tells nobody of an object that
+# comes back, so that it does not start an execution again.
+HEADERS = {"x-localstack-data": "{}", "x-readmission-mirror": "on"}
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,7 @@ class Mirror:
         self.settings = settings
         self.folder = settings.mirror
         self.s3 = aws.client(settings, "s3")
-        # LocalStack then treats these frequent calls as internal and does not log them.
-        self.s3.meta.events.register(
-            "before-call.s3", lambda params, **_: params["headers"].update({"x-localstack-data": "{}"})
-        )
+        self.s3.meta.events.register("before-call.s3", lambda params, **_: params["headers"].update(HEADERS))
 
     # --- copying ---
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from readmission.domain.payloads import PipelineRequest, parse_request
 
+from infra.local.servers import mirror
 from tests.integration.localstack.server import REGION, ROLE, Server, wait_for
 from tests.transformed import deployed
 
@@ -71,8 +73,9 @@ def stack(server: Server) -> Iterator[Stack]:
     found.deploy(on=False)
     found.deploy(on=True)
     yield found
-    for name in ("incoming/", "incoming/north/day 1.csv", "sources/other.csv", "incoming/after.csv"):
-        server.client("s3").delete_object(Bucket=BUCKET, Key=name)
+    s3 = server.client("s3")
+    for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        s3.delete_object(Bucket=BUCKET, Key=one["Key"])
     server.client("cloudformation").delete_stack(StackName="events")
     server.client("cloudformation").get_waiter("stack_delete_complete").wait(StackName="events", WaiterConfig=_OFTEN)
 
@@ -84,6 +87,19 @@ def test_a_new_object_below_incoming_starts_one_execution_of_it(stack: Stack) ->
     (found,) = wait_for(lambda: stack.requests("new object"), "an execution of the new object")
     assert (found.source, found.site) == (f"s3://{BUCKET}/incoming/north/day 1.csv", "north")
     assert found.event
+
+
+def test_an_object_that_the_mirror_restores_starts_nothing(stack: Stack, server: Server) -> None:
+    def restores(params: dict[str, Any], **_: Any) -> None:
+        params["headers"].update(mirror.HEADERS)
+
+    s3 = server.client("s3")
+    s3.meta.events.register("before-call.s3", restores)
+    s3.put_object(Bucket=BUCKET, Key="incoming/north/restored.csv", Body=b"x")
+    s3.meta.events.unregister("before-call.s3", restores)
+    stack.put("incoming/north/day 2.csv")  # events come in their order
+    wait_for(lambda: [one for one in stack.requests("new object") if "day 2" in one.source], "the one that is new")
+    assert not [one for one in stack.requests("new object") if "restored" in one.source]
 
 
 def test_an_alert_of_the_own_stack_starts_a_training(stack: Stack) -> None:
