@@ -25,8 +25,9 @@ ROOT = Path(__file__).parents[1]
 # The order in which they start: the longest first. Each starts its own servers.
 PARTS: Mapping[str, Sequence[str]] = {
     "e2e": ["tests/e2e"],
-    "unit": ["tests/unit"],
     "integration": ["tests/integration"],
+    "operations": ["tests/e2e/operations"],
+    "unit": ["tests/unit"],
     "emulator": ["tests/integration/localstack"],
     "platform": ["tests/integration/local", "tests/integration/load"],
 }
