@@ -275,7 +275,7 @@ def test_the_model_page_shows_the_card_with_its_plots(ui: str, page: Page, pictu
     picture(page, "model")
     page.get_by_text("Model card", exact=True).click()
     plots = page.locator("[data-testid=stImage] img")
-    expect(plots).to_have_count(4)
+    expect(plots).to_have_count(5)
     assert all(plot.get_attribute("alt") for plot in plots.all())
     _no_problem(page)
 
@@ -337,7 +337,7 @@ def test_the_spanish_card_has_its_plots_as_charts(ui: str, page: Page) -> None:
     _open(page, ui, "model", "es")
     page.get_by_text("Ficha del modelo", exact=True).click()
     charts = page.locator("[data-testid=stExpander] [data-testid=stVegaLiteChart]")
-    expect(charts).to_have_count(5)
+    expect(charts).to_have_count(6)
     _no_problem(page)
 
 
