@@ -231,6 +231,24 @@ def test_what_was_not_answered_is_not_recorded(api: Api, written: list[Any]) -> 
     assert written == []
 
 
+def test_each_version_that_answers_a_batch_has_an_entry_with_its_patients(written: list[Any]) -> None:
+    log = AuditLog(KEY, lambda line: written.append(json.loads(line)))
+    api = Api(identify=by_token(actor_of), audit=log, challenger_seconds=0.05)
+    api.registry.promote("1", constant(0.1, 0.2, 0.7))
+    api.registry.challenge("2", constant(0.2, 0.2, 0.6), 0.5)
+    api.model_cache.refresh()
+    rows = [{**RAW_EXAMPLE, "patient_nbr": str(number)} for number in range(1, 40)]
+    answer = ask(api, "POST", "/predict/batch", "Bearer viewer", {"encounters": rows}).json()
+    patients: dict[str, list[str]] = {"1": [], "2": []}
+    for row, forecast in zip(rows, answer["predictions"], strict=True):
+        patients[forecast["prediction"].get("model_version", "1")].append(log.hash_of(row["patient_nbr"]))
+    assert min(map(len, patients.values())) > 0
+    assert {entry["model_version"]: entry["patients"] for entry in written} == {
+        version: sorted(found) for version, found in patients.items()
+    }
+    assert sum(entry["rows"] for entry in written) == 39
+
+
 def test_what_cannot_be_recorded_is_not_answered() -> None:
     def full(line: str) -> None:
         raise AuditUnavailable("the audit log cannot be written; try again later")

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -188,8 +188,9 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, trial: Trial, rea
             await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
         answers, answered = batch.predict(model, asked, trial.answer)
         _count_rows(meter, answers, answered)
-        read = [encounters[answer["index"]] for answer in answers if "prediction" in answer]
-        await reads.record(request, model, read, "batch of forecasts")
+        for version, positions in _by_version(answered):
+            read: list[Any] = [encounters[each] for each in positions]
+            await reads.record(request, version, read, "batch of forecasts")
         await _log(request, _BATCH, answered)
         if bodies.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
@@ -235,6 +236,14 @@ async def _log(request: Request, route: str, answered: Sequence[Answered]) -> No
     found: PredictionLog | None = request.app.state.prediction_log
     if found:
         await found.record(_id_of(request), route, answered)
+
+
+def _by_version(answered: Sequence[Answered]) -> Iterable[tuple[Served, list[int]]]:
+    """The versions that answered a batch, two at most, each with the positions of its rows."""
+    found: dict[str, tuple[Served, list[int]]] = {}
+    for one in answered:
+        found.setdefault(one.served.version.number, (one.served, []))[1].append(one.position)
+    return found.values()
 
 
 def _count_rows(meter: Meter, answers: list[dict[str, Any]], answered: list[Answered]) -> None:
