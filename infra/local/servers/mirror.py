@@ -30,8 +30,8 @@ KEPT_HEADERS = (
     "CacheControl",
     "Metadata",
 )
-# LocalStack treats these frequent calls as internal and does not log them. Our plug-in tells nobody of an object that
-# comes back, so that it does not start an execution again.
+# LocalStack treats these frequent calls as internal and does not log them. Our plug-in sends no event for an object
+# that comes back, so that it does not start an execution again.
 HEADERS = {"x-localstack-data": "{}", "x-readmission-mirror": "on"}
 
 

@@ -5,7 +5,7 @@ starts cannot write to it, and one that stops deletes objects that others still 
 
 It encodes the keys in events for EventBridge as those in other notifications, which AWS does not.
 
-An object that the local platform restores is not new, so that no event tells of it.
+An object that the local platform restores is not new, so it causes no event.
 """
 
 import json
