@@ -1,4 +1,4 @@
-"""A new LocalStack. Behind the files that look at logs, which it forgets."""
+"""A new LocalStack: it has the executions and the figures of the one before."""
 
 import os
 import re

@@ -97,7 +97,7 @@ def test_an_object_that_the_mirror_restores_starts_nothing(stack: Stack, server:
     s3.meta.events.register("before-call.s3", restores)
     s3.put_object(Bucket=BUCKET, Key="incoming/north/restored.csv", Body=b"x")
     s3.meta.events.unregister("before-call.s3", restores)
-    stack.put("incoming/north/day 2.csv")  # events come in their order
+    stack.put("incoming/north/day 2.csv")  # its event is sent later
     wait_for(lambda: [one for one in stack.requests("new object") if "day 2" in one.source], "the one that is new")
     assert not [one for one in stack.requests("new object") if "restored" in one.source]
 
