@@ -76,7 +76,7 @@ class Cluster:
             time.sleep(_POLL_SECONDS)
 
     def _check(self) -> None:
-        alive = self.client.scheduler_info()["workers"]
+        alive = _workers(self.client)
         if lost := [address for address in self.addresses if address not in alive]:
             raise WorkerLost(
                 f"{len(lost)} of {len(self.addresses)} workers ended before the training did: {', '.join(lost)}."
@@ -105,7 +105,7 @@ def started(hosts: Sequence[str], port: int, threads: int, progress: Progress) -
         progress(f"{len(hosts)} workers joined")
         yield cluster
         # One that ends now is not missed: its work is done.
-        alive = [address for address in cluster.addresses if address in client.scheduler_info()["workers"]]
+        alive = [address for address in cluster.addresses if address in _workers(client)]
         client.run(_end_well, workers=alive, on_error="ignore")
         client.retire_workers(alive, close_workers=True)
 
@@ -169,11 +169,22 @@ def _child(hosts: Sequence[str], port: int, threads: int) -> Iterator[subprocess
         child.wait()
 
 
+def _workers(client: Client) -> dict[str, Any]:
+    """The workers that the scheduler has now, by address.
+
+    `client.scheduler_info` answers from a field that a timer of the client overwrites without workers.
+    """
+    assert client.scheduler is not None
+    identity: dict[str, Any] = client.sync(client.scheduler.identity, n_workers=-1)  # type: ignore[no-untyped-call]
+    workers: dict[str, Any] = identity["workers"]
+    return workers
+
+
 def _joined(client: Client, hosts: Sequence[str], child: "subprocess.Popen[bytes]") -> tuple[str, ...]:
     """The workers' addresses in the order of `hosts`."""
     deadline = time.monotonic() + JOIN_SECONDS
     while True:
-        found = {info["name"]: address for address, info in client.scheduler_info()["workers"].items()}
+        found = {info["name"]: address for address, info in _workers(client).items()}
         if set(found) == set(range(len(hosts))):
             return tuple(found[index] for index in range(len(hosts)))
         if child.poll() is not None:
