@@ -10,7 +10,7 @@ from readmission.domain.payloads import FAMILIES
 
 CLIENTS = (1, 2, 4, 8)
 TIMES = (1, 3, 10)
-# Outside of `make bench` without ONLY: it takes an hour, and its rows need tens of gigabytes.
+# Outside of `make bench` without ONLY: it takes hours, and its rows need tens of gigabytes.
 ON_REQUEST = ("scale",)
 SCALE_STEPS = ("plan", "ingest", "clean", "check", "export")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
@@ -154,6 +154,12 @@ PARTS: Mapping[str, Sequence[Row]] = {
                 Row(f"scale_{step}_rss", f"{step}: growth of its memory", "times", 1.25, peer=_SIZES, of_unit="MB"),
             )
         ),
+        Row(
+            "scale_distributed", "training by two workers: rows a second", "rows/s", peer=_SIZES, more=True, of_unit="s"
+        ),
+        Row("scale_distributed_exponent", "training: exponent of time over rows", "", peer=_SIZES, of_unit="s"),
+        Row("scale_distributed_lead", "training: growth of the scheduler's memory", "times", peer=_SIZES, of_unit="MB"),
+        Row("scale_distributed_worker", "training: growth of a worker's memory", "times", peer=_SIZES, of_unit="MB"),
         Row("scale_plan_lambda", "plan: time with the 0.29 processors of 512 MB", "s", 900, peer=_SIZES, of_unit="s"),
         Row("scale_check_lambda", "check: time", "s", 900, peer=_SIZES, of_unit="s"),
         Row("scale_postgres", "the largest private memory of a process of Postgres", "MB", peer=_SIZES, of_unit="MB"),

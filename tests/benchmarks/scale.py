@@ -1,4 +1,5 @@
-"""The data steps and the export to Parquet with many synthetic rows: seconds, exponents, memory and disk.
+"""The data steps, the export to Parquet and a distributed training with many synthetic rows: seconds, exponents, memory
+and disk. The training learns from the first 0.3 of the rows.
 
 Each step runs in its own process and calls the functions' handlers, outside Lambda's limits of memory and time. What
 those would be is in the figures: the time of plan at the share of a processor that its memory comes with.
@@ -12,7 +13,7 @@ from threading import Event, Thread
 
 import psutil
 
-from tests.benchmarks import deployment, steps
+from tests.benchmarks import deployment, distributed, steps
 from tests.benchmarks.growth import exponent, run_steps
 from tests.benchmarks.report import SCALE_STEPS, TIMES, Figure
 from tests.platforms import Platform
@@ -33,6 +34,13 @@ def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
         figures[f"scale_{step}"] = Figure(sizes[-1] / seconds[-1], of=seconds)
         figures[f"scale_{step}_exponent"] = Figure(exponent(sizes, seconds), of=seconds)
         figures[f"scale_{step}_rss"] = Figure(memory[-1] / memory[0], of=memory)
+    learned = [_learned(size) for size in sizes]
+    seconds = tuple(one["train seconds"] for one in by_size)
+    figures["scale_distributed"] = Figure(learned[-1] / seconds[-1], of=seconds)
+    figures["scale_distributed_exponent"] = Figure(exponent(learned, seconds), of=seconds)
+    for process in ("lead", "worker"):
+        memory = tuple(one[f"{process} mb"] for one in by_size)
+        figures[f"scale_distributed_{process}"] = Figure(memory[-1] / memory[0], of=memory)
     at_lambda = tuple(one["plan cpu"] / _PLAN_PROCESSORS for one in by_size)
     figures["scale_plan_lambda"] = Figure(at_lambda[-1], of=at_lambda)
     figures["scale_check_lambda"] = Figure(by_size[-1]["check seconds"], of=figures["scale_check"].of)
@@ -42,6 +50,11 @@ def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
         bytes_a_row = tuple(one[name] / size for one, size in zip(by_size, sizes, strict=True))
         figures[f"scale_{name}"] = Figure(bytes_a_row[-1], of=bytes_a_row)
     return figures
+
+
+def _learned(rows: int) -> int:
+    """How many of the rows the distributed training learns from."""
+    return max(1, rows * 3 // 10)
 
 
 def _measured(platform: Platform, folder: Path, rows: int) -> dict[str, float]:
@@ -56,9 +69,14 @@ def _measured(platform: Platform, folder: Path, rows: int) -> dict[str, float]:
             run_steps(state, environment, step)
             took = json.loads(state.read_text())["measured"][step]
             deployment.tell(f"{rows:,} rows: {step} took {took['seconds']:,.1f} s, {took['mb']:,.0f} MB")
+        deployment.tell(f"{_learned(rows):,} rows: distributed training ...")
+        kind = json.loads(state.read_text())["plan"]["data_kind"]
+        trained = distributed.measure(environment, folder / f"{name}-job", kind, _learned(rows))
+        deployment.tell(f"{_learned(rows):,} rows: distributed training took {trained['train seconds']:,.1f} s")
     document = json.loads(state.read_text())
     for step, measured in document["measured"].items():
         found |= {f"{step} {unit}": value for unit, value in measured.items()}
+    found |= trained
     found["disk"] = sum(
         file.stat().st_size
         for file in (Path(platform.variables["LOCAL_DIR"]) / "postgres").rglob("*")

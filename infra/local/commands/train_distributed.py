@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from readmission.domain.payloads import DataKind
 
@@ -34,7 +34,65 @@ class Cluster:
     folder: Path
     environment: dict[str, str]
 
-    def start(self, host: str) -> "subprocess.Popen[str]":
+    @classmethod
+    def of(cls, workers: int, folder: Path, environment: dict[str, str]) -> Self:
+        """`environment`: that of a function that trains, with `DATA_BUCKET`."""
+        hosts = tuple(f"127.0.0.{number}" for number in range(1, workers + 1))
+        threads = max(1, (os.process_cpu_count() or 1) // workers)
+        own = {"DASK_SCHEDULER_PORT": str(_free_port()), "TRAINING_THREADS": str(threads)}
+        return cls(hosts, folder, {**os.environ, **environment, **own})
+
+    def train(self, kind: DataKind, rows: int | None) -> str:
+        """Prints how the training goes on, and returns the MLflow run. Raises LocalError if it fails."""
+        self._configure(kind, rows)
+        run_id, began = "", time.monotonic()
+        with self._processes() as lead:
+            assert lead.stdout is not None
+            for line in lead.stdout:
+                entry = _entry(line)
+                if "progress" in entry:
+                    print(f"train       {entry['progress']} ({time.monotonic() - began:.0f} s)", flush=True)
+                run_id = entry.get("mlflow_run_id", run_id)
+            lead.wait()
+        if lead.returncode or not run_id:
+            logs = "".join(f"\n--- {host}\n{self._log(host)}" for host in self.hosts if self._log(host))
+            raise LocalError(f"The training failed: {self._failure(self.hosts[0])}{logs}")
+        return run_id
+
+    def _configure(self, kind: DataKind, rows: int | None) -> None:
+        given = {
+            "model": FAMILY,
+            "data_kind": kind,
+            "execution": f"train-distributed-{time.strftime('%Y%m%d-%H%M%S')}",
+            "distributed": "true",
+            **({"rows": str(rows)} if rows is not None else {}),
+        }
+        for host in self.hosts:
+            own = self.folder / host
+            own.mkdir()
+            (own / "hyperparameters.json").write_text(json.dumps(given))
+            (own / "resourceconfig.json").write_text(json.dumps({"current_host": host, "hosts": list(self.hosts)}))
+
+    @contextmanager
+    def _processes(self) -> Iterator["subprocess.Popen[str]"]:
+        """The first host's process. None of them stays."""
+        processes = [self._start(host) for host in self.hosts]
+        try:
+            yield processes[0]
+            for process in processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(END_SECONDS)
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                try:
+                    process.wait(END_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _start(self, host: str) -> "subprocess.Popen[str]":
         own = self.folder / host
         variables = {"TRAINING_CONFIG": str(own), "TRAINING_OUTPUT": str(own)}
         with (own / "log").open("w") as log:
@@ -46,13 +104,13 @@ class Cluster:
                 text=True,
             )
 
-    def failure(self, host: str) -> str:
+    def _failure(self, host: str) -> str:
         """Why the process of the host failed, in a line."""
         with suppress(OSError):
             return (self.folder / host / "failure").read_text().strip()
         return "it was killed"
 
-    def log(self, host: str) -> str:
+    def _log(self, host: str) -> str:
         return (self.folder / host / "log").read_text()[-4000:]
 
 
@@ -68,9 +126,7 @@ def train(settings: Settings, workers: int, rows: int | None) -> None:
     kind = evaluate.clean_rows(settings, None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir=settings.temporary) as folder:
-        cluster = _cluster(settings, Path(folder), workers)
-        _configure(cluster, kind, rows)
-        run_id = _train(cluster, began)
+        run_id = _cluster(settings, Path(folder), workers).train(kind, rows)
     print(f"            run {run_id} ({time.monotonic() - began:.0f} s)")
     result = {"data_kind": kind, "candidates": [{"model": FAMILY, "mlflow_run_id": run_id}]}
     pipeline.show_models(settings, result)
@@ -81,17 +137,8 @@ def _cluster(settings: Settings, folder: Path, workers: int) -> Cluster:
     """The processes have the settings of the function *train*."""
     deployed = stack.get(settings)
     function = aws.client(settings, "lambda").get_function_configuration(FunctionName=FUNCTION)
-    hosts = tuple(f"127.0.0.{number}" for number in range(1, workers + 1))
-    threads = max(1, (os.process_cpu_count() or 1) // workers)
-    environment = {
-        **os.environ,
-        **function["Environment"]["Variables"],
-        **aws.environment(settings),
-        "DATA_BUCKET": deployed.data_bucket,
-        "DASK_SCHEDULER_PORT": str(_free_port()),
-        "TRAINING_THREADS": str(threads),
-    }
-    return Cluster(hosts, folder, environment)
+    environment = {**function["Environment"]["Variables"], **aws.environment(settings)}
+    return Cluster.of(workers, folder, environment | {"DATA_BUCKET": deployed.data_bucket})
 
 
 def _free_port() -> int:
@@ -99,59 +146,6 @@ def _free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
-
-
-def _configure(cluster: Cluster, kind: DataKind, rows: int | None) -> None:
-    given = {
-        "model": FAMILY,
-        "data_kind": kind,
-        "execution": f"train-distributed-{time.strftime('%Y%m%d-%H%M%S')}",
-        "distributed": "true",
-        **({"rows": str(rows)} if rows is not None else {}),
-    }
-    for host in cluster.hosts:
-        own = cluster.folder / host
-        own.mkdir()
-        (own / "hyperparameters.json").write_text(json.dumps(given))
-        (own / "resourceconfig.json").write_text(json.dumps({"current_host": host, "hosts": list(cluster.hosts)}))
-
-
-def _train(cluster: Cluster, began: float) -> str:
-    """Runs all processes, and returns the MLflow run."""
-    first, *_ = cluster.hosts
-    run_id = ""
-    with _processes(cluster) as lead:
-        assert lead.stdout is not None
-        for line in lead.stdout:
-            entry = _entry(line)
-            if "progress" in entry:
-                print(f"train       {entry['progress']} ({time.monotonic() - began:.0f} s)", flush=True)
-            run_id = entry.get("mlflow_run_id", run_id)
-        lead.wait()
-    if lead.returncode or not run_id:
-        logs = "".join(f"\n--- {host}\n{cluster.log(host)}" for host in cluster.hosts if cluster.log(host))
-        raise LocalError(f"The training failed: {cluster.failure(first)}{logs}")
-    return run_id
-
-
-@contextmanager
-def _processes(cluster: Cluster) -> Iterator["subprocess.Popen[str]"]:
-    """The first host's process. None of them stays."""
-    processes = [cluster.start(host) for host in cluster.hosts]
-    try:
-        yield processes[0]
-        for process in processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_SECONDS)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _entry(line: str) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def test_scale_reports_rows_a_second_exponents_and_what_plan_would_take_on_lambd
         steps_ = {f"{step} seconds": rows / 1000 for step in report.SCALE_STEPS}
         memory = {f"{step} mb": 100.0 for step in report.SCALE_STEPS}
         cpu = {f"{step} cpu": rows / 2000 for step in report.SCALE_STEPS}
-        return {**steps_, **memory, **cpu, "postgres": 7.0, "localstack": 8.0, "disk": rows * 9, "parquet": rows * 2}
+        trained = {"train seconds": rows / 100, "lead mb": 300.0, "worker mb": rows / 10_000}
+        servers = {"postgres": 7.0, "localstack": 8.0, "disk": rows * 9, "parquet": rows * 2}
+        return {**steps_, **memory, **cpu, **trained, **servers}
 
     monkeypatch.setattr(scale, "_measured", measured)
     figures = scale.measure(Platform({"LOCAL_DIR": str(tmp_path)}), tmp_path, 1_000_000)
@@ -96,5 +98,7 @@ def test_scale_reports_rows_a_second_exponents_and_what_plan_would_take_on_lambd
     assert figures["scale_clean"].of == (100, 300, 1000)
     assert figures["scale_clean_exponent"].ours == pytest.approx(1)
     assert figures["scale_clean_rss"].ours == 1
+    assert figures["scale_distributed"].ours == pytest.approx(30)
+    assert (figures["scale_distributed_lead"].ours, figures["scale_distributed_worker"].ours) == (1, 10)
     assert figures["scale_plan_lambda"].ours == pytest.approx(500 * 1769 / 512)
     assert (figures["scale_disk"].ours, figures["scale_parquet"].ours) == (9, 2)

@@ -29,5 +29,5 @@ def test_the_failure_of_a_host_is_the_line_that_it_wrote(tmp_path: Path) -> None
     cluster = train_distributed.Cluster(("127.0.0.1", "127.0.0.2"), tmp_path, {})
     (tmp_path / "127.0.0.1").mkdir()
     (tmp_path / "127.0.0.1" / "failure").write_text("NoTrainingData: too few rows\n")
-    assert cluster.failure("127.0.0.1") == "NoTrainingData: too few rows"
-    assert cluster.failure("127.0.0.2") == "it was killed"
+    assert cluster._failure("127.0.0.1") == "NoTrainingData: too few rows"
+    assert cluster._failure("127.0.0.2") == "it was killed"
