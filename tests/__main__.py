@@ -27,9 +27,10 @@ PARTS: Mapping[str, Sequence[str]] = {
     "e2e": ["tests/e2e"],
     "integration": ["tests/integration"],
     "operations": ["tests/e2e/operations"],
+    "containers": ["tests/integration/containers"],
     "unit": ["tests/unit"],
-    "emulator": ["tests/integration/localstack"],
     "platform": ["tests/integration/local", "tests/integration/load"],
+    "emulator": ["tests/integration/localstack"],
 }
 # More than there are processors, because a part that waits for a server needs none.
 AT_ONCE = 3
