@@ -1,4 +1,4 @@
-"""Which actions of AWS the code can reach, read from its source.
+"""Which actions and services of AWS the code can reach, read from its source.
 
 Follows the names that functions and classes of the package mention, from an entry file on. A method that is called, and
 a text such as the name of a paginator, counts as a call of AWS if a service that the repository uses has an operation
@@ -85,7 +85,17 @@ def _module(path: Path) -> _Module:
 
 def actions(*entries: Path) -> set[str]:
     """The actions, such as `s3:GetObject`, that code reaches which starts at these files."""
-    found: set[str] = set()
+    return {action for node in _reached(*entries) for action in _called(node)}
+
+
+def hosts(*entries: Path) -> set[str]:
+    """The services whose boto3 clients code makes which starts at these files, as AWS names their hosts: `events`."""
+    session = botocore.session.Session()
+    named = {name for node in _reached(*entries) for name in _client(node)}
+    return {session.get_service_model(name).endpoint_prefix for name in named}
+
+
+def _reached(*entries: Path) -> Iterator[ast.AST]:
     seen: set[tuple[Path, str]] = set()
     waiting = [(entry, "") for entry in entries]
     while waiting:
@@ -94,9 +104,18 @@ def actions(*entries: Path) -> set[str]:
             continue
         seen.add(place)
         for node in _nodes(*place):
-            found |= _called(node)
+            yield node
             waiting += _mentioned(place[0], node)
-    return found
+
+
+def _client(node: ast.AST) -> set[str]:
+    """The service that `boto3.client` is called for, by its name in boto3. Raises `ValueError` for a variable."""
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ("boto3.client", "boto3.resource")):
+        return set()
+    match node.args:
+        case [ast.Constant(value=str(name)), *_]:
+            return {name}
+    raise ValueError(f"no literal names the service of {ast.unparse(node)}")
 
 
 def _nodes(path: Path, name: str) -> Iterator[ast.AST]:

@@ -127,7 +127,7 @@ def test_the_stack_of_an_empty_account() -> None:
 
     ec2 = boto3.client("ec2")
     endpoints = [one["VpcEndpointType"] for one in ec2.describe_vpc_endpoints()["VpcEndpoints"]]
-    assert sorted(endpoints) == ["Gateway", *["Interface"] * 7]
+    assert sorted(endpoints) == ["Gateway", *["Interface"] * 8]
     zones = {
         one["AvailabilityZone"]
         for one in ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["platform-private-*"]}])["Subnets"]

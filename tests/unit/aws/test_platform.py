@@ -215,7 +215,7 @@ def test_every_service_that_the_functions_and_fargate_call_has_an_endpoint() -> 
         for one in RESOURCES.values()
         if one["Type"] == "AWS::EC2::VPCEndpoint"
     }
-    assert services == {"s3", "secretsmanager", "ecr.api", "ecr.dkr", "logs", "monitoring", "sqs", "ecs"}
+    assert services == {"s3", "secretsmanager", "ecr.api", "ecr.dkr", "logs", "monitoring", "sqs", "events", "ecs"}
 
 
 def test_nothing_is_open_to_the_internet() -> None:
