@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, cast
 
 import pandas as pd
-from readmission.domain.contract import ENDS_OF_CARE, NAMES
+from readmission.domain import diagnoses
+from readmission.domain.contract import DIAG_VERSION, ENDS_OF_CARE, NAMES
 from readmission.domain.features import CATEGORIES, INPUTS, NUMBERS, PATIENT_HISTORY, fields_of, inputs_of
 from readmission.domain.splits import split_of
 from readmission.pipeline import quality, sources, synthetic
@@ -29,8 +30,13 @@ class Encounters:
 def read(count: int, archive_url: str | None) -> Encounters:
     """The first `count` rows of the archive, or synthetic ones, without those that are never forecast."""
     with _source(count, archive_url) as rows:
-        raw = [dict(zip(NAMES, row, strict=True)) for row in islice(rows, count)]
+        return of([dict(zip(NAMES, row, strict=True)) for row in islice(rows, count)])
+
+
+def of(raw: list[dict[str, str]]) -> Encounters:
+    """The valid ones of these rows, as `read` returns them. They may have the version of their diagnoses."""
     checked = {name: [row[name] for row in raw] for name in NAMES}
+    checked[DIAG_VERSION] = [row.get(DIAG_VERSION, "") for row in raw]
     checked |= {"data_kind": ["real"] * len(raw), "row_number": [str(number) for number in range(1, len(raw) + 1)]}
     checked["dated"] = ["f"] * len(raw)
     invalid = quality.invalid_rows(quality.broken_rules(checked))
@@ -70,7 +76,8 @@ def _with_history(rows: list[dict[Any, str]]) -> Iterator[tuple[dict[Any, str], 
     """Each row with its fields, including the history that the view `encounters` gives."""
     earlier: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        fields = fields_of(row)
+        version = quality.stated_version(row.get(DIAG_VERSION, ""))
+        fields = fields_of(row) | diagnoses.read(row, version).codes
         stays = earlier.setdefault(row["patient_nbr"], [])
         history = {
             "prior_encounters": len(stays),

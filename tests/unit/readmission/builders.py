@@ -61,11 +61,15 @@ def numbered(count: int) -> list[list[str]]:
 
 
 def batch(
-    *encounters: dict[str, str], data_kind: str = "real", dates: Sequence[str] | None = None
+    *encounters: dict[str, str],
+    data_kind: str = "real",
+    dates: Sequence[str] | None = None,
+    versions: Sequence[str] | None = None,
 ) -> dict[str, list[str]]:
     """The raw rows of a batch by column, as *clean* reads them, with their numbers in the delivery.
 
-    `dates` are their discharge dates, None if the delivery has none; it came on 2026-03-01.
+    `dates` are their discharge dates, and `versions` those of their diagnoses; None if the delivery has none. It came
+    on 2026-03-01.
     """
     return {
         "data_kind": [data_kind] * len(encounters),
@@ -74,6 +78,7 @@ def batch(
         "delivered_at": ["2026-03-01 12:00:00+00"] * len(encounters),
         "dated": ["f" if dates is None else "t"] * len(encounters),
         "discharge_date": list(dates or [""] * len(encounters)),
+        "diag_version": list(versions or [""] * len(encounters)),
         **{name: [one[name] for one in encounters] for name in NAMES},
     }
 

@@ -8,6 +8,7 @@ import boto3
 import pytest
 from readmission import settings
 from readmission.domain.contract import NAMES
+from readmission.domain.features import STORED
 from readmission.domain.payloads import Plan
 from readmission.errors import DeliveryWithdrawn, InvalidRequest, RowsMissing, TooManyInvalidRows
 from readmission.evaluation import dataset
@@ -401,3 +402,40 @@ def test_labels_that_may_not_be_due_do_not_make_a_delivery_differ(stores: Stores
     assert found[delivery_of(dated)]["shares"]["readmitted"]["most_changed"]["now"] == 1
     assert found[delivery_of(dated)]["notable"] == []
     assert found[delivery_of(undated)]["notable"] == ["readmitted"]
+
+
+# ---------------------------------------------------------------- versions of ICD
+IN_ICD10 = {"diag_1": "I50.9", "diag_2": "E1122", "diag_3": "N186"}
+IN_ICD9 = {"diag_1": "428", "diag_2": "250.4", "diag_3": "585"}
+
+
+def test_a_delivery_in_icd_10_gives_the_models_what_one_in_icd_9_does_and_keeps_its_codes(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.load([changed(row, **IN_ICD9) for row in rows])
+    inputs = ", ".join(STORED)
+    before = stores.clean.run(f"SELECT {inputs} FROM diabetes_clean ORDER BY encounter_id")
+    stores.load([changed(row, **IN_ICD10) for row in rows], diag_version="icd10")
+    assert stores.clean.run(f"SELECT {inputs} FROM diabetes_clean ORDER BY encounter_id") == before
+    codes = "diag_1, diag_2, diag_3, diag_version"
+    assert stores.clean.run(f"SELECT DISTINCT {codes} FROM diabetes_clean") == [[*IN_ICD10.values(), "icd10"]]
+    assert stores.clean.run("SELECT count(*) FROM diabetes_clean") == [[len(rows)]]
+
+
+def test_each_row_of_a_delivery_can_state_its_version_and_those_that_do_not_fit_are_in_quarantine(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    codes = [("E880", "icd10"), ("E880", "icd9"), ("E880", ""), ("E119", ""), ("I10", "icd9"), ("U071", "icd10")]
+    some = [
+        [*changed(row, diag_1=code, diag_2="?", diag_3="?"), version]
+        for row, (code, version) in zip(rows, codes, strict=False)
+    ]
+    delivered(stores, some, header=(*NAMES, "diag_version"))
+    found = stores.clean.run("SELECT diag_1, diag_version, diag_1_category FROM diabetes_clean ORDER BY row_number")
+    assert found == [["E880", "icd10", "273"], ["E880", "icd9", "E880"], ["E119", "icd10", "250"]]
+    reasons = stores.clean.run("SELECT reason FROM quarantine ORDER BY row_number")
+    assert [reason.split(";")[0].split(".")[0] for (reason,) in reasons] == [
+        "diag_1: 'E880' can be ICD-9-CM or ICD-10-CM",
+        "diag_1: 'I10' is not an ICD-9-CM code, although diag_version is icd9",
+        "diag_1: 'U071' has no equivalent in ICD-9-CM by CMS's mappings",
+    ]

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pg8000.native import Connection
 from readmission import settings
+from readmission.evaluation.dataset import rows_hash
 from readmission.storage import migrations
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
@@ -19,6 +20,7 @@ def test_every_migration_is_recorded(stores: Stores) -> None:
         ["0001_encounters.sql"],
         ["0002_batches.sql"],
         ["0003_erasures.sql"],
+        ["0004_diagnosis_versions.sql"],
     ]
 
 
@@ -31,7 +33,7 @@ def test_concurrent_runs_apply_each_migration_once(stores: Stores) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         applied = [name for names in pool.map(once, range(4)) for name in names]
-    assert applied == ["0001_encounters.sql", "0002_batches.sql", "0003_erasures.sql"]
+    assert applied == [*("0001_encounters.sql", "0002_batches.sql", "0003_erasures.sql", "0004_diagnosis_versions.sql")]
 
 
 def test_a_failed_migration_leaves_no_changes(
@@ -39,7 +41,7 @@ def test_a_failed_migration_leaves_no_changes(
 ) -> None:
     folder = tmp_path / "raw"  # type: ignore[operator]
     folder.mkdir()
-    (folder / "0004_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
+    (folder / "0005_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
     monkeypatch.setattr(migrations, "files", lambda _: tmp_path)
     with pytest.raises(Exception, match="division by zero"):
         migrate(stores.raw, "raw")
@@ -59,6 +61,38 @@ def test_rows_of_an_earlier_release_get_the_normal_form_of_a_diagnosis(stores: S
     stores.clean.run("DELETE FROM schema_migrations WHERE name = '0007_diagnosis_categories.sql'")
     assert migrate(stores.clean, "clean") == ["0007_diagnosis_categories.sql"]
     assert {table: _categories(stores.clean, table) for table in expected} == expected
+
+
+def test_rows_of_an_earlier_release_stay_as_they_are_and_get_their_diagnoses_when_they_are_cleaned_again(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.load([changed(rows[0], diag_1="V57", diag_2="250.83", diag_3="?"), *rows[1:]])
+    expected = _diagnoses(stores.clean)
+    assert ["V57", "250.83", "?", "icd9"] in expected
+    data = rows_hash(stores.clean, "real")
+    _without_versions(stores)
+    assert migrate(stores.raw, "raw") == ["0004_diagnosis_versions.sql"]
+    assert migrate(stores.clean, "clean") == ["0012_diagnosis_versions.sql"]
+    assert _diagnoses(stores.clean) == [[None] * 4] * len(rows) and rows_hash(stores.clean, "real") == data
+    stores.tidy(stores.plan(start_at="clean"))
+    assert _diagnoses(stores.clean) == expected and rows_hash(stores.clean, "real") == data
+
+
+def _without_versions(stores: Stores) -> None:
+    """Make the databases those of the release before."""
+    stores.raw.run("ALTER TABLE diabetes_raw DROP COLUMN diag_version")
+    for table in ("diabetes_clean", "clean_row"):
+        for name in ("diag_1", "diag_2", "diag_3", "diag_version"):
+            stores.clean.run(f"ALTER TABLE {table} DROP COLUMN {name}")
+    for connection in (stores.raw, stores.clean):
+        connection.run("DELETE FROM schema_migrations WHERE name LIKE '%diagnosis_versions.sql'")
+
+
+def _diagnoses(clean: Connection) -> list[list[str | None]]:
+    rows: list[list[str | None]] = clean.run(
+        "SELECT diag_1, diag_2, diag_3, diag_version FROM diabetes_clean ORDER BY encounter_id"
+    )
+    return rows
 
 
 def _categories(clean: Connection, table: str) -> list[list[str]]:

@@ -75,6 +75,8 @@ def _refused(document: Any) -> str:
         pytest.param("event", 5, id="event-number"),
         pytest.param("data_kind", "fake", id="data_kind-unknown"),
         pytest.param("data_kind", None, id="data_kind-null"),
+        pytest.param("diag_version", "icd11", id="diag_version-unknown"),
+        pytest.param("diag_version", None, id="diag_version-null"),
         pytest.param("sources", "s3://a/b", id="unknown-field"),
         pytest.param("", 1, id="nameless-field"),
     ],
@@ -83,15 +85,16 @@ def test_an_invalid_field_is_named(name: str, value: Any) -> None:
     assert f"input field {name!r}" in _refused({name: value})
 
 
-def test_a_delivery_names_its_site_and_the_day_on_which_it_was_taken() -> None:
-    found = parse_request({"site": "st-mary_2", "taken_on": "2026-01-31"})
-    assert (found.site, found.taken_on) == ("st-mary_2", date(2026, 1, 31))
+def test_a_delivery_names_its_site_the_day_on_which_it_was_taken_and_the_version_of_its_diagnoses() -> None:
+    found = parse_request({"site": "st-mary_2", "taken_on": "2026-01-31", "diag_version": "icd10"})
+    assert (found.site, found.taken_on, found.diag_version) == ("st-mary_2", date(2026, 1, 31), "icd10")
+    assert parse_request({}).diag_version is None
 
 
 @pytest.mark.parametrize(
     "field",
-    [{"site": "north"}, {"taken_on": "2026-01-31"}, {"data_kind": "synthetic"}],
-    ids=["site", "taken_on", "data_kind"],
+    [{"site": "north"}, {"taken_on": "2026-01-31"}, {"data_kind": "synthetic"}, {"diag_version": "icd10"}],
+    ids=["site", "taken_on", "data_kind", "diag_version"],
 )
 @pytest.mark.parametrize("start_at", ["clean", "train", "promote"])
 def test_a_run_that_brings_no_delivery_cannot_describe_one(field: dict[str, str], start_at: str) -> None:

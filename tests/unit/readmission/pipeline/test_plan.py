@@ -257,6 +257,46 @@ def test_a_day_that_cannot_be_is_refused(s3: FakeS3, taken_on: str, message: str
         _plan(s3, taken_on=taken_on)
 
 
+VERSIONED = (*NAMES, "diag_version")
+
+
+@pytest.mark.parametrize(
+    ("own", "stated", "expected"),
+    [
+        (["icd10", ""], None, ["icd10", ""]),
+        (["icd10", ""], "icd9", ["icd10", "icd9"]),
+        (None, "icd10", ["icd10", "icd10"]),
+    ],
+    ids=["column", "column and delivery", "delivery"],
+)
+def test_rows_have_the_version_of_their_diagnoses_or_else_that_of_the_delivery(
+    own: list[str] | None, stated: str | None, expected: list[str]
+) -> None:
+    s3 = _s3([[*row, one] for row, one in zip(ROWS, own, strict=False)], VERSIONED) if own else _s3(ROWS[:2])
+    manifest = _manifest(s3, _plan(s3, **({"diag_version": stated} if stated else {})))
+    assert (manifest["versioned"], manifest["dated"]) == (True, False)
+    assert _rows(s3, manifest["batches"][0]) == [[*row, one] for row, one in zip(ROWS, expected, strict=False)]
+
+
+def test_the_version_follows_the_date_of_discharge() -> None:
+    s3 = _s3([["icd10", *ROWS[0], "2025-12-01"]], ("diag_version", *DATED))
+    manifest = _manifest(s3, _plan(s3))
+    assert (manifest["versioned"], manifest["dated"]) == (True, True)
+    assert _rows(s3, manifest["batches"][0]) == [[*ROWS[0], "2025-12-01", "icd10"]]
+
+
+def test_rows_without_a_version_are_the_same_batch_as_in_earlier_releases() -> None:
+    s3 = _s3()
+    manifests = [_manifest(s3, _plan(s3, **more)) for more in ({}, {"diag_version": "icd9"}, {"diag_version": "icd10"})]
+    assert len({one["batches"][0]["batch_ids"][0] for one in manifests}) == 3
+    assert manifests[0]["versioned"] is False and _rows(s3, manifests[0]["batches"][0]) == ROWS
+
+
+def test_synthetic_diagnoses_are_not_of_icd_10() -> None:
+    with pytest.raises(InvalidRequest, match="input field 'diag_version' cannot be 'icd10'"):
+        _plan(_s3(), source="synthetic:rows=10", diag_version="icd10")
+
+
 def test_the_plan_repeats_the_request() -> None:
     planned = _plan(_s3(), models=["random_forest"], start_at="ingest", stop_after="clean")
     assert (planned["models"], planned["start_at"], planned["stop_after"]) == (

@@ -82,18 +82,79 @@ def test_a_text_must_be_neither_empty_nor_too_long_and_may_be_the_missing_marker
 @pytest.mark.parametrize("name", ["diag_1", "diag_2", "diag_3"])
 def test_a_diagnosis_is_an_icd_9_code_with_a_decimal_point_or_missing(name: str) -> None:
     valid = ["?", "8", "428", "250.83", "786.5", "V57", "V57.89", "E885", "E885.9"]
-    wrong = ["", ".", ".5", "4280", "428.", "428.123", "V5", " 428", "banana", "428\n"]
+    wrong = [
+        "",
+        ".",
+        ".5",
+        "4280",
+        "428.",
+        "428.123",
+        "V5",
+        " 428",
+        "banana",
+        "428\n",
+        "i50.9",
+        "I5",
+        "I50.",
+        "I50.12345",
+    ]
     found = _reasons(*_each(name, [*valid, *wrong]))
     assert found == {
-        index: f"{name}: {value!r} is not an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+        index: f"{name}: {value!r} is not an ICD-9-CM code such as 428, 250.83, V57 or E885, an ICD-10-CM code such as"
+        " I50.9 or E119, or ?"
         for index, value in enumerate(wrong, start=len(valid))
     }
 
 
-@pytest.mark.parametrize("value", ["E119", "E785", "E031", "E799", "E11.9", "I50.9", "E88", "v57"])
-def test_a_diagnosis_in_icd_10_goes_to_quarantine_as_such(value: str) -> None:
-    expected = "an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
-    assert _reasons(encounter(diag_1=value)) == {0: f"diag_1: {value!r} looks like ICD-10-CM; it must be {expected}"}
+@pytest.mark.parametrize("value", ["E119", "E785", "E031", "E11.9", "I50.9", "N18.6", "Z794"])
+def test_a_diagnosis_in_icd_10_is_valid_beside_others_of_its_version(value: str) -> None:
+    assert _reasons(encounter(diag_1=value, diag_2="I10")) == {}
+
+
+MISSING_VERSION = "can be ICD-9-CM or ICD-10-CM; diag_version must say which: icd9 or icd10"
+
+
+def test_diagnoses_of_two_versions_are_both_named() -> None:
+    assert _reasons(encounter(diag_1="428", diag_2="E119")) == {
+        0: "diag_1: '428' is an ICD-9-CM code, but there are ICD-10-CM codes too; diag_2: 'E119' is an ICD-10-CM code,"
+        " but there are ICD-9-CM codes too"
+    }
+
+
+def test_a_code_that_fits_both_versions_is_icd_9_unless_icd_10_is_delivered_too() -> None:
+    either = encounter(encounter_id="2", diag_1="V57", diag_2="E885", diag_3="?")
+    assert _reasons(either, encounter(diag_1="428")) == {}
+    reason = f"diag_1: 'V57' {MISSING_VERSION}; diag_2: 'E885' {MISSING_VERSION}"
+    assert _reasons(either, encounter(diag_1="E119")) == {0: reason}
+    assert _reasons(encounter(diag_1="V57", diag_2="E119")) == {0: f"diag_1: 'V57' {MISSING_VERSION}"}
+    assert _reasons(encounter(diag_1="V57", diag_2="428"), encounter(encounter_id="2", diag_1="E119")) == {}
+
+
+def test_a_row_can_state_the_version_of_its_diagnoses() -> None:
+    either = encounter(diag_1="V57.5XXA", diag_2="V575", diag_3="E119")
+    other = encounter(encounter_id="2", diag_1="V57", diag_2="I10")
+    assert reasons(broken_rules(batch(either, other, versions=["icd10", "icd9"]))) == {
+        0: "diag_2: 'V575' is too short, or too new for CMS's mappings: the ICD-10-CM codes that begin like it differ"
+        " in ICD-9-CM. Use a longer or older code, or ? to leave the diagnosis out",
+        1: "diag_2: 'I10' is not an ICD-9-CM code, although diag_version is icd9",
+    }
+
+
+def test_an_unknown_version_goes_to_quarantine() -> None:
+    broken = broken_rules(batch(encounter(), versions=["ICD-10"]))
+    assert reasons(broken) == {0: "diag_version: 'ICD-10' is not one of icd10, icd9"}
+
+
+def test_diagnoses_without_an_equivalent_are_counted_by_column() -> None:
+    rows = [
+        encounter(encounter_id=str(number), diag_1="I10", diag_2=code)
+        for number, code in enumerate(("U07.1", "E11", "U071"), 1)
+    ]
+    broken = broken_rules(batch(*rows))
+    assert {one.rule: len(one.violations) for one in broken} == {
+        "diag_2: no equivalent in ICD-9-CM": 2,
+        "diag_2: several equivalents in ICD-9-CM": 1,
+    }
 
 
 def test_not_measured_is_a_valid_category() -> None:

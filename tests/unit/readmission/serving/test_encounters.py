@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from readmission.domain.contract import DRUGS, MISSING
-from readmission.domain.features import DOSED, FEATURES, PATIENT_HISTORY
+from readmission.domain.features import DOSED, FEATURES, PATIENT_HISTORY, inputs_of
 from readmission.http.problems import Refused
 from readmission.serving.encounters import Patient, encounter_of, fields_of_encounter
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE, IGNORED, RAW_EXAMPLE, RAW_REQUIRED
@@ -217,18 +217,65 @@ def test_the_complete_example_is_consistent() -> None:
     assert COMPLETE_EXAMPLE["change_encoded"] == 1 and fields_of_encounter(COMPLETE_EXAMPLE)
 
 
-@pytest.mark.parametrize("code", ["4280", "banana", " 428", ""])
-def test_an_invalid_icd_9_code_is_refused(code: str) -> None:
+@pytest.mark.parametrize("code", ["4280", "banana", " 428", "", "e119"])
+def test_a_text_that_is_no_code_is_refused(code: str) -> None:
     assert _wrong({**EXAMPLE, "diag_2": code}) == {
-        "diag_2": "must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+        "diag_2": "must be an ICD-9-CM code such as 428, 250.83, V57 or E885, an ICD-10-CM code such as I50.9 or E119,"
+        " or ?"
     }
 
 
-@pytest.mark.parametrize("code", ["E119", "E785", "E11.9", "I50.9", "I10", "Z794", "e119", "S72001A"])
-def test_an_icd_10_code_is_refused_as_such_and_not_repeated(code: str) -> None:
-    assert _wrong({**EXAMPLE, "diag_1": code}) == {
-        "diag_1": "looks like ICD-10-CM; it must be an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
-    }
+@pytest.mark.parametrize(
+    ("code", "same"),
+    [("E119", "250.0"), ("E785", "272"), ("E11.9", "250.0"), ("I50.9", "428"), ("I10", "401"), ("S72001A", "820")],
+)
+@pytest.mark.parametrize("example", [EXAMPLE, RAW_EXAMPLE], ids=["prepared", "raw"])
+def test_an_icd_10_code_is_read_as_its_equivalent_in_icd_9(example: dict[str, Any], code: str, same: str) -> None:
+    others = {"diag_2": "?", "diag_3": "?"}
+    in_icd10 = inputs_of(fields_of_encounter({**example, **others, "diag_1": code, "last_diag_1": code}))
+    assert in_icd10 == inputs_of(fields_of_encounter({**example, **others, "diag_1": same, "last_diag_1": same}))
+    assert in_icd10["diag_1_category"] == same.partition(".")[0] and in_icd10["same_diag_1_category"] == 1
+
+
+def test_the_version_decides_what_a_code_means_that_fits_both() -> None:
+    # A fall on stairs, or a disorder of plasma proteins.
+    meant = [fields_of_encounter({**EXAMPLE, "diag_1": "E880", **version})["diag_1"] for version in _VERSIONS]
+    assert meant == ["E880", "E880", "273"]
+
+
+_VERSIONS: list[dict[str, Any]] = [{}, {"diag_version": "icd9"}, {"diag_version": "icd10"}]
+
+
+@pytest.mark.parametrize(
+    ("diagnoses", "wrong"),
+    [
+        ({"diag_1": "V57", "diag_2": "I50.9"}, {"diag_1": "diagnosis_version_missing"}),
+        (
+            {"diag_1": "428", "diag_2": "E119", "diag_3": "V57"},
+            {"diag_1": "diagnosis_versions_mixed", "diag_2": "diagnosis_versions_mixed"},
+        ),
+        ({"diag_1": "428", "diag_version": "icd10"}, {"diag_1": "diagnosis_of_other_version"}),
+        ({"last_diag_1": "I10", "diag_version": "icd9"}, {"last_diag_1": "diagnosis_of_other_version"}),
+        ({"diag_3": "E11"}, {"diag_3": "icd10_ambiguous"}),
+        ({"diag_3": "U07.1"}, {"diag_3": "icd10_unmapped"}),
+        ({"diag_version": "ICD-10"}, {"diag_version": "one_of"}),
+    ],
+    ids=["fits both", "mixed", "not icd10", "not icd9", "too short", "unmapped", "unknown version"],
+)
+@pytest.mark.parametrize("raw", [False, True], ids=["prepared", "raw"])
+def test_diagnoses_that_cannot_be_read_are_named_and_not_repeated(
+    raw: bool, diagnoses: dict[str, str], wrong: dict[str, str]
+) -> None:
+    example = {**RAW_EXAMPLE, "diag_1": "?", "diag_2": "?", "diag_3": "?"} if raw else EXAMPLE
+    with pytest.raises(Refused) as caught:
+        fields_of_encounter({**example, **diagnoses})
+    assert {error.field: error.code for error in caught.value.errors} == wrong
+    values = [value for name, value in diagnoses.items() if name != "diag_version"]
+    assert not any(value in error.message for error in caught.value.errors for value in values)
+
+
+def test_a_raw_row_may_leave_the_version_empty() -> None:
+    assert fields_of_encounter({**RAW_EXAMPLE, "diag_version": ""}) == fields_of_encounter(RAW_EXAMPLE)
 
 
 @pytest.mark.parametrize("code", ["E000", "E030", "E800", "E849", "E878", "E885.9", "E999", "V57", "V58.67"])

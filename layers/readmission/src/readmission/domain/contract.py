@@ -80,31 +80,30 @@ class Text:
         return f"{len(value)} characters, not 1 to {self.longest}"
 
 
+# The external causes of ICD-9-CM are E000 to E030 and E800 to E999. Between them are codes of ICD-10-CM only: E119, type
+# 2 diabetes, is not an external cause.
+ICD9_PATTERN: Final = r"[0-9]{1,3}(\.[0-9]{1,2})?|V[0-9]{2}(\.[0-9]{1,2})?|E(0[0-2][0-9]|030|[89][0-9]{2})(\.[0-9])?"
+# With its decimal point or without it.
+ICD10_PATTERN: Final = r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?"
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """An ICD-9-CM code with its decimal point ("250.83", "V57", "E885"), or `MISSING`.
+    """A code in the form of ICD-9-CM ("250.83", "V57", "E885") or ICD-10-CM ("E11.9", "I509"), or `MISSING`.
 
-    The external causes of ICD-9-CM are E000 to E030 and E800 to E999. Between them are codes of ICD-10-CM only: E119,
-    type 2 diabetes, is not an external cause.
+    `diagnoses.read` says whether the codes of an encounter go together, and what they mean.
     """
 
-    pattern: str = r"\?|\d{1,3}(\.\d{1,2})?|V\d{2}(\.\d{1,2})?|E(0[0-2]\d|030|[89]\d{2})(\.\d)?"
-    icd10_pattern: str = r"[A-Z]\d[0-9A-Z](\.?[0-9A-Z]{1,4})?"
+    pattern: str = rf"\?|{ICD9_PATTERN}|{ICD10_PATTERN}"
 
     @property
     def expected(self) -> str:
-        return "an ICD-9 code such as 428, 250.83, V57 or E885, or ?"
+        return "an ICD-9-CM code such as 428, 250.83, V57 or E885, an ICD-10-CM code such as I50.9 or E119, or ?"
 
     def allows(self, value: str) -> bool:
         return re.fullmatch(self.pattern, value) is not None
 
-    def looks_like_icd10(self, value: str) -> bool:
-        """Whether the value has the form of an ICD-10-CM code, with or without its decimal point, but not of ICD-9."""
-        return not self.allows(value) and re.fullmatch(self.icd10_pattern, value, re.IGNORECASE) is not None
-
     def violation(self, value: str) -> str:
-        if self.looks_like_icd10(value):
-            return f"{value[:40]!r} looks like ICD-10-CM; it must be {self.expected}"
         return f"{value[:40]!r} is not {self.expected}"
 
 
@@ -228,7 +227,10 @@ NAMES: Final = tuple(COLUMNS)
 # Columns that a delivery may have in addition. UCI's data has no dates. A hospital's has, and with the day on which it
 # was taken they tell which labels are due.
 DISCHARGE_DATE: Final = "discharge_date"
-OPTIONAL_COLUMNS: Final[Mapping[str, Date]] = {DISCHARGE_DATE: Date()}
+# The version of ICD of a row's diagnoses. Without it, the form of the codes tells.
+DIAG_VERSION: Final = "diag_version"
+VERSIONS: Final = OneOf(frozenset({"icd9", "icd10"}))
+OPTIONAL_COLUMNS: Final[Mapping[str, Date | OneOf]] = {DISCHARGE_DATE: Date(), DIAG_VERSION: VERSIONS}
 # A stay's label is due this many days after the discharge: before, "NO" only means "not yet".
 LABEL_DUE_DAYS: Final = 30
 _NUMBERS: Final = tuple(

@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
 from readmission.domain.contract import SiteName, parse_date
+from readmission.domain.diagnoses import VERSIONS, Version
 from readmission.domain.triggers import STARTERS, Starter, as_request
 from readmission.errors import InvalidRequest, StepFailed, StepTimedOut
 
@@ -39,6 +40,7 @@ _FIELDS: Final = (
     "batch_size",
     "by",
     "data_kind",
+    "diag_version",
     "event",
     "force",
     "models",
@@ -51,7 +53,8 @@ _FIELDS: Final = (
     "taken_on",
 )
 _SITE: Final = SiteName()
-OF_DELIVERY: Final = ("data_kind", "site", "taken_on")
+_DATA_KINDS: Final[tuple[DataKind, ...]] = ("real", "synthetic")
+OF_DELIVERY: Final = ("data_kind", "diag_version", "site", "taken_on")
 """The fields of an execution's input that describe the delivery which it brings."""
 
 
@@ -63,7 +66,8 @@ class PipelineRequest:
     records, None if the input does not say. `by` is who started the execution, None if nobody says. `force` is whether
     models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
     `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are,
-    None if the kind of the source tells.
+    None if the kind of the source tells. `diag_version` is the version of the diagnoses of rows that do not say their
+    own, None if the input does not say either.
     """
 
     source: str | None
@@ -79,6 +83,7 @@ class PipelineRequest:
     reason: str | None = None
     event: str | None = None
     data_kind: DataKind | None = None
+    diag_version: Version | None = None
 
     @property
     def actor(self) -> str | None:
@@ -480,7 +485,8 @@ def parse_request(document: Any) -> PipelineRequest:
         started_by=_choice(document, "started_by", STARTERS, "person"),
         reason=_line(document, "reason", LONGEST_REASON, "a text", "why the run is started"),
         event=_line(document, "event", LONGEST_NAME, "an id", "that of the event that starts the run"),
-        data_kind=_data_kind(document),
+        data_kind=_optional_choice(document, "data_kind", _DATA_KINDS),
+        diag_version=_optional_choice(document, "diag_version", VERSIONS),
     )
 
 
@@ -520,11 +526,8 @@ def _site(document: Mapping[str, Any]) -> str:
     return site
 
 
-def _data_kind(document: Mapping[str, Any]) -> DataKind | None:
-    if "data_kind" not in document:
-        return None
-    kind: DataKind = _choice(document, "data_kind", ("real", "synthetic"), "real")
-    return kind
+def _optional_choice[T: str](document: Mapping[str, Any], name: str, allowed: tuple[T, ...]) -> T | None:
+    return _choice(document, name, allowed, allowed[0]) if name in document else None
 
 
 def _taken_on(document: Mapping[str, Any]) -> date | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from pg8000.native import Connection
 
-from readmission.domain.contract import DISCHARGE_DATE, NAMES, NOT_MEASURED, TESTS, sql_name
+from readmission.domain import diagnoses
+from readmission.domain.contract import DIAG_VERSION, DISCHARGE_DATE, NAMES, NOT_MEASURED, TESTS, sql_name
 from readmission.domain.features import fields_of, inputs_of
 from readmission.domain.payloads import BatchEvent, CleanResult
 from readmission.pipeline import data_report, erased, quality
@@ -21,19 +22,21 @@ if TYPE_CHECKING:
 
 _LINEAGE: Final = ("batch_id", "place", "data_kind", "site", "split", "row_hash", "row_number", "delivered_at")
 _DATES: Final = ("dated", DISCHARGE_DATE)
-_RAW: Final = (*_LINEAGE, *NAMES, *_DATES)
+_RAW: Final = (*_LINEAGE, *NAMES, *_DATES, DIAG_VERSION)
 _BATCH_ID: Final = _RAW.index("batch_id")
 _STORED: Final = ("data_kind", "site", "split", "row_hash", "delivered_at", *map(sql_name, NAMES))
+_OPTIONAL: Final = (DISCHARGE_DATE, DIAG_VERSION)
 # Each row of the batches, under the id of the requested batch and in its order there.
 _READ: Final = f"""
     COPY (
         SELECT batch.batch_id, place, data_kind, site, split, row_hash, first_row + place, delivered_at,
-            {", ".join(map(sql_name, NAMES))}, {DISCHARGE_DATE} IS NOT NULL, coalesce({DISCHARGE_DATE}, '')
+            {", ".join(map(sql_name, NAMES))}, {DISCHARGE_DATE} IS NOT NULL, coalesce({DISCHARGE_DATE}, ''),
+            coalesce({DIAG_VERSION}, '')
         FROM batch, LATERAL (
-            SELECT row_number - first_row AS place, {", ".join(_STORED)}, {DISCHARGE_DATE} FROM diabetes_raw
+            SELECT row_number - first_row AS place, {", ".join((*_STORED, *_OPTIONAL))} FROM diabetes_raw
             WHERE diabetes_raw.batch_id = batch.batch_id
             UNION ALL
-            SELECT place, {", ".join(_STORED)}, {DISCHARGE_DATE} FROM shared_row JOIN diabetes_raw USING (row_hash)
+            SELECT place, {", ".join((*_STORED, *_OPTIONAL))} FROM shared_row JOIN diabetes_raw USING (row_hash)
             WHERE shared_row.batch_id = batch.batch_id
         ) AS line
         WHERE batch.batch_id = ANY (string_to_array(current_setting('readmission.pipeline.plan'), ','))
@@ -113,7 +116,8 @@ def _sort_out(rows: quality.Columns, reasons: Mapping[int, str], batch_id: str, 
             row["reason"] = reasons[index]
             rejected.add(row[name] for name in _QUARANTINE)
         else:
-            fields = {**row, **inputs_of(fields_of(row))}
+            read = diagnoses.read(row, quality.stated_version(row[DIAG_VERSION]))
+            fields = {**row, **inputs_of(fields_of(row) | read.codes), DIAG_VERSION: read.version}
             fields[DISCHARGE_DATE] = row[DISCHARGE_DATE] or None
             cleaned.add(_row_of(fields))
             checked.append(_checked_of(fields))

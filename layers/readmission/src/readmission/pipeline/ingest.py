@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from readmission.domain.contract import CHECKED_FIELDS, DISCHARGE_DATE, NAMES, check_rows, sql_name
+from readmission.domain.contract import CHECKED_FIELDS, DIAG_VERSION, DISCHARGE_DATE, NAMES, check_rows, sql_name
 from readmission.domain.payloads import BatchEvent, IngestResult
 from readmission.domain.splits import split_of
 from readmission.pipeline import deliveries, erased
@@ -31,7 +31,7 @@ _SPECIAL_CHARACTERS: Final = '"\\\t\r'
 _PATIENT: Final = NAMES.index("patient_nbr")
 _LINEAGE: Final = ("row_hash", "split", "row_number", "batch_id", "data_kind", "delivered_at", "site")
 _NAMES: Final = (*_LINEAGE, *map(sql_name, NAMES))
-_COLUMNS: Final = ", ".join((*_NAMES, DISCHARGE_DATE))
+_COLUMNS: Final = ", ".join((*_NAMES, DISCHARGE_DATE, DIAG_VERSION))
 _STAGE: Final = f"CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT {_COLUMNS} FROM diabetes_raw WITH NO DATA"
 # Another load of the same batch waits here for the first.
 _CLAIM: Final = """
@@ -77,7 +77,9 @@ def _ingest(event: BatchEvent, bucket: str, s3: "S3Client", raw: Connection) -> 
     batch_id = batch["batch_ids"][0]
     lineage = text_line((batch_id, manifest["data_kind"], manifest["delivered_at"], manifest["site"]))
     scope = deliveries.scope(manifest["data_kind"], manifest["site"])
-    columns = (*_NAMES, DISCHARGE_DATE) if manifest["dated"] else _NAMES
+    # A manifest of the release before says nothing of versions.
+    optional = {DISCHARGE_DATE: manifest["dated"], DIAG_VERSION: manifest.get("versioned", False)}
+    columns = (*_NAMES, *(name for name, given in optional.items() if given))
     added = 0
     with transaction(raw):
         first_row = _claim(raw, batch)

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NotRequired, TypedDict
 from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
-from readmission.domain.contract import DISCHARGE_DATE, NAMES, parse_date
+from readmission.domain.contract import DIAG_VERSION, DISCHARGE_DATE, NAMES, parse_date
 from readmission.domain.payloads import MAX_BATCH_SIZE, MAX_BATCHES, DataKind, PipelineRequest, Plan, PlanEvent
 from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest, SourceMalformed
 from readmission.pipeline import deliveries, erased, sources
 from readmission.pipeline.deliveries import DeliveredBatch, Delivery
 from readmission.pipeline.erased import Erased
+from readmission.pipeline.tables import Rows
 from readmission.settings import SourceSettings
 from readmission.storage.database import transaction
 from readmission.storage.s3 import reachable
@@ -53,8 +54,9 @@ class Batch(TypedDict):
 class Manifest(TypedDict):
     """A run's batches, and the ids of the deliveries that they belong to.
 
-    `dated` is whether the rows in S3 have the optional column of discharge dates. `erased` is the number of rows that
-    were left out because their patients were erased.
+    `dated` and `versioned` are whether the rows in S3 have the optional columns of discharge dates and of the version
+    of their diagnoses, in this order. `erased` is the number of rows that were left out because their patients were
+    erased.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Manifest(TypedDict):
     site: str
     delivered_at: str
     dated: bool
+    versioned: NotRequired[bool]
     deliveries: list[str]
     batches: list[Batch]
     erased: NotRequired[int]
@@ -100,14 +103,20 @@ class _Dates:
         self.dated = False
         self.newest: date | None = None
 
-    def watch(self, rows: Iterable[list[str]]) -> Iterator[list[str]]:
+    def watch(self, rows: Rows) -> Iterator[list[str]]:
         for row in rows:
-            if len(row) > len(NAMES):
+            if DISCHARGE_DATE in rows.optional:
                 self.dated = True
-                found = parse_date(row[-1])
+                found = parse_date(row[len(NAMES)])
                 if found and found <= self._day and (self.newest is None or found > self.newest):
                     self.newest = found
             yield row
+
+
+def _with_version(rows: Iterable[list[str]], optional: Sequence[str], version: str) -> Iterator[list[str]]:
+    """The rows with the version of their diagnoses: that of the delivery where a row does not say its own."""
+    for row in rows:
+        yield [*row[:-1], row[-1] or version] if DIAG_VERSION in optional else [*row, version]
 
 
 def plan(
@@ -202,6 +211,8 @@ def _kind_of(request: PipelineRequest, source: str) -> DataKind:
     kind = sources.data_kind(source)
     if kind == "synthetic" and request.data_kind == "real":
         raise InvalidRequest(f"input field 'data_kind' cannot be 'real': the source {source!r} is synthetic")
+    if kind == "synthetic" and request.diag_version == "icd10":
+        raise InvalidRequest(f"input field 'diag_version' cannot be 'icd10': the diagnoses of {source!r} are ICD-9-CM")
     return request.data_kind or kind
 
 
@@ -250,7 +261,7 @@ def _csv_line(row: Sequence[str]) -> str:
 
 
 def _deliver(
-    rows: Iterator[list[str]],
+    rows: Rows,
     event: PlanEvent,
     request: PipelineRequest,
     manifest: Manifest,
@@ -262,7 +273,9 @@ def _deliver(
     if request.taken_on and request.taken_on > started:
         raise InvalidRequest(f"input field 'taken_on': {request.taken_on} is after the start of the run")
     dates = _Dates(started)
-    batches = list(write(dates.watch(rows)))
+    stated = request.diag_version
+    watched = dates.watch(rows)
+    batches = list(write(_with_version(watched, rows.optional, stated) if stated else watched))
     if not batches:
         raise SourceMalformed(f"{source} has a header but no rows, or only rows of patients whose data were erased")
     if request.taken_on and not dates.dated:
@@ -282,6 +295,7 @@ def _deliver(
     with transaction(clean):
         deliveries.register(clean, delivery, lines)
     manifest["dated"] = dates.dated
+    manifest["versioned"] = bool(stated) or DIAG_VERSION in rows.optional
     manifest["deliveries"] = [delivery.delivery_id]
     manifest["batches"] = batches
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from pg8000.native import Connection
 
-from readmission.domain.contract import LABEL_DUE_DAYS
+from readmission.domain.contract import DIAG_VERSION, LABEL_DUE_DAYS
 from readmission.domain.features import STORED
 from readmission.domain.payloads import WithdrawalRequest, WithdrawalResult
 from readmission.errors import InvalidRequest
@@ -31,6 +31,11 @@ ROW_COLUMNS: Final = (
     "race",
     "gender",
     "discharge_date",
+    # As delivered; what the models read of them is stored, too.
+    "diag_1",
+    "diag_2",
+    "diag_3",
+    DIAG_VERSION,
     *STORED,
     "readmitted",
 )

@@ -9,19 +9,23 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
+from readmission.domain import diagnoses
 from readmission.domain.contract import (
     CLASSES,
     COLUMNS,
+    DIAG_VERSION,
     DISCHARGE_DATE,
     MISSING,
     NOT_MEASURED,
     OPTIONAL_COLUMNS,
     TESTS,
+    VERSIONS,
     IntegerRange,
     OneOf,
     Rule,
     parse_date,
 )
+from readmission.domain.diagnoses import Fault, Version, versions_of
 from readmission.domain.features import STORED
 from readmission.domain.icd9 import COMORBIDITIES
 from readmission.domain.splits import SPLITS
@@ -64,6 +68,14 @@ CLEAN_COLUMNS: Final[Mapping[str, CleanColumn]] = {
     **{name: CleanColumn(rule, nullable=name in COMORBIDITIES) for name, rule in STORED.items()},
 }
 _ENCOUNTER: Final = ("data_kind", "encounter_id")
+_DIAGNOSES: Final = ("diag_1", "diag_2", "diag_3")
+_FAULTS: Final[Mapping[Fault, str]] = {
+    "diagnosis_of_other_version": f"not of the {DIAG_VERSION}",
+    "diagnosis_versions_mixed": "of another version of ICD than another diagnosis",
+    "diagnosis_version_missing": f"of ICD-9-CM or ICD-10-CM, without a {DIAG_VERSION}",
+    "icd10_ambiguous": "several equivalents in ICD-9-CM",
+    "icd10_unmapped": "no equivalent in ICD-9-CM",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +89,8 @@ class BrokenRule:
 def broken_rules(rows: Columns) -> list[BrokenRule]:
     """Every rule of the contract that rows of a batch break, in the order of the columns; uniqueness comes last.
 
-    `rows` has the columns of the contract, `data_kind`, `row_number`, `dated` ("t" or "f"), the day of delivery and the
-    discharge date, in the order of delivery.
+    `rows` has the columns of the contract, `data_kind`, `row_number`, `dated` ("t" or "f"), the day of delivery, the
+    discharge date and the version of the diagnoses, both empty if not known, in the order of delivery.
     """
     broken = []
     for name, rule in COLUMNS.items():
@@ -88,6 +100,7 @@ def broken_rules(rows: Columns) -> list[BrokenRule]:
             invalid = {index: messages[value] for index, value in enumerate(rows[name]) if value in messages}
             broken.append(BrokenRule(f"{name}: not {rule.expected}", invalid))
     broken += _wrong_dates(rows)
+    broken += _wrong_diagnoses(rows, invalid_rows(broken))
     if superseded := _superseded(rows, invalid_rows(broken)):
         broken.append(BrokenRule("encounter_id: occurs again in the same batch", superseded))
     return broken
@@ -172,6 +185,39 @@ def _wrong_dates(rows: Columns) -> list[BrokenRule]:
             late[index] = f"{DISCHARGE_DATE}: {text} is after the day of the delivery, {delivered_at[:10]}"
     found = [(f"not {rule.expected}", malformed), ("after the day of the delivery", late)]
     return [BrokenRule(f"{DISCHARGE_DATE}: {what}", violations) for what, violations in found if violations]
+
+
+def stated_version(text: str) -> Version | None:
+    """The version of the diagnoses that a row states, if any; `text` is valid or empty."""
+    return next((version for version in diagnoses.VERSIONS if version == text), None)
+
+
+def _wrong_diagnoses(rows: Columns, invalid: Collection[int]) -> list[BrokenRule]:
+    """The rules on diagnoses that are valid each by itself, of rows that are not `invalid`."""
+    stated = rows[DIAG_VERSION]
+    unknown = {
+        index: f"{DIAG_VERSION}: {VERSIONS.violation(text)}"
+        for index, text in enumerate(stated)
+        if text and not VERSIONS.allows(text)
+    }
+    broken = [BrokenRule(f"{DIAG_VERSION}: not {VERSIONS.expected}", unknown)] if unknown else []
+    columns = [rows[name] for name in _DIAGNOSES]
+    only_icd9 = not any(versions_of(code) == ("icd10",) for code in set().union(*columns))
+    if only_icd9 and not any(stated):
+        return broken
+    # Beside rows of ICD-10-CM, a row whose codes all fit both versions may be either.
+    otherwise: Version | None = "icd9" if only_icd9 else None
+    found: dict[tuple[str, Fault], dict[int, str]] = {}
+    for index, codes in enumerate(zip(*columns, strict=True)):
+        if index in invalid or index in unknown:
+            continue
+        given = dict(zip(_DIAGNOSES, codes, strict=True))
+        for name, wrong in diagnoses.read(given, stated_version(stated[index]), otherwise).wrong.items():
+            violations = found.setdefault((name, wrong.fault), {})
+            violations[index] = f"{name}: {given[name]!r} {wrong.message}"
+    return broken + [
+        BrokenRule(f"{name}: {_FAULTS[fault]}", violations) for (name, fault), violations in sorted(found.items())
+    ]
 
 
 def _superseded(rows: Columns, invalid: Collection[int]) -> dict[int, str]:

@@ -13,6 +13,7 @@ from readmission.domain.payloads import DataKind
 from readmission.domain.redaction import redacted
 from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
 from readmission.pipeline import download, synthetic, tables
+from readmission.pipeline.tables import Rows
 from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -71,10 +72,8 @@ def check(source: str, settings: SourceSettings) -> None:
 
 
 @contextmanager
-def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Iterator[list[str]]]:
+def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Rows]:
     """Open `source` and iterate over its rows, always in the contract's order.
-
-    A row has the 50 fields of the contract, and those of the optional columns that the source has.
 
     The file is downloaded to disk first, because a zip's directory is at its end. This also detects an interrupted
     transfer before the first row is used.
@@ -85,7 +84,7 @@ def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) 
     """
     check(source, settings)
     if generated := parse_synthetic(source):
-        yield synthetic.rows(generated.rows, generated.seed)
+        yield Rows(synthetic.rows(generated.rows, generated.seed))
         return
     with tempfile.TemporaryFile() as spool:
         if source.startswith("s3://"):

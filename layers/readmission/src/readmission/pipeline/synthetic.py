@@ -7,7 +7,7 @@ above all on earlier inpatient stays, so that models have something to learn.
 import math
 import random
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from itertools import accumulate
 from operator import itemgetter
 from typing import Final
@@ -48,7 +48,7 @@ _NOT_GIVEN: Final = dict.fromkeys(DRUGS, "No")
 _in_order: Final = itemgetter(*NAMES)
 
 
-def rows(count: int, seed: int) -> Iterator[list[str]]:
+def rows(count: int, seed: int) -> Generator[list[str]]:
     """Yield `count` rows of 50 fields in the contract's order. The same `count` and `seed` give the same rows."""
     random_ = random.Random(f"{seed}:{count}")
     patients = max(1, round(count * 0.7))

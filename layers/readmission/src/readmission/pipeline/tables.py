@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from typing import IO, Final, cast
 
-from readmission.domain.contract import COLUMNS, column_order
+from readmission.domain.contract import COLUMNS, OPTIONAL_COLUMNS, column_order
 from readmission.domain.file_formats import (
     NOT_UTF8,
     format_of,
@@ -41,17 +41,37 @@ _ARCHIVE_ERRORS: Final = (
 )
 
 
-def read(file: IO[bytes], source: str, max_bytes: int) -> Generator[list[str]]:
-    """The rows of the table in the file, each with the contract's fields in order.
+class Rows(Iterator[list[str]]):
+    """Rows with the contract's fields in order, followed by those of the optional columns that they have.
+
+    `optional` names these columns, once the first row has been read.
+    """
+
+    def __init__(self, rows: Generator[list[str]], optional: Sequence[str] = ()) -> None:
+        self.optional = optional
+        self._rows = rows
+        self.close = rows.close
+
+    def __next__(self) -> list[str]:
+        return next(self._rows)
+
+
+def read(file: IO[bytes], source: str, max_bytes: int) -> Rows:
+    """The rows of the table in the file. It must stay open until they are read.
 
     `source` names the file in errors. `max_bytes` is the largest size of the file, from which the largest size of the
     table follows.
 
     Raises `SourceMalformed`, `SourceLimitExceeded`, `ColumnsMismatch` and `RowMalformed`.
     """
+    optional: list[str] = []
+    return Rows(_read(file, source, max_bytes * _MAX_EXPANSION, optional), optional)
+
+
+def _read(file: IO[bytes], source: str, most: int, optional: list[str]) -> Generator[list[str]]:
     raw, where = _open(file, source)
     with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        yield from _rows(_Lines(text), where, max_bytes * _MAX_EXPANSION)
+        yield from _rows(_Lines(text), where, most, optional)
 
 
 class _SmallReads:
@@ -164,8 +184,11 @@ def _long_header() -> str:
     return f"starts with a line of more than {_MAX_HEADER} characters"
 
 
-def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
-    """The rows below the header; `most` is the largest number of characters of all rows together."""
+def _rows(lines: _Lines, where: str, most: int, optional: list[str]) -> Iterator[list[str]]:
+    """The rows below the header, whose optional columns are added to `optional`.
+
+    `most` is the largest number of characters of all rows together.
+    """
     number = 0
     header: list[str] | None = None
     try:
@@ -175,6 +198,7 @@ def _rows(lines: _Lines, where: str, most: int) -> Iterator[list[str]]:
         lines.row_ended()
         _check_separator(header, where)
         order = column_order(header, where)
+        optional += [name for name in OPTIONAL_COLUMNS if name in header]
         as_is = order == list(range(len(header)))
         for row in _parsed(lines):
             number += 1

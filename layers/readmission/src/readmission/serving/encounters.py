@@ -6,13 +6,32 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from readmission.domain.contract import ENDS_OF_CARE, MISSING, Diagnosis, IntegerRange, OneOf, Rule, SiteName, Text
+from readmission.domain import diagnoses
+from readmission.domain.contract import (
+    DIAG_VERSION,
+    ENDS_OF_CARE,
+    MISSING,
+    VERSIONS,
+    Diagnosis,
+    IntegerRange,
+    OneOf,
+    Rule,
+    SiteName,
+    Text,
+)
+from readmission.domain.diagnoses import Diagnoses
 from readmission.domain.features import FEATURES, OPTIONAL, PATIENT_HISTORY, fields_of
 from readmission.domain.payloads import DEFAULT_SITE
 from readmission.http.problems import Code, FieldError, Refused, printable_name
 from readmission.serving.schemas import IDENTITY, IGNORED, RAW_REQUIRED, RAW_RULES, Encounter, RawEncounter
 
-PREPARED_RULES: Final[Mapping[str, Rule]] = {**FEATURES, **OPTIONAL, **PATIENT_HISTORY, **IDENTITY}
+PREPARED_RULES: Final[Mapping[str, Rule]] = {
+    **FEATURES,
+    **OPTIONAL,
+    **PATIENT_HISTORY,
+    **IDENTITY,
+    DIAG_VERSION: VERSIONS,
+}
 # The required fields that only one of the two formats has.
 RAW_ONLY: Final = frozenset(RAW_REQUIRED) - PREPARED_RULES.keys()
 PREPARED_ONLY: Final = frozenset(FEATURES) - RAW_RULES.keys()
@@ -42,7 +61,8 @@ class Patient:
 class Asked:
     """A valid encounter of a request.
 
-    `fields` are those from which the inputs are computed; unknown ones are None or missing. `patient` is whose history
+    `fields` are those from which the inputs are computed, with all diagnoses as ICD-9-CM; unknown ones are None or
+    missing. `patient` is whose history
     may be looked up: None without a number, or if the request has the history. `history` is what the look-up found, a
     `schemas.History`. Whose stay it is, `site`, `encounter_id` and `patient_nbr` say in any case, as far as the request
     does. Its text contains no number, so that none gets into a log.
@@ -81,9 +101,10 @@ def encounter_of(document: Any) -> Asked:
         # Raised without its cause, which contains the values.
         raise invalid(_errors(failure, RAW_RULES if raw else PREPARED_RULES)) from None
     asked = Asked({}, _patient(known), None, known["site"] or DEFAULT_SITE, known["encounter_id"], known["patient_nbr"])
-    known = {name: value for name, value in known.items() if name not in IDENTITY}
-    asked.fields = _prepared(known) if raw else known
-    if errors := _contradictions(asked.fields):
+    read = diagnoses.read(known, known[DIAG_VERSION])
+    known = {name: value for name, value in known.items() if name not in IDENTITY and name != DIAG_VERSION}
+    asked.fields = (_prepared(known) if raw else known) | read.codes
+    if errors := [*_wrong_diagnoses(read), *_contradictions(asked.fields)]:
         raise invalid(errors)
     return asked
 
@@ -133,11 +154,11 @@ def _errors(error: ValidationError, rules: Mapping[str, Rule]) -> list[FieldErro
             return [FieldError("encounter", "has a field whose name is not valid text", "invalid_name")]
         # A union has an error for each of its members; one error per field is enough.
         name = printable_name(str(one["loc"][0]))
-        found.setdefault(name, _error(name, one["type"], one["input"], rules.get(name)))
+        found.setdefault(name, _error(name, one["type"], rules.get(name)))
     return list(found.values())
 
 
-def _error(name: str, kind: str, value: object, rule: Rule | None) -> FieldError:
+def _error(name: str, kind: str, rule: Rule | None) -> FieldError:
     """The error of a field. It never repeats the value, which may identify a patient."""
     if rule is None:
         return FieldError(name, "is not a field of this format", "unknown_field")
@@ -152,15 +173,12 @@ def _error(name: str, kind: str, value: object, rule: Rule | None) -> FieldError
             message = f"must be a text of {rule.expected}, or ? if unknown"
             return FieldError(name, message, "text_length", {"longest": rule.longest})
         case Diagnosis() | SiteName():
-            return _pattern_error(name, value, rule)
+            code: Code = "diagnosis_code" if isinstance(rule, Diagnosis) else "site_name"
+            return FieldError(name, f"must be {rule.expected}", code)
 
 
-def _pattern_error(name: str, value: object, rule: Diagnosis | SiteName) -> FieldError:
-    if isinstance(rule, SiteName):
-        return FieldError(name, f"must be {rule.expected}", "site_name")
-    if isinstance(value, str) and rule.looks_like_icd10(value):
-        return FieldError(name, f"looks like ICD-10-CM; it must be {rule.expected}", "icd10_code")
-    return FieldError(name, f"must be {rule.expected}", "diagnosis_code")
+def _wrong_diagnoses(read: Diagnoses) -> list[FieldError]:
+    return [FieldError(name, wrong.message, wrong.fault, wrong.params) for name, wrong in read.wrong.items()]
 
 
 def _contradictions(fields: dict[str, Any]) -> list[FieldError]:

@@ -8,10 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from readmission.domain.contract import (
     COLUMNS,
+    DIAG_VERSION,
     DRUGS,
     MISSING,
     NOT_MEASURED,
     TESTS,
+    VERSIONS,
     Diagnosis,
     IntegerRange,
     OneOf,
@@ -52,9 +54,9 @@ _OPTIONAL: Final = {
     "payer_code": ("Payer: MC Medicare, MD Medicaid, SP self-pay …", "MC"),
     "medical_specialty": ("Specialty of the admitting physician, in UCI's spelling.", "InternalMedicine"),
     "weight": ("Weight range in UCI's notation; recorded for 3% of its stays.", "[75-100)"),
-    "diag_1": ("Primary diagnosis, ICD-9-CM.", "428"),
-    "diag_2": ("Second diagnosis, ICD-9-CM.", "250.83"),
-    "diag_3": ("Third diagnosis, ICD-9-CM.", "403"),
+    "diag_1": ("Primary diagnosis, ICD-9-CM or ICD-10-CM.", "428"),
+    "diag_2": ("Second diagnosis, ICD-9-CM or ICD-10-CM.", "250.83"),
+    "diag_3": ("Third diagnosis, ICD-9-CM or ICD-10-CM.", "403"),
     **{name: (f"Change of {name}: No (not prescribed), Steady, Up (dose increased) or Down.", "No") for name in DOSED},
     "metformin": ("Change of metformin: No (not prescribed), Steady, Up (dose increased) or Down.", "Steady"),
     "insulin": ("Change of insulin: No (not prescribed), Steady, Up (dose increased) or Down.", "Up"),
@@ -72,7 +74,7 @@ _OPTIONAL: Final = {
     "last_number_diagnoses": ("Previous stay: number of diagnoses.", 9),
     "last_early_readmission": ("Previous stay: readmitted within 30 days, 0 no, 1 yes.", 0),
     "last_discharge_disposition_id": ("Previous stay: discharge destination.", 1),
-    "last_diag_1": ("Previous stay: primary diagnosis, ICD-9-CM.", "428"),
+    "last_diag_1": ("Previous stay: primary diagnosis, ICD-9-CM or ICD-10-CM.", "428"),
 }
 _RAW: Final = {
     "age": ("Age in years, as one of UCI's ten-year ranges.", "[50-60)"),
@@ -102,6 +104,11 @@ IDENTITY: Final[Mapping[str, Rule]] = {
     "encounter_id": COLUMNS["encounter_id"],
     "site": SiteName(),
 }
+_VERSION: Final = (
+    "Version of the diagnoses: icd9 (ICD-9-CM) or icd10 (ICD-10-CM). If left out, the form of the codes tells. Codes"
+    " that fit both, such as V57 and E885, are then ICD-9-CM, and refused beside codes of ICD-10-CM.",
+    "icd9",
+)
 # Accepted but ignored, so that a row of the file can be sent unchanged.
 IGNORED: Final = ("race", "gender", "readmitted")
 # The columns from which the 14 features are computed.
@@ -110,6 +117,7 @@ RAW_RULES: Final[Mapping[str, Rule]] = {
     **{name: COLUMNS[name] for name in COLUMNS if name not in IGNORED},
     **PATIENT_HISTORY,
     **IDENTITY,
+    DIAG_VERSION: VERSIONS,
 }
 
 EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
@@ -156,7 +164,7 @@ def _raw_kind(rule: Rule) -> Any:
 
 
 def _raw_identity(rule: Rule) -> Any:
-    """The type of an identifier in the raw format, in which an empty text and ? mean unknown."""
+    """The type of an identifier, or the version, in the raw format: an empty text and ? mean that it is not given."""
     kind = _raw_kind(rule)
     described: Any = kind | Literal["", "?"] | None
     return Annotated[kind | None, BeforeValidator(_known, json_schema_input_type=described)]
@@ -196,7 +204,9 @@ def _raw_fields() -> dict[str, Any]:
         else:
             fields[name] = _optional(_raw_kind(COLUMNS[name]), *_OPTIONAL[name])
     fields |= {name: _optional(_raw_kind(rule), *_OPTIONAL[name]) for name, rule in PATIENT_HISTORY.items()}
-    return fields | {"site": _identity(_raw_identity(IDENTITY["site"]), *_WHOSE["site"])}
+    fields["site"] = _identity(_raw_identity(IDENTITY["site"]), *_WHOSE["site"])
+    fields[DIAG_VERSION] = _identity(_raw_identity(VERSIONS), *_VERSION)
+    return fields
 
 
 # Strict: a number as text, a fraction or a boolean is probably a mistake of the client's.
@@ -211,6 +221,7 @@ Encounter: Any = create_model(
     **{name: _required(_kind(rule), *_DESCRIPTIONS[name]) for name, rule in FEATURES.items()},
     **{name: _optional(_kind(rule), *_OPTIONAL[name]) for name, rule in {**OPTIONAL, **PATIENT_HISTORY}.items()},
     **{name: _identity(_kind(rule), *_WHOSE[name]) for name, rule in IDENTITY.items()},
+    **{DIAG_VERSION: _identity(_kind(VERSIONS), *_VERSION)},
 )
 
 RawEncounter: Any = create_model(
