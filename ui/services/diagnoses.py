@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Final
 from unicodedata import combining, normalize
 
-from readmission.domain import icd9
-from readmission.domain.contract import MISSING, Diagnosis
+from readmission.domain import icd9, icd10
+from readmission.domain.diagnoses import versions_of
 
 _TABLE: Final = Path(__file__).parents[1] / "icd9_names.csv"
-_RULE: Final = Diagnosis()
 _WORD: Final = re.compile(r"[^\W_]+")
 _SHORT: Final = 2  # no longer word is a beginning: "MI" does not find "migraine"
 _IGNORED: Final = frozenset(
@@ -86,12 +85,18 @@ def name(code: str, language: str) -> str | None:
 def as_code(text: str) -> str | None:
     """The text as an ICD-9-CM code in the data's notation ("008.45 " → "8.45", "e885" → "E885"), or None."""
     code = icd9.normal(text.strip().upper())
-    return code if code != MISSING and _RULE.allows(code) and name(code, "en") else None
+    return code if "icd9" in versions_of(code) and name(code, "en") else None
 
 
-def looks_like_icd10(text: str) -> bool:
-    """Whether the text has the form of an ICD-10-CM code, and not of an ICD-9-CM one: E11.9, I50."""
-    return _RULE.looks_like_icd10(text.strip())
+def is_icd10(text: str) -> bool:
+    """Whether the text has the form of an ICD-10-CM code: E11.9, I50, but also E885, which can be ICD-9-CM too."""
+    return "icd10" in versions_of(text.strip().upper())
+
+
+def from_icd10(text: str) -> str | None:
+    """What the models read of the ICD-10-CM code, as an ICD-9-CM code; None if it has no single equivalent."""
+    code = icd10.to_icd9(text.strip().upper()) if is_icd10(text) else icd10.UNMAPPED
+    return None if code in (icd10.AMBIGUOUS, icd10.UNMAPPED) else code
 
 
 def find(text: str, language: str) -> list[str]:

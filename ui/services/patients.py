@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from readmission.domain.contract import DRUGS
+from readmission.domain.diagnoses import versions_of
 from readmission.domain.features import DOSED
 
 NOT_GIVEN: Final = "No"
@@ -133,7 +134,7 @@ def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
     """The API's request: the 14 required fields and the known optional ones."""
     doses = [values[drug] for drug in DOSED]
     given = sum(dose != NOT_GIVEN for dose in doses) + values["other_drugs"]
-    derived = {
+    derived: dict[str, Any] = {
         "change_encoded": int(values["medication_changed"]),
         "diabetesmed_encoded": int(given > 0),
         "num_diabetes_meds": given,
@@ -142,4 +143,7 @@ def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     entered = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
     entered["site"] = values["site"] or None  # the form's text field is empty
+    # The form has taken every diagnosis as a code of ICD-9-CM. Of most codes, the form tells.
+    if any(len(versions_of(values[name] or "")) > 1 for name in DIAGNOSES):
+        derived["diag_version"] = "icd9"
     return {name: value for name, value in (entered | derived).items() if value is not None}

@@ -199,13 +199,16 @@ def _diagnosis(t: Texts, name: str) -> None:
         _unclear(t, name, chosen)
     elif chosen and chosen not in diagnoses.names(t.language):
         st.caption(t.diagnosis(chosen))  # the picker shows a typed code without its name
+    if chosen and diagnoses.as_code(chosen) and (other := diagnoses.from_icd10(chosen)):
+        _either(t, name, chosen, other)
 
 
 def _look_up(name: str) -> str | None:
     """The field's text, with the code in place of a text that was typed instead of chosen and can only mean one."""
     text: str | None = st.session_state[_PREFIX + name]
     if text:
-        found = [code] if (code := diagnoses.as_code(text)) else diagnoses.find(text, page.texts().language)
+        code = diagnoses.as_code(text) or diagnoses.from_icd10(text)
+        found = [code] if code else diagnoses.find(text, page.texts().language)
         if len(found) == 1 and found[0] != text:
             st.session_state[_PREFIX + name] = text = found[0]
     return text
@@ -213,20 +216,23 @@ def _look_up(name: str) -> str | None:
 
 def _unclear(t: Texts, name: str, typed: str) -> None:
     """Why the typed text is not taken, or the codes that it may mean."""
-    text, key = typed.replace("`", "'")[:40], f"suggested_{name}_{typed}"
+    text = typed.replace("`", "'")[:40]
     if found := diagnoses.find(typed, t.language):
-        st.pills(
-            t("patient.diagnosis_several", text=text),
-            found[:_SUGGESTED],
-            format_func=t.diagnosis,
-            key=key,
-            on_change=_take_suggestion,
-            args=(name, key),
-        )
-    elif diagnoses.looks_like_icd10(typed):
+        _suggest(t, name, typed, t("patient.diagnosis_several", text=text), found[:_SUGGESTED])
+    elif diagnoses.is_icd10(typed):
         st.error(t("patient.diagnosis_icd10", text=text))
     else:
         st.error(t("patient.diagnosis_unknown", text=text))
+
+
+def _either(t: Texts, name: str, code: str, other: str) -> None:
+    """Says that the code, which also is one of ICD-10-CM, is read as ICD-9-CM, and offers the other meaning."""
+    _suggest(t, name, code, t("patient.diagnosis_either", text=code), [other])
+
+
+def _suggest(t: Texts, name: str, typed: str, label: str, codes: list[str]) -> None:
+    key = f"suggested_{name}_{typed}"
+    st.pills(label, codes, format_func=t.diagnosis, key=key, on_change=_take_suggestion, args=(name, key))
 
 
 def _take_suggestion(name: str, key: str) -> None:

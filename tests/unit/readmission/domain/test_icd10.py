@@ -14,6 +14,7 @@ from readmission.domain import icd9, icd10
 from readmission.domain.contract import ICD9_PATTERN, ICD10_PATTERN
 
 from tests.as_icd10 import Forward
+from tests.benchmarks.icd10 import in_icd10, rows_of
 
 ROOT = Path(__file__).parents[4]
 GENERATOR = ROOT / "layers" / "readmission" / "generate_icd10.py"
@@ -117,3 +118,11 @@ def _normal(code: str) -> str:
 
 def _category(code: str) -> str:
     return icd9.category(_normal(code))
+
+
+def test_the_diagnoses_of_the_data_come_back_from_icd_10(diabetes_data: Path | None) -> None:
+    if diabetes_data is None:
+        pytest.skip("synthetic data have few codes")
+    _, counts = in_icd10(rows_of(diabetes_data))
+    assert counts["unmapped"] < 0.006 * counts["known"]
+    assert counts["same category"] > 0.97 * counts["known"] and counts["same group"] > 0.99 * counts["known"]

@@ -128,16 +128,32 @@ def test_common_spanish_names_find_something(text: str) -> None:
     assert diagnoses.find(text, "es")
 
 
-@pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "428.123", "E119", "E785", "E11.9", "I50"])
+@pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "428.123", "E11", "J44", "U07.1"])
 def test_the_page_and_the_api_reject_the_same_codes(text: str) -> None:
-    assert diagnoses.as_code(text) is None
+    assert diagnoses.as_code(text) is None and diagnoses.from_icd10(text) is None
     if text != "?":  # which means unknown in the API
         with pytest.raises(Refused):
             fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": text}))
 
 
 @pytest.mark.parametrize(
-    ("text", "looks"), [("E11.9", True), ("e119", True), ("I50", True), ("428", False), ("flu", False)]
+    ("text", "looks"), [("E11.9", True), ("e119", True), ("I50", True), ("E885", True), ("428", False), ("flu", False)]
 )
 def test_a_code_of_icd_10_is_recognized(text: str, looks: bool) -> None:
-    assert diagnoses.looks_like_icd10(text) is looks
+    assert diagnoses.is_icd10(text) is looks
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "name"),
+    [
+        ("I50.9", "428", "Heart failure"),
+        (" e119 ", "250.0", "Diabetes without complication"),
+        ("E11.22", "250.4", "Diabetes with kidney disease"),
+        ("S72001A", "820", "Fracture of the neck of the femur"),
+        ("428", None, None),
+        ("flu", None, None),
+    ],
+)
+def test_a_code_of_icd_10_has_the_name_of_its_equivalent(text: str, code: str | None, name: str | None) -> None:
+    assert diagnoses.from_icd10(text) == code
+    assert code is None or diagnoses.name(code, "en") == name

@@ -54,6 +54,11 @@ def test_an_encounter_says_whose_it_is_if_the_form_does() -> None:
     assert not set(patients.WHOSE) & unnamed.keys()
 
 
+@pytest.mark.parametrize(("code", "stated"), [("428", None), ("V57", "icd9"), ("E880", "icd9"), (None, None)])
+def test_an_encounter_states_the_version_of_a_code_that_fits_both(code: str | None, stated: str | None) -> None:
+    assert patients.encounter({**patients.DEFAULTS, "diag_2": code}).get("diag_version") == stated
+
+
 def test_unknown_values_are_left_out() -> None:
     fields = patients.encounter({**patients.DEFAULTS, "diag_2": None, "admission_type_id": None})
     assert not {"diag_2", "admission_type_id", "prior_encounters", "other_drugs"} & fields.keys()

@@ -264,7 +264,11 @@ def diagnosis(app: AppTest) -> str:
 
 # AppTest cannot type a value that is not in a list, so these tests begin with it.
 @pytest.mark.parametrize(
-    ("typed", "code"), [("asthma", "493"), ("008.45", "8.45"), ("e885", "E885"), ("428.21", "428.21")]
+    ("typed", "code"),
+    [
+        *(("asthma", "493"), ("008.45", "8.45"), ("e885", "E885"), ("428.21", "428.21")),
+        *(("I50.9", "428"), ("e119", "250.0")),
+    ],
 )
 @pytest.mark.usefixtures("fakes")
 def test_a_typed_diagnosis_becomes_its_code_with_a_name(gateway: Gateway, typed: str, code: str) -> None:
@@ -274,6 +278,15 @@ def test_a_typed_diagnosis_becomes_its_code_with_a_name(gateway: Gateway, typed:
     assert len(shown) == 1
     button(app, "Forecast").click().run()
     assert gateway.predicted[-1]["diag_1"] == code
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_code_that_fits_both_versions_is_shown_with_its_other_meaning() -> None:
+    app = page_of("patient", patient_diag_1="E880")
+    (other,) = app.get("pills")
+    assert "read as ICD-9-CM" in other.label and other.options[0].startswith("273 · ")
+    other.set_value("273").run()
+    assert diagnosis(app) == "273" and not app.get("pills")
 
 
 @pytest.mark.usefixtures("gateway", "fakes")
@@ -290,10 +303,10 @@ def test_a_name_of_several_codes_is_not_guessed() -> None:
 @pytest.mark.parametrize(
     ("typed", "language", "reason"),
     [
-        ("E11.9", "en", "looks like an ICD-10-CM code"),
-        ("E119", "es", "parece un código CIE-10-MC"),
-        ("abc", "en", "No ICD-9-CM code has the number or name"),
-        ("V99", "en", "No ICD-9-CM code has the number or name"),
+        ("E11", "en", "looks like an ICD-10-CM code"),
+        ("U071", "es", "parece un código CIE-10-MC"),
+        ("abc", "en", "No ICD-9-CM or ICD-10-CM code has the number or name"),
+        ("V9", "en", "No ICD-9-CM or ICD-10-CM code has the number or name"),
     ],
 )
 @pytest.mark.usefixtures("gateway", "fakes")
@@ -302,7 +315,7 @@ def test_a_text_that_is_no_diagnosis_is_refused_at_once(typed: str, language: st
     assert len(app.error) == 1 and reason in app.error[0].value and f"`{typed}`" in app.error[0].value
 
 
-@pytest.mark.parametrize("typed", ["abc", "heart attack", "E11.9"])
+@pytest.mark.parametrize("typed", ["abc", "heart attack", "E11"])
 @pytest.mark.usefixtures("fakes")
 def test_an_unclear_diagnosis_is_not_sent(gateway: Gateway, typed: str) -> None:
     app = page_of("patient", asked={"diag_1": typed, "diag_2": None, "diag_3": None}, asked_number=1)

@@ -80,8 +80,8 @@ class Text:
         return f"{len(value)} characters, not 1 to {self.longest}"
 
 
-# The external causes of ICD-9-CM are E000 to E030 and E800 to E999. Between them are codes of ICD-10-CM only: E119, type
-# 2 diabetes, is not an external cause.
+# The external causes of ICD-9-CM are E000 to E030 and E800 to E999. Between them are codes of ICD-10-CM only: E119 is
+# type 2 diabetes, not an external cause.
 ICD9_PATTERN: Final = r"[0-9]{1,3}(\.[0-9]{1,2})?|V[0-9]{2}(\.[0-9]{1,2})?|E(0[0-2][0-9]|030|[89][0-9]{2})(\.[0-9])?"
 # With its decimal point or without it.
 ICD10_PATTERN: Final = r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?"

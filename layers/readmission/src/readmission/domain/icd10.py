@@ -1,8 +1,8 @@
 """ICD-10-CM diagnosis codes, read as the ICD-9-CM codes that models learn from.
 
-The table `icd10_to_icd9.txt` is made from CMS's general equivalence mappings. It has what the models read of a code, its
-ICD-9-CM category and the kind of complication of diabetes, by the beginning of the ICD-10-CM code: "I50" is "428". A
-code that is newer than the mappings is read as the code that it divides.
+The table `icd10_to_icd9.txt` is made from CMS's general equivalence mappings. It has what the models read of a code,
+its ICD-9-CM category and the kind of complication of diabetes, by the beginning of the ICD-10-CM code: "I50" is "428".
+A code that is newer than the mappings is read as the code that it divides.
 """
 
 from collections.abc import Mapping
