@@ -43,12 +43,13 @@ def in_icd10(rows: Iterable[dict[str, str]]) -> tuple[list[dict[str, str]], Coun
             if row[name] == MISSING:
                 continue
             counts["known"] += 1
-            if name not in read.codes:
+            code = read.codes.get(name)
+            if code is None:
                 translated[name] = MISSING
                 counts["unmapped"] += 1
                 continue
-            counts["same category"] += icd9.category(read.codes[name]) == icd9.category(row[name])
-            counts["same group"] += icd9.group(read.codes[name]) == icd9.group(row[name])
+            counts["same category"] += icd9.category(code) == icd9.category(row[name])
+            counts["same group"] += icd9.group(code) == icd9.group(row[name])
         found.append(translated)
     return found, counts
 

@@ -134,9 +134,7 @@ def test_a_row_can_state_the_version_of_its_diagnoses() -> None:
     either = encounter(diag_1="V57.5XXA", diag_2="V575", diag_3="E119")
     other = encounter(encounter_id="2", diag_1="V57", diag_2="I10")
     assert reasons(broken_rules(batch(either, other, versions=["icd10", "icd9"]))) == {
-        0: "diag_2: 'V575' is too short, or too new for CMS's mappings: the ICD-10-CM codes that begin like it differ"
-        " in ICD-9-CM. Use a longer or older code, or ? to leave the diagnosis out",
-        1: "diag_2: 'I10' is not an ICD-9-CM code, although diag_version is icd9",
+        1: "diag_2: 'I10' is not an ICD-9-CM code, although diag_version is icd9"
     }
 
 
@@ -145,16 +143,15 @@ def test_an_unknown_version_goes_to_quarantine() -> None:
     assert reasons(broken) == {0: "diag_version: 'ICD-10' is not one of icd10, icd9"}
 
 
-def test_diagnoses_without_an_equivalent_are_counted_by_column() -> None:
-    rows = [
-        encounter(encounter_id=str(number), diag_1="I10", diag_2=code)
-        for number, code in enumerate(("U07.1", "E11", "U071"), 1)
-    ]
-    broken = broken_rules(batch(*rows))
-    assert {one.rule: len(one.violations) for one in broken} == {
-        "diag_2: no equivalent in ICD-9-CM": 2,
-        "diag_2: several equivalents in ICD-9-CM": 1,
-    }
+def test_diagnoses_without_a_single_equivalent_break_no_rule_and_count_as_missing() -> None:
+    codes = ("U07.1", "E11", "E119", "?")
+    rows = batch(
+        *(encounter(encounter_id=str(n), diag_1="I10", diag_2=code, diag_3="I10") for n, code in enumerate(codes, 1))
+    )
+    assert broken_rules(rows) == []
+    report = report_of(rows, [])
+    assert [report["missing"][name] for name in ("diag_1", "diag_2", "diag_3")] == [0, 3, 0]
+    assert report["profile"]["missing"]["diag_2"] == 3
 
 
 def test_not_measured_is_a_valid_category() -> None:

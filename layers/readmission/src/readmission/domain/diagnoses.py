@@ -40,13 +40,13 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Diagnoses:
-    """The codes of an encounter as ICD-9-CM, by field, and what is wrong with the others.
+    """The known diagnoses of an encounter as ICD-9-CM codes, by field, and what is wrong with those that are None.
 
     `version` is that of the codes as given; None if no diagnosis is known, or if the version cannot be told.
     """
 
     version: Version | None
-    codes: Mapping[str, str]
+    codes: Mapping[str, str | None]
     wrong: Mapping[str, Wrong]
 
 
@@ -62,14 +62,14 @@ def read(
     if not codes:
         return Diagnoses(None, {}, {})
     if found is None:
-        return Diagnoses(None, {}, _untold(codes))
+        return Diagnoses(None, dict.fromkeys(codes), _untold(codes))
     if wrong := {name: _other_version(found) for name, code in codes.items() if found not in versions_of(code)}:
-        return Diagnoses(found, {}, wrong)
+        return Diagnoses(found, dict.fromkeys(codes), wrong)
     if found == "icd9":
         return Diagnoses(found, codes, {})
     equivalents = {name: icd10.to_icd9(code) for name, code in codes.items()}
-    refused = {name: _NO_EQUIVALENT[code] for name, code in equivalents.items() if code in _NO_EQUIVALENT}
-    return Diagnoses(found, {name: code for name, code in equivalents.items() if name not in refused}, refused)
+    wrong = {name: _NO_EQUIVALENT[code] for name, code in equivalents.items() if code in _NO_EQUIVALENT}
+    return Diagnoses(found, {name: None if name in wrong else code for name, code in equivalents.items()}, wrong)
 
 
 @lru_cache(_CACHED_CODES)

@@ -73,8 +73,6 @@ _FAULTS: Final[Mapping[Fault, str]] = {
     "diagnosis_of_other_version": f"not of the {DIAG_VERSION}",
     "diagnosis_versions_mixed": "of another version of ICD than another diagnosis",
     "diagnosis_version_missing": f"of ICD-9-CM or ICD-10-CM, without a {DIAG_VERSION}",
-    "icd10_ambiguous": "several equivalents in ICD-9-CM",
-    "icd10_unmapped": "no equivalent in ICD-9-CM",
 }
 
 
@@ -123,6 +121,7 @@ def reasons(broken: Iterable[BrokenRule]) -> dict[int, str]:
 def report_of(rows: Columns, broken: Sequence[BrokenRule], duplicates: int = 0) -> Report:
     """The report on a batch with `duplicates` beside its `rows`; `broken` are the `broken_rules` of `rows`."""
     invalid = invalid_rows(broken)
+    rows = _as_read(rows)
     count = len(rows["readmitted"])
     valid = [index not in invalid for index in range(count)]
     classes, splits = (Counter(compress(rows[name], valid)) for name in ("readmitted", "split"))
@@ -201,23 +200,44 @@ def _wrong_diagnoses(rows: Columns, invalid: Collection[int]) -> list[BrokenRule
         if text and not VERSIONS.allows(text)
     }
     broken = [BrokenRule(f"{DIAG_VERSION}: not {VERSIONS.expected}", unknown)] if unknown else []
-    columns = [rows[name] for name in _DIAGNOSES]
-    only_icd9 = not any(versions_of(code) == ("icd10",) for code in set().union(*columns))
-    if only_icd9 and not any(stated):
+    if _only_icd9(rows):
         return broken
     # Beside rows of ICD-10-CM, a row whose codes all fit both versions may be either.
-    otherwise: Version | None = "icd9" if only_icd9 else None
+    otherwise: Version | None = None if _has_icd10(rows) else "icd9"
     found: dict[tuple[str, Fault], dict[int, str]] = {}
-    for index, codes in enumerate(zip(*columns, strict=True)):
+    for index, codes in enumerate(zip(*(rows[name] for name in _DIAGNOSES), strict=True)):
         if index in invalid or index in unknown:
             continue
         given = dict(zip(_DIAGNOSES, codes, strict=True))
         for name, wrong in diagnoses.read(given, stated_version(stated[index]), otherwise).wrong.items():
-            violations = found.setdefault((name, wrong.fault), {})
-            violations[index] = f"{name}: {given[name]!r} {wrong.message}"
+            if wrong.fault in _FAULTS:
+                violations = found.setdefault((name, wrong.fault), {})
+                violations[index] = f"{name}: {given[name]!r} {wrong.message}"
     return broken + [
         BrokenRule(f"{name}: {_FAULTS[fault]}", violations) for (name, fault), violations in sorted(found.items())
     ]
+
+
+def _has_icd10(rows: Columns) -> bool:
+    """Whether a code of any row has the form of ICD-10-CM only."""
+    return any(versions_of(code) == ("icd10",) for name in _DIAGNOSES for code in set(rows[name]))
+
+
+def _only_icd9(rows: Columns) -> bool:
+    return not any(rows[DIAG_VERSION]) and not _has_icd10(rows)
+
+
+def _as_read(rows: Columns) -> Columns:
+    """The rows with the diagnoses that models cannot read as missing: they have no single equivalent in ICD-9-CM."""
+    if _only_icd9(rows):
+        return rows
+    read = {name: list(rows[name]) for name in _DIAGNOSES}
+    for index, (text, *codes) in enumerate(zip(rows[DIAG_VERSION], *read.values(), strict=True)):
+        found = diagnoses.read(dict(zip(_DIAGNOSES, codes, strict=True)), stated_version(text))
+        for name, wrong in found.wrong.items():
+            if wrong.fault not in _FAULTS:
+                read[name][index] = MISSING
+    return {**rows, **read}
 
 
 def _superseded(rows: Columns, invalid: Collection[int]) -> dict[int, str]:
