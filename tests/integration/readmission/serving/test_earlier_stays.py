@@ -24,6 +24,7 @@ from readmission.serving import earlier_stays as module
 from readmission.serving.earlier_stays import EarlierStaysInPostgres, earlier_stays, open_histories
 from readmission.serving.encounters import Asked, Patient, encounter_of
 from readmission.serving.patient_history import PatientHistories
+from readmission.serving.schemas import EXAMPLE
 from readmission.settings import DatabaseSettings, PatientHistorySettings
 from readmission.storage import database
 
@@ -119,6 +120,16 @@ def seen_in_training(clean: Connection) -> dict[int, dict[str, Any]]:
         row[0]: {name: value if name in NUMBERS else str(value) for name, value in zip(INPUTS, row[1:], strict=True)}
         for row in rows
     }
+
+
+def test_a_stay_in_icd_10_is_compared_with_one_in_icd_9(stores: Stores, stays: list[list[str]]) -> None:
+    stores.load([changed(stays[0], diag_1="428.0")])
+    stores.load([changed(stays[1], diag_1="I50.9", diag_2="I10", diag_3="?")])
+    asked = encounter_of({**EXAMPLE, "patient_nbr": 7, "encounter_id": 103, "diag_1": "I11.0"})
+    (known,) = earlier_stays(stores.clean, "real", [Patient("default", 7, 103)])
+    assert (known.count, known.fields["last_diag_1"]) == (2, "428")
+    assert inputs_of(asked.fields | known.fields)["same_diag_1_category"] == 0
+    assert [seen_in_training(stores.clean)[number]["same_diag_1_category"] for number in (101, 102)] == [None, 1]
 
 
 def test_with_their_numbers_alone_all_test_patients_have_the_inputs_of_training_and_of_a_history_by_hand(

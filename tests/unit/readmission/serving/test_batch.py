@@ -201,6 +201,19 @@ def test_csv_variants_of_spreadsheets_are_accepted(api: Api, text: str) -> None:
     assert [row["error"] for row in _rows(_post_csv(api, text))] == [""]
 
 
+@pytest.mark.parametrize("example", [EXAMPLE, RAW_EXAMPLE], ids=["prepared", "raw"])
+def test_each_row_of_a_csv_can_state_the_version_of_its_diagnoses(api: Api, example: dict[str, Any]) -> None:
+    codes = {**dict.fromkeys(("diag_2", "diag_3"), ""), "diag_1": "I50.9"}
+    rows = [{**example, **codes, "diag_version": version} for version in ("icd10", "", "icd9", "ICD-10")]
+    errors = [row["error"] for row in _rows(_post_csv(api, _csv(*rows)))]
+    assert errors == [
+        "",
+        "",
+        "diag_1: is not an ICD-9-CM code, although diag_version is icd9",
+        "diag_version: must be one of icd10, icd9, as text",
+    ]
+
+
 def test_an_invalid_row_of_a_csv_has_its_error_and_does_not_affect_the_others(api: Api) -> None:
     text = _csv(EXAMPLE, {**EXAMPLE, "age_numeric": SECRET}, EXAMPLE | {"num_procedures": ""}) + "1,2\n" + "3," * 13
     rows = _rows(_post_csv(api, text))

@@ -46,7 +46,7 @@ class Diagnoses:
     """
 
     version: Version | None
-    codes: Mapping[str, str | None]
+    codes: dict[str, str | None]
     wrong: Mapping[str, Wrong]
 
 
@@ -57,7 +57,7 @@ def read(
 
     `version` is the one that is stated, if any. Codes that all fit both are of the version `otherwise`; None: refused.
     """
-    codes = {name: code for name in FIELDS if (code := given.get(name)) not in (None, MISSING)}
+    codes = {name: code for name in FIELDS if (code := given.get(name)) and code != MISSING}
     found = version or _told_by_form(codes.values(), otherwise)
     if not codes:
         return Diagnoses(None, {}, {})
@@ -66,7 +66,7 @@ def read(
     if wrong := {name: _other_version(found) for name, code in codes.items() if found not in versions_of(code)}:
         return Diagnoses(found, dict.fromkeys(codes), wrong)
     if found == "icd9":
-        return Diagnoses(found, codes, {})
+        return Diagnoses(found, {**codes}, {})
     equivalents = {name: icd10.to_icd9(code) for name, code in codes.items()}
     wrong = {name: _NO_EQUIVALENT[code] for name, code in equivalents.items() if code in _NO_EQUIVALENT}
     return Diagnoses(found, {name: None if name in wrong else code for name, code in equivalents.items()}, wrong)
