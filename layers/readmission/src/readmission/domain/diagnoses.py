@@ -58,9 +58,11 @@ def read(
     `version` is the one that is stated, if any. Codes that all fit both are of the version `otherwise`; None: refused.
     """
     codes = {name: code for name in FIELDS if (code := given.get(name)) and code != MISSING}
-    found = version or _told_by_form(codes.values(), otherwise)
     if not codes:
         return Diagnoses(None, {}, {})
+    if version != "icd10" and otherwise == "icd9" and all("icd9" in versions_of(code) for code in codes.values()):
+        return Diagnoses("icd9", {**codes}, {})  # the short way for all of UCI's rows
+    found = version or _told_by_form(codes.values(), otherwise)
     if found is None:
         return Diagnoses(None, dict.fromkeys(codes), _untold(codes))
     if wrong := {name: _other_version(found) for name, code in codes.items() if found not in versions_of(code)}:
