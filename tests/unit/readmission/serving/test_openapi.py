@@ -163,11 +163,11 @@ def test_a_problem_has_the_fields_that_are_described(api: Api, openapi: Any) -> 
 
 
 def test_a_raw_encounter_has_the_columns_of_the_file_and_the_history(raw: Any) -> None:
-    assert list(raw["properties"]) == [*COLUMNS, *PATIENT_HISTORY, "site"]
+    assert list(raw["properties"]) == [*COLUMNS, *PATIENT_HISTORY, "site", "diag_version"]
     assert raw["required"] == list(RAW_REQUIRED) and raw["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("name", [*COLUMNS, *PATIENT_HISTORY, "site"])
+@pytest.mark.parametrize("name", [*COLUMNS, *PATIENT_HISTORY, "site", "diag_version"])
 def test_each_raw_field_is_described_with_an_example(raw: Any, name: str) -> None:
     assert raw["properties"][name]["description"] and raw["properties"][name]["examples"]
 
@@ -193,7 +193,7 @@ def test_an_encounter_has_the_14_features_all_required_optional_fields_whose_it_
     encounter: Any,
 ) -> None:
     assert encounter["required"] == list(FEATURES)
-    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *IDENTITY]
+    assert list(encounter["properties"]) == [*(*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *IDENTITY, "diag_version")]
     assert encounter["additionalProperties"] is False
 
 
