@@ -193,7 +193,7 @@ def test_an_encounter_has_the_14_features_all_required_optional_fields_whose_it_
     encounter: Any,
 ) -> None:
     assert encounter["required"] == list(FEATURES)
-    assert list(encounter["properties"]) == [*(*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *IDENTITY, "diag_version")]
+    assert list(encounter["properties"]) == [*FEATURES, *OPTIONAL, *PATIENT_HISTORY, *IDENTITY, "diag_version"]
     assert encounter["additionalProperties"] is False
 
 

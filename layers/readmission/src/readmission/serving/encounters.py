@@ -62,10 +62,9 @@ class Asked:
     """A valid encounter of a request.
 
     `fields` are those from which the inputs are computed, with all diagnoses as ICD-9-CM; unknown ones are None or
-    missing. `patient` is whose history
-    may be looked up: None without a number, or if the request has the history. `history` is what the look-up found, a
-    `schemas.History`. Whose stay it is, `site`, `encounter_id` and `patient_nbr` say in any case, as far as the request
-    does. Its text contains no number, so that none gets into a log.
+    missing. `patient` is whose history may be looked up: None without a number, or if the request has the history.
+    `history` is what the look-up found, a `schemas.History`. Whose stay it is, `site`, `encounter_id` and `patient_nbr`
+    say in any case, as far as the request does. Its text contains no number, so that none gets into a log.
     """
 
     fields: dict[str, Any]
