@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from readmission.promotion import ledger
+from readmission.reporting import written_card
+from readmission.reporting.facts import Decision
 from readmission.settings import DatabaseSettings
 from readmission.telemetry import metrics
 
@@ -64,6 +66,24 @@ def test_a_decision_is_returned_and_counted(
     assert counters_in(capsys.readouterr().out) == {
         series(metrics.PROMOTION_DECISIONS, service="guard", decision="withdrawn"): 1
     }
+
+
+def test_the_model_card_is_written_again_with_the_decision(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Any] = []
+    _tried(monkeypatch, "an entry", DECIDED)
+    monkeypatch.setattr(written_card, "write", lambda *arguments: written.append(arguments))
+    module.handler({}, Context())
+    ((version, decision, settings),) = written
+    assert (version, decision, settings.name) == ("2", Decision("withdrawn", "it failed", "1"), "readmission")
+
+
+def test_a_decision_stands_although_its_model_card_cannot_be_written(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No MLflow listens at the address."""
+    _tried(monkeypatch, "an entry", DECIDED)
+    assert module.handler({}, Context()) == DECIDED
+    assert "the model card could not be written again" in caplog.messages
 
 
 def test_nothing_to_decide_yet_is_not_counted(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from readmission.domain.payloads import Plan
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
+from readmission.reporting import written_card
+from readmission.reporting.facts import Decision
 from readmission.settings import ChallengeSettings, DatabaseSettings, ModelSettings, SourceSettings
 from readmission.telemetry import metrics
 
@@ -224,6 +226,23 @@ def test_a_persons_decision_on_a_challenger_is_counted(
     assert counters_in(capsys.readouterr().out) == {
         series(metrics.PROMOTION_DECISIONS, service="promote", decision=decision): 1
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "decision", "production"),
+    [("challenge", "shadowed", "1"), ("abort", "withdrawn", "1"), ("rollback", "rolled back", "2")],
+)
+def test_the_model_card_is_written_again_with_a_persons_decision(
+    name: str, decision: str, production: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, _ = _wired("promote", None)
+    result = {"decision": decision, "version": "2", "production_version": production, "reason": "a trial", "by": "Ada"}
+    vars(module)["challenger"] = SimpleNamespace(challenge=Step(result), abort=Step(result))
+    vars(module)["rollback"] = Step(result)
+    monkeypatch.setattr(written_card, "write", write := Step(None))
+    module.handler({name: {}}, Context())
+    ((version, quoted, _settings),) = write.calls
+    assert (version, quoted) == ("2", Decision(decision, "a trial", production))
 
 
 def test_the_challenger_is_shown_and_a_version_replayed_without_a_decision(capsys: pytest.CaptureFixture[str]) -> None:

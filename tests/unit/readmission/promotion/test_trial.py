@@ -139,3 +139,28 @@ def test_the_summary_names_the_figures() -> None:
     found = summary(evidence(_pairs(300, _moved(0.01), canaried=30)))
     assert found.startswith("300 forecasts, 30 answered by it, the same class in 100%, rank correlation 1.00")
     assert "mean early risk +0.0100" in found
+
+
+def _weighted(p: Floats) -> Floats:
+    weighted = p * _WEIGHTS
+    return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+_WEIGHTS = np.array([3.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("change", "weights", "code"),
+    [
+        (_weighted, _WEIGHTS, None),
+        (_weighted, None, "shifted"),
+        (lambda p: p, _WEIGHTS, "shifted"),
+        (lambda p: _weighted(p)[:, [2, 1, 0]], _WEIGHTS, "shifted"),
+        (lambda p: _constant(_weighted(p)), _WEIGHTS, "constant"),
+    ],
+    ids=["as it is to", "no recalibration", "not at all", "swapped", "constant"],
+)
+def test_a_recalibration_may_shift_the_forecasts_by_its_weights_alone(
+    change: Callable[[Floats], Floats], weights: Floats | None, code: str | None
+) -> None:
+    assert _code(_pairs(200, change, weights=weights)) == code

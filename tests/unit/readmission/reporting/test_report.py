@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from readmission.domain.payloads import CardEvent, PlotsEvent, PromoteResult, ReportResult
 from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUnavailable
+from readmission.reporting import written_card
+from readmission.reporting.facts import Decision
 from readmission.reporting.report import write_card, write_plots
 from readmission.settings import ModelSettings
 
@@ -39,6 +41,7 @@ class Mlflow:
         match method, path.removeprefix("/api/2.0/"):
             case "GET", "mlflow/runs/get":
                 tags = [{"key": "data_kind", "value": "synthetic"}, {"key": "pipeline_run", "value": "run-1"}]
+                tags.append({"key": "family", "value": "random_forest"})
                 info = {"artifact_uri": self.artifact_uri, "start_time": 1}
                 return {"run": {"info": info, "data": {"tags": tags, "params": [{"key": "depth", "value": "3"}]}}}
             case "GET", "mlflow/model-versions/get":
@@ -107,6 +110,16 @@ def test_the_card_becomes_two_artifacts_and_the_versions_description(mlflow: Mlf
     assert "version 3" in text and "Decision: promoted. the first." in text and "SYNTHETIC DATA" in text
     assert mlflow.artifacts["1/r1/artifacts/model_card.html"].startswith(b"<!doctype html>")
     assert "Model card: readmission, version 3" in mlflow.description and len(mlflow.description) <= 5000
+
+
+def test_the_card_and_the_description_quote_the_newest_decision(mlflow: Mlflow) -> None:
+    shadowed = PromoteResult(**{**CARD["promotion"], "decision": "shadowed", "production_version": "2"})
+    write_card(CardEvent(**{**CARD, "promotion": shadowed}), _settings(mlflow))
+    written_card.write("3", Decision("promoted", "150 forecasts", "3"), _settings(mlflow))
+    texts = [mlflow.artifacts[f"1/r1/artifacts/model_card.{form}"].decode() for form in ("md", "html")]
+    for text in (*texts, mlflow.description):
+        assert "promoted. 150 forecasts." in text and "shadowed" not in text
+        assert "In production after this decision: version 3" in text
 
 
 def test_the_card_quotes_the_runs_data_report(mlflow: Mlflow) -> None:

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from pg8000.native import Connection
 
 from readmission.domain.payloads import ChallengeResult
-from readmission.promotion import alias, challenger, ledger, trial, versions
+from readmission.promotion import alias, challenger, intended, ledger, trial, versions
 from readmission.promotion.incumbent import contender
 from readmission.promotion.reasons import Code
 from readmission.promotion.trial import Evidence, Pairs
@@ -42,11 +42,19 @@ def guard(clean: Connection, settings: ModelSettings, challenges: ChallengeSetti
 
 
 def state(clean: Connection, settings: ModelSettings, challenges: ChallengeSettings | None) -> dict[str, Any] | None:
-    """What is known of the challenger, for people; None if there is none. Decides nothing."""
+    """What is known of the challenger, for people; None if there is none. Decides nothing.
+
+    Raises `TrackingUnavailable`.
+    """
     tried = ledger.challenge(clean, settings.name)
     if tried is None:
         return None
-    found = trial.evidence(_pairs(clean, settings, tried, challenges or _DEFAULTS))
+    with reachable(settings):
+        client = MlflowClient(settings.tracking_uri)
+        version = find_version(client, settings.name, tried.version)
+        weights = intended.weights(client, version, tried.previous_version) if version else None
+    pairs = _pairs(clean, settings, tried, challenges or _DEFAULTS)
+    found = trial.evidence(replace(pairs, weights=weights))
     objection = trial.objection(found)
     return {
         "version": tried.version,
@@ -98,7 +106,9 @@ class _Watch:
 
     def judge(self) -> ChallengeResult | None:
         """Withdraw the challenger, let it go one step further, or wait."""
-        found = trial.evidence(_pairs(self.clean, self.settings, self.tried, self.challenges))
+        weights = intended.weights(self.client, self.version, self.tried.previous_version)
+        pairs = _pairs(self.clean, self.settings, self.tried, self.challenges)
+        found = trial.evidence(replace(pairs, weights=weights))
         if objection := trial.objection(found):
             reason = f"{contender(self.version)} {objection.reason}"
             return self._withdraw(reason, objection.code, found)

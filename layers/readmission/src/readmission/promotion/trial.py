@@ -81,7 +81,8 @@ class Pairs:
 
     `challenger` and `production` are probabilities (forecasts x `CLASSES`), `labels` the class that came true, or None,
     and `patients` whose forecasts they are, as far as known. `errors` counts the forecasts that the challenger owes, by
-    name. Of the others it answered `canaried`, and took `seconds` for each.
+    name. Of the others it answered `canaried`, and took `seconds` for each. `weights` of the classes are those by which
+    it is meant to forecast otherwise, as a recalibration of the version in Production.
     """
 
     challenger: Floats
@@ -91,6 +92,7 @@ class Pairs:
     seconds: Floats = field(default_factory=lambda: np.zeros(0))
     errors: Mapping[str, int] = field(default_factory=dict)
     canaried: int = 0
+    weights: Floats | None = None
 
     @classmethod
     def load(cls, clean: Connection, versions: Versions, since: datetime, due_days: int, limit: int) -> Self:
@@ -135,6 +137,7 @@ class Evidence:
 
     `agreement` is the share of the same most probable class, `correlation` the lowest rank correlation over the classes
     (None if Production hardly varies), `shifts` challenger minus Production in the mean probability of each class.
+    `unintended` are the same for a recalibration, without the shift that its weights are to make.
     `estimated` is the log loss that each version expects of itself, and `realised` that of the labelled forecasts.
     """
 
@@ -146,6 +149,7 @@ class Evidence:
     correlation: float | None = None
     constant: bool = False
     shifts: dict[str, comparison.Difference] = field(default_factory=dict)
+    unintended: dict[str, comparison.Difference] | None = None
     estimated: dict[str, float] | None = None
     realised: dict[str, float] | None = None
     difference: comparison.Difference | None = None
@@ -155,6 +159,10 @@ class Evidence:
         """The same for the ledger."""
         found: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         found["shifts"] = {name: _plain(shift) for name, shift in self.shifts.items()}
+        if self.unintended is None:
+            del found["unintended"]
+        else:
+            found["unintended"] = {name: _plain(shift) for name, shift in self.unintended.items()}
         found["difference"] = self.difference and _plain(self.difference)
         plain: dict[str, Any] = json_value(found)
         return plain
@@ -170,7 +178,6 @@ def evidence(pairs: Pairs) -> Evidence:
     found = Evidence(len(pairs), pairs.canaried, dict(pairs.errors), len(labelled))
     if not len(pairs):
         return found
-    difference = pairs.challenger - pairs.production
     early = pairs.challenger[:, 0].round(9)
     varies = len(np.unique(pairs.production[:, 0].round(9))) >= ENOUGH_FORECASTS
     return Evidence(
@@ -181,7 +188,8 @@ def evidence(pairs: Pairs) -> Evidence:
         agreement=float((pairs.challenger.argmax(axis=1) == pairs.production.argmax(axis=1)).mean()),
         correlation=_correlation(pairs) if varies else None,
         constant=varies and bool((early == early[0]).all()),
-        shifts={name: _mean(difference[:, index]) for index, name in enumerate(CLASSES)},
+        shifts=_shifts(pairs.challenger - pairs.production),
+        unintended=None if pairs.weights is None else _shifts(pairs.challenger - _weighted(pairs)),
         estimated={"challenger": _expected(pairs.challenger), "production": _expected(pairs.production)},
         milliseconds=_milliseconds(pairs.seconds),
         **_realised(pairs, labelled),
@@ -196,6 +204,16 @@ def _correlation(pairs: Pairs) -> float:
         if others.std():
             found.append(float(np.corrcoef(ranks, others)[0, 1]) if ranks.std() else 0.0)
     return min(found, default=0.0)
+
+
+def _shifts(differences: Floats) -> dict[str, comparison.Difference]:
+    return {name: _mean(differences[:, index]) for index, name in enumerate(CLASSES)}
+
+
+def _weighted(pairs: Pairs) -> Floats:
+    """What Production said, recalibrated as the challenger is."""
+    weighted: Floats = pairs.production * pairs.weights
+    return weighted / weighted.sum(axis=1, keepdims=True)
 
 
 def _mean(values: Floats) -> comparison.Difference:
@@ -262,12 +280,13 @@ def _listed(errors: Mapping[str, int]) -> str:
 def _forecasts(found: Evidence) -> Objection | None:
     if found.constant:
         return Objection("constant", f"gives every one of {found.forecasts:,} encounters the same risk")
-    for name, shift in found.shifts.items():
+    intended = "" if found.unintended is None else " beyond what its recalibration is to do"
+    for name, shift in (found.shifts if found.unintended is None else found.unintended).items():
         if shift.low > LARGEST_SHIFT or shift.high < -LARGEST_SHIFT:
             return Objection(
                 "shifted",
-                f"shifts the mean probability of {name} by {shift} over {found.forecasts:,} forecasts, more than"
-                f" {LARGEST_SHIFT}",
+                f"shifts the mean probability of {name} by {shift}{intended} over {found.forecasts:,} forecasts, more"
+                f" than {LARGEST_SHIFT}",
             )
     if found.correlation is not None and found.correlation < LEAST_CORRELATION:
         return Objection(
