@@ -3,12 +3,10 @@
 from typing import Any
 
 from readmission.domain.payloads import ChallengeResult
-from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUnavailable
 from readmission.promotion import ledger
-from readmission.registry.rest import UnexpectedAnswer
 from readmission.reporting import written_card
 from readmission.reporting.facts import Decision
-from readmission.settings import ChallengeSettings, GuardSettings, ModelSettings
+from readmission.settings import ChallengeSettings, GuardSettings
 from readmission.storage.database import connect
 from readmission.telemetry import metrics, observability
 
@@ -38,16 +36,8 @@ def _guard(settings: GuardSettings, challenges: ChallengeSettings) -> ChallengeR
         logger.warning("decided on the challenger", extra={**decided})
         meter.count(metrics.PROMOTION_DECISIONS, decision=decided["decision"])
         decision = Decision(decided["decision"], decided["reason"], decided["production_version"])
-        _rewrite_card(decision, decided["version"], settings.model)
+        written_card.rewrite(decided["version"], decision, settings.model, logger)
     if decided and decided["decision"] == "promoted":
         for name, value in test_scores(settings.model, decided["version"]).items():
             meter.set(metrics.MODEL_TEST_SCORE, value, model_version=decided["version"], metric=name)
     return decided
-
-
-def _rewrite_card(decision: Decision, version: str, settings: ModelSettings) -> None:
-    """Let the version's card quote the decision, which stands without it."""
-    try:
-        written_card.write(version, decision, settings)
-    except (ConfigurationError, EvaluationMissing, TrackingUnavailable, UnexpectedAnswer) as error:
-        logger.warning("the model card could not be written again", extra={"version": version, "reason": str(error)})

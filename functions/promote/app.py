@@ -14,14 +14,12 @@ from readmission.domain.payloads import (
     PromoteResult,
     RollbackResult,
 )
-from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUnavailable
 from readmission.promotion import challenger, guard, ledger, limit
 from readmission.promotion.earlier import look
 from readmission.promotion.promote import promote
 from readmission.promotion.replay import replay
 from readmission.promotion.rollback import rollback
 from readmission.promotion.scores import test_scores
-from readmission.registry.rest import UnexpectedAnswer
 from readmission.reporting import written_card
 from readmission.reporting.facts import Decision
 from readmission.settings import ModelSettings, PromoteSettings, TrainingJobSettings
@@ -76,7 +74,7 @@ def _rollback(request: Any) -> RollbackResult:
     logger.info("rolled back", extra={**result})
     _measure("rolled_back", result["version"], settings.model)
     decision = Decision("rolled back", result["reason"], result["version"])
-    _rewrite_card(decision, result["version"], settings.model)
+    written_card.rewrite(result["version"], decision, settings.model, logger)
     return result
 
 
@@ -100,7 +98,7 @@ def _tried(result: ChallengeResult, model: ModelSettings) -> ChallengeResult:
     logger.info("decided on the challenger", extra={**result})
     meter.count(metrics.PROMOTION_DECISIONS, decision=result["decision"])
     decision = Decision(result["decision"], result["reason"], result["production_version"])
-    _rewrite_card(decision, result["version"], model)
+    written_card.rewrite(result["version"], decision, model, logger)
     return result
 
 
@@ -134,14 +132,6 @@ def _measure(decision: str, served: str, model: ModelSettings) -> None:
     # There is no served version yet if the first model was refused.
     for name, value in (test_scores(model, served) if served else {}).items():
         meter.set(metrics.MODEL_TEST_SCORE, value, model_version=served, metric=name)
-
-
-def _rewrite_card(decision: Decision, version: str, settings: ModelSettings) -> None:
-    """Let the version's card quote the decision, which stands without it."""
-    try:
-        written_card.write(version, decision, settings)
-    except (ConfigurationError, EvaluationMissing, TrackingUnavailable, UnexpectedAnswer) as error:
-        logger.warning("the model card could not be written again", extra={"version": version, "reason": str(error)})
 
 
 _REQUESTS: Final[dict[str, Callable[[Any], Any]]] = {

@@ -189,7 +189,9 @@ def evidence(pairs: Pairs) -> Evidence:
         correlation=_correlation(pairs) if varies else None,
         constant=varies and bool((early == early[0]).all()),
         shifts=_shifts(pairs.challenger - pairs.production),
-        unintended=None if pairs.weights is None else _shifts(pairs.challenger - _weighted(pairs)),
+        unintended=None
+        if pairs.weights is None
+        else _shifts(pairs.challenger - _weighted(pairs.production, pairs.weights)),
         estimated={"challenger": _expected(pairs.challenger), "production": _expected(pairs.production)},
         milliseconds=_milliseconds(pairs.seconds),
         **_realised(pairs, labelled),
@@ -210,9 +212,9 @@ def _shifts(differences: Floats) -> dict[str, comparison.Difference]:
     return {name: _mean(differences[:, index]) for index, name in enumerate(CLASSES)}
 
 
-def _weighted(pairs: Pairs) -> Floats:
-    """What Production said, recalibrated as the challenger is."""
-    weighted: Floats = pairs.production * pairs.weights
+def _weighted(forecasts: Floats, weights: Floats) -> Floats:
+    """What the forecasts become if they are recalibrated by the weights."""
+    weighted: Floats = forecasts * weights
     return weighted / weighted.sum(axis=1, keepdims=True)
 
 

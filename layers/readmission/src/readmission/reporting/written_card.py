@@ -7,10 +7,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from aws_lambda_powertools import Logger
+
 from readmission.domain.payloads import ReportResult
-from readmission.errors import EvaluationMissing
+from readmission.errors import ConfigurationError, EvaluationMissing, TrackingUnavailable
 from readmission.registry import names
-from readmission.registry.rest import ModelVersion, RestClient, Run
+from readmission.registry.rest import ModelVersion, RestClient, Run, UnexpectedAnswer
 from readmission.reporting import card
 from readmission.reporting.facts import Decision, Facts
 from readmission.settings import ModelSettings
@@ -32,6 +34,14 @@ def write(number: str, decision: Decision, settings: ModelSettings) -> ReportRes
     mlflow.write_artifact(run, names.MODEL_CARD_HTML, card.html(facts, evaluation, decision).encode())
     mlflow.describe(version, card.description(facts, evaluation, decision))
     return ReportResult(mlflow_run_id=run.id, artifacts=[names.MODEL_CARD_MARKDOWN, names.MODEL_CARD_HTML])
+
+
+def rewrite(number: str, decision: Decision, settings: ModelSettings, logger: Logger) -> None:
+    """Let the version's card quote a later decision, which stands if that fails."""
+    try:
+        write(number, decision, settings)
+    except (ConfigurationError, EvaluationMissing, TrackingUnavailable, UnexpectedAnswer) as error:
+        logger.warning("the model card could not be written again", extra={"version": number, "reason": str(error)})
 
 
 def evaluation_of(mlflow: RestClient, run_id: str) -> dict[str, Any]:
