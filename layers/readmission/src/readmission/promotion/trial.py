@@ -178,6 +178,7 @@ def evidence(pairs: Pairs) -> Evidence:
     found = Evidence(len(pairs), pairs.canaried, dict(pairs.errors), len(labelled))
     if not len(pairs):
         return found
+    weighted = pairs.production if pairs.weights is None else _weighted(pairs.production, pairs.weights)
     early = pairs.challenger[:, 0].round(9)
     varies = len(np.unique(pairs.production[:, 0].round(9))) >= ENOUGH_FORECASTS
     return Evidence(
