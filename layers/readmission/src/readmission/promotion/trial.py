@@ -192,7 +192,7 @@ def evidence(pairs: Pairs) -> Evidence:
         shifts=_shifts(pairs.challenger - pairs.production),
         unintended=None
         if pairs.weights is None
-        else _shifts(pairs.challenger - _weighted(pairs.production, pairs.weights)),
+        else _shifts(pairs.challenger - weighted),
         estimated={"challenger": _expected(pairs.challenger), "production": _expected(pairs.production)},
         milliseconds=_milliseconds(pairs.seconds),
         **_realised(pairs, labelled),
