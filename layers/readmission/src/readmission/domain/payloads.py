@@ -41,6 +41,7 @@ _FIELDS: Final = (
     "data_kind",
     "event",
     "force",
+    "mapping",
     "models",
     "reason",
     "site",
@@ -51,7 +52,7 @@ _FIELDS: Final = (
     "taken_on",
 )
 _SITE: Final = SiteName()
-OF_DELIVERY: Final = ("data_kind", "site", "taken_on")
+OF_DELIVERY: Final = ("data_kind", "mapping", "site", "taken_on")
 """The fields of an execution's input that describe the delivery which it brings."""
 
 
@@ -63,7 +64,8 @@ class PipelineRequest:
     records, None if the input does not say. `by` is who started the execution, None if nobody says. `force` is whether
     models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
     `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are,
-    None if the kind of the source tells.
+    None if the kind of the source tells. `mapping` is the S3 address of the file that says how the source's columns
+    become those of the contract, None if they are those of the contract.
     """
 
     source: str | None
@@ -79,6 +81,7 @@ class PipelineRequest:
     reason: str | None = None
     event: str | None = None
     data_kind: DataKind | None = None
+    mapping: str | None = None
 
     @property
     def actor(self) -> str | None:
@@ -481,6 +484,7 @@ def parse_request(document: Any) -> PipelineRequest:
         reason=_line(document, "reason", LONGEST_REASON, "a text", "why the run is started"),
         event=_line(document, "event", LONGEST_NAME, "an id", "that of the event that starts the run"),
         data_kind=_data_kind(document),
+        mapping=_mapping(document),
     )
 
 
@@ -525,6 +529,16 @@ def _data_kind(document: Mapping[str, Any]) -> DataKind | None:
         return None
     kind: DataKind = _choice(document, "data_kind", ("real", "synthetic"), "real")
     return kind
+
+
+def _mapping(document: Mapping[str, Any]) -> str | None:
+    address = document.get("mapping")
+    if address is None:
+        return None
+    scheme, _, rest = address.partition("://") if isinstance(address, str) else ("", "", "")
+    if scheme != "s3" or not all(rest.partition("/")):
+        raise InvalidRequest("input field 'mapping' must be the s3://bucket/key of a mapping file")
+    return str(address)
 
 
 def _taken_on(document: Mapping[str, Any]) -> date | None:

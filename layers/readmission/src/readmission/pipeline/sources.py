@@ -13,6 +13,7 @@ from readmission.domain.payloads import DataKind
 from readmission.domain.redaction import redacted
 from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
 from readmission.pipeline import download, synthetic, tables
+from readmission.pipeline.mapping import SourceMapping
 from readmission.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ class Synthetic:
 
     rows: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is read: within which limits, and by which mapping if its columns are not those of the contract."""
+
+    settings: SourceSettings = _DEFAULT
+    mapping: SourceMapping | None = None
 
 
 def parse_synthetic(source: str) -> Synthetic | None:
@@ -71,7 +80,9 @@ def check(source: str, settings: SourceSettings) -> None:
 
 
 @contextmanager
-def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Iterator[list[str]]]:
+def open_rows(
+    source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT, mapping: SourceMapping | None = None
+) -> Iterator[Iterator[list[str]]]:
     """Open `source` and iterate over its rows, always in the contract's order.
 
     A row has the 50 fields of the contract, and those of the optional columns that the source has.
@@ -89,15 +100,16 @@ def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) 
         return
     with tempfile.TemporaryFile() as spool:
         if source.startswith("s3://"):
-            _fetch_object(source, s3, spool, settings)
+            fetch_object(source, s3, spool, settings)
         else:
             download.download(source, spool, settings)
         spool.seek(0)
-        with closing(tables.read(spool, redacted(source), settings.max_bytes)) as rows:
+        with closing(tables.read(spool, redacted(source), settings.max_bytes, mapping)) as rows:
             yield rows
 
 
-def _fetch_object(source: str, s3: "S3Client", spool: IO[bytes], settings: SourceSettings) -> None:
+def fetch_object(source: str, s3: "S3Client", spool: IO[bytes], settings: SourceSettings) -> None:
+    """Write the object at the S3 address to `spool`. Raises as `open_rows` does."""
     bucket, _, key = source.removeprefix("s3://").partition("/")
     end = monotonic() + settings.max_seconds
     try:
