@@ -58,7 +58,7 @@ def check(rows: Iterable[Sequence[str]], day: date, batch_size: int = DEFAULT_BA
             numbers.setdefault(tuple(row), number)
         found.rows += len(chunk)
         found.repeated += len(chunk) - len(numbers)
-        columns = _columns(list(numbers), list(numbers.values()), day)
+        columns = columns_of(list(numbers), list(numbers.values()), day)
         broken = quality.broken_rules(columns)
         found.quarantined += len(quality.invalid_rows(broken))
         for one in broken:
@@ -69,7 +69,7 @@ def check(rows: Iterable[Sequence[str]], day: date, batch_size: int = DEFAULT_BA
     return found
 
 
-def _columns(rows: Sequence[Sequence[str]], numbers: Sequence[int], day: date) -> quality.Columns:
+def columns_of(rows: Sequence[Sequence[str]], numbers: Sequence[int], day: date) -> quality.Columns:
     """The rows by column, as *clean* reads them."""
     columns: dict[str, Sequence[str]] = dict(
         zip(NAMES, zip(*(row[: len(NAMES)] for row in rows), strict=True), strict=True)
