@@ -39,7 +39,7 @@ def first_mapping(head: bytes, where: str) -> str:
 
 def _encoding(head: bytes) -> str:
     try:
-        # What the end cuts in two is no fault of the file.
+        # The last line may be cut within a character.
         head[: head.rfind(b"\n") + 1 or None].decode()
     except UnicodeDecodeError:
         return "cp1252"

@@ -162,7 +162,7 @@ class _Reader:
             readable = False
         if missing or not readable:
             self._refuse(
-                node, f"'format': {form[:_SHOWN]!r} is no format of a date; one has %Y, %m and %d, such as %d.%m.%Y"
+                node, f"'format': {form[:_SHOWN]!r} is not a format of a date; one has %Y, %m and %d, such as %d.%m.%Y"
             )
         return form
 
