@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd10 bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd10 bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,13 +67,17 @@ env: setup ## print shell exports for clients: eval "$(make -s env)"
 deploy: setup ## build the application and deploy it to LocalStack  [PARAMETERS='PredictionLog=on PatientHistory=on'; kept until others, or none, are given]
 	@$(LOCAL) deploy $(if $(filter command line,$(origin PARAMETERS)),--parameters '$(PARAMETERS)')
 
-pipeline: setup ## run the training pipeline and show its progress  [DATASET= SITE= TAKEN_ON=YYYY-MM-DD DIAG_VERSION=icd9|icd10 BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= FORCE=1 BY=name REASON='…' RESUME=execution]
-	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
+pipeline: setup ## run the training pipeline and show its progress  [DATASET= MAPPING=file.yaml SITE= TAKEN_ON=YYYY-MM-DD DIAG_VERSION=icd9|icd10 BATCH_SIZE= MODELS=a,b START_AT= STOP_AFTER= FORCE=1 BY=name REASON='…' RESUME=execution]
+	@$(LOCAL) pipeline $(if $(DATASET),--dataset '$(DATASET)') $(if $(MAPPING),--mapping '$(MAPPING)') $(if $(BATCH_SIZE),--batch-size $(BATCH_SIZE)) \
 	    $(if $(SITE),--site '$(SITE)') $(if $(TAKEN_ON),--taken-on '$(TAKEN_ON)') \
 	    $(if $(DIAG_VERSION),--diag-version '$(DIAG_VERSION)') \
 	    $(if $(MODELS),--models $(MODELS)) $(if $(START_AT),--start-at $(START_AT)) \
 	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)') \
 	    $(if $(BY),--by '$(BY)') $(if $(REASON),--reason '$(REASON)') $(if $(FORCED),--force)
+
+check-source: setup ## say what the pipeline would do with a file, or write a first mapping for it  [DATASET=file MAPPING=file.yaml]
+	@test -n '$(DATASET)' || { echo "Usage: make check-source DATASET=file MAPPING=file.yaml" >&2; exit 2; }
+	@$(LOCAL) check-source '$(DATASET)' $(if $(MAPPING),--mapping '$(MAPPING)')
 
 example-months: setup ## play six months of a hospital: deliveries, drift, late labels, a new model on trial  [DATASET= SEED= ORDER=patients|time]
 	@$(LOCAL) example-months $(if $(DATASET),--dataset '$(DATASET)') $(if $(SEED),--seed '$(SEED)') $(if $(ORDER),--order '$(ORDER)')

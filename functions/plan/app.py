@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
-from readmission.pipeline import runs, sources
+from readmission.pipeline import mapping_file, runs, sources
 from readmission.pipeline.adoption import adopt
 from readmission.pipeline.plan import Databases, plan, skip
+from readmission.pipeline.sources import Reading
 from readmission.settings import PlanSettings
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
@@ -28,6 +29,9 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     source = request.source or settings.default_source
     if request.start_at == "ingest":
         sources.check(source, settings.sources)
+    s3 = s3_client()
+    mapping = mapping_file.read(request.mapping, source, s3)
+    reading = Reading(settings.sources, mapping)
     with connect("raw", settings.owner) as raw, connect("clean", settings.owner) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
@@ -38,11 +42,13 @@ def handler(event: PlanEvent, context: Any) -> Plan:
             return skip(request, source, why)
         adopted = adopt(raw, clean)
         databases = Databases(raw, clean)
-        planned = plan(event, request, source, settings.data_bucket, s3_client(), databases, settings=settings.sources)
+        planned = plan(event, request, source, settings.data_bucket, s3, databases, reading=reading)
     meter.count(metrics.ROWS_PLANNED, planned["rows"])
     meter.count(metrics.BATCHES_PLANNED, len(planned["batches"]))
     if adopted:
         logger.info("took over what an earlier release loaded", extra={"deliveries": adopted})
+    if mapping:
+        logger.info("read the source by a mapping", extra={"mapping": request.mapping, "mapping_hash": mapping.digest})
     if "erased" in planned:
         logger.info("left out the rows of erased patients", extra={"rows": planned["erased"]})
     logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "site", "rows")})

@@ -11,6 +11,7 @@ from typing import Any
 from infra.local import environment, expected, stack, user
 from infra.local.commands import (
     challenger,
+    check_source,
     dataset,
     debian,
     deliveries,
@@ -61,6 +62,8 @@ def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
     request: dict[str, Any] = pipeline.resumed(settings, deployed, arguments.resume) if arguments.resume else {}
     if arguments.dataset:
         request["source"] = dataset.source(settings, deployed, arguments.dataset)
+    if arguments.mapping:
+        request["mapping"] = dataset.mapping(settings, deployed, arguments.mapping)
     if arguments.models:
         request["models"] = arguments.models.split(",")
     for name in ("batch_size", "site", "taken_on", "diag_version", "start_at", "stop_after", "reason"):
@@ -71,6 +74,10 @@ def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
     if arguments.force:
         request["force"] = True
     pipeline.show_models(settings, pipeline.run(settings, deployed, request))
+
+
+def _check_source(settings: Settings, arguments: argparse.Namespace) -> int:
+    return check_source.check(arguments.dataset, arguments.mapping)
 
 
 def _predict(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -198,6 +205,7 @@ def _example_months_options(parser: argparse.ArgumentParser) -> None:
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     _dataset_option(parser)
+    parser.add_argument("--mapping", help="a YAML file or s3://bucket/key that says what the data set's columns are")
     parser.add_argument("--batch-size", type=int, help="rows per batch; default: 15000")
     parser.add_argument("--site", help="the institution whose encounters these are; default: default")
     parser.add_argument("--taken-on", help="the day on which the data set was taken from the records, YYYY-MM-DD")
@@ -213,6 +221,11 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", metavar="NAME", help="who starts the run; default: this machine's user")
     parser.add_argument("--reason", help="why the run is started")
     parser.add_argument("--resume", metavar="EXECUTION", help="take up an execution that failed or was interrupted")
+
+
+def _check_source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", help="a file on this machine")
+    parser.add_argument("--mapping", help="a YAML file that says what its columns are")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -321,6 +334,12 @@ COMMANDS = (
         _deploy_options,
     ),
     Command("pipeline", "run the state machine and show its progress", _pipeline, _pipeline_options),
+    Command(
+        "check-source",
+        "say what the pipeline would do with a file, or write a first mapping for it",
+        _check_source,
+        _check_source_options,
+    ),
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),

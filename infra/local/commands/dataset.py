@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from infra.local import aws, uci
+from infra.local.commands import check_source
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 from infra.local.stack import Stack
@@ -29,6 +30,17 @@ def source(settings: Settings, stack: Stack, dataset: str) -> str:
     with step("data", f"uploading {file.name} to S3") as outcome:
         outcome.text = upload(settings, stack, file)
     return outcome.text
+
+
+def mapping(settings: Settings, stack: Stack, name: str) -> str:
+    """The S3 address of a mapping: of a local file, which is checked and uploaded, or the one that is given.
+
+    Raises LocalError if the file does not exist or is not a mapping.
+    """
+    if name.startswith("s3://"):
+        return name
+    check_source.read(name)
+    return upload(settings, stack, Path(name).expanduser())
 
 
 def default() -> str:

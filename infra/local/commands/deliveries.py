@@ -16,7 +16,7 @@ def deliveries(settings: Settings, stack: Stack) -> str:
     lines = invoke(settings, FUNCTION, {"deliveries": {}})
     if not lines:
         return "Nothing has been delivered yet. To deliver data: make pipeline"
-    head = ("TIME (UTC)", "DELIVERY", "SITE", "DATA", "ROWS", "STATUS", "DIFFERS IN", "SOURCE OR REASON")
+    head = ("TIME (UTC)", "DELIVERY", "SITE", "DATA", "ROWS", "STATUS", "MAPPING", "DIFFERS IN", "SOURCE OR REASON")
     return table([head, *map(_row, lines)])
 
 
@@ -40,6 +40,7 @@ def _row(line: dict[str, Any]) -> tuple[str, ...]:
         line["data_kind"],
         f"{line['rows']:,}",
         line["status"],
+        line.get("mapping_hash") or "-",
         f"{', '.join(notable[:_COLUMNS_SHOWN])}{more}" or "-",
         line["reason"] or line["source"],
     )

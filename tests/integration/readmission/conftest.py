@@ -21,12 +21,13 @@ from readmission.domain.payloads import (
     WithdrawalResult,
     parse_request,
 )
-from readmission.pipeline import synthetic
+from readmission.pipeline import mapping_file, synthetic
 from readmission.pipeline.check import check
 from readmission.pipeline.clean import clean
 from readmission.pipeline.ingest import ingest
 from readmission.pipeline.plan import Databases, plan, to_csv
 from readmission.pipeline.publication import withdraw
+from readmission.pipeline.sources import Reading
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
 
@@ -65,9 +66,10 @@ class Stores:
             input=request,
         )
         parsed = parse_request(request)
-        return plan(
-            event, parsed, parsed.source or "synthetic:rows=100", BUCKETS[0], self.s3, Databases(self.raw, self.clean)
-        )
+        source = parsed.source or "synthetic:rows=100"
+        reading = Reading(mapping=mapping_file.read(parsed.mapping, source, self.s3))
+        databases = Databases(self.raw, self.clean)
+        return plan(event, parsed, source, BUCKETS[0], self.s3, databases, reading=reading)
 
     def ingest(self, planned: Plan) -> list[IngestResult]:
         return [

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from readmission.domain.payloads import Plan
 from readmission.errors import ConfigurationError, InvalidRequest, SourceUnavailable
+from readmission.pipeline.sources import Reading
 from readmission.reporting import written_card
 from readmission.reporting.facts import Decision
 from readmission.settings import ChallengeSettings, DatabaseSettings, ModelSettings, SourceSettings
@@ -342,10 +343,10 @@ def test_plan_returns_the_plan_and_counts_it(capsys: pytest.CaptureFixture[str])
 def test_plan_reads_the_requested_source_or_the_default(input_: dict[str, str], source: str) -> None:
     module, step, _ = _plan()
     module.handler({**PLAN_EVENT, "input": input_}, Context())
-    ((_, request, planned, bucket, s3, databases, sources),) = step.calls
+    ((_, request, planned, bucket, s3, databases, reading),) = step.calls
     assert (request.source, planned) == (input_.get("source"), source)
     assert (bucket, s3, databases) == ("bucket", "client of s3", ("connection to raw", "connection to clean"))
-    assert sources == SourceSettings()
+    assert reading == Reading(SourceSettings())
 
 
 def test_plan_records_and_logs_what_started_the_run(

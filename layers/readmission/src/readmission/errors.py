@@ -45,6 +45,10 @@ class SourceLimitExceeded(ReadmissionError):
     """The data source is larger, or takes longer to download, than the parameters allow."""
 
 
+class MappingInvalid(ReadmissionError):
+    """The mapping of a source breaks its schema; the message names the line and the key."""
+
+
 class ColumnsMismatch(ReadmissionError):
     """The table's columns are not those of the contract; the message names the missing and the extra ones."""
 

@@ -50,8 +50,12 @@ def _cells(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[str]:
 
 def test_each_delivery_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _cells(monkeypatch) == [
-        *("2026-11-24", "09:00:00", "run-1", "north", "real", "101,766", "accepted", "-", "s3://bucket/key")
+        *("2026-11-24", "09:00:00", "run-1", "north", "real", "101,766", "accepted", "-", "-", "s3://bucket/key")
     ]
+
+
+def test_the_hash_of_the_mapping_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "0a1b2c3d4e5f6071" in _cells(monkeypatch, mapping_hash="0a1b2c3d4e5f6071")
 
 
 def test_the_reason_of_a_refusal_or_withdrawal_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,13 @@ import pytest
 from readmission.domain.contract import NAMES
 from readmission.domain.payloads import MAX_BATCHES, Plan, parse_request
 from readmission.errors import BatchMissing, InvalidRequest, RowMalformed, SourceMalformed
-from readmission.pipeline import deliveries
+from readmission.pipeline import deliveries, mapping_file, synthetic
 from readmission.pipeline.deliveries import DeliveredBatch, Delivery
 from readmission.pipeline.erased import digest
-from readmission.pipeline.plan import Databases, plan, read_batch, read_text, to_csv
+from readmission.pipeline.plan import Databases, plan, read_batch, read_manifest, read_text, to_csv
+from readmission.pipeline.sources import Reading
 
+from tests import hospital_file
 from tests.unit.readmission.builders import BUCKET, FakeS3, client_error, fields, numbered, table
 
 SOURCE = f"s3://{BUCKET}/source"
@@ -56,7 +58,7 @@ class Registry:
         for name in ("register", "to_clean", "batches_of", "kind_to_clean"):
             monkeypatch.setattr(deliveries, name, getattr(self, name))
 
-    def register(self, clean: FakeClean, delivery: Delivery, batches: list[DeliveredBatch]) -> None:
+    def register(self, clean: FakeClean, delivery: Delivery, batches: list[DeliveredBatch], mapping: Any) -> None:
         self.known[delivery.delivery_id] = (delivery, batches)
 
     def to_clean(self, clean: FakeClean, kind: str) -> list[Delivery]:
@@ -85,6 +87,19 @@ def _plan(
     event: Any = {"execution": execution, "started_at": "2026-01-01T00:00:00Z", "input": request}
     databases = Databases(raw or FakeRaw(), FakeClean())  # type: ignore[arg-type]
     return plan(event, parsed, parsed.source or default, BUCKET, s3, databases)  # type: ignore[arg-type]
+
+
+def test_the_mapping_of_a_source_is_kept_with_the_run() -> None:
+    lines = hospital_file.cells(synthetic.rows(5, seed=1))
+    s3 = FakeS3(source=hospital_file.spreadsheet(lines))
+    mapping = mapping_file.parse(hospital_file.mapping(), "m.yaml")
+    event: Any = {"execution": "run", "started_at": "2026-01-01T00:00:00Z", "input": {}}
+    databases: Any = Databases(FakeRaw(), FakeClean())  # type: ignore[arg-type]
+    planned = plan(event, parse_request({}), SOURCE, BUCKET, s3, databases, reading=Reading(mapping=mapping))  # type: ignore[arg-type]
+    manifest = read_manifest(BUCKET, planned["manifest"], s3)  # type: ignore[arg-type]
+    assert manifest["mapping"] == {"hash": mapping.digest, "text": mapping.text}
+    text = read_text(BUCKET, manifest["batches"][0]["keys"][0], s3)  # type: ignore[arg-type]
+    assert text == to_csv(synthetic.rows(5, seed=1))
 
 
 def _s3(rows: list[list[str]] = ROWS, header: Sequence[str] = NAMES) -> FakeS3:

@@ -14,6 +14,8 @@ from typing import Final
 from readmission.errors import ColumnsMismatch, ValueOutOfRange
 
 MISSING: Final = "?"
+# Begins the label of a row that the mapping of its delivery cannot read; the reasons follow.
+UNREADABLE: Final = "unreadable: "
 # A header with more columns is not read: no table that resembles the contract's has so many.
 MAX_COLUMNS: Final = 200
 _NAME_SHOWN: Final = 40  # characters of a file's column name in an error

@@ -43,6 +43,7 @@ _FIELDS: Final = (
     "diag_version",
     "event",
     "force",
+    "mapping",
     "models",
     "reason",
     "site",
@@ -54,7 +55,7 @@ _FIELDS: Final = (
 )
 _SITE: Final = SiteName()
 _DATA_KINDS: Final[tuple[DataKind, ...]] = ("real", "synthetic")
-OF_DELIVERY: Final = ("data_kind", "diag_version", "site", "taken_on")
+OF_DELIVERY: Final = ("data_kind", "diag_version", "mapping", "site", "taken_on")
 """The fields of an execution's input that describe the delivery which it brings."""
 
 
@@ -67,7 +68,8 @@ class PipelineRequest:
     models are trained even if nothing has changed since they were trained the last time. `started_by`, `reason` and
     `event` say why the execution was started: see `domain.triggers`. `data_kind` is what the rows of the source are,
     None if the kind of the source tells. `diag_version` is the version of the diagnoses of rows that do not say their
-    own, None if the input does not say either.
+    own, None if the input does not say either. `mapping` is the S3 address of the file that says how the source's
+    columns become those of the contract, None if they are those of the contract.
     """
 
     source: str | None
@@ -84,6 +86,7 @@ class PipelineRequest:
     event: str | None = None
     data_kind: DataKind | None = None
     diag_version: Version | None = None
+    mapping: str | None = None
 
     @property
     def actor(self) -> str | None:
@@ -487,6 +490,7 @@ def parse_request(document: Any) -> PipelineRequest:
         event=_line(document, "event", LONGEST_NAME, "an id", "that of the event that starts the run"),
         data_kind=_optional_choice(document, "data_kind", _DATA_KINDS),
         diag_version=_optional_choice(document, "diag_version", VERSIONS),
+        mapping=_mapping(document),
     )
 
 
@@ -528,6 +532,16 @@ def _site(document: Mapping[str, Any]) -> str:
 
 def _optional_choice[T: str](document: Mapping[str, Any], name: str, allowed: tuple[T, ...]) -> T | None:
     return _choice(document, name, allowed, allowed[0]) if name in document else None
+
+
+def _mapping(document: Mapping[str, Any]) -> str | None:
+    address = document.get("mapping")
+    if address is None:
+        return None
+    scheme, _, rest = address.partition("://") if isinstance(address, str) else ("", "", "")
+    if scheme != "s3" or not all(rest.partition("/")):
+        raise InvalidRequest("input field 'mapping' must be the s3://bucket/key of a mapping file")
+    return str(address)
 
 
 def _taken_on(document: Mapping[str, Any]) -> date | None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from pg8000.native import Connection
 
@@ -21,11 +21,15 @@ _COLUMNS: Final = "delivery_id, data_kind, site, source, CAST(delivered_at AS te
 _IS_ONE: Final = "delivery_id = ANY (CAST(:ids AS text[]))"
 _ORDER: Final = "ORDER BY delivery.delivered_at, delivery_id"
 _REGISTER: Final = """
-    INSERT INTO delivery (delivery_id, data_kind, site, source, delivered_at, taken_on)
-    VALUES (:delivery_id, :data_kind, :site, :source, CAST(:delivered_at AS timestamptz), CAST(:taken_on AS date))
+    INSERT INTO delivery (delivery_id, data_kind, site, source, delivered_at, taken_on, mapping_hash, mapping)
+    VALUES (
+        :delivery_id, :data_kind, :site, :source, CAST(:delivered_at AS timestamptz), CAST(:taken_on AS date),
+        CAST(:mapping_hash AS text), CAST(:mapping AS text)
+    )
     ON CONFLICT (delivery_id) DO UPDATE SET
         data_kind = excluded.data_kind, site = excluded.site, source = excluded.source,
-        delivered_at = excluded.delivered_at, taken_on = excluded.taken_on
+        delivered_at = excluded.delivered_at, taken_on = excluded.taken_on,
+        mapping_hash = excluded.mapping_hash, mapping = excluded.mapping
     WHERE delivery.status = 'pending'
     RETURNING delivery_id
 """
@@ -35,7 +39,7 @@ _ADD_BATCHES: Final = """
         AS batch (number integer, batch_id text, first_row integer, rows integer)
 """
 _LIST: Final = """
-    SELECT row_to_json(line) FROM (
+    SELECT to_jsonb(line) - 'mapping' FROM (
         SELECT delivery.*, coalesce(sum(rows), 0) AS rows
         FROM delivery LEFT JOIN delivery_batch USING (delivery_id)
         GROUP BY delivery.delivery_id ORDER BY delivered_at DESC, delivery_id LIMIT :limit
@@ -66,13 +70,27 @@ class DeliveredBatch:
     rows: int
 
 
+class UsedMapping(TypedDict):
+    """The mapping of a source: its text, and the hash of that."""
+
+    hash: str
+    text: str
+
+
 def scope(data_kind: DataKind, site: str) -> str:
     """Keeps equal rows and batches of different sites distinct; empty for real data of the default site."""
     return "" if (data_kind, site) == ("real", DEFAULT_SITE) else f"{data_kind}/{site}"
 
 
-def register(clean: Connection, delivery: Delivery, batches: Iterable[DeliveredBatch]) -> None:
+def register(
+    clean: Connection,
+    delivery: Delivery,
+    batches: Iterable[DeliveredBatch],
+    mapping: UsedMapping | None = None,
+) -> None:
     """Write a pending delivery, within a transaction. Registering it again replaces it.
+
+    `mapping` is what its rows were read by, if anything.
 
     Raises `InvalidRequest` if its check has decided already: the name of an execution must not be used twice.
     """
@@ -88,6 +106,8 @@ def register(clean: Connection, delivery: Delivery, batches: Iterable[DeliveredB
         source=delivery.source,
         delivered_at=delivery.delivered_at,
         taken_on=delivery.taken_on and delivery.taken_on.isoformat(),
+        mapping_hash=mapping["hash"] if mapping else None,
+        mapping=mapping["text"] if mapping else None,
     )
     if not registered:
         raise InvalidRequest(

@@ -24,10 +24,10 @@ from readmission.domain.payloads import MAX_BATCH_SIZE, MAX_BATCHES, DataKind, P
 from readmission.domain.redaction import redacted
 from readmission.errors import BatchMissing, InvalidRequest, SourceMalformed
 from readmission.pipeline import deliveries, erased, sources
-from readmission.pipeline.deliveries import DeliveredBatch, Delivery
+from readmission.pipeline.deliveries import DeliveredBatch, Delivery, UsedMapping
 from readmission.pipeline.erased import Erased
+from readmission.pipeline.sources import Reading
 from readmission.pipeline.tables import Rows
-from readmission.settings import SourceSettings
 from readmission.storage.database import transaction
 from readmission.storage.s3 import reachable
 
@@ -56,7 +56,7 @@ class Manifest(TypedDict):
 
     `dated` and `versioned` are whether the rows in S3 have the optional columns of discharge dates and of the version
     of their diagnoses, in this order. `erased` is the number of rows that were left out because their patients were
-    erased.
+    erased. `mapping` is what the rows were read by, if anything.
     """
 
     source: str
@@ -68,6 +68,7 @@ class Manifest(TypedDict):
     deliveries: list[str]
     batches: list[Batch]
     erased: NotRequired[int]
+    mapping: NotRequired[UsedMapping]
 
 
 class Databases(NamedTuple):
@@ -127,13 +128,13 @@ def plan(
     s3: "S3Client",
     databases: Databases,
     *,
-    settings: SourceSettings | None = None,
+    reading: Reading | None = None,
 ) -> Plan:
     """Write the run's manifest to S3, and its batches and its delivery if it starts at *ingest*.
 
     A run that starts at *ingest* reads `source`. One that starts at *clean* lists the batches of the deliveries that
     are loaded in full, and were neither refused nor withdrawn. A run that starts later has no batches. Manifest,
-    delivery and result name the source without its credentials.
+    delivery and result name the source without its credentials. The mapping that `reading` has is kept with both.
 
     Rows of patients whose data were erased are left out and counted.
 
@@ -153,10 +154,13 @@ def plan(
         batches=[],
     )
     if request.start_at == "ingest":
+        reading = reading or Reading()
+        if reading.mapping:
+            manifest["mapping"] = UsedMapping(hash=reading.mapping.digest, text=reading.mapping.text)
         scope = deliveries.scope(kind, request.site)
         with (
             erased.loading(databases.raw),
-            sources.open_rows(source, s3, settings or SourceSettings()) as rows,
+            sources.open_rows(source, s3, reading.settings, reading.mapping) as rows,
         ):
             left = _Left(erased.read(databases.raw, request.site))
             write = partial(_write_batches, left=left, size=request.batch_size, scope=scope, bucket=bucket, s3=s3)
@@ -291,9 +295,10 @@ def _deliver(
         # A site that does not say when it took the data took it no earlier than on the day of its newest discharge.
         taken_on=request.taken_on or dates.newest,
     )
+
     lines = [DeliveredBatch(one["number"], one["batch_ids"][0], one["first_row"], one["rows"]) for one in batches]
     with transaction(clean):
-        deliveries.register(clean, delivery, lines)
+        deliveries.register(clean, delivery, lines, manifest.get("mapping"))
     manifest["dated"] = dates.dated
     manifest["versioned"] = bool(stated) or DIAG_VERSION in rows.optional
     manifest["deliveries"] = [delivery.delivery_id]

@@ -19,6 +19,7 @@ from readmission.domain.contract import (
     NOT_MEASURED,
     OPTIONAL_COLUMNS,
     TESTS,
+    UNREADABLE,
     VERSIONS,
     IntegerRange,
     OneOf,
@@ -90,18 +91,39 @@ def broken_rules(rows: Columns) -> list[BrokenRule]:
     `rows` has the columns of the contract, `data_kind`, `row_number`, `dated` ("t" or "f"), the day of delivery, the
     discharge date and the version of the diagnoses, both empty if not known, in the order of delivery.
     """
-    broken = []
+    broken = _unreadable(rows)
+    unreadable = invalid_rows(broken)
     for name, rule in COLUMNS.items():
         # One message per distinct value, however many rows have it.
         messages = {value: f"{name}: {rule.violation(value)}" for value in set(rows[name]) if not rule.allows(value)}
         if messages:
-            invalid = {index: messages[value] for index, value in enumerate(rows[name]) if value in messages}
-            broken.append(BrokenRule(f"{name}: not {rule.expected}", invalid))
+            invalid = {
+                index: messages[value]
+                for index, value in enumerate(rows[name])
+                if value in messages and not (index in unreadable and _is_in_place(value))
+            }
+            if invalid:
+                broken.append(BrokenRule(f"{name}: not {rule.expected}", invalid))
     broken += _wrong_dates(rows)
     broken += _wrong_diagnoses(rows, invalid_rows(broken))
     if superseded := _superseded(rows, invalid_rows(broken)):
         broken.append(BrokenRule("encounter_id: occurs again in the same batch", superseded))
     return broken
+
+
+def _unreadable(rows: Columns) -> list[BrokenRule]:
+    """The rows that the mapping of their delivery cannot read."""
+    found = {
+        index: label.removeprefix(UNREADABLE)
+        for index, label in enumerate(rows["readmitted"])
+        if label.startswith(UNREADABLE)
+    }
+    return [BrokenRule("the mapping cannot read the row", found)] if found else []
+
+
+def _is_in_place(value: str) -> bool:
+    """Whether it stands for a field that a mapping cannot make."""
+    return value == MISSING or value.startswith(UNREADABLE)
 
 
 def invalid_rows(broken: Iterable[BrokenRule]) -> set[int]:
@@ -178,7 +200,7 @@ def _wrong_dates(rows: Columns) -> list[BrokenRule]:
         zip(rows["dated"], rows[DISCHARGE_DATE], rows["delivered_at"], strict=True)
     ):
         day = parse_date(text)
-        if dated == "t" and day is None:
+        if dated == "t" and day is None and not rows["readmitted"][index].startswith(UNREADABLE):
             malformed[index] = f"{DISCHARGE_DATE}: {rule.violation(text)}"
         elif day is not None and day.isoformat() > delivered_at[:10]:
             late[index] = f"{DISCHARGE_DATE}: {text} is after the day of the delivery, {delivered_at[:10]}"

@@ -13,6 +13,7 @@ from readmission.domain.payloads import DataKind
 from readmission.domain.redaction import redacted
 from readmission.errors import InvalidRequest, SourceLimitExceeded, SourceNotFound, SourceUnavailable
 from readmission.pipeline import download, synthetic, tables
+from readmission.pipeline.mapping import SourceMapping
 from readmission.pipeline.tables import Rows
 from readmission.settings import SourceSettings
 
@@ -32,6 +33,14 @@ class Synthetic:
 
     rows: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is read: within which limits, and by which mapping if its columns are not those of the contract."""
+
+    settings: SourceSettings = _DEFAULT
+    mapping: SourceMapping | None = None
 
 
 def parse_synthetic(source: str) -> Synthetic | None:
@@ -72,7 +81,9 @@ def check(source: str, settings: SourceSettings) -> None:
 
 
 @contextmanager
-def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) -> Iterator[Rows]:
+def open_rows(
+    source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT, mapping: SourceMapping | None = None
+) -> Iterator[Rows]:
     """Open `source` and iterate over its rows, always in the contract's order.
 
     The file is downloaded to disk first, because a zip's directory is at its end. This also detects an interrupted
@@ -88,15 +99,16 @@ def open_rows(source: str, s3: "S3Client", settings: SourceSettings = _DEFAULT) 
         return
     with tempfile.TemporaryFile() as spool:
         if source.startswith("s3://"):
-            _fetch_object(source, s3, spool, settings)
+            fetch_object(source, s3, spool, settings)
         else:
             download.download(source, spool, settings)
         spool.seek(0)
-        with closing(tables.read(spool, redacted(source), settings.max_bytes)) as rows:
+        with closing(tables.read(spool, redacted(source), settings.max_bytes, mapping)) as rows:
             yield rows
 
 
-def _fetch_object(source: str, s3: "S3Client", spool: IO[bytes], settings: SourceSettings) -> None:
+def fetch_object(source: str, s3: "S3Client", spool: IO[bytes], settings: SourceSettings) -> None:
+    """Write the object at the S3 address to `spool`. Raises as `open_rows` does."""
     bucket, _, key = source.removeprefix("s3://").partition("/")
     end = monotonic() + settings.max_seconds
     try:

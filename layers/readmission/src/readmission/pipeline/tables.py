@@ -6,7 +6,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import chain
 from typing import IO, Final, cast
 
@@ -20,6 +20,7 @@ from readmission.domain.file_formats import (
     wrong_separator,
 )
 from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
+from readmission.pipeline.mapping import SourceMapping
 
 # In characters. A row of the table has a few hundred, and *plan* holds a batch of rows in memory. The first line may be
 # longer, so that the error can say how many columns it has.
@@ -56,8 +57,8 @@ class Rows(Iterator[list[str]]):
         return next(self._rows)
 
 
-def read(file: IO[bytes], source: str, max_bytes: int) -> Rows:
-    """The rows of the table in the file. It must stay open until they are read.
+def read(file: IO[bytes], source: str, max_bytes: int, mapping: SourceMapping | None = None) -> Rows:
+    """The rows of the table in the file, which must stay open until they are read; `mapping` says how they are made.
 
     `source` names the file in errors. `max_bytes` is the largest size of the file, from which the largest size of the
     table follows.
@@ -65,13 +66,15 @@ def read(file: IO[bytes], source: str, max_bytes: int) -> Rows:
     Raises `SourceMalformed`, `SourceLimitExceeded`, `ColumnsMismatch` and `RowMalformed`.
     """
     optional: list[str] = []
-    return Rows(_read(file, source, max_bytes * _MAX_EXPANSION, optional), optional)
+    return Rows(_read(file, source, max_bytes * _MAX_EXPANSION, mapping, optional), optional)
 
 
-def _read(file: IO[bytes], source: str, most: int, optional: list[str]) -> Generator[list[str]]:
-    raw, where = _open(file, source)
-    with io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-        yield from _rows(_Lines(text), where, most, optional)
+def _read(
+    file: IO[bytes], source: str, most: int, mapping: SourceMapping | None, optional: list[str]
+) -> Generator[list[str]]:
+    raw, where = _open(file, source, mapping)
+    with io.TextIOWrapper(raw, _encoding(mapping), newline="") as text:
+        yield from _rows(_Lines(text), where, most, mapping, optional)
 
 
 class _SmallReads:
@@ -122,13 +125,18 @@ class _Lines:
         self.limit = _MAX_ROW
 
 
-def _open(file: IO[bytes], source: str) -> tuple[IO[bytes], str]:
+def _encoding(mapping: SourceMapping | None) -> str:
+    """The file's encoding, with which a mark of UTF-8 at its beginning is skipped."""
+    return "utf-8-sig" if mapping is None or mapping.encoding == "utf-8" else mapping.encoding
+
+
+def _open(file: IO[bytes], source: str, mapping: SourceMapping | None) -> tuple[IO[bytes], str]:
     """The bytes of the table, and its name for error messages."""
     head = file.read(200)
     file.seek(0)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
         try:
-            return _in_archive(zipfile.ZipFile(cast(IO[bytes], _SmallReads(file, source))), source)
+            return _in_archive(zipfile.ZipFile(cast(IO[bytes], _SmallReads(file, source))), source, mapping)
         except _ARCHIVE_ERRORS as error:
             raise SourceMalformed(f"{source} is a corrupt archive{_detail(error)}") from error
     if head[:2] == b"\x1f\x8b":
@@ -138,7 +146,7 @@ def _open(file: IO[bytes], source: str) -> tuple[IO[bytes], str]:
     return file, source
 
 
-def _in_archive(archive: zipfile.ZipFile, source: str) -> tuple[IO[bytes], str]:
+def _in_archive(archive: zipfile.ZipFile, source: str, mapping: SourceMapping | None) -> tuple[IO[bytes], str]:
     """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
     if office := office_format(archive.NameToInfo):
         raise SourceMalformed(f"{source} {not_csv(office)}")
@@ -147,7 +155,7 @@ def _in_archive(archive: zipfile.ZipFile, source: str) -> tuple[IO[bytes], str]:
     for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
         where = f"{source} ({_shown(name)})"
         try:
-            column_order(_header(archive, name, where), where)
+            _arranged(_header(archive, name, where, mapping), where, mapping)
         except (ColumnsMismatch, SourceMalformed) as error:
             mismatch = mismatch or error
         else:
@@ -162,17 +170,35 @@ def _shown(member: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in member[-60:])
 
 
-def _header(archive: zipfile.ZipFile, name: str, where: str) -> list[str]:
+def _header(archive: zipfile.ZipFile, name: str, where: str, mapping: SourceMapping | None) -> list[str]:
     """The first row of a member. Raises `SourceMalformed` if it is not a CSV."""
-    with archive.open(name) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="") as text:
+    with archive.open(name) as raw, io.TextIOWrapper(raw, _encoding(mapping), errors="replace", newline="") as text:
         try:
-            header = next(csv.reader(_Lines(text)), [])
+            return next(csv.reader(_Lines(text), delimiter=_delimiter(mapping)), [])
         except csv.Error as error:
             raise SourceMalformed(f"{where}: {error}") from error
         except _TooLong:
             raise SourceMalformed(f"{where} {_long_header()}") from None
+
+
+def _delimiter(mapping: SourceMapping | None) -> str:
+    return mapping.delimiter if mapping else ","
+
+
+def _arranged(
+    header: Sequence[str], where: str, mapping: SourceMapping | None
+) -> Callable[[Sequence[str]], list[str]] | None:
+    """What makes the contract's row of a row under this header; None for rows that are such rows.
+
+    Raises `SourceMalformed` and `ColumnsMismatch`.
+    """
+    if mapping:
+        return mapping.bind(header, where)
     _check_separator(header, where)
-    return header
+    order = column_order(header, where)
+    if order == list(range(len(header))):
+        return None
+    return lambda row: [row[index] for index in order]
 
 
 def _check_separator(header: Sequence[str], where: str) -> None:
@@ -184,7 +210,9 @@ def _long_header() -> str:
     return f"starts with a line of more than {_MAX_HEADER} characters"
 
 
-def _rows(lines: _Lines, where: str, most: int, optional: list[str]) -> Iterator[list[str]]:
+def _rows(
+    lines: _Lines, where: str, most: int, mapping: SourceMapping | None, optional: list[str]
+) -> Iterator[list[str]]:
     """The rows below the header, whose optional columns are added to `optional`.
 
     `most` is the largest number of characters of all rows together.
@@ -192,21 +220,19 @@ def _rows(lines: _Lines, where: str, most: int, optional: list[str]) -> Iterator
     number = 0
     header: list[str] | None = None
     try:
-        header = next(csv.reader(lines, strict=True), None)
+        header = next(csv.reader(lines, delimiter=_delimiter(mapping), strict=True), None)
         if header is None:
             raise SourceMalformed(f"{where} is empty")
         lines.row_ended()
-        _check_separator(header, where)
-        order = column_order(header, where)
-        optional += [name for name in OPTIONAL_COLUMNS if name in header]
-        as_is = order == list(range(len(header)))
-        for row in _parsed(lines):
+        arranged = _arranged(header, where, mapping)
+        optional += mapping.optional(header) if mapping else [name for name in OPTIONAL_COLUMNS if name in header]
+        for row in _parsed(lines, _delimiter(mapping)):
             number += 1
             if len(row) != len(header) or lines.has_nul:
                 raise RowMalformed(f"{where}, row {number} {_malformed(row, len(header))}")
             if lines.total > most:
                 raise SourceLimitExceeded(f"{where} has more text than {_MAX_EXPANSION} times MaxSourceMegabytes")
-            yield row if as_is else [row[index] for index in order]
+            yield arranged(row) if arranged else row
     except _TooLong:
         if header is None:
             raise SourceMalformed(f"{where} {_long_header()}") from None
@@ -214,12 +240,18 @@ def _rows(lines: _Lines, where: str, most: int, optional: list[str]) -> Iterator
     except csv.Error as error:
         raise SourceMalformed(f"{where}, after row {number}: {error}") from error
     except UnicodeDecodeError as error:
-        raise SourceMalformed(f"{where}, after row {number}: the text {NOT_UTF8}") from error
+        raise SourceMalformed(f"{where}, after row {number}: the text {_not_decoded(mapping)}") from error
     except _ARCHIVE_ERRORS as error:
         raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt{_detail(error)}") from error
 
 
-def _parsed(lines: _Lines) -> Iterator[list[str]]:
+def _not_decoded(mapping: SourceMapping | None) -> str:
+    if mapping is None:
+        return f"{NOT_UTF8}, or name its encoding in a mapping"
+    return f"is not {mapping.encoding}, the encoding that the mapping names"
+
+
+def _parsed(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
     """The rows as `csv.reader` parses them, without blank lines: many programs write one at the end of a file.
 
     Most lines have no quotes, and splitting those takes a third of the time of `csv.reader`.
@@ -227,9 +259,9 @@ def _parsed(lines: _Lines) -> Iterator[list[str]]:
     source = iter(lines)
     for line in source:
         if '"' in line:
-            row = next(csv.reader(chain((line,), source), strict=True))
+            row = next(csv.reader(chain((line,), source), delimiter=delimiter, strict=True))
         else:
-            row = text.split(",") if (text := line.rstrip("\r\n")) else []
+            row = text.split(delimiter) if (text := line.rstrip("\r\n")) else []
         lines.row_ended()
         if row:
             yield row

@@ -190,9 +190,7 @@ def evidence(pairs: Pairs) -> Evidence:
         correlation=_correlation(pairs) if varies else None,
         constant=varies and bool((early == early[0]).all()),
         shifts=_shifts(pairs.challenger - pairs.production),
-        unintended=None
-        if pairs.weights is None
-        else _shifts(pairs.challenger - weighted),
+        unintended=None if pairs.weights is None else _shifts(pairs.challenger - weighted),
         estimated={"challenger": _expected(pairs.challenger), "production": _expected(pairs.production)},
         milliseconds=_milliseconds(pairs.seconds),
         **_realised(pairs, labelled),

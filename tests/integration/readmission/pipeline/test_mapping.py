@@ -1,0 +1,81 @@
+"""A hospital's spreadsheet, by its mapping, on Postgres and S3."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from readmission.errors import MappingInvalid
+from readmission.pipeline import deliveries, mapping_file, synthetic, tables
+
+from tests import hospital_file
+from tests.hospital_file import HEADER
+from tests.integration.readmission.conftest import BUCKETS, Stores
+
+CLEAN = "SELECT row_to_json(c)::jsonb - 'cleaned_at' - 'delivered_at' FROM diabetes_clean c ORDER BY encounter_id"
+
+
+def put(stores: Stores, key: str, content: bytes) -> str:
+    stores.s3.put_object(Bucket=BUCKETS[0], Key=key, Body=content)
+    return f"s3://{BUCKETS[0]}/{key}"
+
+
+def delivered(stores: Stores, lines: list[list[str]], **request: Any) -> None:
+    planned = stores.plan(
+        source=put(stores, "sources/stays.csv", hospital_file.spreadsheet(lines)),
+        mapping=put(stores, "mappings/own.yaml", hospital_file.mapping()),
+        **request,
+    )
+    stores.ingest(planned)
+    stores.tidy(planned)
+
+
+def rows_of(archive: Path | None) -> list[list[str]]:
+    if archive is None:
+        return list(synthetic.rows(3000, seed=5))
+    with archive.open("rb") as content:
+        return list(tables.read(content, archive.name, 1 << 30))
+
+
+def test_the_spreadsheet_gives_the_same_clean_rows_as_the_original(stores: Stores, diabetes_data: Path | None) -> None:
+    rows = rows_of(diabetes_data)
+    stores.load(rows)
+    expected = stores.clean.run(CLEAN)
+    stores.empty()
+    delivered(stores, list(hospital_file.cells(rows)))
+    found = stores.clean.run(CLEAN)
+    assert len(found) == len(expected) == len(rows)
+    # Not the lists themselves: pytest takes minutes to compare 100,000 rows that differ.
+    assert [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]][:1] == []
+
+
+def test_a_row_with_wrong_dates_is_in_quarantine_and_the_others_are_clean(stores: Stores) -> None:
+    lines = list(hospital_file.cells(synthetic.rows(40, seed=5)))
+    lines[3][HEADER.index("Entlassung")] = "31.02.2003"
+    delivered(stores, lines)
+    assert stores.clean.run("SELECT row_number, reason FROM quarantine") == [
+        [4, "time_in_hospital: Entlassung '31.02.2003' is not a date in the form %d.%m.%Y"]
+    ]
+    assert stores.clean.run("SELECT count(*) FROM diabetes_clean") == [[39]]
+
+
+def test_a_delivery_keeps_its_mapping_and_the_list_shows_the_hash(stores: Stores) -> None:
+    delivered(stores, list(hospital_file.cells(synthetic.rows(40, seed=5))))
+    mapping = mapping_file.parse(hospital_file.mapping(), "own.yaml")
+    put(stores, "mappings/own.yaml", b"file: {}")
+    assert stores.clean.run("SELECT mapping FROM delivery") == [[mapping.text]]
+    (line,) = deliveries.read(stores.clean, 10)
+    assert line["mapping_hash"] == mapping.digest
+    assert "mapping" not in line
+
+
+def test_a_delivery_without_a_mapping_has_none(stores: Stores) -> None:
+    stores.load(list(synthetic.rows(40, seed=5)))
+    (line,) = deliveries.read(stores.clean, 10)
+    assert line["mapping_hash"] is None
+
+
+def test_nothing_is_planned_by_a_mapping_that_is_wrong(stores: Stores) -> None:
+    mapping = put(stores, "mappings/wrong.yaml", b"columns: {sex: G}")
+    with pytest.raises(MappingInvalid, match=r"wrong\.yaml, line 1: the key 'sex'"):
+        stores.plan(source="s3://bucket/stays.csv", mapping=mapping)
+    assert stores.clean.run("SELECT count(*) FROM delivery") == [[0]]
