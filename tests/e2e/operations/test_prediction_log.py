@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -20,7 +22,13 @@ BATCH = 8
 # One of the batches is too large for a message, and is claimed from S3.
 LARGE = 300
 PATIENT = 76543210
+KILLED_REQUESTS = max(30, REQUESTS // 10)
 QUEUE = "readmission-predictions"
+SETTABLE = (
+    *("MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy", "SqsManagedSseEnabled", "KmsMasterKeyId"),
+    *("DelaySeconds", "MaximumMessageSize", "ReceiveMessageWaitTimeSeconds", "Policy"),
+)
+"""The attributes that a queue is created with."""
 _names = count(1)
 
 
@@ -79,11 +87,11 @@ def _logged(application: Application, prefix: str) -> Counter[str]:
     return Counter(f"{request_id} {position}" for request_id, position in rows)
 
 
-def _not_logged(application: Application) -> int:
-    """As the log of *predict* lists them."""
+def _not_logged(application: Application, prefix: str) -> Counter[str]:
+    """The number of forecasts by request, as the log of *predict* lists them."""
     said = application.platform.run("logs", "--function", "predict", "--since", "60", "--once", "--raw")
     lines = [json.loads(line) for line in said.splitlines() if "not logged" in line]
-    return sum(line["forecasts"] for line in lines)
+    return Counter({line["request_id"]: line["forecasts"] for line in lines if line["request_id"].startswith(prefix)})
 
 
 def _prefix() -> str:
@@ -128,11 +136,99 @@ def test_every_forecast_is_logged_once_although_record_and_postgres_are_killed(
         asked = asking.result()
     # supervisord starts Postgres again.
     assert wait_until(breakable.is_healthy, 120)
-    missed = _not_logged(application)
+    missed = _not_logged(application, f"{prefix}-").total()
     assert wait_until(lambda: _logged(application, prefix).total() + missed >= asked.total(), 300)
     logged = _logged(application, prefix)
     assert set(logged.values()) == {1}
     assert not logged - asked and logged.total() + missed == asked.total()
+
+
+@dataclass(frozen=True)
+class PredictionQueue:
+    """The queue between *predict* and *record*."""
+
+    application: Application
+
+    @property
+    def _sqs(self) -> Any:
+        return self.application.platform.client("sqs")
+
+    @property
+    def _url(self) -> str:
+        url: str = self._sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+        return url
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """*record* takes no message."""
+        functions = self.application.platform.client("lambda")
+        arn = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        (mapping,) = functions.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+
+        def read(enabled: bool, state: str) -> None:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
+            known = lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"]  # noqa: E731
+            assert wait_until(lambda: known() == state, 60), known()
+
+        read(enabled=False, state="Disabled")
+        yield
+        read(enabled=True, state="Enabled")
+
+    def held(self) -> set[str]:
+        """The requests whose forecasts it holds."""
+        found: set[str] = set()
+        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
+            found |= {json.loads(message["Body"])["request_id"] for message in messages}
+        return found
+
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """What it holds is lost; afterwards there is another one."""
+        url = self._url
+        known = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        self._sqs.delete_queue(QueueUrl=url)
+        yield
+        self._sqs.create_queue(QueueName=QUEUE, Attributes={name: known[name] for name in SETTABLE if name in known})
+
+
+def _by_request(places: Counter[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for place, number in places.items():
+        found[place.partition(" ")[0]] += number
+    return found
+
+
+@pytest.mark.usefixtures("trained")
+def test_every_forecast_that_a_killed_queue_takes_with_it_is_known_and_the_others_are_logged_once(
+    application: Application,
+) -> None:
+    prefix, queue = _prefix(), PredictionQueue(application)
+
+    def known() -> tuple[Counter[str], Counter[str]]:
+        """The forecasts that are logged and those that are listed as not logged, by request."""
+        logged = _logged(application, prefix)
+        assert set(logged.values()) <= {1}
+        by_request = _by_request(logged)
+        # A message that was late may have been taken all the same.
+        listed = {name: n for name, n in _not_logged(application, f"{prefix}-").items() if name not in by_request}
+        return by_request, Counter(listed)
+
+    before = _by_request(_ask_many(application, f"{prefix}-before", KILLED_REQUESTS))
+    assert wait_until(lambda: sum(known(), Counter()) == before, 120)
+    with queue.unread():
+        unread = _by_request(_ask_many(application, f"{prefix}-unread", KILLED_REQUESTS))
+        held = queue.held()
+        with queue.killed():
+            away = _by_request(_ask_many(application, f"{prefix}-away", KILLED_REQUESTS))
+    # The instances of *predict* try the queue again after a pause.
+    again = (_ask(application, f"{prefix}-again-{number}", 1)[0] for number in count(1))
+    assert wait_until(lambda: bool(_logged(application, f"{prefix}-again")) or not next(again), 120)
+    asked = before + unread + away
+    logged, missed = (Counter({name: n for name, n in one.items() if name in asked}) for one in known())
+    lost = asked - logged - missed
+    assert lost and set(lost) == held - set(missed)
+    assert set(away) <= set(missed)
+    assert logged + missed + lost == asked
 
 
 @pytest.mark.usefixtures("trained")
