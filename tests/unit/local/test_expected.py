@@ -60,6 +60,7 @@ def test_a_full_disk_is_said_with_its_file() -> None:
 # Of the commands that need some.
 PATIENT = ["8222157", "--site", "default"]
 ARGUMENTS = {
+    "check-source": ["stays.csv"],
     "erase": PATIENT,
     "find-patient": PATIENT,
     "install": ["prometheus"],
