@@ -1,19 +1,17 @@
 """Gradient boosting on a Dask cluster of two processes: seconds, and the memory of its processes."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 
 import psutil
 from readmission.domain.payloads import DataKind
 
 from infra.local.commands.train_distributed import Cluster
+from tests.benchmarks import sampling
 from tests.benchmarks.cold import DOMAIN
 
 WORKERS = 2
-_SAMPLE_SECONDS = 0.5
 _LEADS, _WORKS = "readmission.training.job", "readmission.training.cluster"
 
 
@@ -23,27 +21,10 @@ def measure(environment: dict[str, str], folder: Path, kind: DataKind, rows: int
     folder.mkdir()
     cluster = Cluster.of(WORKERS, folder, environment | {"PYTHONPATH": str(DOMAIN)})
     began = time.perf_counter()
-    with _peaks() as peaks:
+    peaks = {"lead mb": 0.0, "worker mb": 0.0}
+    with sampling.repeated(partial(_sample, peaks)):
         cluster.train(kind, rows)
     return {"train seconds": time.perf_counter() - began} | peaks
-
-
-@contextmanager
-def _peaks() -> Iterator[dict[str, float]]:
-    peaks = {"lead mb": 0.0, "worker mb": 0.0}
-    done = Event()
-
-    def watch() -> None:
-        while not done.wait(_SAMPLE_SECONDS):
-            _sample(peaks)
-
-    thread = Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        done.set()
-        thread.join()
 
 
 def _sample(peaks: dict[str, float]) -> None:

@@ -6,14 +6,12 @@ those would be is in the figures: the time of plan at the share of a processor t
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 
 import psutil
 
-from tests.benchmarks import deployment, distributed, steps
+from tests.benchmarks import deployment, distributed, sampling, steps
 from tests.benchmarks.growth import exponent, run_steps
 from tests.benchmarks.report import SCALE_STEPS, TIMES, Figure
 from tests.platforms import Platform
@@ -21,7 +19,6 @@ from tests.platforms import Platform
 _BATCH = 15_000
 # Lambda gives a function with 1,769 MB one processor, and others their share. Plan has 512 MB.
 _PLAN_PROCESSORS = 512 / 1769
-_SAMPLE_SECONDS = 1.0
 
 
 def measure(platform: Platform, folder: Path, rows: int) -> dict[str, Figure]:
@@ -63,15 +60,17 @@ def _measured(platform: Platform, folder: Path, rows: int) -> dict[str, float]:
     state, environment = folder / f"{name}.json", deployment.environment(platform, name)
     platform.empty_databases()
     state.write_text(json.dumps(steps.new_state(f"synthetic:rows={rows},seed=1", _BATCH, name)))
-    with _peaks(platform) as found:
+    # The peak memory (MB) of the servers: the largest private one of a process of Postgres, and LocalStack's.
+    found = {"postgres": 0.0, "localstack": 0.0}
+    pids = platform.pids()
+    with sampling.repeated(partial(_sample, int(pids["postgres"]), int(pids["localstack"]), found)):
         for step in SCALE_STEPS:
             deployment.tell(f"{rows:,} rows: {step} ...")
             run_steps(state, environment, step)
             took = json.loads(state.read_text())["measured"][step]
             deployment.tell(f"{rows:,} rows: {step} took {took['seconds']:,.1f} s, {took['mb']:,.0f} MB")
         deployment.tell(f"{_learned(rows):,} rows: distributed training ...")
-        kind = json.loads(state.read_text())["plan"]["data_kind"]
-        trained = distributed.measure(environment, folder / f"{name}-job", kind, _learned(rows))
+        trained = distributed.measure(environment, folder / f"{name}-job", "synthetic", _learned(rows))
         deployment.tell(f"{_learned(rows):,} rows: distributed training took {trained['train seconds']:,.1f} s")
     document = json.loads(state.read_text())
     for step, measured in document["measured"].items():
@@ -84,26 +83,6 @@ def _measured(platform: Platform, folder: Path, rows: int) -> dict[str, float]:
     )
     found["parquet"] = _delete_objects(platform)
     return found
-
-
-@contextmanager
-def _peaks(platform: Platform) -> Iterator[dict[str, float]]:
-    """The peak memory (MB) of the servers: LocalStack's, and the largest private one of a process of Postgres."""
-    pids = platform.pids()
-    peaks = {"postgres": 0.0, "localstack": 0.0}
-    done = Event()
-
-    def watch() -> None:
-        while not done.wait(_SAMPLE_SECONDS):
-            _sample(int(pids["postgres"]), int(pids["localstack"]), peaks)
-
-    thread = Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peaks
-    finally:
-        done.set()
-        thread.join()
 
 
 def _sample(postgres: int, localstack: int, peaks: dict[str, float]) -> None:

@@ -67,6 +67,6 @@ def _started(file: Path) -> str:
         try:
             text = first_mapping.first_mapping(content.read(first_mapping.HEAD), file.name)
         except SourceMalformed as error:
-            return f"There is no first mapping: {error}"
+            return f"No first mapping was written: {error}"
     target.write_text(text, encoding="utf-8")
     return f"{target} is a first mapping. Complete it, then: {again}"

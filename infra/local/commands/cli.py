@@ -209,9 +209,7 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, help="rows per batch; default: 15000")
     parser.add_argument("--site", help="the institution whose encounters these are; default: default")
     parser.add_argument("--taken-on", help="the day on which the data set was taken from the records, YYYY-MM-DD")
-    parser.add_argument(
-        "--diag-version", help="of the diagnoses: icd9 or icd10; default: told by the form of the codes"
-    )
+    parser.add_argument("--diag-version", help="icd9 or icd10; default: inferred from the format of the codes")
     parser.add_argument("--models", help="comma-separated model families; default: all three")
     parser.add_argument("--start-at", help="ingest (default), clean, train or promote")
     parser.add_argument("--stop-after", help="ingest, clean, train or promote (default)")

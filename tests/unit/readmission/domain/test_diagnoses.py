@@ -1,4 +1,4 @@
-"""The version of an encounter's diagnoses, told by the form of the codes or stated."""
+"""The version of an encounter's diagnoses: stated, or inferred from the format of the codes."""
 
 import pytest
 from readmission.domain import diagnoses

@@ -229,7 +229,7 @@ NAMES: Final = tuple(COLUMNS)
 # Columns that a delivery may have in addition. UCI's data has no dates. A hospital's has, and with the day on which it
 # was taken they tell which labels are due.
 DISCHARGE_DATE: Final = "discharge_date"
-# The version of ICD of a row's diagnoses. Without it, the form of the codes tells.
+# The version of ICD of a row's diagnoses. Without it, it is inferred from the format of the codes.
 DIAG_VERSION: Final = "diag_version"
 VERSIONS: Final = OneOf(frozenset({"icd9", "icd10"}))
 OPTIONAL_COLUMNS: Final[Mapping[str, Date | OneOf]] = {DISCHARGE_DATE: Date(), DIAG_VERSION: VERSIONS}

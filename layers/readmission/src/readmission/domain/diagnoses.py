@@ -1,7 +1,8 @@
 """The diagnoses of an encounter in either version of ICD, read as the ICD-9-CM codes that models learn from.
 
-Requests and deliveries go through `read`, so that training and serving translate alike. The version is stated, or the
-form of the codes tells it. A code that fits both versions, such as V57 or E885, is refused beside codes of ICD-10-CM.
+Requests and deliveries go through `read`, so that training and serving translate alike. The version is stated, or
+inferred from the format of the codes. A code that fits both versions, such as V57 or E885, is refused beside codes of
+ICD-10-CM.
 """
 
 import re

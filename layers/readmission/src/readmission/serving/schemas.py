@@ -105,8 +105,9 @@ IDENTITY: Final[Mapping[str, Rule]] = {
     "site": SiteName(),
 }
 _VERSION: Final = (
-    "Version of the diagnoses: icd9 (ICD-9-CM) or icd10 (ICD-10-CM). If left out, the form of the codes tells. Codes"
-    " that fit both, such as V57 and E885, are then ICD-9-CM, and refused beside codes of ICD-10-CM.",
+    "Version of the diagnoses: icd9 (ICD-9-CM) or icd10 (ICD-10-CM). If left out, it is inferred from the format of"
+    " the codes. Codes that are valid in both, such as V57 and E885, then count as ICD-9-CM, and are refused beside"
+    " codes of ICD-10-CM.",
     "icd9",
 )
 # Accepted but ignored, so that a row of the file can be sent unchanged.
