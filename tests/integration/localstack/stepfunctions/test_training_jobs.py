@@ -63,7 +63,9 @@ seen.write_text(json.dumps({"pid": os.getpid(), "told": told, "resources": resou
 print(json.dumps({"message": "training", "host": resources["current_host"]}))
 if told["model"] == "waits":
     time.sleep(600)
-if told["model"] == "fails" or (told["model"] == "fails first" and not again):
+# The first host alone fails: the other may be stopped before it has left its mark.
+fails_first = told["model"] == "fails first" and resources["current_host"] == resources["hosts"][0] and not again
+if told["model"] == "fails" or fails_first:
     (pathlib.Path(os.environ["TRAINING_OUTPUT"]) / "failure").write_text("NoTrainingData: there are no rows")
     sys.exit(1)
 """
