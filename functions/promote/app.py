@@ -3,9 +3,11 @@
 See `readmission.promotion`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
+from pg8000.native import Connection
 from readmission.domain.payloads import (
     ChallengeResult,
     Earlier,
@@ -59,7 +61,7 @@ def _look(event: EarlierEvent, context: Any) -> Earlier:
 def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
     settings = PromoteSettings.from_environment()
     _migrate(settings)
-    with connect("clean", settings.database) as clean:
+    with connect("clean", settings.database) as clean, _card_of_the_outdone(clean, settings.model):
         result = promote(event, clean, settings.model, settings.challenges)
     logger.info("decided", extra={**result})
     _measure(result["decision"], result["production_version"], settings.model)
@@ -69,7 +71,7 @@ def _decide(event: PromoteEvent, context: Any) -> PromoteResult:
 def _rollback(request: Any) -> RollbackResult:
     settings = PromoteSettings.from_environment()
     _migrate(settings)
-    with connect("clean", settings.database) as clean:
+    with connect("clean", settings.database) as clean, _card_of_the_outdone(clean, settings.model):
         result = rollback(request, clean, settings.model)
     logger.info("rolled back", extra={**result})
     _measure("rolled_back", result["version"], settings.model)
@@ -81,7 +83,7 @@ def _rollback(request: Any) -> RollbackResult:
 def _challenge(request: Any) -> ChallengeResult:
     settings = PromoteSettings.from_environment()
     _migrate(settings)
-    with connect("clean", settings.database) as clean:
+    with connect("clean", settings.database) as clean, _card_of_the_outdone(clean, settings.model):
         result = challenger.challenge(request, clean, settings.model, settings.challenges)
     return _tried(result, settings.model)
 
@@ -100,6 +102,17 @@ def _tried(result: ChallengeResult, model: ModelSettings) -> ChallengeResult:
     decision = Decision(result["decision"], result["reason"], result["production_version"])
     written_card.rewrite(result["version"], decision, model, logger)
     return result
+
+
+@contextmanager
+def _card_of_the_outdone(clean: Connection, model: ModelSettings) -> Iterator[None]:
+    """Afterwards, write the card of the challenger that had to give way to another version again."""
+    tried = ledger.challenge(clean, model.name)
+    yield
+    entry = ledger.newest_on(clean, model.name, tried.version) if tried else None
+    if entry and entry.decision == "withdrawn":
+        decision = Decision("withdrawn", entry.reason, entry.previous_version or "")
+        written_card.rewrite(entry.version, decision, model, logger)
 
 
 def _history(request: Any) -> list[dict[str, Any]]:

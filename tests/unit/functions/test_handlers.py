@@ -70,6 +70,7 @@ def _wired(name: str, answer: Any) -> tuple[ModuleType, Step]:
     vars(module)["connect"] = _connect
     if name == "promote":
         vars(module)["migrate"] = Step(None)
+        vars(module)["ledger"] = SimpleNamespace(challenge=Step(None))
         vars(module)["test_scores"] = lambda model, version: {"auc_early": 0.68} if version else {"of": "no version"}
     if hasattr(module, "s3_client"):
         vars(module)["s3_client"] = lambda: "client of s3"
@@ -244,6 +245,25 @@ def test_the_model_card_is_written_again_with_a_persons_decision(
     module.handler({name: {}}, Context())
     ((version, quoted, _settings),) = write.calls
     assert (version, quoted) == ("2", Decision(decision, "a trial", production))
+
+
+@pytest.mark.parametrize("event", [PROMOTE_EVENT, {"challenge": {}}, {"rollback": {}}])
+@pytest.mark.parametrize("newest", ["withdrawn", "shadowed"])
+def test_the_card_of_a_challenger_that_gives_way_says_so(
+    event: dict[str, Any], newest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = RESULTS["promote"][1] | {"version": "3", "previous_version": "1", "by": "Ada"}
+    module, _ = _wired("promote", result)
+    vars(module)["challenger"] = SimpleNamespace(challenge=Step(result))
+    vars(module)["rollback"] = Step(result)
+    tried = SimpleNamespace(version="2", decision=newest, reason="version 3 takes its place", previous_version="1")
+    vars(module)["ledger"] = SimpleNamespace(challenge=Step(tried), newest_on=(found := Step(tried)))
+    monkeypatch.setattr(written_card, "write", write := Step(None))
+    module.handler(event, Context())
+    assert found.calls == [("connection to clean", "readmission", "2")]
+    written = [(version, quoted) for version, quoted, _settings in write.calls if version == "2"]
+    withdrawn = Decision("withdrawn", "version 3 takes its place", "1")
+    assert written == ([("2", withdrawn)] if newest == "withdrawn" else [])
 
 
 def test_the_challenger_is_shown_and_a_version_replayed_without_a_decision(capsys: pytest.CaptureFixture[str]) -> None:
