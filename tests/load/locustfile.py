@@ -9,11 +9,12 @@ import os
 import random
 import ssl
 import time
+from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, events
 from locust.exception import StopUser
 
 from infra.local.errors import LocalError
@@ -30,7 +31,16 @@ waiting: dict[int, tuple[str, float]] = {}
 os.environ.pop("LOCUST_HOST", None)
 
 
+def _asking(kind: str) -> Callable[["Ward"], None]:
+    def task(user: "Ward") -> None:
+        user.ask(kind)
+
+    task.__name__ = kind  # Locust's page shows it
+    return task
+
+
 class Ward(FastHttpUser):
+    tasks: ClassVar = {_asking(kind): share for kind, share in mix.SHARES.items()}
     network_timeout = connection_timeout = TIMEOUT_SECONDS
     insecure = False
     think_seconds = 1.0
@@ -43,23 +53,9 @@ class Ward(FastHttpUser):
         self._mix = mix.Mix(_known, seed=next(_seeds))
         gevent.sleep(self.wait_time())  # spreads the first requests
 
-    @task(mix.PREDICT)
-    def predict(self) -> None:
-        self._ask(self._mix.predict())
-
-    @task(mix.BATCH)
-    def batch(self) -> None:
-        self._ask(self._mix.batch())
-
-    @task(mix.REFUSED)
-    def refused(self) -> None:
-        self._ask(self._mix.refused())
-
-    @task(mix.HEALTH)
-    def health(self) -> None:
-        self._ask(self._mix.health())
-
-    def _ask(self, asked: mix.Asked) -> None:
+    def ask(self, kind: str) -> None:
+        """Send a request of this kind, and judge its answer."""
+        asked: mix.Asked = getattr(self._mix, kind)()
         if self.refusal:
             raise StopUser(self.refusal)
         number = next(_numbers)

@@ -22,7 +22,7 @@ def held_of(users: int, requests: Sequence[Request], began: float, ended: float,
     settling = [one.took for one in requests if one.began < began]
     measured = [one for one in requests if began <= one.began <= ended]
     took, seconds = sorted(one.took for one in measured), ended - began
-    by_kind = {kind: sorted(one.took for one in measured if one.kind == kind) for kind in mix.KINDS}
+    by_kind = {kind: sorted(one.took for one in measured if one.kind == kind) for kind in mix.SHARES}
     return Held(
         users=users,
         requests=len(took),

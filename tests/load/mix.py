@@ -1,16 +1,16 @@
 """The requests of a hospital's systems, and how often each is sent."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from tests.load.patients import Patient
 
-# Shares in per cent.
-PREDICT, BATCH, REFUSED, HEALTH = 80, 5, 5, 10
+SHARES: Final[Mapping[str, int]] = {"predict": 70, "history": 10, "batch": 5, "refused": 5, "health": 10}
+"""Per cent of the requests, by the name of the kind, which is that of its method of `Mix`."""
 BATCH_ROWS = 50
-KINDS = ("predict", "batch", "refused", "health")  # names of `Asked`
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Asked:
 
 
 class Mix:
-    """Makes requests for varied patients; the same ones for the same seed."""
+    """Makes requests for varied patients; the same ones for the same seed. Each kind has a method of its name."""
 
     def __init__(self, patients: Sequence[Patient], seed: int) -> None:
         self._patients = patients
@@ -43,6 +43,11 @@ class Mix:
         patient = self._random.choice(self._patients)
         document = patient.prepared if self._random.random() < 0.5 else patient.raw
         return Asked("predict", "POST", "/predict", json.dumps(document), 200, '"early_risk"')
+
+    def history(self) -> Asked:
+        """One patient by number, whose history an API with `PatientHistory` looks up."""
+        document = self._random.choice(self._patients).named
+        return Asked("history", "POST", "/predict", json.dumps(document), 200, '"early_risk"')
 
     def batch(self) -> Asked:
         """Patients with their numbers."""

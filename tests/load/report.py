@@ -23,7 +23,7 @@ from tests.load.capacity import Climb, Held, Objective, spread
 _ADDS_UP = 0.9
 _HEADINGS = (
     *("climb", "users", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failures"),
-    *(f"{kind} p95 ms" for kind in mix.KINDS),
+    *(f"{kind} p95 ms" for kind in mix.SHARES),
     *("slowest ms while settling", "Locust's CPU", "met"),
 )
 
@@ -34,8 +34,8 @@ def about(url: str, objective: Objective, asked: argparse.Namespace) -> dict[str
         "machine": f"{os.cpu_count()} processors, shared with Locust; {platform.platform()}",
         "versions": f"Python {platform.python_version()}, Locust {version('locust')}",
         "objective": f"p95 ≤ {objective.p95_ms:g} ms of all kinds together, at most {objective.failures} failures",
-        "mix": f"{mix.PREDICT} % one patient, {mix.BATCH} % batches of {mix.BATCH_ROWS}, "
-        f"{mix.REFUSED} % refused (422), {mix.HEALTH} % health",
+        "mix": f"{', '.join(f'{share} % {kind}' for kind, share in mix.SHARES.items())};"
+        f" a batch has {mix.BATCH_ROWS} rows, what is refused gets status 422",
         "users": f"think for {asked.think:g} s on average between answer and request",
         "measured": f"{asked.hold:g} s, after {asked.settle:g} s or more of settling, for cold starts",
         "command": " ".join(["python -m tests.load", *sys.argv[1:]]),
@@ -86,7 +86,7 @@ def knees(climbs: Sequence[Climb], think: float) -> list[str]:
 def csv_of(climbs: Sequence[Climb], objective: Objective) -> str:
     text = io.StringIO(newline="")
     known = [field.name for field in fields(Held) if field.name != "p95_by_kind"]
-    names = ["climb", *known, *(f"p95_{kind}" for kind in mix.KINDS), "meets"]
+    names = ["climb", *known, *(f"p95_{kind}" for kind in mix.SHARES), "meets"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     for number, one in enumerate(climbs, start=1):
@@ -140,7 +140,7 @@ def _row(number: int, held: Held, objective: Objective) -> Sequence[str]:
         f"{held.rate:.1f}",
         *(f"{value:.0f}" for value in (held.p50, held.p95, held.p99)),
         str(held.failures),
-        *(f"{held.p95_by_kind[kind]:.0f}" if kind in held.p95_by_kind else "" for kind in mix.KINDS),
+        *(f"{held.p95_by_kind[kind]:.0f}" if kind in held.p95_by_kind else "" for kind in mix.SHARES),
         f"{held.settling_slowest:.0f}",
         f"{held.processor:.0%}",
         "yes" if held.meets(objective) else "NO",

@@ -27,7 +27,7 @@ from infra.local.settings import Settings
 from infra.local.terminal import table
 from tests.arguments import positive
 from tests.load import patients, target
-from tests.load.mix import BATCH, HEALTH, KINDS, PREDICT, REFUSED, Asked, Mix
+from tests.load.mix import SHARES, Asked, Mix
 
 MOST_GROWTH = 1.0
 """MB per 10,000 requests, in the second half."""
@@ -74,7 +74,7 @@ class Client:
 
     def ask(self) -> str | None:
         """Sends the next request of the mix; what is wrong with its answer."""
-        kind = self._random.choices(KINDS, (PREDICT, BATCH, REFUSED, HEALTH))[0]
+        kind = self._random.choices(tuple(SHARES), tuple(SHARES.values()))[0]
         asked: Asked = getattr(self._mix, kind)()
         try:
             connection = self._connected()

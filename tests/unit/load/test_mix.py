@@ -21,12 +21,12 @@ def bodies(one: Mix, kind: str, count: int) -> list[Any]:
 
 
 def test_the_shares_are_of_a_hundred() -> None:
-    assert mix.PREDICT + mix.BATCH + mix.REFUSED + mix.HEALTH == 100
+    assert sum(mix.SHARES.values()) == 100
 
 
 def test_every_kind_is_asked_by_its_name(known: list[Patient]) -> None:
     one = Mix(known, seed=1)
-    assert [getattr(one, kind)().name for kind in mix.KINDS] == list(mix.KINDS)
+    assert [getattr(one, kind)().name for kind in mix.SHARES] == list(mix.SHARES)
 
 
 def test_every_patient_is_one_that_the_api_accepts_in_either_form(known: list[Patient]) -> None:
@@ -45,6 +45,11 @@ def test_patients_vary_and_come_in_both_forms(known: list[Patient]) -> None:
 def test_the_same_seed_asks_the_same(known: list[Patient]) -> None:
     first, again, other = (bodies(Mix(known, seed), "predict", 5) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_a_history_is_asked_for_by_the_patients_number(known: list[Patient]) -> None:
+    (document,) = bodies(Mix(known, 1), "history", 1)
+    assert encounter_of(document).patient
 
 
 def test_a_batch_has_its_rows_and_the_api_accepts_each(known: list[Patient]) -> None:
