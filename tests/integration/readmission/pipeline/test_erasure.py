@@ -17,6 +17,7 @@ from readmission.pipeline.outcomes import Outcome, store
 from readmission.registry.rest import ModelVersion
 from readmission.storage.database import connect
 
+from tests import hospital_file
 from tests.integration.readmission.conftest import BUCKETS, Stores, changed
 
 PATIENT = 424242
@@ -307,6 +308,24 @@ def test_a_source_outside_the_bucket_is_named(stores: Stores) -> None:
     ((patient,),) = stores.raw.run("SELECT patient_nbr FROM diabetes_raw LIMIT 1")
     found = erasure.find({"patient": patient, "site": "default"}, places(stores))
     assert found["elsewhere"] == ["synthetic:rows=50,seed=3"]
+
+
+def test_a_file_with_own_columns_is_searched_by_the_mapping_of_its_delivery(
+    stores: Stores, delivery: list[list[str]]
+) -> None:
+    put(stores, "sources/stays.csv", hospital_file.spreadsheet(hospital_file.cells(delivery[:2] + delivery[3:])))
+    put(stores, "sources/stays.yaml", hospital_file.mapping())
+    own = {"source": f"s3://{BUCKETS[0]}/sources/stays.csv", "mapping": f"s3://{BUCKETS[0]}/sources/stays.yaml"}
+    for _ in range(2):
+        planned = stores.plan(**own)
+        stores.ingest(planned)
+        stores.tidy(planned)
+        found = erasure.erase(REQUEST, places(stores))
+        assert found["unreadable"] == []
+    with stores.s3.get_object(Bucket=BUCKETS[0], Key="sources/stays.csv")["Body"] as body:
+        left = body.read().decode("cp1252")
+    assert str(PATIENT) not in left and len(left.splitlines()) == len(delivery) - 2
+    assert find(stores)["rows"]["diabetes_raw"] == 0
 
 
 def test_an_archive_that_cannot_be_read_is_named(stores: Stores, delivery: list[list[str]]) -> None:

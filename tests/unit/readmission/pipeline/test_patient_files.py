@@ -4,20 +4,23 @@ import csv
 import gzip
 import io
 import zipfile
+from typing import Any
 
 import pytest
 from readmission.domain.contract import NAMES
-from readmission.pipeline.patient_files import without
+from readmission.errors import MappingInvalid
+from readmission.pipeline.patient_files import Layout, without
 
+from tests import hospital_file
 from tests.unit.readmission.builders import archive, numbered, table
 
 ROWS = numbered(4)
 OTHERS = [ROWS[0], *ROWS[2:]]
 
 
-def _without(content: bytes, patient: int = 2) -> tuple[int, bytes]:
+def _without(content: bytes, patient: int = 2, mapping: str | None = None) -> tuple[int, bytes]:
     out = io.BytesIO()
-    found = without(io.BytesIO(content), patient, out)
+    found = without(io.BytesIO(content), patient, out, Layout.of(mapping))
     return found, out.getvalue()
 
 
@@ -61,3 +64,34 @@ def test_an_archive_keeps_its_other_files() -> None:
 def test_a_file_that_is_no_table_of_patients_is_an_error(content: bytes) -> None:
     with pytest.raises((ValueError, csv.Error)):
         _without(content)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda table: archive({"own.csv": table})])
+def test_a_hospitals_own_file_is_read_and_written_by_its_mapping(pack: Any) -> None:
+    lines = list(hospital_file.cells(ROWS))
+    own = hospital_file.mapping().decode()
+    content = hospital_file.spreadsheet(lines)
+    found, left = _without(pack(content), mapping=own)
+    assert found == 1
+    assert _without(left, 1, own)[0] == 1 and _without(left, 2, own)[0] == 0
+    if pack is bytes:
+        others = hospital_file.spreadsheet([lines[0], *lines[2:]])
+        assert left == others.replace(b"\r\n", b"\n") and "Süd".encode("cp1252") in left
+
+
+def test_the_number_in_an_own_file_may_have_a_decimal_comma() -> None:
+    own = 'file: {delimiter: ";", decimal: ","}\ncolumns: {patient_nbr: Nummer}\n'
+    assert _without(b"Nummer;x\n2,0;a\n1,0;b\n", mapping=own) == (1, b"Nummer;x\n1,0;b\n")
+
+
+@pytest.mark.parametrize("content", [table(ROWS), archive({"ids.csv": b"id\n2\n"}), archive({"stays.json": b"{}"})])
+def test_a_file_without_the_column_of_the_number_is_an_error_rather_than_one_without_the_patient(
+    content: bytes,
+) -> None:
+    with pytest.raises(ValueError, match="Patientennummer"):
+        _without(content, mapping="columns: {patient_nbr: Patientennummer}")
+
+
+def test_a_mapping_that_makes_the_number_of_no_column_cannot_be_used() -> None:
+    with pytest.raises(MappingInvalid, match="of no column"):
+        Layout.of('columns: {patient_nbr: {always: "2"}}')

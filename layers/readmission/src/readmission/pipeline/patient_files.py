@@ -13,13 +13,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 from botocore.exceptions import ClientError
 
 from readmission.domain.contract import MAX_COLUMNS, NAMES
 from readmission.domain.predictions import CLAIMS
-from readmission.pipeline import plan
+from readmission.errors import MappingInvalid
+from readmission.pipeline import mapping_file, plan
+from readmission.pipeline.mapped_fields import Copied
 from readmission.pipeline.patient_rows import Patient
 from readmission.storage.s3 import reachable
 
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
 EXPORTS: Final = "training/"
 _NAME: Final = "patient_nbr"
 _PATIENT: Final = NAMES.index(_NAME)
-# What zipfile, gzip and csv raise for a damaged or another file.
+_COPIED: Final = Copied(_NAME)
+# What zipfile, gzip and csv raise for a damaged or another file, and what a mapping of an earlier release may.
 _UNREADABLE: Final = (
+    MappingInvalid,
     zipfile.BadZipFile,
     zlib.error,
     gzip.BadGzipFile,
@@ -84,20 +88,26 @@ class Bucket:
                 left[batch_id] = len(others)
         return files, left
 
-    def deliveries(self, patient: Patient, sources: Collection[str]) -> tuple[list[File], list[str]]:
-        """The delivered files in this bucket with rows of the patient, and those that cannot be read."""
+    def deliveries(
+        self, patient: Patient, sources: Mapping[str, Collection[str | None]]
+    ) -> tuple[list[File], list[str]]:
+        """The delivered files in this bucket with rows of the patient, and those that cannot be read.
+
+        `sources` has the mappings that each was read by. A file may have been replaced by one with other columns, so
+        that not every mapping needs to fit.
+        """
         files, unreadable = [], []
-        for source in sources:
+        for source, mappings in sources.items():
             prefix = f"s3://{self.name}/"
             if not source.startswith(prefix):
                 continue
             key = source.removeprefix(prefix)
-            try:
-                rows = self._delivery(patient, key)
-            except _UNREADABLE:
+            counts = [self._count(patient, key, mapping) for mapping in mappings]
+            read = [count for count in counts if count is not None]
+            if not read:
                 unreadable.append(source)
-            else:
-                files += [File(key, rows)] * bool(rows)
+            elif any(read):
+                files.append(File(key, max(read)))
         return files, unreadable
 
     def exports(self) -> list[File]:
@@ -126,12 +136,19 @@ class Bucket:
                         self.s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
         return files
 
-    def _delivery(self, patient: Patient, key: str) -> int:
+    def _count(self, patient: Patient, key: str, mapping: str | None) -> int | None:
+        """The patient's rows in the file, or None if it cannot be read by this mapping."""
+        try:
+            return self._delivery(patient, key, Layout.of(mapping))
+        except _UNREADABLE:
+            return None
+
+    def _delivery(self, patient: Patient, key: str, layout: "Layout") -> int:
         with tempfile.TemporaryFile() as old, tempfile.TemporaryFile() as new:
             if not self._download(key, old):
                 return 0
             old.seek(0)
-            rows = without(old, patient.number, new)
+            rows = without(old, patient.number, new, layout)
             if rows and self.rewrites:
                 new.seek(0)
                 with reachable(self.name):
@@ -164,53 +181,96 @@ class Bucket:
         yield from keys
 
 
-def without(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a delivered file is written, and where the number of a patient is."""
+
+    field: Copied = _COPIED
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+
+    @classmethod
+    def of(cls, mapping: str | None) -> Self:
+        """The layout that a mapping's text describes; that of the contract without one.
+
+        Raises `MappingInvalid`, also if no column of the file has the number.
+        """
+        if mapping is None:
+            return cls()
+        known = mapping_file.parse(mapping.encode(), "the mapping")
+        field = known.fields.get(_NAME) or _COPIED
+        if not isinstance(field, Copied):
+            raise MappingInvalid(f"the mapping makes {_NAME!r} of no column")
+        return cls(field, known.delimiter, known.encoding, known.decimal)
+
+    def header(self, line: str) -> list[str]:
+        """The columns that a file's first line names."""
+        return [name.strip() for name in next(csv.reader([line], delimiter=self.delimiter), [])]
+
+    def reading(self) -> str:
+        """The encoding to read the file in, with which a mark of UTF-8 at its beginning is skipped."""
+        return "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+
+
+_CONTRACT: Final = Layout()
+
+
+def without(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout = _CONTRACT) -> int:
     """Copy a delivered file (CSV, gzip or zip) without the patient's rows, and return how many these are.
 
     Fields and their order stay; quotes and line ends may change. Raises what the modules for archives and CSV raise for
-    a file that is none of these.
+    a file that is none of these, and `ValueError` for one without the column of `layout`.
     """
     head = file.read(4)
     file.seek(0)
     if head in (b"PK\x03\x04", b"PK\x05\x06"):
-        return _in_archive(file, patient, out)
+        return _in_archive(file, patient, out, layout)
     if head[:2] == b"\x1f\x8b":
         with gzip.GzipFile(fileobj=file) as old, gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as new:
-            return _table(cast(IO[bytes], old), patient, cast(IO[bytes], new))
-    return _table(file, patient, out)
+            return _table(cast(IO[bytes], old), patient, cast(IO[bytes], new), layout)
+    return _table(file, patient, out, layout)
 
 
-def _in_archive(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
-    found = 0
+def _in_archive(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
+    found, tables = 0, 0
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for info in old.infolist():
             copy = zipfile.ZipInfo(info.filename, info.date_time)
             copy.compress_type, copy.external_attr = zipfile.ZIP_DEFLATED, info.external_attr
             with old.open(info) as member, new.open(copy, "w", force_zip64=True) as target:
-                if info.filename.lower().endswith(".csv") and _has_patients(old, info):
-                    found += _table(member, patient, target)
+                if info.filename.lower().endswith(".csv") and _has_patients(old, info, layout):
+                    found += _table(member, patient, target, layout)
+                    tables += 1
                 else:
                     shutil.copyfileobj(member, target)
+    if not tables:
+        raise ValueError(f"no table in the archive has the column {layout.field.column!r}")
     return found
 
 
-def _has_patients(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
-    """Whether the member is a table of the contract; UCI's archive has one of ids too."""
+def _has_patients(archive: zipfile.ZipFile, info: zipfile.ZipInfo, layout: Layout) -> bool:
+    """Whether the member is a table of patients; UCI's archive has one of ids too."""
     with archive.open(info) as member:
-        head = member.readline(MAX_COLUMNS * 100).decode("utf-8-sig", errors="replace")
-    return _NAME in next(csv.reader([head]), [])
+        head = member.readline(MAX_COLUMNS * 100).decode(layout.reading(), errors="replace")
+    return layout.field.column in layout.header(head)
 
 
-def _table(file: IO[bytes], patient: int, out: IO[bytes]) -> int:
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    target = io.TextIOWrapper(out, "utf-8", newline="", write_through=True)
-    writer = csv.writer(target, lineterminator="\n")
-    rows = csv.reader(text, strict=True)
+def _table(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
+    text = io.TextIOWrapper(file, layout.reading(), newline="")
+    target = io.TextIOWrapper(out, layout.encoding, newline="", write_through=True)
+    writer = csv.writer(target, delimiter=layout.delimiter, lineterminator="\n")
+    rows = csv.reader(text, delimiter=layout.delimiter, strict=True)
     header = next(rows, [])
-    found, index = 0, header.index(_NAME)
+    places = {name.strip(): place for place, name in reversed(list(enumerate(header)))}
+    if layout.field.column not in places:
+        raise ValueError(f"there is no column {layout.field.column!r}")
+    index = places[layout.field.column]
+    number_of = layout.field.maker(_NAME, places, layout.decimal)
     writer.writerow(header)
+    found = 0
     for row in rows:
-        if index < len(row) and _is(row[index], patient):
+        if index < len(row) and _is(number_of(row), patient):
             found += 1
         elif row:
             writer.writerow(row)

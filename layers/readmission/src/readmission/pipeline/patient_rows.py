@@ -169,17 +169,22 @@ def sites_of_batches(clean: Connection) -> dict[str, set[str]]:
     return found
 
 
-def sources(clean: Connection, known: Known) -> tuple[list[str], list[str]]:
-    """The sources of the site's deliveries: all of them, and those whose batches have rows of the patient."""
-    every = clean.run(
-        "SELECT DISTINCT source FROM delivery WHERE site = :site ORDER BY source", site=known.patient.site
-    )
+def sources(clean: Connection, known: Known) -> tuple[dict[str, list[str | None]], list[str]]:
+    """The sources of the site's deliveries: all of them, and those whose batches have rows of the patient.
+
+    Each of the former is with the texts of the mappings that it was read by, None for the contract's columns.
+    """
+    every: dict[str, list[str | None]] = {}
+    for source, mapping in clean.run(
+        "SELECT DISTINCT source, mapping FROM delivery WHERE site = :site ORDER BY source", site=known.patient.site
+    ):
+        every.setdefault(source, []).append(mapping)
     holding = clean.run(
         "SELECT DISTINCT source FROM delivery JOIN delivery_batch USING (delivery_id)"
         " WHERE batch_id = ANY (CAST(:ids AS text[])) ORDER BY source",
         ids=list(known.batches),
     )
-    return [source for (source,) in every], [source for (source,) in holding]
+    return every, [source for (source,) in holding]
 
 
 def _values(known: Known, condition: str) -> dict[str, Any]:
