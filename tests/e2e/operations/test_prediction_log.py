@@ -94,6 +94,23 @@ def _not_logged(application: Application, prefix: str) -> Counter[str]:
     return Counter({line["request_id"]: line["forecasts"] for line in lines if line["request_id"].startswith(prefix)})
 
 
+def _known(application: Application, prefix: str) -> tuple[Counter[str], Counter[str]]:
+    """The forecasts that are logged, each once, and those that are listed as not logged, by request."""
+    listed = _not_logged(application, f"{prefix}-")
+    logged = _logged(application, prefix)
+    assert set(logged.values()) <= {1}
+    by_request = _by_request(logged)
+    # A message that was late may have been taken all the same.
+    return by_request, Counter({name: number for name, number in listed.items() if name not in by_request})
+
+
+def _by_request(places: Counter[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for place, number in places.items():
+        found[place.partition(" ")[0]] += number
+    return found
+
+
 def _prefix() -> str:
     return f"log-{next(_names)}"
 
@@ -136,11 +153,7 @@ def test_every_forecast_is_logged_once_although_record_and_postgres_are_killed(
         asked = asking.result()
     # supervisord starts Postgres again.
     assert wait_until(breakable.is_healthy, 120)
-    missed = _not_logged(application, f"{prefix}-").total()
-    assert wait_until(lambda: _logged(application, prefix).total() + missed >= asked.total(), 300)
-    logged = _logged(application, prefix)
-    assert set(logged.values()) == {1}
-    assert not logged - asked and logged.total() + missed == asked.total()
+    assert wait_until(lambda: sum(_known(application, prefix), Counter()) == _by_request(asked), 300)
 
 
 @dataclass(frozen=True)
@@ -191,30 +204,13 @@ class PredictionQueue:
         self._sqs.create_queue(QueueName=QUEUE, Attributes={name: known[name] for name in SETTABLE if name in known})
 
 
-def _by_request(places: Counter[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for place, number in places.items():
-        found[place.partition(" ")[0]] += number
-    return found
-
-
 @pytest.mark.usefixtures("trained")
 def test_every_forecast_that_a_killed_queue_takes_with_it_is_known_and_the_others_are_logged_once(
     application: Application,
 ) -> None:
     prefix, queue = _prefix(), PredictionQueue(application)
-
-    def known() -> tuple[Counter[str], Counter[str]]:
-        """The forecasts that are logged and those that are listed as not logged, by request."""
-        logged = _logged(application, prefix)
-        assert set(logged.values()) <= {1}
-        by_request = _by_request(logged)
-        # A message that was late may have been taken all the same.
-        listed = {name: n for name, n in _not_logged(application, f"{prefix}-").items() if name not in by_request}
-        return by_request, Counter(listed)
-
     before = _by_request(_ask_many(application, f"{prefix}-before", KILLED_REQUESTS))
-    assert wait_until(lambda: sum(known(), Counter()) == before, 120)
+    assert wait_until(lambda: sum(_known(application, prefix), Counter()) == before, 120)
     with queue.unread():
         unread = _by_request(_ask_many(application, f"{prefix}-unread", KILLED_REQUESTS))
         held = queue.held()
@@ -224,7 +220,9 @@ def test_every_forecast_that_a_killed_queue_takes_with_it_is_known_and_the_other
     again = (_ask(application, f"{prefix}-again-{number}", 1)[0] for number in count(1))
     assert wait_until(lambda: bool(_logged(application, f"{prefix}-again")) or not next(again), 120)
     asked = before + unread + away
-    logged, missed = (Counter({name: n for name, n in one.items() if name in asked}) for one in known())
+    logged, missed = (
+        Counter({name: n for name, n in one.items() if name in asked}) for one in _known(application, prefix)
+    )
     lost = asked - logged - missed
     assert lost and set(lost) == held - set(missed)
     assert set(away) <= set(missed)
