@@ -75,8 +75,8 @@ pipeline: setup ## run the training pipeline and show its progress  [DATASET= MA
 	    $(if $(STOP_AFTER),--stop-after $(STOP_AFTER)) $(if $(RESUME),--resume '$(RESUME)') \
 	    $(if $(BY),--by '$(BY)') $(if $(REASON),--reason '$(REASON)') $(if $(FORCED),--force)
 
-check-source: setup ## say what the pipeline would do with a file, or write a first mapping for it  [DATASET=file MAPPING=file.yaml]
-	@test -n '$(DATASET)' || { echo "Usage: make check-source DATASET=file MAPPING=file.yaml" >&2; exit 2; }
+check-source: setup ## say what the pipeline would do with a file, or write a first mapping for it  [DATASET=file MAPPING=file.yaml, or URL, s3://…]
+	@test -n '$(DATASET)' || { echo "Usage: make check-source DATASET=file MAPPING=file.yaml, each also s3://bucket/key" >&2; exit 2; }
 	@$(LOCAL) check-source '$(DATASET)' $(if $(MAPPING),--mapping '$(MAPPING)')
 
 example-months: setup ## play six months of a hospital: deliveries, drift, late labels, a new model on trial  [DATASET= SEED= ORDER=patients|time]

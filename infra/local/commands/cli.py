@@ -77,7 +77,7 @@ def _pipeline(settings: Settings, arguments: argparse.Namespace) -> None:
 
 
 def _check_source(settings: Settings, arguments: argparse.Namespace) -> int:
-    return check_source.check(arguments.dataset, arguments.mapping)
+    return check_source.check(settings, arguments.dataset, arguments.mapping)
 
 
 def _predict(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -222,8 +222,8 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", help="a file on this machine")
-    parser.add_argument("--mapping", help="a YAML file that says what its columns are")
+    parser.add_argument("dataset", help="a file on this machine, https://… or s3://bucket/key")
+    parser.add_argument("--mapping", help="a YAML file or s3://bucket/key that says what its columns are")
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
