@@ -30,7 +30,8 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     if request.start_at == "ingest":
         sources.check(source, settings.sources)
     s3 = s3_client()
-    mapping = mapping_file.read(request.mapping, source, s3)
+    own = request.mapping or mapping_file.of_incoming(request, settings.data_bucket, s3)
+    mapping = mapping_file.read(own, source, s3)
     reading = Reading(settings.sources, mapping)
     with connect("raw", settings.owner) as raw, connect("clean", settings.owner) as clean:
         migrate(raw, "raw")
@@ -48,7 +49,7 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     if adopted:
         logger.info("took over what an earlier release loaded", extra={"deliveries": adopted})
     if mapping:
-        logger.info("read the source by a mapping", extra={"mapping": request.mapping, "mapping_hash": mapping.digest})
+        logger.info("read the source by a mapping", extra={"mapping": own, "mapping_hash": mapping.digest})
     if "erased" in planned:
         logger.info("left out the rows of erased patients", extra={"rows": planned["erased"]})
     logger.info("planned", extra={name: planned[name] for name in ("source", "data_kind", "site", "rows")})

@@ -10,7 +10,7 @@ from readmission.pipeline import executions, synthetic
 
 from infra.local.commands import deliveries
 from infra.local.errors import LocalError
-from tests import poison
+from tests import hospital_file, poison
 from tests.benchmarks import server
 from tests.e2e.conftest import Application, Trained
 from tests.poison import table, with_field
@@ -97,10 +97,18 @@ def test_of_two_executions_at_once_over_the_same_data_one_trains(application: Ap
     assert len({output["promotion"]["version"] for output in outputs}) == 1
 
 
-def test_a_new_object_below_incoming_starts_an_execution_of_it(application: Application, trained: Trained) -> None:
-    key = f"incoming/north/{time.time_ns()}.csv"
+@pytest.mark.parametrize(
+    ("site", "content", "complaint"),
+    [("north", "no,table,of,encounters\n1,2,3,4\n", "missing"), ("south", "Fallnummer;x\n1;2\n", "fit the mapping")],
+    ids=["the contract's columns", "a mapping of the site"],
+)
+def test_a_new_object_below_incoming_starts_an_execution_that_reads_it_as_its_site_writes(
+    application: Application, trained: Trained, site: str, content: str, complaint: str
+) -> None:
+    key = f"incoming/{site}/{time.time_ns()}.csv"
     s3, states = boto3.client("s3"), boto3.client("stepfunctions")
-    s3.put_object(Bucket=application.stack.data_bucket, Key=key, Body=b"no,table,of,encounters\n1,2,3,4\n")
+    s3.put_object(Bucket=application.stack.data_bucket, Key="mappings/south.yaml", Body=hospital_file.mapping())
+    s3.put_object(Bucket=application.stack.data_bucket, Key=key, Body=content.encode())
 
     def started() -> executions.Execution | None:
         newest = executions.newest(states, application.stack.pipeline_arn, 10)
@@ -110,7 +118,8 @@ def test_a_new_object_below_incoming_starts_an_execution_of_it(application: Appl
     _eventually(lambda: started() is not None, 120)
     execution = started()
     assert execution and (execution.started_by, execution.error) == ("new object", "ColumnsMismatch")
-    assert execution.request["site"] == "north"
+    assert execution.request["site"] == site
+    assert complaint in (execution.message or "")
     s3.close()
     states.close()
 

@@ -67,7 +67,8 @@ class Stores:
         )
         parsed = parse_request(request)
         source = parsed.source or "synthetic:rows=100"
-        reading = Reading(mapping=mapping_file.read(parsed.mapping, source, self.s3))
+        own = parsed.mapping or mapping_file.of_incoming(parsed, BUCKETS[0], self.s3)
+        reading = Reading(mapping=mapping_file.read(own, source, self.s3))
         databases = Databases(self.raw, self.clean)
         return plan(event, parsed, source, BUCKETS[0], self.s3, databases, reading=reading)
 

@@ -106,7 +106,7 @@ class _Body(io.BytesIO):
 
 
 class FakeS3:
-    """The two S3 calls that the project makes, backed by a dictionary; `writes` lists the keys in order."""
+    """The S3 calls that the project makes, backed by a dictionary; `writes` lists the keys in order."""
 
     def __init__(self, **objects: bytes) -> None:
         self.objects = dict(objects)
@@ -123,6 +123,11 @@ class FakeS3:
         if Key not in self.objects:
             raise client_error("NoSuchKey")
         return {"Body": _Body(self.objects[Key])}
+
+    def head_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        if Bucket != BUCKET or Key not in self.objects:
+            raise client_error("404")
+        return {"ContentLength": len(self.objects[Key])}
 
 
 def client_error(code: str) -> ClientError:

@@ -74,6 +74,18 @@ def test_a_delivery_without_a_mapping_has_none(stores: Stores) -> None:
     assert line["mapping_hash"] is None
 
 
+def test_what_arrives_of_a_site_is_read_by_its_mapping(stores: Stores) -> None:
+    rows = list(synthetic.rows(40, seed=5))
+    put(stores, "mappings/north.yaml", hospital_file.mapping())
+    source = put(stores, "incoming/north/stays.csv", hospital_file.spreadsheet(hospital_file.cells(rows)))
+    planned = stores.plan(source=source, site="north")
+    stores.ingest(planned)
+    stores.tidy(planned)
+    assert stores.clean.run("SELECT site, count(*) FROM diabetes_clean GROUP BY site") == [["north", 40]]
+    (line,) = deliveries.read(stores.clean, 10)
+    assert line["mapping_hash"] == mapping_file.parse(hospital_file.mapping(), "own.yaml").digest
+
+
 def test_nothing_is_planned_by_a_mapping_that_is_wrong(stores: Stores) -> None:
     mapping = put(stores, "mappings/wrong.yaml", b"columns: {sex: G}")
     with pytest.raises(MappingInvalid, match=r"wrong\.yaml, line 1: the key 'sex'"):

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from readmission.domain.payloads import parse_request
 from readmission.errors import InvalidRequest, MappingInvalid
 from readmission.pipeline import mapping_file
 
 from tests import hospital_file
-from tests.unit.readmission.builders import BUCKET, FakeS3
+from tests.unit.readmission.builders import BUCKET, FakeS3, client_error
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,33 @@ def test_words_of_yaml_are_texts() -> None:
 def test_the_hash_is_that_of_the_text() -> None:
     one, same, other = (mapping_file.parse(text, "m.yaml") for text in (b"file: {}", b"file: {}", b"file: {} "))
     assert one.digest == same.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("source", "site", "found"),
+    [
+        ("incoming/north/day.csv", "north", f"s3://{BUCKET}/mappings/north.yaml"),
+        ("incoming/day.csv", "default", None),
+        ("sources/day.csv", "north", None),
+    ],
+    ids=["a mapping of its own", "none", "not incoming"],
+)
+def test_what_arrives_is_read_by_the_mapping_of_its_site_if_there_is_one(
+    source: str, site: str, found: str | None
+) -> None:
+    s3: Any = FakeS3(**{"mappings/north.yaml": hospital_file.mapping()})
+    request = parse_request({"source": f"s3://{BUCKET}/{source}", "site": site})
+    assert mapping_file.of_incoming(request, BUCKET, s3) == found
+
+
+def test_a_bucket_that_does_not_say_whether_there_is_a_mapping_is_not_read_without_it() -> None:
+    class Closed(FakeS3):
+        def head_object(self, **_: Any) -> Any:
+            raise client_error("403")
+
+    s3: Any = Closed()
+    with pytest.raises(ClientError):
+        mapping_file.of_incoming(parse_request({"source": f"s3://{BUCKET}/incoming/day.csv"}), BUCKET, s3)
 
 
 def test_a_mapping_is_read_from_s3() -> None:

@@ -10,23 +10,48 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Never
 
 import yaml
+from botocore.exceptions import ClientError
 
 from readmission.domain.contract import COLUMNS, DISCHARGE_DATE, OPTIONAL_COLUMNS
+from readmission.domain.payloads import PipelineRequest
+from readmission.domain.triggers import INCOMING
 from readmission.errors import InvalidRequest, MappingInvalid, SourceLimitExceeded
 from readmission.pipeline import sources
 from readmission.pipeline.mapped_fields import ISO, UNKNOWN, Always, Born, Copied, Day, Days, Field, Years
 from readmission.pipeline.mapping import DELIMITERS, FIELDS, SourceMapping
 from readmission.settings import SourceSettings
+from readmission.storage.s3 import reachable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+MAPPINGS: Final = "mappings/"
+"""The prefix, in the data bucket, of the mappings of what arrives below `incoming/`."""
 ENCODINGS: Final = ("utf-8", "cp1252", "iso-8859-1", "iso-8859-15", "cp850")
 _MAX_BYTES: Final = 1 << 16
 _SHOWN: Final = 40  # characters of a name in an error
 # The fields that can be made of other things than a column and its values.
 _AGE: Final = "age"
 _STAY: Final = "time_in_hospital"
+
+
+def of_incoming(request: PipelineRequest, bucket: str, s3: "S3Client") -> str | None:
+    """The address of the mapping by which an object below `incoming/` is read: `mappings/<site>.yaml`, if it exists.
+
+    None for other sources, whose mapping is named by who asks. Raises `StorageUnavailable`, and what S3 raises if it
+    does not say whether there is one.
+    """
+    if not (request.source or "").startswith(f"s3://{bucket}/{INCOMING}"):
+        return None
+    key = f"{MAPPINGS}{request.site}.yaml"
+    try:
+        with reachable(bucket):
+            s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey"):
+            return None
+        raise
+    return f"s3://{bucket}/{key}"
 
 
 def read(address: str | None, source: str, s3: "S3Client") -> SourceMapping | None:
