@@ -9,7 +9,6 @@ from infra.local.stack import NAME
 
 TRAIN = f"{NAME}-train"
 REPORT = f"{NAME}-report"
-_TRAIN_SECONDS = 900  # the function's limit
 
 
 def recalibrate(
@@ -18,7 +17,7 @@ def recalibrate(
     """Returns what became of the recalibrated version. Raises LocalError as `invoke` does."""
     who = by or history.user("recalibrates")
     request: dict[str, Any] = {"site": site} | ({"version": version} if version else {})
-    made = invoke(settings, TRAIN, {"recalibrate": request}, _TRAIN_SECONDS)
+    made = invoke(settings, TRAIN, {"recalibrate": request})
     print(
         f"recalibrate version {made['recalibrated_from']} for the site {site}: run {made['mlflow_run_id']}", flush=True
     )
@@ -31,9 +30,9 @@ def recalibrate(
         "reason": reason,
         "other_sites": other_sites,
     }
-    promotion = invoke(settings, history.FUNCTION, event, _TRAIN_SECONDS)
-    invoke(settings, REPORT, {"task": "plots", **run}, _TRAIN_SECONDS)
-    invoke(settings, REPORT, {"task": "card", "data_kind": made["data_kind"], "promotion": promotion}, _TRAIN_SECONDS)
+    promotion = invoke(settings, history.FUNCTION, event)
+    invoke(settings, REPORT, {"task": "plots", **run})
+    invoke(settings, REPORT, {"task": "card", "data_kind": made["data_kind"], "promotion": promotion})
     serving = f"version {promotion['production_version']}" if promotion["production_version"] else "no version"
     return (
         f"Version {promotion['version']} {promotion['decision']}: {promotion['reason']}.\n"
