@@ -9,7 +9,6 @@ from infra.local import aws
 from infra.local.errors import LocalError
 from infra.local.settings import Settings
 
-
 # What a function may run, and a little more. Who waits for less invokes it a second time while it still runs.
 _LONGEST_SECONDS = 910
 
