@@ -237,7 +237,7 @@ openapi: setup ## generate functions/predict/openapi.json from the application
 icd-codes: setup ## generate the table of ICD-10-CM codes from CMS's equivalence mappings
 	@$(BIN)/python layers/readmission/generate_icd10.py
 
-statemachine: setup ## generate statemachines/pipeline.asl.json from the YAML file
+statemachine: setup ## generate the JSON files of the state machines from the YAML files
 	@$(BIN)/python statemachines/generate.py
 
 # Warnings are errors, broken links and anchors among them. External links are listed, not fetched.
