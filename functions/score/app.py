@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from readmission.bulk.job_files import JobFiles
 from readmission.bulk.plan import plan
 from readmission.bulk.score import Databases, finish, score
 from readmission.domain.jobs import ChunkEvent, ChunkResult, FinishEvent, JobPlan, JobResult, PlanEvent
@@ -10,7 +11,6 @@ from readmission.identity.patient_key import PatientKeys
 from readmission.registry.production import MlflowRegistry
 from readmission.settings import ModelSettings, ScoreSettings
 from readmission.storage.database import connect
-from readmission.storage.job_files import JobFiles
 from readmission.storage.s3 import s3_client
 from readmission.telemetry import metrics, observability
 

@@ -293,7 +293,7 @@ def test_a_function_may_use_the_key_that_is_given_and_no_other(name: str) -> Non
     keyed = with_values(KmsKeyArn=KEY)
     writes = (
         {"kms:GenerateDataKey": KEY}
-        if name in ("PlanFunction", "PredictFunction", "EraseFunction", "MonitorFunction")
+        if name in ("PlanFunction", "PredictFunction", "EraseFunction", "MonitorFunction", "ScoreFunction")
         else {}
     )
     assert used(statements(role_of(name), keyed)) == {"kms:Decrypt": KEY, **writes}

@@ -584,7 +584,7 @@ class PatientHistorySettings:
 class ScoreSettings:
     """*score*: the bucket with the files of the jobs, the model, and the login that reads patients' histories.
 
-    With `log`, a login that writes rows, every forecast gets into the prediction log, with the patient hashed by
+    `source` has the largest size of a file, and how long reading it may take. With `log`, a login that writes rows, every forecast gets into the prediction log, with the patient hashed by
     `patient_key`.
     """
 
@@ -603,7 +603,10 @@ class ScoreSettings:
             database=database,
             data_bucket=_required(environment, "DATA_BUCKET"),
             model=ModelSettings.from_environment(environment),
-            source=SourceSettings.from_environment(environment),
+            source=SourceSettings(
+                max_bytes=_count(environment, "MAX_SOURCE_MEGABYTES", 4000) * 1_000_000,
+                max_seconds=_seconds(environment, "MAX_SOURCE_SECONDS", 600),
+            ),
             log=replace(database, secret=_required(environment, "DATABASE_LOG_SECRET")) if logs else None,
             patient_key=PatientKeySettings.from_environment(environment) if logs else None,
         )

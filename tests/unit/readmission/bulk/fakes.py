@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from readmission.bulk import plan, score
+from readmission.bulk.job_files import JobFiles
 from readmission.bulk.score import Databases
 from readmission.domain import jobs
 from readmission.domain.features import PATIENT_HISTORY
 from readmission.serving.encounters import Patient
 from readmission.serving.patient_history import EarlierStays
 from readmission.settings import SourceSettings
-from readmission.storage.job_files import JobFiles
 
 from tests.unit.readmission.builders import BUCKET, FakeS3, client_error
 from tests.unit.readmission.documents import CONTEXT, document, stump

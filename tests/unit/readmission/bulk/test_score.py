@@ -1,4 +1,4 @@
-"""A job from its plan to its results: the same forecasts as single requests, and the same bytes however it is repeated."""
+"""A job from plan to results: the forecasts of single requests, and the same bytes however it is repeated."""
 
 import asyncio
 import io

@@ -37,8 +37,8 @@ def write(
 ) -> int:
     """Write the forecasts that are not in the log yet, and return their number. `at` is when the job started.
 
-    The position of a forecast is that of its row, from 0. Raises `DatabaseUnavailable`, and `NotMigrated` before the first
-    run of the pipeline.
+    The position of a forecast is that of its row, from 0. Raises `DatabaseUnavailable`, and `NotMigrated` before the
+    first run of the pipeline.
     """
     if not rows:
         return 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pg8000.native import Connection
 
 from readmission.bulk import delivered, readers
+from readmission.bulk.job_files import JobFiles
 from readmission.bulk.readers import Numbered
 from readmission.domain import jobs
 from readmission.domain.jobs import JobPlan, JobRequest, PlanEvent, parse_request
@@ -25,7 +26,6 @@ from readmission.http.problems import Refused
 from readmission.pipeline.sources import fetch_object
 from readmission.serving.batch import refusal
 from readmission.settings import SourceSettings
-from readmission.storage.job_files import JobFiles
 from readmission.storage.s3 import reachable
 
 if TYPE_CHECKING:

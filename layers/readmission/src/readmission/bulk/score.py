@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 from pg8000.native import Connection
 
 from readmission.bulk import log, model, plan, results, rows
+from readmission.bulk.job_files import JobFiles
 from readmission.bulk.model import JobModel
 from readmission.bulk.results import Scored
 from readmission.domain import jobs
@@ -25,7 +26,6 @@ from readmission.serving.encounters import Asked
 from readmission.serving.explanation import explain
 from readmission.serving.forecasts import forecast_by
 from readmission.serving.patient_history import EarlierStays
-from readmission.storage.job_files import JobFiles
 
 if TYPE_CHECKING:
     from readmission.registry.production import MlflowRegistry
