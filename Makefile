@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd-codes bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline score check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd-codes bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,7 +45,11 @@ demo: setup ## start everything, deploy, run the pipeline, predict  [DATASET=fil
 up: setup ## start Postgres, MLflow and LocalStack, and restore what was deployed
 	@$(LOCAL) up
 
-observe: setup ## `make up` with Prometheus; as root, installs the Debian package if it is missing  [PROMETHEUS=path|off]
+obscore: setup ## score all rows of a file, or all stays of a delivery, in a job  [SOURCE=file or S3 key, or DELIVERY=name; EXPLAIN=none|high|all]
+	@test -n '$(SOURCE)$(DELIVERY)' || { echo "Usage: make score SOURCE=file, or make score DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
+	@$(LOCAL) score $(if $(SOURCE),--source '$(SOURCE)') $(if $(DELIVERY),--delivery '$(DELIVERY)') $(if $(EXPLAIN),--explain '$(EXPLAIN)')
+
+serve: setup ## `make up` with Prometheus; as root, installs the Debian package if it is missing  [PROMETHEUS=path|off]
 	@$(LOCAL) observe
 
 grafana: setup ## open the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]

@@ -584,8 +584,8 @@ class PatientHistorySettings:
 class ScoreSettings:
     """*score*: the bucket with the files of the jobs, the model, and the login that reads patients' histories.
 
-    `source` has the largest size of a file, and how long reading it may take. With `log`, a login that writes rows, every forecast gets into the prediction log, with the patient hashed by
-    `patient_key`.
+    `source` has the largest size of a file, and how long reading it may take. With `log`, a login that writes rows,
+    every forecast gets into the prediction log, with the patient hashed by `patient_key`.
     """
 
     database: DatabaseSettings

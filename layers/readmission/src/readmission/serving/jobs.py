@@ -116,11 +116,13 @@ def _asked(document: Any, bucket: str) -> tuple[str, JobRequest]:
     if unknown := [printable_name(name) for name in document if name not in _ASKED]:
         errors = [FieldError(name, "is not a field of a job", "unknown_field") for name in unknown]
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "The job has unknown fields", errors)
-    job = document.get("id") or uuid.uuid4().hex
+    job = document.get("id")
+    if job is None:
+        job = uuid.uuid4().hex
     if not isinstance(job, str) or not is_id(job):
         error = FieldError("id", "must have 1 to 64 letters, digits, hyphens and underscores", "job_id")
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "The id of the job is invalid", [error])
-    given = {name: value for name, value in document.items() if name != "id" and value is not None}
+    given = {name: value for name, value in document.items() if name != "id"}
     try:
         return job, parse_request(given, bucket)
     except InvalidRequest as error:
