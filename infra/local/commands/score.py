@@ -102,8 +102,8 @@ def told(job: Job, bucket: str, seconds: float) -> str:
     if result is None:
         raise LocalError(f"The job {job['id']} was stopped.")
     lines = [
-        f"            {result['answered']:,} forecasts by version {result['model_version']} ({result['data_kind']} data),"
-        f" {result['refused']:,} rows refused, {seconds:.1f} s",
+        f"            {result['answered']:,} forecasts by version {result['model_version']}"
+        f" ({result['data_kind']} data), {result['refused']:,} rows refused, {seconds:.1f} s",
         f"            results   s3://{bucket}/{result['results']}",
         f"            Parquet   s3://{bucket}/{result['parquet']}",
     ]
