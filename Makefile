@@ -45,11 +45,7 @@ demo: setup ## start everything, deploy, run the pipeline, predict  [DATASET=fil
 up: setup ## start Postgres, MLflow and LocalStack, and restore what was deployed
 	@$(LOCAL) up
 
-obscore: setup ## score all rows of a file, or all stays of a delivery, in a job  [SOURCE=file or S3 key, or DELIVERY=name; EXPLAIN=none|high|all]
-	@test -n '$(SOURCE)$(DELIVERY)' || { echo "Usage: make score SOURCE=file, or make score DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
-	@$(LOCAL) score $(if $(SOURCE),--source '$(SOURCE)') $(if $(DELIVERY),--delivery '$(DELIVERY)') $(if $(EXPLAIN),--explain '$(EXPLAIN)')
-
-serve: setup ## `make up` with Prometheus; as root, installs the Debian package if it is missing  [PROMETHEUS=path|off]
+observe: setup ## `make up` with Prometheus; as root, installs the Debian package if it is missing  [PROMETHEUS=path|off]
 	@$(LOCAL) observe
 
 grafana: setup ## open the dashboard in your Grafana, on http://127.0.0.1:3000  [GRAFANA=path of the binary, HOMEPATH=…]
@@ -88,6 +84,10 @@ example-months: setup ## play six months of a hospital: deliveries, drift, late 
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
+
+score: setup ## score all rows of a file, or all stays of a delivery, in a job  [SOURCE=file or S3 key, or DELIVERY=name; EXPLAIN=none|high|all]
+	@test -n '$(SOURCE)$(DELIVERY)' || { echo "Usage: make score SOURCE=file, or make score DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
+	@$(LOCAL) score $(if $(SOURCE),--source '$(SOURCE)') $(if $(DELIVERY),--delivery '$(DELIVERY)') $(if $(EXPLAIN),--explain '$(EXPLAIN)')
 
 serve: setup ## run the API without the gateway, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME= API_KEYS_FILE= METRICS_PORT= PATIENT_HISTORY=on PREDICTION_LOG=on]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
