@@ -281,7 +281,11 @@ def test_a_function_may_make_network_interfaces_only_in_a_vpc(name: str) -> None
     assert "VpcConfig" not in default()[name]["Properties"]
     may = network in inside[role_of(name)]["Properties"]["ManagedPolicyArns"]
     # These two are never in the VPC.
-    assert may == ("VpcConfig" in inside[name]["Properties"]) == (name not in ("MetricsFunction", "AuthorizeFunction"))
+    assert (
+        may
+        == ("VpcConfig" in inside[name]["Properties"])
+        == (name not in ("MetricsFunction", "AuthorizeFunction", "JobsFunction"))
+    )
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from readmission.serving.job_machine import JobExecution, JobMachine
-from readmission.serving.jobs import _message
+from readmission.serving.job_machine import JobMachine
+from readmission.serving.jobs import Execution, _message
 
 from statemachines import generate
 from tests.integration.localstack.server import Function, Server, wait_for
@@ -55,13 +55,13 @@ def machine(server: Server, deploy: Callable[..., Function], tmp_path: Path) -> 
     client.delete_state_machine(stateMachineArn=made)
 
 
-def _ended(machine: JobMachine, job: str) -> JobExecution:
-    def ended() -> JobExecution | None:
+def _ended(machine: JobMachine, job: str) -> Execution:
+    def ended() -> Execution | None:
         found = machine.describe(job)
         assert found is not None
         return None if found.status == "RUNNING" else found
 
-    found: JobExecution = wait_for(ended, "the execution to end", seconds=60)
+    found: Execution = wait_for(ended, "the execution to end", seconds=60)
     return found
 
 

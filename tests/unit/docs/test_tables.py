@@ -47,7 +47,7 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried
         "ScorerInvalid",
         "TokenInvalid",
         "TokenUnavailable",
-    }  # errors of the functions behind the gateway, which answer them themselves, of scoring jobs, and of the prediction log
+    }  # errors of the functions behind the gateway, which answer them, of scoring jobs, and of the prediction log
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     refused = errors.RollbackRefused | errors.ChallengeRefused | errors.RebuildImpossible
     kinds = [kind for kind in kinds if not issubclass(kind, refused)]

@@ -1,4 +1,4 @@
-"""`POST /jobs` and `GET /jobs/{id}`: an order is one job, and its progress and end are told."""
+"""`POST /jobs` and `GET /jobs/{id}`: an order is one job, whose progress and end can be followed."""
 
 import json
 import logging

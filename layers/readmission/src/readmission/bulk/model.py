@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from readmission.domain.features import INPUTS
 from readmission.errors import ScorerInvalid
@@ -42,9 +43,7 @@ class JobModel:
         """The probabilities of each row, in the order of the scorer's classes, or why the model cannot score it."""
         if not rows:
             return []
-        table = np.empty((len(rows), len(self.scorer.features)), dtype=object)
-        for index, row in enumerate(rows):
-            table[index] = [row[name] for name in self.scorer.features]
+        table = self._table(rows)
         try:
             found: list[list[float] | ScorerInvalid] = list(self._many.probabilities(table).tolist())
         except ScorerInvalid:
@@ -54,6 +53,17 @@ class JobModel:
             if self._is_close_call(cast(list[float], shares)):
                 found[index] = self._one(table[index].tolist())
         return found
+
+    def evaluate(self, rows: Sequence[Inputs]) -> list[list[float]]:
+        """The same to 1e-12, for explanations. Raises `ScorerInvalid` if the model cannot score one of the rows."""
+        found: list[list[float]] = self._many.probabilities(self._table(rows)).tolist()
+        return found
+
+    def _table(self, rows: Sequence[Inputs]) -> NDArray[Any]:
+        table = np.empty((len(rows), len(self.scorer.features)), dtype=object)
+        for index, row in enumerate(rows):
+            table[index] = [row[name] for name in self.scorer.features]
+        return table
 
     def _is_close_call(self, shares: list[float]) -> bool:
         """Whether the last digits, in which the two evaluations may differ, decide on the class or the percentile."""

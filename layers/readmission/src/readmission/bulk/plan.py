@@ -90,7 +90,7 @@ def chunk_name(chunk: int) -> str:
 
 def _known(found: dict[str, Any], request: JobRequest) -> JobPlan:
     if found["asked"] != request.asked():
-        raise InvalidRequest("a job of this id was asked for something else; choose another id")
+        raise InvalidRequest("there is a job of this id with another order; choose another id")
     return {
         "rows": found["rows"],
         "chunks": list(range(1, found["chunks"] + 1)),

@@ -39,7 +39,7 @@ _TYPES: Final = {
 _CONTRIBUTIONS: Final = pa.list_(pa.struct([("field", pa.string()), ("contribution", pa.float64())]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scored:
     """A row with its `schemas.Forecast`, and its explanation if it has one."""
 

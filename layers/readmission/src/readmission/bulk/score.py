@@ -23,7 +23,7 @@ from readmission.domain.jobs import ChunkResult, Explain, JobResult
 from readmission.errors import RowsMissing, ScorerInvalid, SourceNotFound
 from readmission.http.problems import sentence
 from readmission.serving.encounters import Asked
-from readmission.serving.explanation import explain
+from readmission.serving.explanation import explain_many
 from readmission.serving.forecasts import forecast_by
 from readmission.serving.patient_history import EarlierStays
 
@@ -118,10 +118,19 @@ def _score(
         if isinstance(found, ScorerInvalid):
             refused.append((number, {"detail": sentence(str(found)), "errors": []}))
             continue
-        forecast = forecast_by(used.scorer, found)
-        wanted = which == "all" or (which == "high" and forecast["early_risk"]["band"] in _EXPLAINED_BANDS)
-        scored.append(Scored(number, row, forecast, explain(used.scorer, row.fields) if wanted else None))
+        scored.append(Scored(number, row, forecast_by(used.scorer, found)))
+    _explain([one for one in scored if _is_wanted(one, which)], used)
     return scored, sorted(refused, key=lambda one: one[0])
+
+
+def _is_wanted(one: Scored, which: Explain) -> bool:
+    return which == "all" or (which == "high" and one.forecast["early_risk"]["band"] in _EXPLAINED_BANDS)
+
+
+def _explain(wanted: Sequence[Scored], used: JobModel) -> None:
+    found = explain_many(used.scorer, used.evaluate, [one.asked.fields for one in wanted])
+    for one, explanation in zip(wanted, found, strict=True):
+        one.explanation = explanation
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Scoring jobs: what a job is asked for, where its files are, and the payloads between the states of `score`.
+"""Scoring jobs: the order of a job, where its files are, and the payloads between the states of `score`.
 
 A job is an execution of the state machine `score`, and its id is the execution's name. All its files are below one
 prefix of the data bucket.

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,25 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from readmission.errors import JobsUnavailable
+from readmission.serving.jobs import Execution
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 # Short, because a person waits for the answer.
 CONFIG: Final = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
-
-
-@dataclass(frozen=True, slots=True)
-class JobExecution:
-    """An execution, as `jobs.Execution` has it."""
-
-    status: str
-    started_at: str
-    ended_at: str | None
-    input: Any
-    output: Any
-    error: str | None
-    cause: str | None
 
 
 class JobMachine:
@@ -55,7 +42,7 @@ class JobMachine:
                 raise
         return True
 
-    def describe(self, job: str) -> JobExecution | None:
+    def describe(self, job: str) -> Execution | None:
         """The execution of this name, or None. Raises `JobsUnavailable`."""
         arn = f"{self._arn.replace(':stateMachine:', ':execution:')}:{job}"
         with _reachable():
@@ -65,7 +52,7 @@ class JobMachine:
                 if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
                     return None
                 raise
-        return JobExecution(
+        return Execution(
             status=found["status"],
             started_at=_iso(found["startDate"]),
             ended_at=_iso(found["stopDate"]) if "stopDate" in found else None,

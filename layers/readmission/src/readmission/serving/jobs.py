@@ -6,6 +6,7 @@ They are answered by a function of their own, which may start executions; the fu
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -26,7 +27,8 @@ _STATUS: Final = {_RUNNING: "running", "SUCCEEDED": "succeeded", "ABORTED": "sto
 _AGAIN: Final = "try again later"
 
 
-class Execution(Protocol):
+@dataclass(frozen=True, slots=True)
+class Execution:
     """An execution of the state machine, as Step Functions describes it. Times are ISO 8601, UTC."""
 
     status: str
@@ -91,7 +93,7 @@ def _jobs(
 def _start(
     request: proxy.Request, machine: Machine, files: Callable[[str], JobFiles], *, identified: bool
 ) -> proxy.Response:
-    """Start the job, unless one of its id was asked for the same: then that one is the answer."""
+    """Start the job, unless there is one of this id and the same order: then that one is the answer."""
     if len(request.content) > MAX_BODY_BYTES:
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MAX_BODY_BYTES} bytes")
     bodies.media_type(request, bodies.JSON)
@@ -104,7 +106,7 @@ def _start(
         status = HTTPStatus.OK
         found = machine.describe(job)
         if found is None or _request_of(found, files(job).bucket) != asked.asked():
-            error = FieldError("id", "is that of a job that was asked for something else", "job_id_used")
+            error = FieldError("id", "is that of a job with another order", "job_id_used")
             raise Refused(HTTPStatus.CONFLICT, "The id is that of another job", [error])
     return _json(_answer(job, machine, files(job)), status)
 
@@ -130,7 +132,7 @@ def _asked(document: Any, bucket: str) -> tuple[str, JobRequest]:
 
 
 def _request_of(execution: Execution, bucket: str) -> dict[str, Any] | None:
-    """What the execution was asked for; None if its input is none that a job accepts."""
+    """The order of the execution; None if its input is none that a job accepts."""
     try:
         return parse_request(execution.input, bucket).asked()
     except InvalidRequest:
