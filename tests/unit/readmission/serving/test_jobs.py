@@ -209,7 +209,13 @@ def test_a_job_that_was_ended_says_so(api: Api, status: str, told: str) -> None:
     assert api.call("GET", "/jobs/night")[1]["status"] == told
 
 
-@pytest.mark.parametrize("path", ["/jobs/unknown", "/jobs/a.b", "/jobs/a/b"])
+def test_a_job_that_eventbridge_has_started_is_followed_by_the_name_that_it_gave(api: Api) -> None:
+    name = "8d1b4c52-6a0b-4a6f-9a35-3b1f6d3a1c11_5f0e7a52-6a0b-4a6f-9a35-3b1f6d3a1c22"
+    api.machine.executions[name] = Execution({"source": "aws.events"})
+    assert api.call("GET", f"/jobs/{name}")[1]["status"] == "running"
+
+
+@pytest.mark.parametrize("path", ["/jobs/unknown", "/jobs/a.b", "/jobs/a/b", f"/jobs/{'a' * 81}"])
 def test_an_unknown_job_is_not_found(api: Api, path: str) -> None:
     assert api.call("GET", path)[0] == 404
 

@@ -41,7 +41,7 @@ type Explain = Literal["none", "high", "all"]
 type Starter = Literal["person", "schedule"]
 
 EXPLAINS: Final[tuple[Explain, ...]] = ("none", "high", "all")
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FIELDS: Final = ("source", "delivery", "explain", "chunk_rows", "by", "started_by")
 _LONGEST_NAME: Final = 200
 

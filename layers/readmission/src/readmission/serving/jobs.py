@@ -122,7 +122,7 @@ def _asked(document: Any, bucket: str) -> tuple[str, JobRequest]:
     if job is None:
         job = uuid.uuid4().hex
     if not isinstance(job, str) or not is_id(job):
-        error = FieldError("id", "must have 1 to 64 letters, digits, hyphens and underscores", "job_id")
+        error = FieldError("id", "must have 1 to 80 letters, digits, hyphens and underscores", "job_id")
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "The id of the job is invalid", [error])
     given = {name: value for name, value in document.items() if name != "id"}
     try:

@@ -409,7 +409,7 @@ class JobOrder(BaseModel):
     id: Annotated[
         str | None,
         Field(
-            pattern="^[A-Za-z0-9_-]{1,64}$",
+            pattern="^[A-Za-z0-9_-]{1,80}$",
             description="The id of the job; the same order with the same id is one job. If left out, a new one.",
             examples=["night-2026-11-27"],
         ),
