@@ -126,7 +126,7 @@ def test_all_chunks_use_the_version_of_the_plan(job: Job) -> None:
 
 
 STEPS = (
-    "work/chunk-0002.jsonl.gz",
+    "/chunk-0002.jsonl.gz",
     "plan.json",
     "work/histories-0001.json",
     "work/results-0001.csv",
@@ -181,6 +181,17 @@ def test_rows_that_are_not_accounted_for_fail_the_job(job: Job) -> None:
         score.finish(job.files)
 
 
+def test_a_file_that_is_replaced_between_two_attempts_to_plan_is_not_mixed_with_the_first(job: Job) -> None:
+    job.bucket.fails_at = ["plan.json"]
+    with pytest.raises(Killed):
+        job.plan(chunk_rows=2)
+    replaced = [one | {"encounter_id": 77} for one in NIGHT[3:]]
+    job.bucket.objects[KEY] = csv_file(*replaced)
+    assert job.run(chunk_rows=2)["rows"] == 2
+    assert {one["encounter_id"] for one in job.table(jobs.CSV)} == {"77"}
+    assert not any(f"/{jobs.WORK}" in key for key in job.written())
+
+
 def test_an_id_stands_for_one_request(job: Job) -> None:
     job.plan(chunk_rows=2)
     with pytest.raises(InvalidRequest, match="choose another id"):
@@ -202,7 +213,8 @@ def test_files_that_are_gone_fail_the_step_with_a_name(job: Job) -> None:
     with pytest.raises(SourceNotFound, match="the plan of the job job is no longer in S3"):
         job.score(1)
     job.plan()
-    del job.bucket.objects[job.files.key("work/chunk-0001.jsonl.gz")]
+    (chunk,) = (key for key in job.bucket.objects if key.endswith("/chunk-0001.jsonl.gz"))
+    del job.bucket.objects[chunk]
     with pytest.raises(SourceNotFound, match="chunk 1 of the job job is no longer in S3"):
         job.score(1)
 

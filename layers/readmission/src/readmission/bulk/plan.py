@@ -7,12 +7,12 @@ import gzip
 import hashlib
 import json
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pg8000.native import Connection
 
@@ -58,8 +58,8 @@ def plan(
     if skipped:
         return {"rows": 0, "chunks": [], "model_version": None, "skipped": skipped}
     version = registry.production()
-    with _rows(source, request.delivery, files, clean, limits) as rows:
-        count, chunks = _write_chunks(rows, request.chunk_rows, files)
+    with _rows(source, request.delivery, files, clean, limits) as (content, rows):
+        count, chunks = _write_chunks(rows, request.chunk_rows, files, content)
     if not count:
         raise SourceMalformed(f"{_named(source, request)} has no rows")
     document = {
@@ -71,21 +71,25 @@ def plan(
         "version": asdict(version),
         "rows": count,
         "chunks": chunks,
+        "content": content,
     }
     return _known(files.once(jobs.PLAN, lambda: document), request)
 
 
-def read_chunk(files: JobFiles, chunk: int) -> list[tuple[int, Any, Any]]:
+def read_chunk(files: JobFiles, planned: Mapping[str, Any], chunk: int) -> list[tuple[int, Any, Any]]:
     """The rows of a chunk: number, document, and the problem of a row that could not be read, else None."""
-    content = files.read(chunk_name(chunk))
+    content = files.read(chunk_name(planned["content"], chunk))
     if content is None:
         raise SourceNotFound(f"chunk {chunk} of the job {files.job} is no longer in S3; start another job")
     return [tuple(json.loads(line)) for line in gzip.decompress(content).splitlines()]
 
 
-def chunk_name(chunk: int) -> str:
-    """The name of the file with the rows of a chunk."""
-    return jobs.WORK + _CHUNK.format(chunk)
+def chunk_name(content: str, chunk: int) -> str:
+    """The name of the file with the rows of a chunk of this content.
+
+    If somebody replaces the file between two attempts, the chunks of the one are not those of the other.
+    """
+    return f"{jobs.WORK}{content}/{_CHUNK.format(chunk)}"
 
 
 def _known(found: dict[str, Any], request: JobRequest) -> JobPlan:
@@ -144,22 +148,25 @@ def _rows(
     files: JobFiles,
     clean: "AbstractContextManager[Connection]",
     limits: SourceSettings,
-) -> Iterator[Generator[Numbered]]:
+) -> Iterator[tuple[str, Generator[Numbered]]]:
+    """What identifies the content, and its rows."""
     if source is None:
         assert delivery is not None
         with clean as connection, closing(delivered.read(connection, delivery)) as rows:
-            yield rows
+            yield "delivery", rows
         return
     address = f"s3://{files.bucket}/{source}"
     with tempfile.TemporaryFile() as spool:
         # On disk, because the directory of a zip and of a Parquet file is at its end.
         fetch_object(address, files.s3, spool, limits)
         spool.seek(0)
+        digest = hashlib.file_digest(cast(Any, spool), "sha256").hexdigest()
+        spool.seek(0)
         with closing(readers.read(spool, address)) as rows:
-            yield rows
+            yield digest, rows
 
 
-def _write_chunks(rows: Iterator[Numbered], size: int, files: JobFiles) -> tuple[int, int]:
+def _write_chunks(rows: Iterator[Numbered], size: int, files: JobFiles, content: str) -> tuple[int, int]:
     """The numbers of rows and of chunks. In memory is one chunk."""
     count = chunk = 0
     for chunk, part in enumerate(batched(rows, size, strict=False), start=1):
@@ -171,9 +178,8 @@ def _write_chunks(rows: Iterator[Numbered], size: int, files: JobFiles) -> tuple
         lines = [json.dumps(_line(number, row), ensure_ascii=False) for number, row in part]
         count += len(lines)
         # Without the time, so that the same rows are the same bytes.
-        files.write(
-            chunk_name(chunk), gzip.compress("\n".join(lines).encode("utf-8", "surrogatepass"), _LEVEL, mtime=0)
-        )
+        text = "\n".join(lines).encode("utf-8", "surrogatepass")
+        files.write(chunk_name(content, chunk), gzip.compress(text, _LEVEL, mtime=0))
     return count, chunk
 
 

@@ -56,7 +56,7 @@ def score(chunk: int, files: JobFiles, registry: "MlflowRegistry", databases: Da
         return cast(ChunkResult, done)
     document = _plan(files)
     used = model.of_plan(document, registry)
-    read = rows.read(plan.read_chunk(files, chunk))
+    read = rows.read(plan.read_chunk(files, document, chunk))
     _fill_in(read, chunk, files, used.version.data_kind, databases)
     scored, refused = _score(read, used, document["explain"])
     _write(scored, refused, chunk, files, explained=document["explain"] != "none")
