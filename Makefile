@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up observe grafana down status logs env deploy pipeline check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd-codes bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
+.PHONY: help setup demo up observe grafana down status logs env deploy pipeline score check-source example-months predict serve ui exporter history rollback monitor challenger abort-challenger replay deliveries withdraw find-patient erase redrive evaluate train-distributed recalibrate rebuild openapi icd-codes bench bench-compare capacity load-test load-ui soak chaos screenshots platform-parameters images sbom audit manifests test unit lint docs format statemachine clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -84,6 +84,10 @@ example-months: setup ## play six months of a hospital: deliveries, drift, late 
 
 predict: setup ## request one prediction through the gateway  [PATIENT=file.json]
 	@$(LOCAL) predict $(if $(PATIENT),--patient '$(PATIENT)')
+
+score: setup ## score all rows of a file, or all stays of a delivery, in a job  [SOURCE=file or S3 key, or DELIVERY=name; EXPLAIN=none|high|all]
+	@test -n '$(SOURCE)$(DELIVERY)' || { echo "Usage: make score SOURCE=file, or make score DELIVERY=name. To list the deliveries: make deliveries" >&2; exit 2; }
+	@$(LOCAL) score $(if $(SOURCE),--source '$(SOURCE)') $(if $(DELIVERY),--delivery '$(DELIVERY)') $(if $(EXPLAIN),--explain '$(EXPLAIN)')
 
 serve: setup ## run the API without the gateway, on http://127.0.0.1:8000  [HOST= PORT= MODEL_NAME= API_KEYS_FILE= METRICS_PORT= PATIENT_HISTORY=on PREDICTION_LOG=on]
 	@exports=$$($(LOCAL) env) && eval "$$exports" && export MODEL_NAME=$${MODEL_NAME:-readmission} && \
@@ -158,7 +162,7 @@ platform-parameters: setup ## print what the platform's stack on AWS passes on t
 	@$(BIN)/python -m infra.aws.parameters $(if $(PLATFORM),'$(PLATFORM)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,history,ingest,pipeline,growth,concurrency,scale ROUNDS= GROWTH_ROWS= ROWS=of scale JSON=file DIABETES_DATA=]
+bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,history,ingest,pipeline,growth,concurrency,scale,score ROUNDS= GROWTH_ROWS= ROWS=of scale and score JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(ROWS),--scale-rows $(ROWS)) $(if $(JSON),--json '$(JSON)')
 
@@ -237,7 +241,7 @@ openapi: setup ## generate functions/predict/openapi.json from the application
 icd-codes: setup ## generate the table of ICD-10-CM codes from CMS's equivalence mappings
 	@$(BIN)/python layers/readmission/generate_icd10.py
 
-statemachine: setup ## generate statemachines/pipeline.asl.json from the YAML file
+statemachine: setup ## generate the JSON files of the state machines from the YAML files
 	@$(BIN)/python statemachines/generate.py
 
 # Warnings are errors, broken links and anchors among them. External links are listed, not fetched.

@@ -1,7 +1,7 @@
-"""Generates `pipeline.asl.json`, which is deployed, from `pipeline.asl.yaml`: `python statemachines/generate.py`.
+"""Generates `pipeline.asl.json` and `score.asl.json`, which are deployed, from the YAML files of the same names.
 
-AWS rejects YAML aliases in a state machine's definition, LocalStack accepts only JSON, and SAM uploads the file as it
-is.
+Run it by `python statemachines/generate.py`. AWS rejects YAML aliases in a state machine's definition, LocalStack
+accepts only JSON, and SAM uploads the file as it is.
 """
 
 import json
@@ -10,14 +10,19 @@ from typing import Final
 
 import yaml
 
-SOURCE: Final = Path(__file__).with_name("pipeline.asl.yaml")
-TARGET: Final = SOURCE.with_suffix(".json")
+MACHINES: Final = ("pipeline", "score")
 
 
-def definition() -> str:
+def target(machine: str = "pipeline") -> Path:
+    """The file that is deployed."""
+    return Path(__file__).with_name(f"{machine}.asl.json")
+
+
+def definition(machine: str = "pipeline") -> str:
     """The definition as JSON, with all aliases resolved."""
-    return json.dumps(yaml.safe_load(SOURCE.read_text()), indent=2) + "\n"
+    return json.dumps(yaml.safe_load(target(machine).with_suffix(".yaml").read_text()), indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    TARGET.write_text(definition())
+    for name in MACHINES:
+        target(name).write_text(definition(name))

@@ -24,7 +24,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from infra.local import environment
 from infra.local.servers import postgres
 from tests.arguments import positive
-from tests.benchmarks import concurrency, deployment, growth, history, ingest, pipeline, prediction, report, scale
+from tests.benchmarks import (
+    concurrency,
+    deployment,
+    growth,
+    history,
+    ingest,
+    pipeline,
+    prediction,
+    report,
+    scale,
+    score,
+)
 from tests.benchmarks.cold import ROOT
 from tests.benchmarks.report import ON_REQUEST, PARTS, Figure
 from tests.platforms import Platform
@@ -108,7 +119,7 @@ def _run(
     asked: argparse.Namespace, temporary: Path, stack: ExitStack
 ) -> Iterator[tuple[dict[str, Figure], dict[str, str]]]:
     """Yields each part's figures, and facts about what they were measured on."""
-    deployed = not {"pipeline", "concurrency"}.isdisjoint(asked.only)
+    deployed = not {"pipeline", "concurrency", "score"}.isdisjoint(asked.only)
 
     @cache
     def servers() -> Platform:
@@ -123,6 +134,9 @@ def _run(
         "pipeline": lambda: pipeline.measure(servers(), temporary),
         "growth": lambda: growth.measure(servers(), temporary, asked.growth_rows),
         "scale": lambda: scale.measure(servers(), temporary, asked.scale_rows),
+        "score": lambda: score.measure(
+            servers(), temporary, asked.model or temporary, asked.scale_rows, min(asked.rounds, 3)
+        ),
         "concurrency": lambda: concurrency.measure(servers(), temporary, asked.rounds),
     }
     for name in asked.only:
@@ -143,8 +157,8 @@ def _write(file: Path | None, figures: dict[str, Figure], about: dict[str, str])
 def _about(asked: argparse.Namespace) -> dict[str, str]:
     archive = os.environ.get("DIABETES_DATA")
     sizes = f"{asked.rounds} rounds, a model trained on {asked.rows:,} rows, growth from {asked.growth_rows:,} rows"
-    if "scale" in asked.only:
-        sizes += f", scale up to {asked.scale_rows:,} rows"
+    if not {"scale", "score"}.isdisjoint(asked.only):
+        sizes += f", scale and score up to {asked.scale_rows:,} rows"
     return {
         "machine": f"{_processor()}, {os.cpu_count()} processors, {platform.platform()}",
         "load": f"{os.getloadavg()[0]:.1f} (average of the minute before)",

@@ -10,8 +10,8 @@ from readmission.domain.payloads import FAMILIES
 
 CLIENTS = (1, 2, 4, 8)
 TIMES = (1, 3, 10)
-# Outside of `make bench` without ONLY: it takes hours, and its rows need tens of gigabytes.
-ON_REQUEST = ("scale",)
+# Outside of `make bench` without ONLY: they take long, and the rows of `scale` need tens of gigabytes.
+ON_REQUEST = ("scale", "score")
 SCALE_STEPS = ("plan", "ingest", "clean", "check", "export")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
 
@@ -166,6 +166,20 @@ PARTS: Mapping[str, Sequence[Row]] = {
         Row("scale_localstack", "memory of LocalStack, which holds S3", "MB", peer=_SIZES, of_unit="MB"),
         Row("scale_disk", "disk of Postgres with its logs, a row", "bytes", peer=_SIZES, of_unit="bytes"),
         Row("scale_parquet", "Parquet, a row", "bytes", peer=_SIZES, of_unit="bytes"),
+    ),
+    "score": (
+        Row("score_night_cold", "`make score` of 5,000 stays with look-ups, cold functions", "s", 30),
+        Row("score_night", "`make score` of 5,000 stays with look-ups, warm functions", "s", 30),
+        Row(
+            "score_rows",
+            "a job's steps, per second of one core",
+            "rows/s",
+            ratio=10,
+            peer=f"{_PYFUNC}, row by row",
+            more=True,
+        ),
+        Row("score_seconds", "a job's steps one after the other", "s", peer="rows x 1, 10", of_unit="s"),
+        Row("score_rss", "growth of a job's memory", "times", 1.25, peer="rows x 1, 10", of_unit="MB"),
     ),
     "concurrency": (
         *(Row(f"clients_{count}", f"the gateway, {count} clients", "requests/s") for count in CLIENTS),

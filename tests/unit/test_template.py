@@ -86,12 +86,15 @@ def test_a_function_with_an_alias_is_called_by_it() -> None:
             assert f"${{{name}.Alias}}" in text and f"${{{name}.Arn}}" not in text
 
 
+_PREFLIGHTS = ("/{proxy+}", "/model", "/model/history", "/outcomes", "/monitor", "/jobs", "/jobs/{id}")
+
+
 def test_only_documentation_metrics_and_preflights_need_neither_key_nor_token() -> None:
     needs_nothing = {operation for operation, security in _security().items() if security == []}
     assert needs_nothing == {
         *((method, path) for method in ("GET", "HEAD") for path in ("/docs", "/docs/{file}", "/openapi.json")),
         *((method, "/metrics") for method in ("GET", "HEAD")),
-        *(("OPTIONS", path) for path in ("/{proxy+}", "/model", "/model/history", "/outcomes", "/monitor")),
+        *(("OPTIONS", path) for path in _PREFLIGHTS),
     }
     assert all(security == _GUARDED for operation, security in _security().items() if operation not in needs_nothing)
     events = [event for one in RESOURCES.values() for event in one.get("Properties", {}).get("Events", {}).values()]
@@ -186,17 +189,19 @@ def test_the_functions_that_ask_mlflow_may_read_its_secret_if_one_is_named() -> 
         role = RESOURCES.get(properties.get("Role", {}).get("GetAtt", "").partition(".")[0], {})
         may = "${MlflowSecretName}-??????" in json.dumps(role)
         assert (name, asks) == (name, may)
-        if name == "PredictFunction":
+        if name in ("PredictFunction", "ScoreFunction"):
             secret = {"If": ["HasMlflowReaderSecret", {"Ref": "MlflowReaderSecretName"}, {"Ref": "MlflowSecretName"}]}
             assert variables["MLFLOW_SECRET"] == secret
         elif asks:
             assert variables["MLFLOW_SECRET"] == {"Ref": "MlflowSecretName"}
 
 
-def test_the_function_that_faces_the_internet_reads_the_secret_of_mlflows_reader_alone() -> None:
+@pytest.mark.parametrize("name", ["Predict", "Score"])
+def test_functions_that_only_read_models_read_the_secret_of_mlflows_reader_alone(name: str) -> None:
     with_reader = deployed(MlflowSecretName="mlflow/pipeline", MlflowReaderSecretName="mlflow/reader")
-    assert with_reader["PredictFunction"]["Properties"]["Environment"]["Variables"]["MLFLOW_SECRET"] == "mlflow/reader"
-    role = json.dumps(with_reader["PredictRole"])
+    variables = with_reader[f"{name}Function"]["Properties"]["Environment"]["Variables"]
+    assert variables["MLFLOW_SECRET"] == "mlflow/reader"
+    role = json.dumps(with_reader[f"{name}Role"])
     assert "secret:mlflow/reader-??????" in role and "mlflow/pipeline" not in role
     assert "secret:mlflow/reader" not in json.dumps(with_reader["TrainRole"])
 

@@ -119,7 +119,7 @@ def test_an_expression_is_made_of_the_metrics_beside_it_and_answers_alone(name: 
 def test_a_throttled_function_that_answers_people_is_an_alarm() -> None:
     queries = RESOURCES["ThrottlesAlarm"]["Properties"]["Metrics"]
     counted = {query["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"] for query in queries[1:]}
-    assert counted == {"PredictFunction", "HistoryFunction", "OutcomesFunction"}
+    assert counted == {"PredictFunction", "HistoryFunction", "OutcomesFunction", "JobsFunction"}
 
 
 def test_no_days_are_no_alarm_of_missing_runs() -> None:

@@ -37,7 +37,7 @@ def _secrets(name: str) -> list[Any]:
 
 
 def test_these_functions_use_the_database() -> None:
-    steps = ("Plan", "Ingest", "Clean", "Check", "Erase", "Train", "Promote", "Guard", "Monitor")
+    steps = ("Plan", "Ingest", "Clean", "Check", "Erase", "Train", "Promote", "Guard", "Monitor", "Score")
     assert set(FUNCTIONS) == {f"{name}Function" for name in (*steps, "History", "Outcomes", "Predict", "Record")}
 
 
@@ -46,6 +46,7 @@ def test_functions_facing_the_internet_read_only_but_outcomes_and_others_do_not_
     reading = {
         "HistoryFunction": READER,
         "MonitorFunction": READER,
+        "ScoreFunction": READER,
         "PredictFunction": {"If": ["LooksUpHistory", READER, ""]},
     }
     assert FUNCTIONS[name]["DATABASE_SECRET"] == reading.get(name, PIPELINE)
@@ -53,8 +54,12 @@ def test_functions_facing_the_internet_read_only_but_outcomes_and_others_do_not_
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_may_read_the_secrets_that_it_is_told_and_no_others(name: str) -> None:
-    told = [FUNCTIONS[name][key] for key in ("DATABASE_OWNER_SECRET", "DATABASE_SECRET") if key in FUNCTIONS[name]]
-    assert _secrets(name) == told
+    keys = ("DATABASE_OWNER_SECRET", "DATABASE_SECRET", "DATABASE_LOG_SECRET")
+    assert _secrets(name) == [FUNCTIONS[name][key] for key in keys if key in FUNCTIONS[name]]
+
+
+def test_a_job_writes_the_prediction_log_by_the_pipelines_login_and_only_if_there_is_one() -> None:
+    assert FUNCTIONS["ScoreFunction"]["DATABASE_LOG_SECRET"] == {"If": ["LogsPredictions", PIPELINE, ""]}
 
 
 def test_only_plan_promote_and_record_can_migrate() -> None:

@@ -281,7 +281,11 @@ def test_a_function_may_make_network_interfaces_only_in_a_vpc(name: str) -> None
     assert "VpcConfig" not in default()[name]["Properties"]
     may = network in inside[role_of(name)]["Properties"]["ManagedPolicyArns"]
     # These two are never in the VPC.
-    assert may == ("VpcConfig" in inside[name]["Properties"]) == (name not in ("MetricsFunction", "AuthorizeFunction"))
+    assert (
+        may
+        == ("VpcConfig" in inside[name]["Properties"])
+        == (name not in ("MetricsFunction", "AuthorizeFunction", "JobsFunction"))
+    )
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -293,7 +297,7 @@ def test_a_function_may_use_the_key_that_is_given_and_no_other(name: str) -> Non
     keyed = with_values(KmsKeyArn=KEY)
     writes = (
         {"kms:GenerateDataKey": KEY}
-        if name in ("PlanFunction", "PredictFunction", "EraseFunction", "MonitorFunction")
+        if name in ("PlanFunction", "PredictFunction", "EraseFunction", "MonitorFunction", "ScoreFunction")
         else {}
     )
     assert used(statements(role_of(name), keyed)) == {"kms:Decrypt": KEY, **writes}

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from readmission.domain.jobs import EXPLAINS
+
 from infra.local import environment, expected, stack, user
 from infra.local.commands import (
     challenger,
@@ -31,6 +33,7 @@ from infra.local.commands import (
     rebuild,
     recalibrate,
     redrive,
+    score,
     server_logs,
     train_distributed,
 )
@@ -83,6 +86,10 @@ def _check_source(settings: Settings, arguments: argparse.Namespace) -> int:
 def _predict(settings: Settings, arguments: argparse.Namespace) -> None:
     patient = predict.read_patient(arguments.patient)
     predict.show(settings, stack.get(settings), patient)
+
+
+def _score(settings: Settings, arguments: argparse.Namespace) -> None:
+    score.score(settings, stack.get(settings), arguments.source, arguments.delivery, arguments.explain)
 
 
 def _history(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -261,6 +268,17 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", help="a file on this machine, or a key of the data bucket below scoring/incoming/")
+    parser.add_argument("--delivery", help="the name of a delivery, whose clean stays are scored")
+    parser.add_argument(
+        "--explain",
+        choices=EXPLAINS,
+        default="none",
+        help="which rows are explained: none (default), those of the bands high and very high, or all",
+    )
+
+
 def _history_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=20, help="number of decisions to show; default: 20")
 
@@ -339,6 +357,7 @@ COMMANDS = (
         _check_source_options,
     ),
     Command("predict", "request one prediction through the gateway", _predict, _predict_options),
+    Command("score", "score all rows of a file, or all stays of a delivery, in a job", _score, _score_options),
     Command("history", "show promotions, refusals and rollbacks with their reasons", _history, _history_options),
     Command("rollback", "put an earlier model version back into production", _rollback, _rollback_options),
     Command(

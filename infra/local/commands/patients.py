@@ -59,6 +59,8 @@ def _shown(found: dict[str, Any]) -> str:
     lines += [(file["key"], f"{file['rows']:,}") for file in found["files"]]
     if found["exports"]:
         lines.append(("training/", f"{found['exports']:,} exports for training, which hold all patients"))
+    if found["jobs"]:
+        lines.append(("scoring/jobs/", f"{found['jobs']:,} files of scoring jobs, which may hold any patient"))
     return "\n".join([f"Site {found['site']}:", table(lines), *_notes(found)])
 
 
@@ -70,6 +72,9 @@ def _notes(found: dict[str, Any]) -> list[str]:
         notes.append(f"Model versions of which MLflow does not say it: {', '.join(found['uncertain'])}")
     notes += [f"The source has the patient and is not ours to change: {source}" for source in found["elsewhere"]]
     notes += [f"This delivered file cannot be read, look at it yourself: {source}" for source in found["unreadable"]]
+    notes += [
+        f"This file was uploaded to be scored and is not searched, look at it: {key}" for key in found["to_score"]
+    ]
     if erasure := found["erasure"]:
         ended = erasure["completed_at"]
         how = f"ended {ended[:19]}" if ended else "broke off: run make erase again"

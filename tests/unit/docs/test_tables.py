@@ -36,16 +36,18 @@ def test_the_error_table_lists_every_error_of_the_pipeline_and_which_are_retried
         "AuditUnavailable",
         "ExplanationUnavailable",
         "IdentityUnavailable",
+        "JobsUnavailable",
         "MessageInvalid",
         "MetricsUnavailable",
         "ModelUnavailable",
+        "NotMigrated",
         "PatientKeyUnavailable",
         "PredictionNotLogged",
         "ScopeMissing",
         "ScorerInvalid",
         "TokenInvalid",
         "TokenUnavailable",
-    }  # errors of the functions behind the gateway, which answer them themselves, and of the prediction log
+    }  # errors of the functions behind the gateway, which answer them, of scoring jobs, and of the prediction log
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     refused = errors.RollbackRefused | errors.ChallengeRefused | errors.RebuildImpossible
     kinds = [kind for kind in kinds if not issubclass(kind, refused)]

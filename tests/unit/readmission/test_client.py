@@ -264,6 +264,9 @@ def test_an_unreadable_certificate_file_is_refused(tmp_path: Path) -> None:
         "BatchPrediction",
         "OutcomeRow",
         "OutcomeReport",
+        "Job",
+        "JobOutcome",
+        "JobError",
         "Health",
         "Reload",
         "Explanation",
@@ -279,3 +282,20 @@ def test_the_types_have_the_fields_of_the_contract(name: str) -> None:
 def test_a_decision_has_the_fields_of_the_contract() -> None:
     described = CONTRACT["components"]["schemas"]["PromotionDecision"]["properties"]
     assert get_type_hints(clients.Decision).keys() == described.keys()
+
+
+def test_a_job_has_an_id_of_its_own_so_that_a_repeated_request_starts_one() -> None:
+    server = Server(Answer(503, {"detail": "away"}), Answer(202, {"id": "x", "status": "running"}))
+    assert server.client().start_job(source="scoring/incoming/a.csv", explain="high")["status"] == "running"
+    first, second = (json.loads(body or b"") for _, _, body, _ in server.asked)
+    assert first == second
+    assert first.pop("id") and first == {"source": "scoring/incoming/a.csv", "explain": "high"}
+
+
+def test_a_job_is_followed_to_its_end() -> None:
+    running = {"id": "a b", "status": "running"}
+    server = Server(Answer(200, running), Answer(200, running), Answer(200, {"id": "a b", "status": "failed"}))
+    seen: list[Any] = []
+    assert server.client().wait_for_job("a b", seconds=3, progress=seen.append)["status"] == "failed"
+    assert [path for _, path, *_ in server.asked] == ["/v1/jobs/a%20b"] * 3
+    assert server.waits == [3, 3] and len(seen) == 3

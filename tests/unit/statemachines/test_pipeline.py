@@ -15,7 +15,7 @@ from readmission.promotion import earlier
 from statemachines import generate
 
 ROOT = Path(__file__).parents[3]
-TEXT = generate.TARGET.read_text()
+TEXT = generate.target().read_text()
 MACHINE = json.loads(TEXT)
 
 

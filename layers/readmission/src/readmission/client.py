@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NotRequired, Protocol, Self, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 RETRIED: Final = frozenset({429, 502, 503, 504})
 FIRST_WAIT_SECONDS: Final = 0.2
@@ -137,6 +137,52 @@ class OutcomeReport(TypedDict):
     repeated: int
     refused: int
     outcomes: list[OutcomeRow]
+
+
+class JobOutcome(TypedDict):
+    """What a scoring job has made. `results`, `refused_rows` and `parquet` are keys of the data bucket."""
+
+    job: str
+    source: str
+    model_name: str
+    model_version: str
+    data_kind: str
+    rows: int
+    answered: int
+    refused: int
+    results: str
+    refused_rows: str
+    parquet: str
+
+
+class JobError(TypedDict):
+    """Why a scoring job failed."""
+
+    code: str
+    message: str
+
+
+class Job(TypedDict):
+    """A scoring job. `status` is running, succeeded, failed or stopped; times are ISO 8601, UTC.
+
+    `rows`, `chunks`, `chunks_done` and `model_version` are there once the job is planned, `result` if it has succeeded,
+    `skipped` if there was nothing to score, and `error` if it has failed.
+    """
+
+    id: str
+    status: str
+    started_at: str
+    ended_at: str | None
+    explain: str
+    source: NotRequired[str | None]
+    delivery: NotRequired[str | None]
+    model_version: NotRequired[str | None]
+    rows: NotRequired[int | None]
+    chunks: NotRequired[int | None]
+    chunks_done: NotRequired[int | None]
+    result: NotRequired[JobOutcome | None]
+    skipped: NotRequired[str | None]
+    error: NotRequired[JobError | None]
 
 
 class Health(TypedDict):
@@ -336,6 +382,43 @@ class Client:
         """The same from a CSV with the fields' names in its first line."""
         answer: OutcomeReport = self._ask("POST", "/outcomes", text, _CSV, request_id=uuid.uuid4().hex)
         return answer
+
+    def start_job(
+        self,
+        *,
+        source: str | None = None,
+        delivery: str | None = None,
+        explain: str = "none",
+        chunk_rows: int | None = None,
+        job_id: str | None = None,
+    ) -> Job:
+        """Start a job that scores all rows of a file, or all clean stays of a delivery.
+
+        `source` is a key of the data bucket, `explain` is none, high or all. The same order with the same `job_id` is
+        one job; without an id, each call starts another.
+        """
+        order = {"source": source, "delivery": delivery, "chunk_rows": chunk_rows}
+        # With an id of its own, a request that is sent again starts one job.
+        document = {"id": job_id or uuid.uuid4().hex, "explain": explain}
+        given = {name: value for name, value in order.items() if value is not None}
+        answer: Job = self._ask("POST", "/jobs", document | given)
+        return answer
+
+    def job(self, job_id: str) -> Job:
+        """What became of a job. Raises `ApiProblem` 404 if there is none of this id."""
+        answer: Job = self._ask("GET", f"/jobs/{quote(job_id, safe='')}")
+        return answer
+
+    def wait_for_job(
+        self, job_id: str, *, seconds: float = 2, progress: Callable[[Job], None] = lambda job: None
+    ) -> Job:
+        """The job once it has ended. Asks every `seconds`, and tells `progress` each time."""
+        while True:
+            found = self.job(job_id)
+            progress(found)
+            if found["status"] != "running":
+                return found
+            self._sleep(seconds)
 
     def health(self) -> Health:
         """The served version. Raises `ApiProblem` 503 if there is none."""

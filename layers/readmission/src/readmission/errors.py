@@ -239,3 +239,11 @@ class AuditUnavailable(ReadmissionError):
 
 class EventNotSent(ReadmissionError):
     """EventBridge did not take an event."""
+
+
+class NotMigrated(ReadmissionError):
+    """The database lacks a table or a column of this release: no run has migrated it since the deployment."""
+
+
+class JobsUnavailable(ReadmissionError):
+    """Step Functions did not answer, or refused, so that no scoring job can be started or followed."""

@@ -6,7 +6,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -577,6 +577,52 @@ class PatientHistorySettings:
         return cls(
             database=DatabaseSettings.from_environment(environment),
             seconds=_seconds(environment, "PATIENT_HISTORY_SECONDS", 0.25),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSettings:
+    """*score*: the bucket with the files of the jobs, the model, and the login that reads patients' histories.
+
+    `source` has the largest size of a file, and how long reading it may take. With `log`, a login that writes rows,
+    every forecast gets into the prediction log, with the patient hashed by `patient_key`.
+    """
+
+    database: DatabaseSettings
+    data_bucket: str
+    model: ModelSettings
+    source: SourceSettings
+    log: DatabaseSettings | None = None
+    patient_key: PatientKeySettings | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        database = DatabaseSettings.from_environment(environment)
+        logs = _switch(environment, "PREDICTION_LOG")
+        return cls(
+            database=database,
+            data_bucket=_required(environment, "DATA_BUCKET"),
+            model=ModelSettings.from_environment(environment),
+            source=SourceSettings(
+                max_bytes=_count(environment, "MAX_SOURCE_MEGABYTES", 4000) * 1_000_000,
+                max_seconds=_seconds(environment, "MAX_SOURCE_SECONDS", 600),
+            ),
+            log=replace(database, secret=_required(environment, "DATABASE_LOG_SECRET")) if logs else None,
+            patient_key=PatientKeySettings.from_environment(environment) if logs else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobsSettings:
+    """*jobs*: the state machine that scores, and the bucket with the files of the jobs."""
+
+    state_machine: str
+    data_bucket: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        return cls(
+            state_machine=_required(environment, "SCORE_MACHINE_ARN"), data_bucket=_required(environment, "DATA_BUCKET")
         )
 
 

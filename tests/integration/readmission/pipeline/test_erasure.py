@@ -51,7 +51,7 @@ def nobody(stores: Stores) -> Iterator[None]:
 def _empty(stores: Stores) -> None:
     stores.raw.run("TRUNCATE erasure")
     stores.clean.run("TRUNCATE prediction, outcome, erased_patient")
-    for prefix in ("pipeline/", "sources/", "training/", "predictions/"):
+    for prefix in ("pipeline/", "sources/", "training/", "predictions/", "scoring/"):
         for entry in stores.s3.list_objects_v2(Bucket=BUCKETS[0], Prefix=prefix).get("Contents", []):
             stores.s3.delete_object(Bucket=BUCKETS[0], Key=entry["Key"])
 
@@ -127,6 +127,8 @@ def fill(stores: Stores, delivery: list[list[str]]) -> None:
     outcomes = [Outcome(0, "default", int(delivery[1][0]), "NO"), Outcome(1, "default", 777, "<30")]
     store(stores.clean, [*outcomes, Outcome(2, "default", int(delivery[5][0]), "NO")], "ward-7", None)
     put(stores, "training/real/abc/part-00000.parquet", b"PAR1")
+    put(stores, "scoring/jobs/night/results.csv", b"row")
+    put(stores, "scoring/incoming/night.csv", b"patient_nbr")
     put(stores, "predictions/1.json", message({"patient_key": KEY}, {"patient_key": "other", "site": "default"}))
 
 
@@ -138,6 +140,7 @@ def test_a_patient_is_found_everywhere_and_nothing_is_changed(stores: Stores, de
     assert found["rows"] == dict(zip(TABLES, (3, 4, 2, 2, 3, 2), strict=True))
     assert sorted(file["rows"] for file in found["files"]) == [1, 3, 3, 3, 3]
     assert (found["exports"], found["split"], found["erasure"]) == (1, "train", None)
+    assert (found["jobs"], found["to_score"]) == (1, ["scoring/incoming/night.csv"])
     assert everything(stores) == before
 
 
@@ -167,6 +170,7 @@ def test_everything_is_erased_and_nothing_else(stores: Stores, delivery: list[li
     assert str(PATIENT) not in everything(stores)
     again = find(stores)
     assert not any(again["rows"].values()) and again["files"] == [] and again["exports"] == 0
+    assert (again["jobs"], again["to_score"]) == (0, ["scoring/incoming/night.csv"])
     assert again["erasure"] and again["erasure"]["requested_by"] == "Ada Lovelace"
     assert stores.raw.run("SELECT count(*) FROM diabetes_raw") == [[37]]
     assert stores.clean.run("SELECT count(*) FROM diabetes_clean") == [[37]]

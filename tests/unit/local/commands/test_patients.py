@@ -17,6 +17,8 @@ FOUND = {
     "rows": {"diabetes_raw": 1200, "outcome": 0},
     "files": [{"key": "pipeline/batches/abc.csv.gz", "rows": 3}],
     "exports": 2,
+    "jobs": 3,
+    "to_score": ["scoring/incoming/night.csv"],
     "unreadable": ["s3://bucket/damaged.zip"],
     "elsewhere": ["https://archive.example/data.zip"],
     "split": "train",
@@ -52,6 +54,7 @@ def test_it_is_shown_what_is_stored_where_and_which_models_know_it(monkeypatch: 
     assert fake.events == [{"find": {"patient": 8222157, "site": "north"}}]
     for shown in (
         *("table diabetes_raw", "1,200", "pipeline/batches/abc.csv.gz", "2 exports", "learned from the patient: 2, 10"),
+        *("3 files of scoring jobs", "scoring/incoming/night.csv"),
         *("does not say it: 1", "https://archive.example/data.zip", "s3://bucket/damaged.zip"),
     ):
         assert shown in said

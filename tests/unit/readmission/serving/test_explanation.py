@@ -6,7 +6,7 @@ import pytest
 from readmission.domain.features import FEATURES, INPUTS, NUMBERS, OPTIONAL, PATIENT_HISTORY, inputs_of
 from readmission.errors import ExplanationUnavailable
 from readmission.scoring.scorer import Scorer
-from readmission.serving.explanation import Explanation, explain
+from readmission.serving.explanation import Explanation, explain, explain_many
 from readmission.serving.schemas import COMPLETE_EXAMPLE, EXAMPLE
 
 from tests.unit.readmission.documents import CONTEXT, REFERENCE, constant, document, stump
@@ -151,3 +151,25 @@ def test_an_explanation_needs_a_bounded_number_of_forecasts(fields: dict[str, An
 def test_a_model_without_a_reference_must_be_trained_again() -> None:
     with pytest.raises(ExplanationUnavailable, match="run the pipeline from 'train'"):
         explain(Scorer(constant(0.1, 0.2, 0.7)), EXAMPLE)
+
+
+def test_many_patients_have_the_explanations_of_each_with_far_fewer_calls_of_the_model() -> None:
+    scorer = _boosting(stump(_at("age_numeric"), 50, 0.1, 0.9), stump(_at("number_inpatient"), 1.5, -0.3, 0.4))
+    patients = [{**COMPLETE_EXAMPLE, "age_numeric": 20 + place, "number_inpatient": place % 4} for place in range(120)]
+    calls: list[int] = []
+
+    def evaluate(rows: Any) -> list[list[float]]:
+        calls.append(len(rows))
+        return [scorer.probabilities([row[name] for name in scorer.features]) for row in rows]
+
+    assert explain_many(scorer, evaluate, patients) == [explain(scorer, one) for one in patients]
+    assert len(calls) == 3
+    assert explain_many(scorer, evaluate, []) == []
+
+
+def test_many_patients_like_the_reference_need_one_forecast_each() -> None:
+    scorer = _boosting(stump(_at("age_numeric"), 50, 0.1, 0.9))
+    found = explain_many(
+        scorer, lambda rows: [scorer.probabilities([0.0] * len(scorer.features))] * len(rows), [REFERENCE]
+    )
+    assert [one.contribution for one in found[0].contributions] == [0.0] * len(REFERENCE)

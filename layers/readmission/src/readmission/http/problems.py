@@ -57,6 +57,8 @@ type Code = Literal[
     "date",
     "date_in_future",
     "request_id_used",
+    "job_id",
+    "job_id_used",
 ]
 type Params = Mapping[str, int | list[str]]
 

@@ -59,16 +59,19 @@ class Found(TypedDict):
     """What is stored of a patient, without any of it.
 
     `rows` are counts by table. `files` are objects in the data bucket with rows of the patient, `exports` the number of
-    those for training, `unreadable` delivered files that could not be searched, and `elsewhere` sources outside the
-    bucket that brought rows. `split` says what the patient's stays were used for, `versions` are those of the model
-    that were trained on data with them, also before an earlier erasure, and `uncertain` those about which MLflow does
-    not say it. `erasure` is the last request to erase the patient, if there was one.
+    those for training, and `jobs` that of the files of scoring jobs. `to_score` are files that were uploaded for such
+    jobs, which are not searched, `unreadable` delivered files that could not be searched, and `elsewhere` sources
+    outside the bucket that brought rows. `split` says what the patient's stays were used for, `versions` are those of
+    the model that were trained on data with them, also before an earlier erasure, and `uncertain` those about which
+    MLflow does not say it. `erasure` is the last request to erase the patient, if there was one.
     """
 
     site: str
     rows: dict[str, int]
     files: list[dict[str, Any]]
     exports: int
+    jobs: int
+    to_score: list[str]
     unreadable: list[str]
     elsewhere: list[str]
     split: Split
@@ -143,6 +146,8 @@ class _Searched:
 
     files: list[File]
     exports: int
+    jobs: int
+    to_score: list[str]
     unreadable: list[str]
     rows_left: dict[str, int]
 
@@ -153,7 +158,7 @@ def _search(bucket: Bucket, stores: Stores, known: Known, unloaded: Collection[s
     every, _ = patient_rows.sources(stores.clean, known)
     delivered, unreadable = bucket.deliveries(known.patient, every)
     files = [*batches, *delivered, *bucket.forecasts(_is_forecast_of(known))]
-    return _Searched(files, len(bucket.exports()), unreadable, left)
+    return _Searched(files, len(bucket.exports()), bucket.jobs(), bucket.to_score(), unreadable, left)
 
 
 def _found(stores: Stores, known: Known) -> Found:
@@ -167,6 +172,8 @@ def _found(stores: Stores, known: Known) -> Found:
         rows=patient_rows.count(stores.clean, known),
         files=[],
         exports=0,
+        jobs=0,
+        to_score=[],
         unreadable=[],
         elsewhere=[source for source in holding if not source.startswith(f"s3://{stores.bucket}/")],
         split=split_of(str(patient.number)),
@@ -181,6 +188,8 @@ def _with_files(found: Found, searched: _Searched) -> Found:
         **found,
         "files": [asdict(file) for file in searched.files],
         "exports": searched.exports,
+        "jobs": searched.jobs,
+        "to_score": searched.to_score,
         "unreadable": searched.unreadable,
     }
 

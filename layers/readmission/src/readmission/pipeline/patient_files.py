@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 from botocore.exceptions import ClientError
 
 from readmission.domain.contract import MAX_COLUMNS, NAMES
+from readmission.domain.jobs import INCOMING, JOBS
 from readmission.domain.predictions import CLAIMS
 from readmission.errors import MappingInvalid
 from readmission.pipeline import mapping_file, plan
@@ -118,6 +119,18 @@ class Bucket:
                 with reachable(self.name):
                     self.s3.delete_object(Bucket=self.name, Key=file.key)
         return found
+
+    def jobs(self) -> int:
+        """The files of scoring jobs, which may hold any patient and can be made again."""
+        found = list(self._keys(JOBS))
+        for key in found if self.rewrites else ():
+            with reachable(self.name):
+                self.s3.delete_object(Bucket=self.name, Key=key)
+        return len(found)
+
+    def to_score(self) -> list[str]:
+        """Files that people have uploaded to be scored, of any format; they are not searched."""
+        return list(self._keys(INCOMING))
 
     def forecasts(self, is_of_patient: Callable[[Mapping[str, Any]], bool]) -> list[File]:
         """The messages of the prediction log that lie in the bucket and have forecasts of the patient."""

@@ -238,7 +238,7 @@ def _write(clean: Connection, messages: Mapping[str, list[Row]], result: Recorde
     """Write the rows of all messages or, if that fails because of some, those of each other message."""
     rows = [row for some in messages.values() for row in some]
     try:
-        added = _copy(clean, rows)
+        added = add(clean, rows)
     except DatabaseError as error:
         code = sqlstate(error)
         if not code.startswith(_OF_THE_DATA):
@@ -254,7 +254,7 @@ def _write(clean: Connection, messages: Mapping[str, list[Row]], result: Recorde
     result.repeated += len(rows) - added
 
 
-def _copy(clean: Connection, rows: Sequence[Row]) -> int:
+def add(clean: Connection, rows: Sequence[Row]) -> int:
     """Write the rows in one transaction, and return how many were new."""
     if not rows:
         return 0

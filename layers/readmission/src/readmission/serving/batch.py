@@ -64,15 +64,17 @@ def rows_of_csv(text: str) -> list[Row]:
     Raises `Refused` (422) if the CSV or its header is invalid, or it has more than `MAX_ROWS` rows.
     """
 
-    def begin(header: list[str]) -> Callable[[list[str]], Row]:
-        # pandas writes its row numbers to a first column without a name.
-        unnamed = int(header[:1] == [""])
-        _check_header(header[unnamed:])
-        # The schema of raw encounters accepts numbers as text.
-        integers: Collection[str] = () if not RAW_ONLY.isdisjoint(header) else _INTEGERS.intersection(header)
-        return lambda cells: _row(header, cells, integers, unnamed)
-
     return csv_rows.read(text, begin, _too_many)
+
+
+def begin(header: list[str]) -> Callable[[list[str]], Row]:
+    """What makes an encounter of the cells of each row below this header. Raises `Refused` (422) if it is invalid."""
+    # pandas writes its row numbers to a first column without a name.
+    unnamed = int(header[:1] == [""])
+    check_header(header[unnamed:])
+    # The schema of raw encounters accepts numbers as text.
+    integers: Collection[str] = () if not RAW_ONLY.isdisjoint(header) else _INTEGERS.intersection(header)
+    return lambda cells: _row(header, cells, integers, unnamed)
 
 
 def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
@@ -88,7 +90,7 @@ def predict(
     answered: list[Answered] = []
     for index, encounter in enumerate(encounters):
         if isinstance(encounter, Refused):
-            rows.append({"index": index, "problem": _refusal(encounter)})
+            rows.append({"index": index, "problem": refusal(encounter)})
             continue
         try:
             found = answer(served, encounter)
@@ -123,7 +125,7 @@ def _too_many() -> Refused:
     return Refused(422, f"The batch has more than {MAX_ROWS} encounters", [error])
 
 
-def _check_header(header: list[str]) -> None:
+def check_header(header: list[str]) -> None:
     """Raises `Refused` (422) if every row below this header would be invalid."""
     csv_rows.check_names(header, {*PREPARED_RULES, *RAW_RULES, *IGNORED}, least=len(FEATURES), most=MAX_FIELDS)
     raw = not RAW_ONLY.isdisjoint(header)
@@ -153,7 +155,8 @@ def _read(encounter: Any) -> Asked | Refused:
         return refused
 
 
-def _refusal(encounter: Refused) -> dict[str, Any]:
+def refusal(encounter: Refused) -> dict[str, Any]:
+    """A `schemas.RowProblem`."""
     return {"detail": encounter.detail, "errors": first_errors(encounter.errors, MAX_ROW_ERRORS)}
 
 

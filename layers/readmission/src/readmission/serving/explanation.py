@@ -6,8 +6,9 @@ replace those of the reference one by one, and the change that each field makes 
 order is also used backwards, which reduces the variance (antithetic sampling; Mitchell et al. 2022).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from math import log
 from random import Random
 from typing import Any, Final, Literal
@@ -26,6 +27,9 @@ _FORECASTS: Final = 300
 _MIN_PAIRS: Final = 5
 _MIN_RISK: Final = 1e-6  # a forest may forecast 0 or 1, whose log-odds are infinite
 
+_TOGETHER: Final = 50  # patients whose forecasts are made together
+
+type Evaluate = Callable[[list[Mapping[str, Any]]], Sequence[Sequence[float]]]
 type Direction = Literal["raises", "lowers", "none"]
 
 
@@ -56,34 +60,61 @@ def explain(scorer: Scorer, fields: Mapping[str, Any]) -> Explanation:
 
     Raises `ExplanationUnavailable` if the scorer has no reference patient.
     """
+    return _explained(_game(scorer, fields))
+
+
+def explain_many(scorer: Scorer, evaluate: Evaluate, patients: Sequence[Mapping[str, Any]]) -> list[Explanation]:
+    """`explain` for the fields of many patients, whose forecasts `evaluate` makes together.
+
+    It gets the inputs of some thousand forecasts at a time, and returns their probabilities as `scorer` would. Raises
+    what `explain` and `evaluate` raise.
+    """
+    found: list[Explanation] = []
+    for some in batched(patients, _TOGETHER, strict=False):
+        games = [_game(scorer, fields) for fields in some]
+        sets = [(game, members, known) for game in games for members, known in game.sets()]
+        for (game, members, _), shares in zip(sets, evaluate([inputs_of(known) for *_, known in sets]), strict=True):
+            game.remember(members, shares)
+        found += map(_explained, games)
+    return found
+
+
+def _game(scorer: Scorer, fields: Mapping[str, Any]) -> "_Game":
     if scorer.reference is None:
         raise ExplanationUnavailable(
             "the model in production was trained by an earlier release and has no reference patient to compare with;"
             " run the pipeline from 'train'"
         )
-    given = {name: fields[name] for name in _FIELDS if fields.get(name) not in (None, MISSING)}
-    differing = [name for name, value in given.items() if value != scorer.reference.get(name)]
-    game = _Game(scorer, scorer.reference, {name: given[name] for name in differing})
-    sums = dict.fromkeys(given, 0.0)
+    return _Game(
+        scorer,
+        scorer.reference,
+        {name: fields[name] for name in _FIELDS if fields.get(name) not in (None, MISSING)},
+    )
+
+
+def _explained(game: "_Game") -> Explanation:
+    sums = dict.fromkeys(game.given, 0.0)
     orders = 0
-    for order in _orders(differing):
+    for order in _orders(game.differing):
         orders += 1
         for name, gain in game.gains(order):
             sums[name] += gain
     contributions = [_contribution(name, total / max(orders, 1)) for name, total in sums.items()]
     contributions.sort(key=lambda one: -abs(one.contribution))
-    return Explanation(game.score(()), game.score(differing), tuple(contributions))
+    return Explanation(game.score(()), game.score(game.differing), tuple(contributions))
 
 
 class _Game:
     """The forecast as a function of the set of the patient's fields that are known, computed once for each set."""
 
-    def __init__(self, scorer: Scorer, reference: Mapping[str, float], patient: Mapping[str, Any]) -> None:
+    def __init__(self, scorer: Scorer, reference: Mapping[str, float], given: Mapping[str, Any]) -> None:
+        self.given = given
+        self.differing = [name for name, value in given.items() if value != reference.get(name)]
         self._scorer = scorer
         self._reference = reference
-        self._patient = patient
+        self._patient = {name: given[name] for name in self.differing}
         self._class_index = scorer.classes.index(_CLASS)
-        self._bits = {name: 1 << index for index, name in enumerate(patient)}
+        self._bits = {name: 1 << index for index, name in enumerate(self._patient)}
         self._scores: dict[int, float] = {}
 
     def score(self, names: Iterable[str]) -> float:
@@ -102,12 +133,28 @@ class _Game:
             yield name, after - before
             before = after
 
+    def sets(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every set of known fields that the explanation needs, as bits, and what is known then."""
+        seen: set[int] = set()
+        for order in ([], *_orders(self.differing)):
+            members, known = 0, dict[str, Any](self._reference)
+            for name in (None, *order):
+                if name is not None:
+                    members |= self._bits[name]
+                    known[name] = self._patient[name]
+                if members not in seen:
+                    seen.add(members)
+                    yield members, dict(known)
+
+    def remember(self, members: int, shares: Sequence[float]) -> None:
+        """The forecast for a set of known fields, as the probabilities of the classes."""
+        risk = min(max(shares[self._class_index], _MIN_RISK), 1 - _MIN_RISK)
+        self._scores[members] = log(risk / (1 - risk))
+
     def _score(self, members: int, known: Mapping[str, Any]) -> float:
         if members not in self._scores:
             inputs = inputs_of(known)
-            risk = self._scorer.probabilities([inputs[name] for name in self._scorer.features])[self._class_index]
-            risk = min(max(risk, _MIN_RISK), 1 - _MIN_RISK)
-            self._scores[members] = log(risk / (1 - risk))
+            self.remember(members, self._scorer.probabilities([inputs[name] for name in self._scorer.features]))
         return self._scores[members]
 
 

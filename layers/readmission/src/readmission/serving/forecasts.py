@@ -1,6 +1,6 @@
 """The forecast of a served model for one encounter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from readmission.domain.features import inputs_of
@@ -19,7 +19,11 @@ def forecast(served: Served, asked: Asked) -> dict[str, Any]:
 
 def forecast_of(scorer: Scorer, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """A `schemas.Forecast` without the history. Raises `ScorerInvalid` if the model cannot score these inputs."""
-    shares = scorer.probabilities([inputs[name] for name in scorer.features])
+    return forecast_by(scorer, scorer.probabilities([inputs[name] for name in scorer.features]))
+
+
+def forecast_by(scorer: Scorer, shares: Sequence[float]) -> dict[str, Any]:
+    """The same by the probabilities that the model gives, in the order of its classes."""
     probabilities = dict(zip(scorer.classes, shares, strict=True))
     return {
         "readmitted": max(probabilities, key=probabilities.__getitem__),

@@ -1,5 +1,5 @@
 """Additions to the OpenAPI document: bodies that routes parse themselves, problems, and what others behind the gateway
-answer: the functions *history*, *outcomes* and *metrics*, and the gateway itself."""
+answer: the functions *history*, *outcomes*, *jobs* and *metrics*, and the gateway itself."""
 
 from typing import Annotated, Any, Final
 
@@ -16,6 +16,8 @@ from readmission.serving.schemas import (
     Batch,
     BatchPrediction,
     Encounter,
+    Job,
+    JobOrder,
     Outcome,
     OutcomeReport,
     Problem,
@@ -211,6 +213,8 @@ def describe(app: FastAPI) -> None:
                 BatchPrediction,
                 Outcome,
                 OutcomeReport,
+                JobOrder,
+                Job,
                 Problem,
                 PromotionHistory,
             )
@@ -222,6 +226,8 @@ def describe(app: FastAPI) -> None:
                 "/model/history": {"get": _history()},
                 "/outcomes": {"post": _outcomes()},
                 "/monitor": {"get": _monitor()},
+                "/jobs": {"post": _start_job()},
+                "/jobs/{id}": {"get": _job()},
                 "/metrics": {"get": _metrics()},
             }
             for item in document["paths"].values():
@@ -329,6 +335,48 @@ def _monitor() -> dict[str, Any]:
                 "description": "The newest document.",
                 "content": {JSON: {"schema": _reference("MonitorDocument")}},
             },
+            **{str(status): answer for status, answer in problems.items()},
+        },
+    }
+
+
+_JOBS_AWAY: Final = refusals(_503="Jobs cannot be started or followed now.")
+_JOB: Final = {JSON: {"schema": _reference("Job")}}
+
+
+def _start_job() -> dict[str, Any]:
+    """The operation of the function *jobs* that starts a job."""
+    problems = UNREADABLE | refusals(_409="Another job has this id.") | _JOBS_AWAY
+    return {
+        "summary": "Start Job",
+        "description": "Start a job that scores all encounters of a file or a delivery.\n\n"
+        "The same order with the same id is one job, so it may be sent again. A Lambda function of its own answers this"
+        " path, so it exists behind the gateway only.",
+        "operationId": "start_job",
+        "security": [{"APIKeyHeader": []}],
+        **_body({JSON: {"schema": _reference("JobOrder")}}),
+        "responses": {
+            "200": {"description": "The job of this id had been started before.", "content": _JOB},
+            "202": {"description": "The job is started.", "content": _JOB},
+            **{str(status): answer for status, answer in problems.items()},
+        },
+    }
+
+
+def _job() -> dict[str, Any]:
+    """The operation of the function *jobs* that follows a job."""
+    problems = refusals(_404="There is no job of this id.") | _JOBS_AWAY
+    return {
+        "summary": "Get Job",
+        "description": "What became of a job: its progress, and at the end where the results are.\n\n"
+        "A Lambda function of its own answers this path, so it exists behind the gateway only.",
+        "operationId": "get_job",
+        "security": [{"APIKeyHeader": []}],
+        "parameters": [
+            {"name": "id", "in": "path", "required": True, "schema": _STRING, "description": "The id of the job."}
+        ],
+        "responses": {
+            "200": {"description": "The job.", "content": _JOB},
             **{str(status): answer for status, answer in problems.items()},
         },
     }

@@ -76,16 +76,8 @@ class PatientHistories:
         found = await self._look_up(data_kind, [patient for _, patient in asking])
         outcomes: Counter[str] = Counter()
         for index, (encounter, patient) in enumerate(asking):
-            stays = found[index] if found else None
-            if stays:
-                encounter.fields |= stays.fields
-            status = "unavailable" if stays is None else "found" if stays.count else "not found"
+            status = fill_in(encounter, patient, found[index] if found else None)
             outcomes[status.replace(" ", "_")] += 1
-            encounter.history = {
-                "status": status,
-                "earlier_stays": stays.count if stays else None,
-                "stays": "all known" if patient.encounter_id is None else "before the encounter",
-            }
         for outcome, number in outcomes.items():
             self._meter.count(HISTORY_LOOKUPS, number, outcome=outcome)
 
@@ -101,3 +93,19 @@ class PatientHistories:
     def _failed(self, error: Exception) -> None:
         what = str(error) or f"no answer within {self._seconds:g} s"
         self._logger.warning("cannot look up patients' earlier stays: %s", what)
+
+
+def fill_in(encounter: Asked, patient: Patient, stays: EarlierStays | None) -> str:
+    """Fill in the history of an encounter, None if nobody answered, and say in its `history` what was found.
+
+    Returns the status.
+    """
+    if stays:
+        encounter.fields |= stays.fields
+    status = "unavailable" if stays is None else "found" if stays.count else "not found"
+    encounter.history = {
+        "status": status,
+        "earlier_stays": stays.count if stays else None,
+        "stays": "all known" if patient.encounter_id is None else "before the encounter",
+    }
+    return status

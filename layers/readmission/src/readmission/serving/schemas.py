@@ -21,6 +21,7 @@ from readmission.domain.contract import (
     SiteName,
 )
 from readmission.domain.features import DOSED, FEATURES, OPTIONAL, PATIENT_HISTORY
+from readmission.domain.jobs import DEFAULT_CHUNK_ROWS, MAX_CHUNK_ROWS, Explain
 from readmission.http.bodies import MAX_ROWS
 from readmission.serving.explanation import Explanation
 from readmission.serving.risk import Band
@@ -398,6 +399,79 @@ class OutcomeReport(BaseModel):
     repeated: Annotated[int, Field(description="Number of outcomes that had been stored before.", examples=[0])]
     refused: Annotated[int, Field(description="Number of outcomes with a problem.", examples=[0])]
     outcomes: Annotated[list[OutcomeRow], Field(examples=[[{"index": 0, "result": "stored"}]])]
+
+
+class JobOrder(BaseModel):
+    """A scoring job: what to score. Either `source` or `delivery` is required."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: Annotated[
+        str | None,
+        Field(
+            pattern="^[A-Za-z0-9_-]{1,80}$",
+            description="The id of the job; the same order with the same id is one job. If left out, a new one.",
+            examples=["night-2026-11-27"],
+        ),
+    ] = None
+    source: Annotated[
+        str | None,
+        Field(
+            description="The key of a file in the data bucket, below scoring/incoming/ or incoming/.",
+            examples=["scoring/incoming/night.csv"],
+        ),
+    ] = None
+    delivery: Annotated[
+        str | None, Field(description="The name of an accepted delivery, whose clean stays are scored.")
+    ] = None
+    explain: Annotated[
+        Explain, Field(description="Which rows are explained: none, those in the bands high and very high, or all.")
+    ] = "none"
+    chunk_rows: Annotated[int, Field(ge=1, le=MAX_CHUNK_ROWS, description="Rows that are scored together.")] = (
+        DEFAULT_CHUNK_ROWS
+    )
+
+
+class JobOutcome(BaseModel):
+    """What a job has made. The last three are keys of the data bucket."""
+
+    job: str
+    source: str
+    model_name: Annotated[str, Field(examples=["readmission"])]
+    model_version: Annotated[str, Field(examples=["3"])]
+    data_kind: Annotated[str, Field(examples=["real"])]
+    rows: Annotated[int, Field(description="Those with a forecast and the refused ones.", examples=[5000])]
+    answered: Annotated[int, Field(description="Number of rows with a forecast.", examples=[4998])]
+    refused: Annotated[int, Field(description="Number of rows without one.", examples=[2])]
+    results: Annotated[str, Field(description="The forecasts as one CSV file.")]
+    refused_rows: Annotated[str, Field(description="A CSV file with row, field and reason of the refused rows.")]
+    parquet: Annotated[str, Field(description="The prefix of the forecasts as Parquet files.")]
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: Annotated[str, Field(description="The name of the error.", examples=["ColumnsMismatch"])]
+    message: str
+
+
+class Job(BaseModel):
+    """A scoring job and what became of it."""
+
+    id: Annotated[str, Field(examples=["night-2026-11-27"])]
+    status: Literal["running", "succeeded", "failed", "stopped"]
+    started_at: Annotated[str, Field(description="ISO 8601, UTC.", examples=["2026-11-27T01:00:00.000+00:00"])]
+    ended_at: str | None
+    explain: Explain
+    source: str | None = None
+    delivery: str | None = None
+    model_version: Annotated[str | None, Field(description="The version in production when the job began.")] = None
+    rows: Annotated[int | None, Field(description="Once they are counted.")] = None
+    chunks: Annotated[int | None, Field(description="The parts of the job.")] = None
+    chunks_done: int | None = None
+    result: Annotated[JobOutcome | None, Field(description="If it has succeeded.")] = None
+    skipped: Annotated[str | None, Field(description="Why there was nothing to score.")] = None
+    error: Annotated[JobError | None, Field(description="If it has failed.")] = None
 
 
 class Health(BaseModel):

@@ -45,6 +45,8 @@ ROWS_ADDED: Final = "RowsAdded"
 ROWS_CLEANED: Final = "RowsCleaned"
 ROWS_QUARANTINED: Final = "RowsQuarantined"
 ROWS_CHECKED: Final = "RowsChecked"
+ROWS_SCORED: Final = "RowsScored"
+ROWS_REFUSED: Final = "RowsRefused"
 TRAINING_DURATION: Final = "TrainingDuration"
 PROMOTION_DECISIONS: Final = "PromotionDecisions"
 MODEL_TEST_SCORE: Final = "ModelTestScore"
@@ -60,8 +62,8 @@ MONITOR_ALERTS: Final = "MonitorAlerts"
 type Kind = Literal["counter", "summary", "histogram", "gauge"]
 type Unit = Literal["Count", "Seconds", "None"]
 
-STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report", "monitor")
-API_FUNCTIONS: Final = ("predict", "history", "outcomes", "metrics")
+STEP_FUNCTIONS: Final = ("plan", "ingest", "clean", "check", "train", "promote", "report", "monitor", "score")
+API_FUNCTIONS: Final = ("predict", "history", "outcomes", "jobs", "metrics")
 LOG_FUNCTIONS: Final = ("record",)
 GUARD_FUNCTIONS: Final = ("guard",)
 # Not loaded, no probabilities, too slow, and any other error.
@@ -74,6 +76,8 @@ ROUTES: Final = (
     "/model/history",
     "/outcomes",
     "/monitor",
+    "/jobs",
+    "/jobs/{id}",
     "/health",
     "/reload-model",
     "/docs",
@@ -81,9 +85,14 @@ ROUTES: Final = (
     "/metrics",
     OTHER,
 )
-STATUSES: Final = ("200", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
+STATUSES: Final = ("200", "202", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
 # What these functions serve; all others go to *predict*.
-_ROUTES_OF: Final = {"history": ("/model/history", "/monitor"), "outcomes": ("/outcomes",), "metrics": ("/metrics",)}
+_ROUTES_OF: Final = {
+    "history": ("/model/history", "/monitor"),
+    "outcomes": ("/outcomes",),
+    "jobs": ("/jobs", "/jobs/{id}"),
+    "metrics": ("/metrics",),
+}
 # Scores on the test rows, by the names of a training run's metrics.
 SCORES: Final = (
     "auc_early",
@@ -256,6 +265,8 @@ METRICS: Final = (
     Metric(ROWS_CLEANED, "counter", "Count", ("clean",), "rows written to the clean table"),
     Metric(ROWS_QUARANTINED, "counter", "Count", ("clean",), "rows quarantined because they violate the data contract"),
     Metric(ROWS_CHECKED, "counter", "Count", ("check",), "rows covered by the check of the share of invalid rows"),
+    Metric(ROWS_SCORED, "counter", "Count", ("score",), "rows of scoring jobs that have a forecast"),
+    Metric(ROWS_REFUSED, "counter", "Count", ("score",), "rows of scoring jobs that were refused"),
     Metric(
         TRAINING_DURATION,
         "summary",

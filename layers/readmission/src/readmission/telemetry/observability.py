@@ -166,7 +166,9 @@ def api(meter: EmfMeter) -> Callable[[_ProxyHandler], _ProxyHandler]:
             with meter.invocation(context.function_name):
                 start = perf_counter()
                 response = handler(event, context)
-                route = event["path"] if event["path"] in metrics.ROUTES else metrics.OTHER
+                # The resource stands for paths that contain an id.
+                known = (one for one in (event["path"], event.get("resource")) if one in metrics.ROUTES)
+                route = next(known, metrics.OTHER)
                 meter.observe(metrics.REQUEST_DURATION, perf_counter() - start, route=route)
                 meter.count(metrics.REQUESTS, route=route, status=str(response["statusCode"]))
                 return response

@@ -1,0 +1,1 @@
+"""Scores many encounters in a job: plan, chunks and finish of the state machine `score`."""
