@@ -3,6 +3,7 @@
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
+from readmission.pipeline import feedback
 from readmission.pipeline.record import Received, Recorded, delete_old, is_not_migrated, record
 from readmission.settings import RecordSettings
 from readmission.storage.database import connect
@@ -54,7 +55,7 @@ def _tell(result: Recorded) -> None:
         logger.error("a message cannot be read: %s", why, extra={"message_id": message_id})
     for message_id, why in result.again.items():
         logger.warning("a message cannot be read now: %s", why, extra={"message_id": message_id})
-    logger.info("recorded", extra={"added": result.added, "repeated": result.repeated})
+    logger.info("recorded", extra={"added": result.added, "repeated": result.repeated, "feedback": result.feedback})
 
 
 def _delete_old(settings: RecordSettings, context: Any) -> dict[str, int]:
@@ -62,6 +63,7 @@ def _delete_old(settings: RecordSettings, context: Any) -> dict[str, int]:
         deleted = delete_old(
             clean, settings.retention_days, lambda: context.get_remaining_time_in_millis() > _LAST_MILLISECONDS
         )
+        feedback.delete_old(clean, settings.retention_days)
     meter.count(metrics.PREDICTIONS_DELETED, deleted)
     logger.info("deleted old forecasts", extra={"deleted": deleted})
     return {"deleted": deleted}

@@ -12,6 +12,8 @@ from readmission.ehr.resources import (
     Answer,
     Resource,
     answer,
+    codings,
+    is_referred,
     listed,
     name_of,
     named,

@@ -57,6 +57,10 @@ type Code = Literal[
     "date",
     "date_in_future",
     "request_id_used",
+    "fhir_missing",
+    "fhir_conflict",
+    "fhir_request",
+    "feedback",
 ]
 type Params = Mapping[str, int | list[str]]
 

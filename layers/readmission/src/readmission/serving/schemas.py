@@ -121,6 +121,9 @@ RAW_RULES: Final[Mapping[str, Rule]] = {
     DIAG_VERSION: VERSIONS,
 }
 
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    name: text for name, (text, _) in (_DESCRIPTIONS | _OPTIONAL | _WHOSE).items()
+}
 EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
 COMPLETE_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _OPTIONAL.items()}}
 RAW_EXAMPLE: Final[dict[str, Any]] = {
@@ -398,6 +401,12 @@ class OutcomeReport(BaseModel):
     repeated: Annotated[int, Field(description="Number of outcomes that had been stored before.", examples=[0])]
     refused: Annotated[int, Field(description="Number of outcomes with a problem.", examples=[0])]
     outcomes: Annotated[list[OutcomeRow], Field(examples=[[{"index": 0, "result": "stored"}]])]
+
+
+class FeedbackReport(BaseModel):
+    """The feedback was kept."""
+
+    kept: Annotated[int, Field(description="Number of entries.", examples=[1])]
 
 
 class Health(BaseModel):
