@@ -1,4 +1,4 @@
-"""Keeps what was done about forecasts, from the messages of *predict*, in the table `feedback` of the database `clean`."""
+"""Keeps what was done about forecasts in the table `feedback` of the database `clean`, from the messages of *predict*."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -100,8 +100,9 @@ class Received:
 class Recorded:
     """What became of messages.
 
-    `added` forecasts were written, `repeated` ones were there, and so much `feedback` was new. `refused` says of the messages with these ids why nobody
-    can read them, and `again` why the others could not be read now. Neither repeats what they contain.
+    `added` forecasts were written, `repeated` ones were there, and so much `feedback` was new. `refused` says of the
+    messages with these ids why nobody can read them, and `again` why the others could not be read now. Neither repeats
+    what they contain.
     """
 
     added: int = 0
