@@ -72,7 +72,7 @@ def _codes(condition: Resource) -> dict[Version, set[str]]:
 
 def _of_rank(stay: Resource, conditions: Sequence[Resource], rank: int) -> list[Resource]:
     """The conditions that have this rank in `Encounter.diagnosis`: among its discharge diagnoses, if there are any."""
-    ranked = [one for one in listed(stay, "diagnosis") if isinstance(one, dict) and isinstance(one.get("rank"), int)]
+    ranked = [one for one in listed(stay, "diagnosis") if isinstance(one.get("rank"), int)]
     discharge = [one for one in ranked if any(code == _DISCHARGE for _, code in codings(one.get("use")))]
     references = [one.get("condition") for one in discharge or ranked if one["rank"] == rank]
     return [

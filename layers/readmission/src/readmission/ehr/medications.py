@@ -175,7 +175,7 @@ def _daily_dose(request: Resource) -> tuple[float, str] | None:
     instructions = listed(request, "dosageInstruction")
     if len(instructions) != 1 or instructions[0].get("asNeededBoolean") or "asNeededCodeableConcept" in instructions[0]:
         return None
-    doses = [one.get("doseQuantity") for one in listed(instructions[0], "doseAndRate") if isinstance(one, Mapping)]
+    doses = [one.get("doseQuantity") for one in listed(instructions[0], "doseAndRate")]
     repeat = ("timing", "repeat")
     frequency, period = (number(instructions[0], *repeat, name) for name in ("frequency", "period"))
     per_day = _PER_DAY.get(text(instructions[0], *repeat, "periodUnit"))

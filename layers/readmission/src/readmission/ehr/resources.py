@@ -50,11 +50,11 @@ def of_bundle(bundle: Resource, kind: str, where: str) -> Answer:
     """The resources of this kind in a Bundle, if it is complete; `where` names it."""
     if "entry" in bundle and not isinstance(bundle["entry"], list):
         return Answer(None, f"the entry of {where} is no list")
-    entries = [entry for entry in listed(bundle, "entry") if isinstance(entry, Mapping)]
+    entries = listed(bundle, "entry")
     resources = [entry["resource"] for entry in entries if isinstance(entry.get("resource"), Mapping)]
     if len(resources) > MOST:
         return Answer(None, f"{where} has more than {MOST} resources")
-    if any(isinstance(link, Mapping) and link.get("relation") == "next" for link in listed(bundle, "link")):
+    if any(link.get("relation") == "next" for link in listed(bundle, "link")):
         return Answer(None, f"{where} is one page of several")
     matches = sum(text(entry, "search", "mode") in ("", "match") for entry in entries)
     total = bundle.get("total")
@@ -66,15 +66,13 @@ def of_bundle(bundle: Resource, kind: str, where: str) -> Answer:
 
 
 def _is_error(outcome: Resource) -> bool:
-    return any(
-        isinstance(one, Mapping) and one.get("severity") in ("fatal", "error") for one in listed(outcome, "issue")
-    )
+    return any(one.get("severity") in ("fatal", "error") for one in listed(outcome, "issue"))
 
 
-def listed(resource: Any, name: str) -> list[Any]:
-    """The elements of a list; empty if there is none."""
+def listed(resource: Any, name: str) -> list[Resource]:
+    """The objects of a list; empty if there is none."""
     found = resource.get(name) if isinstance(resource, Mapping) else None
-    return found if isinstance(found, list) else []
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def text(resource: Any, *path: str) -> str:

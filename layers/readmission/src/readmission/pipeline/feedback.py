@@ -1,4 +1,4 @@
-"""Keeps what was done about forecasts in the table `feedback` of the database `clean`, from the messages of *predict*."""
+"""Keeps what was done about forecasts, in the table `feedback` of `clean`, from the messages of *predict*."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -162,7 +162,7 @@ def _stay_of(bundle: Any, encounter: str | None, none: frozenset[str]) -> tuple[
     """The stay of the Bundle, and the ids of its patient and Encounter. Raises `Refused` (422)."""
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise Refused(422, "The body must be a FHIR Bundle", [_wrong("resourceType", "must be Bundle")])
-    resources = [one.get("resource") for one in listed(bundle, "entry") if isinstance(one, dict)]
+    resources = [one.get("resource") for one in listed(bundle, "entry")]
     patients = _ids(resources, "Patient")
     stays = [encounter] if encounter else _ids(resources, "Encounter")
     for name, found in (("Patient", patients), ("Encounter", stays)):
