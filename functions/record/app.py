@@ -3,7 +3,6 @@
 from typing import Any
 
 from pg8000.exceptions import DatabaseError
-from readmission.pipeline import feedback
 from readmission.pipeline.record import Received, Recorded, delete_old, is_not_migrated, record
 from readmission.settings import RecordSettings
 from readmission.storage.database import connect
@@ -63,7 +62,6 @@ def _delete_old(settings: RecordSettings, context: Any) -> dict[str, int]:
         deleted = delete_old(
             clean, settings.retention_days, lambda: context.get_remaining_time_in_millis() > _LAST_MILLISECONDS
         )
-        feedback.delete_old(clean, settings.retention_days)
     meter.count(metrics.PREDICTIONS_DELETED, deleted)
     logger.info("deleted old forecasts", extra={"deleted": deleted})
     return {"deleted": deleted}

@@ -140,7 +140,7 @@ def is_not_migrated(error: DatabaseError) -> bool:
 
 
 def delete_old(clean: Connection, days: int, goes_on: Callable[[], bool] = lambda: True) -> int:
-    """Delete the forecasts that were answered more than `days` days ago, and return their number.
+    """Delete the forecasts that were answered more than `days` days ago, and return their number; feedback, too.
 
     It ends early, to be continued another time, when `goes_on` says so.
     """
@@ -149,6 +149,7 @@ def delete_old(clean: Connection, days: int, goes_on: Callable[[], bool] = lambd
         clean.run(_DELETE, days=days, rows=_DELETED_AT_ONCE)
         deleted += clean.row_count
         if clean.row_count < _DELETED_AT_ONCE:
+            feedback.delete_old(clean, days)
             break
     return deleted
 

@@ -29,7 +29,7 @@ from readmission.http.body_limit import BodyLimit
 from readmission.http.middleware import AccessLog, Envelope, HeadRequests, UnexpectedErrors
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.identity.actor import is_open
-from readmission.serving import batch, description, docs, ehr, feedback, openapi
+from readmission.serving import batch, description, docs, ehr, feedback, openapi, openapi_ehr
 from readmission.serving.answering import Answering, ServedModel
 from readmission.serving.challenger import Trial
 from readmission.serving.encounters import Asked, encounter_of
@@ -138,7 +138,7 @@ def create_app(
     routes = description.router(model_cache, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
     _add_operation_routes(app, served, model_cache)
-    openapi.describe(app)
+    openapi.describe(app, {"FhirResource": openapi_ehr.RESOURCE})
     return app
 
 

@@ -44,7 +44,9 @@ _CARD: Final = _object(
     overrideReasons={"type": "array", "items": _object(("code",), code=_STRING, system=_STRING, display=_STRING)},
     links={"type": "array", "items": _object(("label", "url", "type"), label=_STRING, url=_STRING, type=_STRING)},
 )
-_RESOURCE: Final = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _STRING}}
+RESOURCE: Final = _object(("resourceType",), resourceType=_STRING) | {"title": "FhirResource"}
+"""To be among the schemas of the document, because it stands under two media types."""
+_RESOURCE: Final = {"$ref": "#/components/schemas/FhirResource"}
 _CONTEXT: Final = {"userId": "Practitioner/123", "patientId": "1288992", "encounterId": "456"}
 CDS_SERVICES: Final = _answer(
     JSON,
@@ -58,7 +60,10 @@ CDS_REQUEST: Final = _body(
         hook=_STRING,
         hookInstance={"type": "string", "format": "uuid"},
         context=_object(tuple(_CONTEXT), **dict.fromkeys(_CONTEXT, _STRING)),
-        prefetch={"type": "object", "description": "FHIR R4 resources by the keys that GET /cds-services names."},
+        prefetch={
+            "type": ["object", "null"],
+            "description": "FHIR R4 resources by the keys that GET /cds-services names.",
+        },
     ),
     example={
         "hook": "encounter-discharge",
