@@ -78,6 +78,13 @@ def test_rows_of_an_earlier_release_stay_as_they_are_and_get_their_diagnoses_whe
     assert _diagnoses(stores.clean) == expected and rows_hash(stores.clean, "real") == data
 
 
+def test_a_stack_of_the_release_before_gets_the_table_of_feedback(stores: Stores) -> None:
+    stores.clean.run("DROP TABLE feedback")
+    stores.clean.run("DELETE FROM schema_migrations WHERE name = '0014_feedback.sql'")
+    assert migrate(stores.clean, "clean") == ["0014_feedback.sql"]
+    assert stores.clean.run("SELECT count(*) FROM feedback") == [[0]]
+
+
 def _without_versions(stores: Stores) -> None:
     """Make the databases those of the release before."""
     stores.raw.run("ALTER TABLE diabetes_raw DROP COLUMN diag_version")
