@@ -129,7 +129,7 @@ def _record(received: Sequence[Received], s3: Any = None) -> Recorded:
         return record(received, BUCKETS[0], s3 or boto3.client("s3", config=Config(connect_timeout=3)), clean)
 
 
-def test_feedback_is_kept_once_however_often_it_is_sent_and_delivered(queues: Queues, clean: Any) -> None:
+def test_feedback_is_kept_once_however_often_it_is_sent_and_delivered(queues: Queues, stores: Stores) -> None:
     api = _api(_queue(queues), Counts())
     entry = {"request_id": "ward-7", "outcome": "contacted", "outcome_at": "2026-01-31T12:00:00Z", "reason": "called"}
     for _ in range(2):
@@ -139,10 +139,10 @@ def test_feedback_is_kept_once_however_often_it_is_sent_and_delivered(queues: Qu
     assert [result.feedback for result in results] == [1, 0] and not any(result.refused for result in results)
     for _, handle in found:
         queues.delete(handle)
-    assert clean.run("SELECT request_id, position, outcome, reason, done_by FROM feedback") == [
+    assert stores.clean.run("SELECT request_id, position, outcome, reason, done_by FROM feedback") == [
         ["ward-7", 0, "contacted", "called", None]
     ]
-    clean.run("TRUNCATE feedback")
+    stores.clean.run("TRUNCATE feedback")
 
 
 def _recorded(queues: Queues) -> int:
