@@ -10,6 +10,7 @@ from readmission.http.problems import MEDIA_TYPE
 from readmission.registry.production import MlflowRegistry
 from readmission.serving.api import create_app
 from readmission.serving.model_cache import ModelCache
+from readmission.serving.openapi_ehr import FHIR_JSON
 from readmission.settings import ServingSettings
 from readmission.telemetry import observability
 from snapshot_restore_py import register_after_restore
@@ -44,6 +45,7 @@ application = create_app(
     identify=by_gateway if _settings.identity else None,
     audit=audit,
 )
+application.state.ehr = _settings.ehr
 if _settings.history:
     # Imported only here: pg8000 and boto3 take most of a second at a cold start.
     from readmission.serving.earlier_stays import open_histories
@@ -60,7 +62,7 @@ _adapter = Mangum(
     application,
     lifespan="off",
     # Mangum encodes bodies of all other types in base 64.
-    text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
+    text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE, FHIR_JSON],
 )
 
 

@@ -54,7 +54,7 @@ def _tell(result: Recorded) -> None:
         logger.error("a message cannot be read: %s", why, extra={"message_id": message_id})
     for message_id, why in result.again.items():
         logger.warning("a message cannot be read now: %s", why, extra={"message_id": message_id})
-    logger.info("recorded", extra={"added": result.added, "repeated": result.repeated})
+    logger.info("recorded", extra={"added": result.added, "repeated": result.repeated, "feedback": result.feedback})
 
 
 def _delete_old(settings: RecordSettings, context: Any) -> dict[str, int]:

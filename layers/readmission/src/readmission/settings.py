@@ -627,6 +627,24 @@ class JobsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EhrSettings:
+    """What an EHR's requests need: the systems of the identifiers that are the deliveries' numbers of patients and
+    stays, and the address of the page that a card leads to. Empty: none.
+    """
+
+    patient_system: str = ""
+    encounter_system: str = ""
+    page_url: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        page = environment.get("EHR_PAGE_URL", "")
+        if page and not page.startswith(("https://", "http://")):
+            raise ConfigurationError("EHR_PAGE_URL must be an address that begins with https://")
+        return cls(environment.get("EHR_PATIENT_SYSTEM", ""), environment.get("EHR_ENCOUNTER_SYSTEM", ""), page)
+
+
+@dataclass(frozen=True, slots=True)
 class ServingSettings:
     """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
 
@@ -643,6 +661,7 @@ class ServingSettings:
     history: PatientHistorySettings | None = None
     prediction_log: PredictionLogSettings | None = None
     challenger_seconds: float | None = None
+    ehr: EhrSettings = EhrSettings()
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
@@ -658,6 +677,7 @@ class ServingSettings:
             challenger_seconds=_seconds(environment, "CHALLENGER_SECONDS", _CHALLENGER_SECONDS)
             if _whole(environment, "SHADOW_REQUESTS", 0)
             else None,
+            ehr=EhrSettings.from_environment(environment),
         )
 
 

@@ -22,7 +22,7 @@ from tests.integration.readmission.conftest import BUCKETS, Stores, changed
 
 PATIENT = 424242
 KEY = "k" * 64
-TABLES = ("diabetes_raw", "clean_row", "diabetes_clean", "quarantine", "prediction", "outcome")
+TABLES = ("diabetes_raw", "clean_row", "diabetes_clean", "quarantine", "feedback", "prediction", "outcome")
 REQUEST = {"patient": PATIENT, "site": "default", "reason": "asked for it", "by": "Ada Lovelace", "confirm": True}
 
 
@@ -50,7 +50,7 @@ def nobody(stores: Stores) -> Iterator[None]:
 
 def _empty(stores: Stores) -> None:
     stores.raw.run("TRUNCATE erasure")
-    stores.clean.run("TRUNCATE prediction, outcome, erased_patient")
+    stores.clean.run("TRUNCATE prediction, feedback, outcome, erased_patient")
     for prefix in ("pipeline/", "sources/", "training/", "predictions/", "scoring/"):
         for entry in stores.s3.list_objects_v2(Bucket=BUCKETS[0], Prefix=prefix).get("Contents", []):
             stores.s3.delete_object(Bucket=BUCKETS[0], Key=entry["Key"])
@@ -124,6 +124,12 @@ def fill(stores: Stores, delivery: list[list[str]]) -> None:
     forecast(stores, "777", KEY)
     forecast(stores, None, KEY)
     forecast(stores, delivery[5][0], "other")
+    # About the forecasts of the request, of which one is another patient's.
+    stores.clean.run(
+        "INSERT INTO feedback (feedback_id, received_at, route, request_id, position, outcome, outcome_at, reason)"
+        " SELECT gen_random_uuid()::text, now(), '/feedback', request_id, position, 'contacted', now(), 'called'"
+        " FROM prediction WHERE patient_key IS DISTINCT FROM 'other'"
+    )
     outcomes = [Outcome(0, "default", int(delivery[1][0]), "NO"), Outcome(1, "default", 777, "<30")]
     store(stores.clean, [*outcomes, Outcome(2, "default", int(delivery[5][0]), "NO")], "ward-7", None)
     put(stores, "training/real/abc/part-00000.parquet", b"PAR1")
@@ -137,7 +143,7 @@ def test_a_patient_is_found_everywhere_and_nothing_is_changed(stores: Stores, de
     fill(stores, delivery)
     before = everything(stores)
     found = find(stores)
-    assert found["rows"] == dict(zip(TABLES, (3, 4, 2, 2, 3, 2), strict=True))
+    assert found["rows"] == dict(zip(TABLES, (3, 4, 2, 2, 3, 3, 2), strict=True))
     assert sorted(file["rows"] for file in found["files"]) == [1, 3, 3, 3, 3]
     assert (found["exports"], found["split"], found["erasure"]) == (1, "train", None)
     assert (found["jobs"], found["to_score"]) == (1, ["scoring/incoming/night.csv"])

@@ -129,6 +129,22 @@ def _record(received: Sequence[Received], s3: Any = None) -> Recorded:
         return record(received, BUCKETS[0], s3 or boto3.client("s3", config=Config(connect_timeout=3)), clean)
 
 
+def test_feedback_is_kept_once_however_often_it_is_sent_and_delivered(queues: Queues, stores: Stores) -> None:
+    api = _api(_queue(queues), Counts())
+    entry = {"request_id": "ward-7", "outcome": "contacted", "outcome_at": "2026-01-31T12:00:00Z", "reason": "called"}
+    for _ in range(2):
+        assert api.post("/feedback", json.dumps({"feedback": [entry]})).status_code == 200
+    found = queues.receive()
+    results = [_record([one for one, _ in found]) for _ in range(2)]
+    assert [result.feedback for result in results] == [1, 0] and not any(result.refused for result in results)
+    for _, handle in found:
+        queues.delete(handle)
+    assert stores.clean.run("SELECT request_id, position, outcome, reason, done_by FROM feedback") == [
+        ["ward-7", 0, "contacted", "called", None]
+    ]
+    stores.clean.run("TRUNCATE feedback")
+
+
 def _recorded(queues: Queues) -> int:
     """Record and delete whatever comes until the queue is empty; the number of forecasts that were there already."""
     repeated = 0

@@ -103,6 +103,13 @@ def _deliveries(clean: Connection) -> list[list[str | None]]:
     return rows
 
 
+def test_a_stack_of_the_release_before_gets_the_table_of_feedback(stores: Stores) -> None:
+    stores.clean.run("DROP TABLE feedback")
+    stores.clean.run("DELETE FROM schema_migrations WHERE name = '0014_feedback.sql'")
+    assert migrate(stores.clean, "clean") == ["0014_feedback.sql"]
+    assert stores.clean.run("SELECT count(*) FROM feedback") == [[0]]
+
+
 def _without_versions(stores: Stores) -> None:
     """Make the databases those of the release before."""
     stores.raw.run("ALTER TABLE diabetes_raw DROP COLUMN diag_version")

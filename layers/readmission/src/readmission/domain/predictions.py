@@ -1,4 +1,6 @@
-"""The messages by which *predict* tells *record* which forecasts it has answered: JSON, one for each request.
+"""The messages by which *predict* tells *record* which forecasts it has answered, and what was done about them.
+
+They are JSON, one for each request.
 
 A message that would be too large lies in S3, and what is sent in its place is a claim to that object.
 """
@@ -6,6 +8,7 @@ A message that would be too large lies in S3, and what is sent in its place is a
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 FORMAT: Final = "readmission-predictions"
+FEEDBACK: Final = "readmission-feedback"
 FORMAT_VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """Of a message in the queue. SQS bills each 64 KiB, and a batch of messages must fit into 6 MB, Lambda's limit."""
@@ -69,6 +72,32 @@ class Claim(TypedDict):
     object: str
 
 
+class Feedback(TypedDict):
+    """What somebody did about a forecast.
+
+    `request_id` is that of the forecast, which a card has as its uuid; `position` that of the encounter in a batch.
+    `outcome` is accepted, overridden or contacted, at `outcome_at` (ISO 8601, UTC). What was not given is None.
+    """
+
+    request_id: str
+    position: int
+    outcome: str
+    outcome_at: str
+    reason_code: str | None
+    reason: str | None
+    by: str | None
+
+
+class FeedbackMessage(TypedDict):
+    """The feedback of one request."""
+
+    format: str
+    format_version: int
+    received_at: str
+    route: str
+    feedback: list[Feedback]
+
+
 def claim(key: str) -> Claim:
     """The claim to the object with this key."""
     return {"format": FORMAT, "format_version": FORMAT_VERSION, "object": key}
@@ -78,6 +107,6 @@ def is_ours(document: Any) -> bool:
     """Whether this is a message or a claim that this release can read."""
     return (
         isinstance(document, dict)
-        and document.get("format") == FORMAT
+        and document.get("format") in (FORMAT, FEEDBACK)
         and document.get("format_version") == FORMAT_VERSION
     )

@@ -59,6 +59,10 @@ type Code = Literal[
     "request_id_used",
     "job_id",
     "job_id_used",
+    "fhir_missing",
+    "fhir_conflict",
+    "fhir_request",
+    "feedback",
 ]
 type Params = Mapping[str, int | list[str]]
 

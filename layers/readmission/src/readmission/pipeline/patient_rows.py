@@ -27,6 +27,8 @@ _TABLES: Final[Mapping[str, str]] = {
     "clean_row": _OF_PATIENT,
     "diabetes_clean": _OF_PATIENT,
     "quarantine": _IS_ROW,
+    # Before the forecasts, by which it is found.
+    "feedback": f"(request_id, position) IN (SELECT request_id, position FROM prediction WHERE {_IS_FORECAST})",
     "prediction": _IS_FORECAST,
     "outcome": _IS_ENCOUNTER,
 }

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 
-from readmission.domain.predictions import CLAIMS, is_ours
+from readmission.domain.predictions import CLAIMS, FEEDBACK, is_ours
 from readmission.errors import MessageInvalid, StorageUnavailable
+from readmission.pipeline import feedback
 from readmission.storage import s3
 from readmission.storage.database import Rows, sqlstate, transaction
 
@@ -99,25 +100,33 @@ class Received:
 class Recorded:
     """What became of messages.
 
-    `added` forecasts were written, `repeated` ones were there. `refused` says of the messages with these ids why nobody
-    can read them, and `again` why the others could not be read now. Neither repeats what they contain.
+    `added` forecasts were written, `repeated` ones were there, and so much `feedback` was new. `refused` says of the
+    messages with these ids why nobody can read them, and `again` why the others could not be read now. Neither repeats
+    what they contain.
     """
 
     added: int = 0
     repeated: int = 0
+    feedback: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     again: dict[str, str] = field(default_factory=dict)
 
 
 def record(received: Sequence[Received], bucket: str, s3_client: "S3Client", clean: Connection) -> Recorded:
-    """Write the forecasts of these messages to the prediction log.
+    """Write the forecasts of these messages to the prediction log, and their feedback beside it.
 
     Raises `pg8000`'s `DatabaseError` for what is not the fault of a message; what was written until then stays.
     """
     result = Recorded()
     waiting: dict[str, list[Row]] = {}
-    for message_id, rows in _read(received, bucket, s3_client, result):
-        waiting[message_id] = rows
+    for message_id, document in _read(received, bucket, s3_client, result):
+        if document["format"] == FEEDBACK:
+            _keep(clean, message_id, document, result)
+            continue
+        try:
+            waiting[message_id] = rows_of(document)
+        except MessageInvalid as error:
+            result.refused[message_id] = str(error)
         if sum(map(len, waiting.values())) >= _CHUNK:
             _write(clean, waiting, result)
             waiting = {}
@@ -131,7 +140,7 @@ def is_not_migrated(error: DatabaseError) -> bool:
 
 
 def delete_old(clean: Connection, days: int, goes_on: Callable[[], bool] = lambda: True) -> int:
-    """Delete the forecasts that were answered more than `days` days ago, and return their number.
+    """Delete the forecasts that were answered more than `days` days ago, and return their number; feedback, too.
 
     It ends early, to be continued another time, when `goes_on` says so.
     """
@@ -140,24 +149,37 @@ def delete_old(clean: Connection, days: int, goes_on: Callable[[], bool] = lambd
         clean.run(_DELETE, days=days, rows=_DELETED_AT_ONCE)
         deleted += clean.row_count
         if clean.row_count < _DELETED_AT_ONCE:
+            feedback.delete_old(clean, days)
             break
     return deleted
 
 
 def _read(
     received: Sequence[Received], bucket: str, s3_client: "S3Client", result: Recorded
-) -> Iterator[tuple[str, list[Row]]]:
-    """The rows of each message that can be read, by its id."""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The document of each message that can be read, by its id."""
     for one in received:
         try:
-            yield one.message_id, rows_of(_document(one.body, bucket, s3_client))
+            yield one.message_id, _document(one.body, bucket, s3_client)
         except MessageInvalid as error:
             result.refused[one.message_id] = str(error)
         except StorageUnavailable as error:
             result.again[one.message_id] = str(error)
 
 
-def _document(body: str | bytes, bucket: str, s3_client: "S3Client") -> Any:
+def _keep(clean: Connection, message_id: str, document: Mapping[str, Any], result: Recorded) -> None:
+    """Keep the feedback of a message."""
+    try:
+        result.feedback += feedback.store(clean, feedback.rows_of(document))
+    except MessageInvalid as error:
+        result.refused[message_id] = str(error)
+    except DatabaseError as error:
+        if not (code := sqlstate(error)).startswith(_OF_THE_DATA):
+            raise
+        result.refused[message_id] = f"Postgres refuses it: SQLSTATE {code}"
+
+
+def _document(body: str | bytes, bucket: str, s3_client: "S3Client") -> dict[str, Any]:
     document = _parsed(body)
     if "object" not in document:
         return document

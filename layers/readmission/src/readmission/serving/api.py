@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,7 +15,13 @@ from fastapi.security import APIKeyHeader
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from readmission.errors import AuditUnavailable, ExplanationUnavailable, ModelUnavailable, ScorerInvalid
+from readmission.errors import (
+    AuditUnavailable,
+    ExplanationUnavailable,
+    ModelUnavailable,
+    PredictionNotLogged,
+    ScorerInvalid,
+)
 from readmission.http import bodies, request_id
 from readmission.http.asgi import REQUEST_ID, problem_response
 from readmission.http.authentication import Authentication, Identify
@@ -23,18 +29,17 @@ from readmission.http.body_limit import BodyLimit
 from readmission.http.middleware import AccessLog, Envelope, HeadRequests, UnexpectedErrors
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.identity.actor import is_open
-from readmission.serving import batch, description, docs, openapi
+from readmission.serving import batch, description, docs, ehr, feedback, openapi, openapi_ehr
+from readmission.serving.answering import Answering, ServedModel
 from readmission.serving.challenger import Trial
 from readmission.serving.encounters import Asked, encounter_of
-from readmission.serving.explanation import explain as explained
-from readmission.serving.forecasts import answered_by
 from readmission.serving.model_cache import ModelCache, Served
-from readmission.serving.patient_history import PatientHistories
-from readmission.serving.prediction_log import Answered, PredictionLog
+from readmission.serving.prediction_log import Answered
 from readmission.serving.reads import Reads
 from readmission.serving.schemas import BatchPrediction, Health, Prediction, Reload
+from readmission.settings import EhrSettings
 from readmission.telemetry.logs import Logger
-from readmission.telemetry.metrics import PREDICTIONS, SCORER_DURATION, VALIDATION_ERRORS, Meter, NullMeter
+from readmission.telemetry.metrics import PREDICTIONS, VALIDATION_ERRORS, Meter, NullMeter
 
 if TYPE_CHECKING:
     from readmission.identity.audit import AuditLog
@@ -48,7 +53,6 @@ _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
 _UNAVAILABLE: Final = openapi.refusals(_503="No model is available; `detail` says why.")
 _UNEXPLAINED: Final = openapi.refusals(_409="The served model cannot be explained; `detail` says why.")
 
-type _ServedModel = Callable[[], Awaitable[Served]]
 type _Explain = Annotated[bool, Query(description="Also explain the forecast: what each field adds to the risk.")]
 
 
@@ -66,8 +70,9 @@ def create_app(
 
     CORS allows web pages of `cors_origins`. `correlate` receives the id of each request before anything is logged.
     With `identify`, only those whom it knows and whose scopes suffice are answered, and `audit` records who read what.
-    With `PatientHistories` in `app.state.histories`, the history of a patient whom a request names is looked up. With a
-    `PredictionLog` in `app.state.prediction_log`, it gets every forecast that is answered.
+    `app.state.ehr` says how an EHR's resources are read, and where its cards lead. With `PatientHistories` in
+    `app.state.histories`, the history of a patient whom a request names is looked up. With a `PredictionLog` in
+    `app.state.prediction_log`, it gets every forecast that is answered.
     """
     app = FastAPI(
         title="Readmission forecast",
@@ -85,6 +90,7 @@ def create_app(
     app.state.draining = False
     app.state.histories = None
     app.state.prediction_log = None
+    app.state.ehr = EhrSettings()
 
     def model_version() -> str | None:
         return model_cache.served.version.number if model_cache.served else None
@@ -92,7 +98,8 @@ def create_app(
     logger = logger or logging.getLogger(__name__)
     # The middleware added last is outermost.
     app.add_middleware(HeadRequests)
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths={_BATCH: bodies.MAX_BATCH_BYTES})
+    large = dict.fromkeys((_BATCH, ehr.FHIR, ehr.SERVICE), bodies.MAX_BATCH_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths=large)
     if identify:
         app.add_middleware(Authentication, identify=identify, is_open=is_open)
     app.add_middleware(UnexpectedErrors, logger=logger)
@@ -111,6 +118,7 @@ def create_app(
         ExplanationUnavailable,
         AuditUnavailable,
         ModelUnavailable,
+        PredictionNotLogged,
         ScorerInvalid,
         HTTPException,
         RequestValidationError,
@@ -123,20 +131,20 @@ def create_app(
         return model_cache.current()
 
     trial = Trial(model_cache, logger, app.state.meter)
-    _add_prediction_routes(app, served, trial, Reads(audit))
+    answering = Answering(app, served, trial, Reads(audit))
+    _add_prediction_routes(app, answering)
+    app.include_router(ehr.router(answering), responses=_UNAVAILABLE, dependencies=[_KEY])
+    app.include_router(feedback.router(answering), dependencies=[_KEY])
     routes = description.router(model_cache, served)
     app.include_router(routes, responses=_UNAVAILABLE, dependencies=[_KEY])
     _add_operation_routes(app, served, model_cache)
-    openapi.describe(app)
+    openapi.describe(app, {"FhirResource": openapi_ehr.RESOURCE})
     return app
 
 
-def _add_prediction_routes(app: FastAPI, served: _ServedModel, trial: Trial, reads: Reads) -> None:
+def _add_prediction_routes(app: FastAPI, answering: Answering) -> None:
     meter: Meter = app.state.meter
-
-    def histories() -> PatientHistories | None:
-        found: PatientHistories | None = app.state.histories
-        return found
+    served, trial, reads = answering.served, answering.trial, answering.reads
 
     # These routes parse bodies and serialize answers themselves: FastAPI takes longer for both than the forecast takes.
     @app.post(
@@ -150,18 +158,7 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, trial: Trial, rea
         """Forecast the readmission of one encounter, sent as 14 prepared fields or as a row of the UCI file."""
         bodies.media_type(request, bodies.JSON)
         document = bodies.json_of(await bodies.text_of(request))
-        encounter = encounter_of(document)
-        model = await served()
-        if known := histories():
-            await known.fill_in([encounter], model.version.data_kind)
-        found = trial.answer(model, encounter)
-        meter.observe(SCORER_DURATION, found.seconds)
-        meter.count(PREDICTIONS, model_version=found.served.version.number, readmitted=found.forecast["readmitted"])
-        answer = found.forecast | answered_by(found.served, _id_of(request))
-        if explain:
-            answer["explanation"] = explained(found.served.scorer, encounter.fields)
-        await reads.record(request, found.served, [document], "explained forecast" if explain else "forecast")
-        await _log(request, _PREDICT, [found.as_logged(0, encounter)])
+        answer = await answering.answer(request, encounter_of(document), document, explains=explain)
         return Response(to_json(answer), media_type=bodies.JSON)
 
     @app.post(
@@ -184,20 +181,21 @@ def _add_prediction_routes(app: FastAPI, served: _ServedModel, trial: Trial, rea
             encounters = batch.rows_of_json(bodies.json_of(await bodies.text_of(request)))
         model = await served()
         asked = batch.read(encounters)
-        if known := histories():
+        if known := answering.histories:
             await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
         answers, answered = batch.predict(model, asked, trial.answer)
         _count_rows(meter, answers, answered)
         for version, positions in _by_version(answered):
             read: list[Any] = [encounters[each] for each in positions]
             await reads.record(request, version, read, "batch of forecasts")
-        await _log(request, _BATCH, answered)
+        if answered and answering.log:
+            await answering.log.record(_id_of(request), _BATCH, answered)
         if bodies.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
 
 
-def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: ModelCache) -> None:
+def _add_operation_routes(app: FastAPI, served: ServedModel, model_cache: ModelCache) -> None:
     @app.get("/health", responses=_UNAVAILABLE, dependencies=[_KEY])
     async def health(request: Request) -> Health:
         """Whether predictions are available, and from which model version."""
@@ -230,12 +228,6 @@ def _add_operation_routes(app: FastAPI, served: _ServedModel, model_cache: Model
 def _id_of(request: Request) -> str:
     found: str = request.scope[REQUEST_ID]
     return found
-
-
-async def _log(request: Request, route: str, answered: Sequence[Answered]) -> None:
-    found: PredictionLog | None = request.app.state.prediction_log
-    if found:
-        await found.record(_id_of(request), route, answered)
 
 
 def _by_version(answered: Sequence[Answered]) -> Iterable[tuple[Served, list[int]]]:

@@ -1,6 +1,7 @@
 """Additions to the OpenAPI document: bodies that routes parse themselves, problems, and what others behind the gateway
 answer: the functions *history*, *outcomes*, *jobs* and *metrics*, and the gateway itself."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI
@@ -199,8 +200,8 @@ UNREADABLE: Final = refusals(
 _AWAY: Final = refusals(_503="The database is unavailable.")
 
 
-def describe(app: FastAPI) -> None:
-    """Complete the OpenAPI document of `app`."""
+def describe(app: FastAPI, schemas: Mapping[str, Any]) -> None:
+    """Complete the OpenAPI document of `app`, with more `schemas` by their names."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -218,8 +219,8 @@ def describe(app: FastAPI) -> None:
                 Problem,
                 PromotionHistory,
             )
-            _, schemas = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
-            document["components"]["schemas"] |= schemas["$defs"]
+            _, made = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCES)
+            document["components"]["schemas"] |= made["$defs"] | schemas
             document["components"]["securitySchemes"] |= _SCHEMES
             document["components"]["schemas"]["MonitorDocument"] = _MONITOR_DOCUMENT
             document["paths"] |= {

@@ -13,8 +13,16 @@ from uuid import uuid4
 
 from readmission.domain.contract import CLASSES
 from readmission.domain.features import inputs_of
-from readmission.domain.predictions import FORMAT, FORMAT_VERSION, AnsweredBy, Forecast, Message, OtherForecast
-from readmission.errors import ReadmissionError
+from readmission.domain.predictions import (
+    FORMAT,
+    FORMAT_VERSION,
+    AnsweredBy,
+    FeedbackMessage,
+    Forecast,
+    Message,
+    OtherForecast,
+)
+from readmission.errors import PredictionNotLogged, ReadmissionError
 from readmission.serving.encounters import Asked
 from readmission.serving.limited import Limited, Resting
 from readmission.serving.model_cache import Served
@@ -74,6 +82,9 @@ class Queue(Protocol):
     def send(self, message: Message) -> None:
         """Returns when the message is safe."""
 
+    def keep(self, message: FeedbackMessage) -> None:
+        """Returns when the message, which must fit into the queue, is safe."""
+
 
 class PredictionLog:
     """Sends what was answered to `queue`, each time within `seconds` and a millisecond for each forecast."""
@@ -123,6 +134,13 @@ class PredictionLog:
         except Exception as error:
             # A fault of ours must not cost a clinician the forecast. Only its name, as its text may hold a value.
             self._not_logged(request_id, len(answered), "failed", type(error).__name__)
+
+    async def keep(self, message: FeedbackMessage) -> None:
+        """Keep feedback. Raises `PredictionNotLogged` if that is not sure, so that it is sent again."""
+        try:
+            await self._calls.call(lambda: self._queue.keep(message), _SECONDS_EACH * len(message["feedback"]))
+        except (Resting, TimeoutError) as error:
+            raise PredictionNotLogged("the queue of the prediction log does not answer in time") from error
 
     def _not_logged(self, request_id: str, forecasts: int, reason: str, why: str) -> None:
         self._meter.count(PREDICTIONS_NOT_LOGGED, forecasts, reason=reason)

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 from pydantic_core import to_json
 
-from readmission.domain.predictions import CLAIMS, MAX_MESSAGE_BYTES, Message, claim
+from readmission.domain.predictions import CLAIMS, MAX_MESSAGE_BYTES, FeedbackMessage, Message, claim
 from readmission.errors import PredictionNotLogged
 from readmission.identity.patient_key import PatientKeys
 from readmission.serving.prediction_log import PredictionLog
@@ -65,6 +65,16 @@ class PredictionQueue:
                 body = to_json(claim(key))
             try:
                 self._put(body.decode())
+            except ReadTimeoutError:
+                raise TimeoutError from None
+        self._used_at = self._clock()
+
+    def keep(self, message: FeedbackMessage) -> None:
+        """One message in the queue. Raises `PredictionNotLogged`, and `TimeoutError` as `send` does."""
+        self._drop_old_connections()
+        with _named_errors():
+            try:
+                self._put(to_json(message).decode())
             except ReadTimeoutError:
                 raise TimeoutError from None
         self._used_at = self._clock()

@@ -57,6 +57,7 @@ def application() -> FastAPI:
         identify=_keys(process.api_keys, tokens, logger) if process.api_keys else tokens,
         audit=audit,
     )
+    app.state.ehr = settings.ehr
     if settings.history:
         # Imported only here: without histories, neither pg8000 nor boto3 has to be installed.
         from readmission.serving.earlier_stays import open_histories

@@ -122,6 +122,9 @@ RAW_RULES: Final[Mapping[str, Rule]] = {
     DIAG_VERSION: VERSIONS,
 }
 
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    name: text for name, (text, _) in (_DESCRIPTIONS | _OPTIONAL | _WHOSE).items()
+}
 EXAMPLE: Final[dict[str, Any]] = {name: example for name, (_, example) in _DESCRIPTIONS.items()}
 COMPLETE_EXAMPLE: Final[dict[str, Any]] = {**EXAMPLE, **{name: example for name, (_, example) in _OPTIONAL.items()}}
 RAW_EXAMPLE: Final[dict[str, Any]] = {
@@ -472,6 +475,12 @@ class Job(BaseModel):
     result: Annotated[JobOutcome | None, Field(description="If it has succeeded.")] = None
     skipped: Annotated[str | None, Field(description="Why there was nothing to score.")] = None
     error: Annotated[JobError | None, Field(description="If it has failed.")] = None
+
+
+class FeedbackReport(BaseModel):
+    """The feedback was kept."""
+
+    kept: Annotated[int, Field(description="Number of entries.", examples=[1])]
 
 
 class Health(BaseModel):
