@@ -16,6 +16,8 @@ from readmission.pipeline import synthetic
 NOW: Final = datetime(2026, 3, 20, 15, 0, tzinfo=UTC)
 ICD9: Final = "http://hl7.org/fhir/sid/icd-9-cm"
 ICD10: Final = "http://hl7.org/fhir/sid/icd-10-cm"
+KINDS: Final = frozenset({"Condition", "MedicationRequest", "Observation", "Procedure"})
+"""Kinds of which a stay may have none."""
 _A1C: Final = {"Norm": 6.1, ">7": 7.4, ">8": 9.2}
 _GLUCOSE: Final = {"Norm": 120, ">200": 240, ">300": 390}
 _CLASSES: Final = {"number_outpatient": "AMB", "number_emergency": "EMER", "number_inpatient": "IMP"}

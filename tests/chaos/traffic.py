@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from infra.local.stack import Stack
-from tests.load.mix import BATCH, HEALTH, PREDICT, REFUSED, Asked, Mix
+from tests.load.mix import SHARES, Asked, Mix
 from tests.load.patients import Patient
 
 TIMEOUT_SECONDS = 20.0
@@ -70,7 +70,7 @@ class Traffic:
 
     def _ask_on(self) -> None:
         while not self._ending.is_set():
-            kind = self._random.choices(("predict", "batch", "refused", "health"), (PREDICT, BATCH, REFUSED, HEALTH))[0]
+            kind = self._random.choices(tuple(SHARES), tuple(SHARES.values()))[0]
             asked: Asked = getattr(self._mix, kind)()
             sent = time.monotonic()
             status, text = self._send(asked)

@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from readmission.serving.ehr import FHIR, SERVICE
+
+from tests import fhir_stays
 from tests.load.patients import Patient
 
-SHARES: Final[Mapping[str, int]] = {"predict": 70, "history": 10, "batch": 5, "refused": 5, "health": 10}
+SHARES: Final[Mapping[str, int]] = {
+    **{"predict": 60, "history": 10, "hook": 8, "fhir": 4},
+    **{"batch": 5, "refused": 4, "job": 1, "health": 8},
+}
 """Per cent of the requests, by the name of the kind, which is that of its method of `Mix`."""
 BATCH_ROWS = 50
 
@@ -54,6 +60,25 @@ class Mix:
         rows = [patient.named for patient in self._random.choices(self._patients, k=BATCH_ROWS)]
         body = json.dumps({"encounters": rows})
         return Asked("batch", "POST", "/predict/batch", body, 200, f'"index":{BATCH_ROWS - 1},')
+
+    def hook(self) -> Asked:
+        """The discharge of one patient, as an EHR sends it by CDS Hooks."""
+        document = fhir_stays.stay_of(self._random.choice(self._patients).raw).hook()
+        return Asked("hook", "POST", SERVICE, json.dumps(document), 200, "Readmission within 30 days")
+
+    def fhir(self) -> Asked:
+        """The stay of one patient as a FHIR Bundle."""
+        stay = fhir_stays.stay_of(self._random.choice(self._patients).raw)
+        resources = list(stay.resources())
+        none = sorted(fhir_stays.KINDS - {one["resourceType"] for one in resources})
+        path = f"{FHIR}?encounter={stay.encounter['id']}&none={','.join(none)}"
+        return Asked(
+            "fhir", "POST", path, json.dumps(fhir_stays.bundle(resources, "collection")), 200, "RiskAssessment"
+        )
+
+    def job(self) -> Asked:
+        """A look at a scoring job that does not exist: what starts one is limited by its executions."""
+        return Asked("job", "GET", "/jobs/load-test", None, 404, '"detail"')
 
     def refused(self) -> Asked:
         """A patient with a missing field. The correct answer is 422, and costs as much work as others."""

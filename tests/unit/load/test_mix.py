@@ -9,6 +9,7 @@ from readmission.serving.encounters import encounter_of, fields_of_encounter
 from tests.load import mix, patients
 from tests.load.mix import Mix
 from tests.load.patients import Patient
+from tests.unit.readmission.serving.fakes import serving
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,15 @@ def test_the_same_seed_asks_the_same(known: list[Patient]) -> None:
 def test_a_history_is_asked_for_by_the_patients_number(known: list[Patient]) -> None:
     (document,) = bodies(Mix(known, 1), "history", 1)
     assert encounter_of(document).patient
+
+
+@pytest.mark.parametrize("kind", ["hook", "fhir"])
+def test_what_an_ehr_sends_is_answered_rightly(known: list[Patient], kind: str) -> None:
+    api, one = serving(0.25, 0.25, 0.5), Mix(known, 1)
+    for _ in range(10):
+        asked = getattr(one, kind)()
+        answer = api.post(asked.path, asked.body)
+        assert asked.complaint(answer.status_code, answer.text) is None, answer.text
 
 
 def test_a_batch_has_its_rows_and_the_api_accepts_each(known: list[Patient]) -> None:
