@@ -234,7 +234,7 @@ lint: setup ## run CI's checks other than the tests
 openapi: setup ## generate functions/predict/openapi.json from the application
 	@$(BIN)/python -m readmission.serving --openapi functions/predict/openapi.json
 
-icd-codes: setup ## generate the table of ICD-10-CM codes from CMS's equivalence mappings
+icd-codes: setup ## generate the tables of ICD-10-CM codes: CMS's equivalence mappings, and names
 	@$(BIN)/python layers/readmission/generate_icd10.py
 
 statemachine: setup ## generate statemachines/pipeline.asl.json from the YAML file

@@ -220,7 +220,7 @@ def test_a_typed_diagnosis_is_looked_up_at_once_and_never_guessed(ui: str, page:
     page.get_by_role("radio", name="410 · Acute myocardial infarction").click()
     expect(field).to_have_value("410 · Acute myocardial infarction (heart attack)")
     _typed(page, "I50.9").press("Enter")
-    expect(field).to_have_value("428 · Heart failure")
+    expect(field).to_have_value("I50.9 · Heart failure, unspecified (ICD-10-CM)")
     _typed(page, "428.21").press("Enter")
     expect(page.locator("[data-testid=stCaptionContainer]", has_text="428.21 · Heart failure")).to_be_visible()
     page.get_by_role("button", name="Forecast", exact=True).click()

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from readmission.domain.contract import DRUGS
-from readmission.domain.diagnoses import versions_of
 from readmission.domain.features import DOSED
+
+from ui.services import diagnoses
 
 NOT_GIVEN: Final = "No"
 DOSES: Final = (NOT_GIVEN, "Steady", "Up", "Down")
@@ -143,7 +144,5 @@ def encounter(values: Mapping[str, Any]) -> dict[str, Any]:
     }
     entered = {name: value for name, value in values.items() if name not in ("other_drugs", "medication_changed")}
     entered["site"] = values["site"] or None  # the form's text field is empty
-    # The form has taken every diagnosis as a code of ICD-9-CM. Of most codes, the form tells.
-    if any(len(versions_of(values[name] or "")) > 1 for name in DIAGNOSES):
-        derived["diag_version"] = "icd9"
+    derived |= diagnoses.sent({name: values[name] for name in DIAGNOSES if values[name]})
     return {name: value for name, value in (entered | derived).items() if value is not None}

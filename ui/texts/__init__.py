@@ -102,9 +102,12 @@ class Texts:
         return self(f"choice.{field}.{value if value is not None else 'unknown'}")
 
     def diagnosis(self, code: str) -> str:
-        """The code with its name, if its category has one."""
-        name = diagnoses.name(code, self.language)
-        return f"{code} · {name}" if name else code
+        """The code with its name. One of ICD-10-CM also has its version, and without a name what it is read as."""
+        plain, name = diagnoses.code_of(code), diagnoses.name(code, self.language)
+        if diagnoses.version(code) == "icd9":
+            return f"{plain} · {name}" if name else plain
+        shown = f"{plain} · {name}" if name else f"{plain} → {self.diagnosis(diagnoses.read_as(code))}"
+        return f"{shown} ({self.choice('version', 'icd10')})"
 
     def value(self, field: str, value: Any) -> str:
         """The value of an encounter's field in words."""

@@ -82,6 +82,9 @@ def _form(t: Texts) -> None:
         _diagnosis(t, "diag_2")
     with right:
         _diagnosis(t, "diag_3")
+    chosen = [value for name in patients.DIAGNOSES if (value := st.session_state[_PREFIX + name])]
+    if len({diagnoses.version(one) for one in chosen if diagnoses.taken(one)}) > 1:
+        st.caption(t("patient.diagnosis_mixed"))
     for name in ("a1cresult_encoded", "max_glu_serum_encoded"):
         st.segmented_control(
             t(f"field.{name}"),
@@ -181,8 +184,8 @@ def _diagnosis(t: Texts, name: str) -> None:
     key = _PREFIX + name
     options = list(diagnoses.names(t.language))
     chosen = _look_up(name)
-    if chosen and chosen not in options and diagnoses.as_code(chosen):
-        options.insert(0, chosen)  # a typed code of more digits than those in the list
+    if chosen and chosen not in options and diagnoses.taken(chosen):
+        options.insert(0, chosen)  # a typed code of more digits than those in the list, or of ICD-10-CM
     st.selectbox(
         t(f"field.{name}"),
         options,
@@ -195,21 +198,25 @@ def _diagnosis(t: Texts, name: str) -> None:
         filter_mode="contains",
         persist_state="session",
     )
-    if chosen and not diagnoses.as_code(chosen):
+    if chosen and not diagnoses.taken(chosen):
         _unclear(t, name, chosen)
-    elif chosen and chosen not in diagnoses.names(t.language):
-        st.caption(t.diagnosis(chosen))  # the picker shows a typed code without its name
-    if chosen and diagnoses.as_code(chosen) and (other := diagnoses.from_icd10(chosen)):
-        _either(t, name, chosen, other)
+    elif chosen and diagnoses.version(chosen) == "icd10":
+        read = t.diagnosis(diagnoses.read_as(chosen))
+        st.caption(t("patient.diagnosis_read", code=t.diagnosis(chosen), read=read))
+    elif chosen:
+        if chosen not in diagnoses.names(t.language):
+            st.caption(t.diagnosis(chosen))  # the picker shows a typed code without its name
+        _either(t, name, chosen)
 
 
 def _look_up(name: str) -> str | None:
     """The field's text, with the code in place of a text that was typed instead of chosen and can only mean one."""
     text: str | None = st.session_state[_PREFIX + name]
     if text:
-        code = diagnoses.as_code(text) or diagnoses.from_icd10(text)
-        found = [code] if code else diagnoses.find(text, page.texts().language)
+        code = diagnoses.taken(text)
+        found = [code] if code else diagnoses.find(text, page.texts().language) or diagnoses.find_icd10(text)
         if len(found) == 1 and found[0] != text:
+            st.session_state[f"named_{name}"] = (found[0], text)
             st.session_state[_PREFIX + name] = text = found[0]
     return text
 
@@ -217,17 +224,36 @@ def _look_up(name: str) -> str | None:
 def _unclear(t: Texts, name: str, typed: str) -> None:
     """Why the typed text is not taken, or the codes that it may mean."""
     text = typed.replace("`", "'")[:40]
-    if found := diagnoses.find(typed, t.language):
+    found = diagnoses.find(typed, t.language)
+    if found:
         _suggest(t, name, typed, t("patient.diagnosis_several", text=text), found[:_SUGGESTED])
-    elif diagnoses.is_icd10(typed):
+    if _suggest_icd10(t, name, typed) or found:
+        return
+    if diagnoses.is_icd10(typed):
         st.error(t("patient.diagnosis_icd10", text=text))
+    elif unusable := diagnoses.unusable(typed):
+        st.error(t("patient.diagnosis_unusable", text=text, codes="; ".join(unusable[:_SUGGESTED])))
     else:
         st.error(t("patient.diagnosis_unknown", text=text))
 
 
-def _either(t: Texts, name: str, code: str, other: str) -> None:
-    """Says that the code, which also is one of ICD-10-CM, is read as ICD-9-CM, and offers the other meaning."""
-    _suggest(t, name, code, t("patient.diagnosis_either", text=code), [other])
+def _either(t: Texts, name: str, code: str) -> None:
+    """Offers the ICD-10-CM codes that could be meant: the same code, or codes of the same name."""
+    if other := diagnoses.as_icd10(code):
+        _suggest(t, name, code, t("patient.diagnosis_either", text=code), [other])
+    found, typed = st.session_state.get(f"named_{name}", (None, ""))
+    if found == code:
+        _suggest_icd10(t, name, typed)
+
+
+def _suggest_icd10(t: Texts, name: str, typed: str) -> bool:
+    """Offers the ICD-10-CM codes of a name, and returns whether there are any."""
+    found = diagnoses.find_icd10(typed)
+    if found:
+        text, shown = typed.replace("`", "'")[:40], found[:_SUGGESTED]
+        label = t("patient.diagnosis_several_icd10", text=text, shown=len(shown), count=t.number(len(found)))
+        _suggest(t, name, f"icd10_{typed}", label, shown)
+    return bool(found)
 
 
 def _suggest(t: Texts, name: str, typed: str, label: str, codes: list[str]) -> None:
@@ -246,7 +272,7 @@ def _answer(t: Texts) -> None:
     if asked is None:
         st.info(t("patient.empty"), icon=":material/info:")
         return
-    if wrong := [name for name in patients.DIAGNOSES if asked[name] and not diagnoses.as_code(asked[name])]:
+    if wrong := [name for name in patients.DIAGNOSES if asked[name] and not diagnoses.taken(asked[name])]:
         page.problem(t, "diagnosis", fields=", ".join(t(f"field.{name}") for name in wrong))
         return
     with page.explained(t):
@@ -375,7 +401,8 @@ def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
     summary = "; ".join(f"{row['name']}: {row['text']}" for row in rows)
     page.chart(t, charts.bars(rows), f"{t('patient.probabilities')}. {summary}")
     if explanation := forecast.get("explanation"):
-        _explanation(t, explanation["contributions"], patients.encounter(values))
+        chosen = {name: values[name] for name in patients.DIAGNOSES if values[name]}
+        _explanation(t, explanation["contributions"], patients.encounter(values) | chosen)
     else:
         st.caption(t("patient.no_explanation"))
     st.caption(t("patient.answered_by", version=forecast["model_version"], kind=t(f"kind.{forecast['data_kind']}")))

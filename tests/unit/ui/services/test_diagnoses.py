@@ -1,5 +1,10 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from readmission.domain.contract import Diagnosis
+from readmission.domain.diagnoses import versions_of
 from readmission.http.problems import Refused
 from readmission.serving.encounters import fields_of_encounter
 
@@ -130,7 +135,7 @@ def test_common_spanish_names_find_something(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["?", "", "abc", "4280", "428.", "E88", "428.123", "E11", "J44", "U07.1"])
 def test_the_page_and_the_api_reject_the_same_codes(text: str) -> None:
-    assert diagnoses.as_code(text) is None and diagnoses.from_icd10(text) is None
+    assert diagnoses.taken(text) is None
     if text != "?":  # which means unknown in the API
         with pytest.raises(Refused):
             fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": text}))
@@ -144,16 +149,77 @@ def test_a_code_of_icd_10_is_recognized(text: str, looks: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "name"),
+    ("text", "choice", "read", "name"),
     [
-        ("I50.9", "428", "Heart failure"),
-        (" e119 ", "250.0", "Diabetes without complication"),
-        ("E11.22", "250.4", "Diabetes with kidney disease"),
-        ("S72001A", "820", "Fracture of the neck of the femur"),
-        ("428", None, None),
-        ("flu", None, None),
+        ("I50.9", "icd10:I50.9", "428", "Heart failure, unspecified"),
+        (" e119 ", "icd10:E11.9", "250.0", "Type 2 diabetes mellitus without complications"),
+        ("I50", "icd10:I50", "428", None),
+        ("S72001D", "icd10:S72.001D", "V54", None),  # a later treatment: read, but not among the names
+        ("icd10:e880", "icd10:E88.0", "273", None),
+        ("428", None, None, None),
+        ("flu", None, None, None),
     ],
 )
-def test_a_code_of_icd_10_has_the_name_of_its_equivalent(text: str, code: str | None, name: str | None) -> None:
-    assert diagnoses.from_icd10(text) == code
-    assert code is None or diagnoses.name(code, "en") == name
+def test_a_code_of_icd_10_is_taken_with_its_version(
+    text: str, choice: str | None, read: str | None, name: str | None
+) -> None:
+    assert diagnoses.as_icd10(text) == choice
+    if choice:
+        assert diagnoses.taken(text) == choice and diagnoses.version(choice) == "icd10"
+        assert (diagnoses.read_as(choice), diagnoses.name(choice, "es")) == (read, name)
+
+
+def test_a_code_that_fits_both_versions_is_icd_9_unless_it_was_chosen_as_icd_10() -> None:
+    assert [diagnoses.taken(text) for text in ("E880", "icd10:E880")] == ["E880", "icd10:E88.0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("type 2 diabetes foot ulcer", ["E11.621"]),
+        ("Heart failure, unspecified", ["I50.9"]),  # its name, although others contain the words
+        ("Heart failure", ["I50.9"]),  # begins with it
+        ("fract RIGHT femur neck", ["S72.001A"]),  # beginnings of words, the shortest name first
+        ("COVID-19", []),
+        ("of the", []),
+        ("nothing like it", []),
+    ],
+)
+def test_a_code_of_icd_10_is_found_by_its_name(text: str, first: list[str]) -> None:
+    found = [diagnoses.code_of(choice) for choice in diagnoses.find_icd10(text)]
+    assert found[: len(first)] == first and bool(found) == bool(first)
+
+
+def test_a_code_without_a_single_equivalent_is_named_but_not_found() -> None:
+    assert diagnoses.unusable("Hypertensive urgency") == ["I16.0 · Hypertensive urgency"]
+    assert not diagnoses.find_icd10("Hypertensive urgency") and not diagnoses.unusable("asthma")
+
+
+def test_every_name_of_icd_10_is_of_a_code_that_is_read_or_said_to_be_unusable() -> None:
+    named = diagnoses._icd10_names()
+    assert len(named) > 32_000 and all(named.values()) and all(versions_of(code) for code in named)
+    usable = [code for code in named if diagnoses.as_icd10(f"icd10:{code}")]
+    assert 0.97 < len(usable) / len(named) < 1
+    for code in usable[::500]:
+        fields_of_encounter(patients.encounter({**patients.DEFAULTS, "diag_1": diagnoses.as_icd10(f"icd10:{code}")}))
+
+
+@pytest.mark.parametrize(
+    ("choices", "fields"),
+    [
+        (["icd10:E11.9", "icd10:E88.0"], {"diag_1": "E11.9", "diag_2": "E88.0", "diag_version": "icd10"}),
+        (["icd10:E11.9", "428"], {"diag_1": "250.0", "diag_2": "428"}),
+        (["icd10:I50.9", "V57"], {"diag_1": "428", "diag_2": "V57", "diag_version": "icd9"}),
+        (["428", "401"], {"diag_1": "428", "diag_2": "401"}),
+        ([], {}),
+    ],
+)
+def test_a_request_has_the_codes_of_one_version(choices: list[str], fields: dict[str, str]) -> None:
+    assert diagnoses.sent(dict(zip(("diag_1", "diag_2"), choices, strict=False))) == fields
+
+
+def test_the_table_of_names_is_the_generated_one() -> None:
+    # Its own process: the script is in no package.
+    script = "import generate_icd10 as g; assert g.NAMED.read_text() == g.names(), 'make icd-codes'"
+    folder = Path(__file__).parents[4] / "layers" / "readmission"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=folder)
