@@ -4,6 +4,8 @@ import pytest
 from pg8000.native import Connection
 from readmission import settings
 from readmission.evaluation.dataset import rows_hash
+from readmission.pipeline import deliveries
+from readmission.pipeline.deliveries import Delivery, UsedMapping
 from readmission.storage import migrations
 from readmission.storage.database import connect
 from readmission.storage.migrations import migrate
@@ -76,6 +78,29 @@ def test_rows_of_an_earlier_release_stay_as_they_are_and_get_their_diagnoses_whe
     assert _diagnoses(stores.clean) == [[None] * 4] * len(rows) and rows_hash(stores.clean, "real") == data
     stores.tidy(stores.plan(start_at="clean"))
     assert _diagnoses(stores.clean) == expected and rows_hash(stores.clean, "real") == data
+
+
+def test_deliveries_of_an_earlier_release_have_no_mapping_and_are_told_from_new_ones(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.load(rows)
+    before = _deliveries(stores.clean)
+    stores.clean.run("ALTER TABLE delivery DROP COLUMN mapping_hash, DROP COLUMN mapping")
+    stores.clean.run("DELETE FROM schema_migrations WHERE name = '0013_mappings.sql'")
+    assert migrate(stores.clean, "clean") == ["0013_mappings.sql"]
+    assert _deliveries(stores.clean) == before and [one[-2:] for one in before] == [[None, None]]
+    new = Delivery("new", "real", "default", "s3://b/new.csv", "2026-02-01T00:00:00Z")
+    deliveries.register(stores.clean, new, [], UsedMapping(hash="a1", text="columns:"))
+    listed = {one["delivery_id"]: one["mapping_hash"] for one in deliveries.read(stores.clean, 10)}
+    assert listed == {"new": "a1", before[0][0]: None}
+    assert stores.clean.run("SELECT mapping FROM delivery WHERE delivery_id = 'new'") == [["columns:"]]
+
+
+def _deliveries(clean: Connection) -> list[list[str | None]]:
+    rows: list[list[str | None]] = clean.run(
+        "SELECT delivery_id, data_kind, site, source, mapping_hash, mapping FROM delivery ORDER BY delivery_id"
+    )
+    return rows
 
 
 def _without_versions(stores: Stores) -> None:
