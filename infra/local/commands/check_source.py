@@ -1,7 +1,7 @@
 """`make check-source`: what the pipeline would do with a source before it loads it, and a first mapping for it."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,16 +30,18 @@ def check(settings: Settings, dataset: str, mapping: str | None) -> int:
     deployed = parameters.defaults() | parameters.kept(settings)
     limits, max_share = _limits(deployed), float(deployed["MaxInvalidShare"])
     known = _mapping(settings, mapping, dataset) if mapping else None
+    head, columns = b"", None
     try:
         with _opened(settings, dataset, limits) as content:
             head = content.read(first_mapping.HEAD)
             content.seek(0)
+            columns = tables.columns(content, _shown(dataset), limits.max_bytes)
             rows = tables.read(content, _shown(dataset), limits.max_bytes, known)
             found = source_check.check(rows, datetime.now(UTC).date(), rows.optional)
     except (ColumnsMismatch, SourceMalformed) as error:
         if known:
             raise LocalError(str(error)) from error
-        print(f"{error}\n{_started(head, dataset)}")
+        print(f"{error}\n{_started(head, columns, dataset)}")
         return 1
     except ReadmissionError as error:
         raise LocalError(str(error)) from error
@@ -110,15 +112,18 @@ def _shown(dataset: str) -> str:
     return redacted(dataset) if "://" in dataset else Path(dataset).name
 
 
-def _started(head: bytes, dataset: str) -> str:
-    """Writes a first mapping, for a source that starts so, into the current folder, and says so."""
+def _started(head: bytes, columns: Sequence[str] | None, dataset: str) -> str:
+    """Writes a first mapping, for a source that starts so, into the current folder, and says so.
+
+    `columns` are those of JSON lines or Parquet.
+    """
     name = Path(urlsplit(dataset).path if "://" in dataset else dataset)
     target = Path(f"{name.stem or 'source'}.mapping.yaml")
     again = f"make check-source DATASET={dataset} MAPPING={target}"
     if target.exists():
         return f"There is a mapping already, {target}. To check with it: {again}"
     try:
-        text = first_mapping.first_mapping(head, name.name)
+        text = first_mapping.first_mapping(head, name.name, columns)
     except SourceMalformed as error:
         return f"No first mapping was written: {error}"
     target.write_text(text, encoding="utf-8")

@@ -53,6 +53,7 @@ def test_the_built_functions_and_layers_stay_below_their_size_limits_and_trainin
     assert 10 * mib < size("PredictFunction", "ReadmissionLayer", "ServingLayer") < 30 * mib
     assert 100 * mib < size("ReportFunction", "ReadmissionLayer", "ReportingLayer") < 250 * mib
     assert 5 * mib < size("CleanFunction", "ReadmissionLayer", "PipelineLayer") < 20 * mib
+    assert 80 * mib < size("PlanFunction", "ReadmissionLayer", "PipelineLayer", "ParquetLayer") < 160 * mib
     assert size("TrainFunction", "ReadmissionLayer", "TrainingLayer") > 200 * mib
     for name, layers in LAYERS.items():
         assert size(name, *layers) <= LIMIT, name

@@ -66,6 +66,16 @@ def test_what_runs_on_the_pipelines_layer_imports_no_package_of_training(module:
     assert _imported_by(f"readmission.{module}", TRAINING) == []
 
 
+@pytest.mark.parametrize("module", ["pipeline.plan", "pipeline.tables", "pipeline.mapping_file"])
+def test_planning_imports_pyarrow_for_a_delivery_in_parquet_alone(module: str) -> None:
+    assert _imported_by(f"readmission.{module}", ("pyarrow",)) == []
+
+
+def test_parquet_is_read_without_numpy_and_pandas_which_the_layer_lacks() -> None:
+    without = "import sys; sys.modules['numpy'] = sys.modules['pandas'] = None"
+    assert _imported_by("readmission.pipeline.parquet_file", ("pyarrow",), without) == ["pyarrow"]
+
+
 @pytest.mark.parametrize(
     "module", ["telemetry.exporter.collector", "serving.metrics", "telemetry.exporter.auth", "http.proxy"]
 )

@@ -1,5 +1,6 @@
 """A hospital's spreadsheet, by its mapping, on Postgres and S3."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from readmission.pipeline import deliveries, mapping_file, synthetic, tables
 from tests import hospital_file
 from tests.hospital_file import HEADER
 from tests.integration.readmission.conftest import BUCKETS, Stores
+from tests.typed_files import json_lines, parquet, typed
 
+BATCHES = "SELECT number, batch_id, first_row, rows FROM delivery_batch ORDER BY number"
 CLEAN = "SELECT row_to_json(c)::jsonb - 'cleaned_at' - 'delivered_at' FROM diabetes_clean c ORDER BY encounter_id"
 
 
@@ -46,6 +49,24 @@ def test_the_spreadsheet_gives_the_same_clean_rows_as_the_original(stores: Store
     assert len(found) == len(expected) == len(rows)
     # Not the lists themselves: pytest takes minutes to compare 100,000 rows that differ.
     assert [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]][:1] == []
+
+
+@pytest.mark.parametrize("write", [json_lines, parquet])
+def test_json_lines_and_parquet_give_the_same_batches_and_clean_rows_as_a_csv(
+    stores: Stores, write: Callable[[list[dict[str, Any]]], bytes]
+) -> None:
+    rows = list(synthetic.rows(3000, seed=6))
+    planned = stores.deliver(rows, batch_size=1000)
+    stores.ingest(planned)
+    stores.tidy(planned)
+    expected, batches = stores.clean.run(CLEAN), stores.clean.run(BATCHES)
+    stores.empty()
+    source = put(stores, "sources/stays", write([typed(row) for row in rows]))
+    again = stores.plan(source=source, batch_size=1000)
+    stores.ingest(again)
+    stores.tidy(again)
+    assert stores.clean.run(BATCHES) == batches and len(batches) == 3
+    assert stores.clean.run(CLEAN) == expected and len(expected) == 3000
 
 
 def test_a_row_with_wrong_dates_is_in_quarantine_and_the_others_are_clean(stores: Stores) -> None:

@@ -1,6 +1,7 @@
 """`make check-source`, on files of a hospital."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from readmission.pipeline import synthetic
@@ -10,6 +11,7 @@ from infra.local.commands import check_source
 from infra.local.errors import LocalError
 from infra.local.lifecycle import parameters
 from tests import hospital_file
+from tests.typed_files import json_lines, parquet, typed
 from tests.unit.readmission.builders import BUCKET, FakeS3, table
 from tests.unit.readmission.pipeline.web import Web, response, web
 
@@ -156,3 +158,19 @@ def test_the_share_of_invalid_rows_is_that_of_the_stack(
 def test_synthetic_rows_need_no_check(file: Path) -> None:
     with pytest.raises(LocalError, match="nothing to check"):
         _check("synthetic:rows=10", None)
+
+
+@pytest.mark.parametrize(("name", "write"), [("stays.jsonl", json_lines), ("stays.parquet", parquet)])
+def test_json_lines_and_parquet_are_checked_and_get_a_first_mapping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, write: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [typed(row) for row in ROWS]
+    Path(name).write_bytes(write(rows))
+    assert _check(name, None) == 0
+    assert capsys.readouterr().out == f"100 rows\nTo load it: make pipeline DATASET={name}\n"
+    Path(name).write_bytes(write([{"Sex" if key == "gender" else key: row[key] for key in row} for row in rows]))
+    assert _check(name, None) == 1
+    assert "# gender: a column or unknown" in Path("stays.mapping.yaml").read_text()
+    Path("own.yaml").write_text("columns: {gender: Sex}")
+    assert _check(name, "own.yaml") == 0

@@ -47,3 +47,8 @@ def test_another_language_is_not_guessed() -> None:
 def test_what_is_no_table_is_refused(head: bytes, says: str) -> None:
     with pytest.raises(SourceMalformed, match=says):
         first_mapping(head, "stays")
+
+
+def test_a_file_of_typed_columns_needs_no_form() -> None:
+    text = first_mapping(b"PAR1", "stays.parquet", ["encounter_id", "Gender ", "Ward"])
+    assert text.startswith("columns:\n") and '  gender: "Gender"' in text and '  # - "Ward"' in text

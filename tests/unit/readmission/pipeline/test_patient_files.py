@@ -12,6 +12,7 @@ from readmission.errors import MappingInvalid
 from readmission.pipeline.patient_files import Layout, without
 
 from tests import hospital_file
+from tests.typed_files import json_lines, parquet
 from tests.unit.readmission.builders import archive, numbered, table
 
 ROWS = numbered(4)
@@ -58,6 +59,36 @@ def test_an_archive_keeps_its_other_files() -> None:
         assert file.testzip() is None
         read = {name: file.read(name) for name in file.namelist()}
     assert found == 1 and read == {**members, "data/table.csv": table(OTHERS)}
+
+
+@pytest.mark.parametrize("number", [2, "2", "002", 2.0])
+def test_json_lines_lose_the_rows_of_the_patient(number: object) -> None:
+    rows = [dict(zip(NAMES, row, strict=True)) for row in ROWS]
+    rows[1]["patient_nbr"] = number
+    content = b"\xef\xbb\xbf" + json_lines(rows)
+    expected = b"\xef\xbb\xbf" + json_lines([rows[0], *rows[2:]])
+    assert _without(content) == (1, expected)
+    found, packed = _without(gzip.compress(content))
+    assert found == 1 and gzip.decompress(packed) == expected
+    found, packed = _without(archive({"a.jsonl": content, "b.txt": b"2"}))
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        assert found == 1 and (file.read("a.jsonl"), file.read("b.txt")) == (expected, b"2")
+
+
+def test_json_lines_with_own_columns_lose_the_rows_of_the_patient() -> None:
+    content = json_lines([{"Patient": 1}, {"Patient": "P2"}])
+    out = io.BytesIO()
+    layout = Layout.of('columns: {patient_nbr: {column: Patient, values: {P2: "2"}}}')
+    assert without(io.BytesIO(content), 2, out, layout) == 1
+    assert out.getvalue() == json_lines([{"Patient": 1}])
+
+
+def test_parquet_and_lines_without_a_patients_number_are_errors() -> None:
+    rows = [dict(zip(NAMES, row, strict=True)) for row in ROWS]
+    unnumbered = b'{"Patient": 2}\n'
+    for content in (parquet(rows), unnumbered, archive({"a.jsonl": unnumbered}), json_lines(rows) + b"[2]"):
+        with pytest.raises(ValueError):
+            _without(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b'"open', b"\xff\xfe"])

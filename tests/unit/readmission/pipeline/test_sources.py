@@ -216,7 +216,9 @@ def test_an_object_that_is_too_large_is_stopped() -> None:
         ),
         pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "looks like Excel, not CSV", id="xls"),
         pytest.param(archive({"mimetype": b"x", "content.xml": b""}), "looks like OpenDocument, not CSV", id="ods"),
-        pytest.param(b"PAR1" + bytes(500), "looks like Parquet, not CSV", id="parquet"),
+        pytest.param(b"PAR1" + bytes(500), "is a corrupt or encrypted Parquet file", id="parquet"),
+        pytest.param(gzip.compress(b"PAR1" + bytes(500)), "is Parquet in gzip", id="parquet-in-gzip"),
+        pytest.param(b'[{"encounter_id": 1}]', "is one JSON array; write each row as an object", id="json"),
         pytest.param(table(ROWS).decode().encode("utf-16"), "is in UTF-16, not UTF-8", id="utf-16"),
         pytest.param(
             table(ROWS).replace(b",", b";"), "has columns separated by semicolons, not commas", id="semicolons"
@@ -266,7 +268,9 @@ def test_a_malformed_row_in_a_zip_is_named_with_the_member() -> None:
         pytest.param(gzip.compress(b""), "is empty", id="empty-gzip"),
         pytest.param(archive({}), "does not contain a CSV file", id="empty-zip"),
         pytest.param(
-            archive({"a.txt": b"x"}), "does not contain a CSV file; it contains 1 others", id="zip-without-csv"
+            archive({"a.txt": b"x"}),
+            "does not contain a CSV file or JSON lines; it contains 1 others",
+            id="zip-without-csv",
         ),
         pytest.param(archive({"data.csv": table(ROWS)})[:-40], "corrupt archive", id="truncated-zip"),
         pytest.param(b"PK\x03\x04", "corrupt archive", id="only-a-zips-signature"),

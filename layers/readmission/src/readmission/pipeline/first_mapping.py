@@ -20,11 +20,14 @@ _LIKELY: Final = 0.6
 _CHOICES: Final = 3
 
 
-def first_mapping(head: bytes, where: str) -> str:
+def first_mapping(head: bytes, where: str, columns: Sequence[str] | None = None) -> str:
     """A mapping, as YAML, for the file that begins with `head`. Only names are compared, so values are left to people.
 
-    Raises `SourceMalformed` for what is not text with columns.
+    `columns` are those of a file of JSON lines or Parquet, which has no delimiter. Raises `SourceMalformed` for what is
+    not text with columns.
     """
+    if columns is not None:
+        return "\n".join([*_columns([name.strip() for name in columns]), ""])
     if found := format_of(head):
         raise SourceMalformed(f"{where} {not_csv(found)}")
     encoding = _encoding(head)

@@ -38,6 +38,10 @@ class SourceMapping:
         names = {name.strip() for name in header}
         return [name for name in OPTIONAL_COLUMNS if name in self.fields or name in names]
 
+    def made(self, header: Sequence[str]) -> dict[str, Field]:
+        """What makes each field of the contract, and of the optional columns that a file with this header has."""
+        return {name: self.fields.get(name) or Copied(name) for name in (*NAMES, *self.optional(header))}
+
     def bind(self, header: Sequence[str], where: str) -> Callable[[Cells], list[str]]:
         """What makes a row of the contract from a row of the file with this header.
 
@@ -47,7 +51,7 @@ class SourceMapping:
         """
         names = [name.strip() for name in header]
         places = {name: place for place, name in reversed(list(enumerate(names)))}
-        fields = {name: self.fields.get(name) or Copied(name) for name in (*NAMES, *self.optional(header))}
+        fields = self.made(header)
         if problems := "; ".join(self._problems(names, fields)):
             raise ColumnsMismatch(f"{where}: the columns do not fit the mapping: {problems}")
         return row_maker({name: one.maker(name, places, self.decimal) for name, one in fields.items()})

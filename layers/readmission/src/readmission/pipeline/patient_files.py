@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from readmission.domain.contract import MAX_COLUMNS, NAMES
 from readmission.domain.predictions import CLAIMS
 from readmission.errors import MappingInvalid
-from readmission.pipeline import mapping_file, plan
+from readmission.pipeline import json_lines, mapping_file, plan, tables
 from readmission.pipeline.mapped_fields import Copied
 from readmission.pipeline.patient_rows import Patient
 from readmission.storage.s3 import reachable
@@ -217,10 +217,10 @@ _CONTRACT: Final = Layout()
 
 
 def without(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout = _CONTRACT) -> int:
-    """Copy a delivered file (CSV, gzip or zip) without the patient's rows, and return how many these are.
+    """Copy a delivered file (CSV or JSON lines, also in gzip or zip) without the rows of the patient; returns how many.
 
-    Fields and their order stay; quotes and line ends may change. Raises what the modules for archives and CSV raise for
-    a file that is none of these, and `ValueError` for one without the column of `layout`.
+    Fields and their order stay; quotes and line ends may change. Raises what the modules for archives, CSV and JSON
+    raise for a file that is none of these, and `ValueError` for one without the column of `layout`.
     """
     head = file.read(4)
     file.seek(0)
@@ -233,18 +233,19 @@ def without(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout = _CON
 
 
 def _in_archive(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
-    found, tables = 0, 0
+    found, count = 0, 0
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
         for info in old.infolist():
             copy = zipfile.ZipInfo(info.filename, info.date_time)
             copy.compress_type, copy.external_attr = zipfile.ZIP_DEFLATED, info.external_attr
             with old.open(info) as member, new.open(copy, "w", force_zip64=True) as target:
-                if info.filename.lower().endswith(".csv") and _has_patients(old, info, layout):
+                name = info.filename.lower()
+                if name.endswith(json_lines.ENDINGS) or (name.endswith(".csv") and _has_patients(old, info, layout)):
                     found += _table(member, patient, target, layout)
-                    tables += 1
+                    count += 1
                 else:
                     shutil.copyfileobj(member, target)
-    if not tables:
+    if not count:
         raise ValueError(f"no table in the archive has the column {layout.field.column!r}")
     return found
 
@@ -257,6 +258,31 @@ def _has_patients(archive: zipfile.ZipFile, info: zipfile.ZipInfo, layout: Layou
 
 
 def _table(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
+    buffered = io.BufferedReader(cast(io.RawIOBase, file))
+    is_json = tables.starts_object(buffered.peek(200)[:200])
+    copied = _json_lines if is_json else _csv
+    found = copied(cast(IO[bytes], buffered), patient, out, layout)
+    # What is wrapped is the caller's to close.
+    buffered.detach()
+    return found
+
+
+def _json_lines(lines: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
+    """Raises ValueError for an object without the patient's number, of whom nobody knows whose it is."""
+    found, column = 0, layout.field.column
+    number_of = layout.field.maker(_NAME, {column: 0}, ".")
+    for line in lines:
+        row = json.loads(line.decode("utf-8-sig")) if line.strip() else {column: ""}
+        if not isinstance(row, dict) or column not in row:
+            raise ValueError(f"a line without {column!r}")
+        if _is(number_of([str(row[column])]), patient):
+            found += 1
+        else:
+            out.write(line)
+    return found
+
+
+def _csv(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
     text = io.TextIOWrapper(file, layout.reading(), newline="")
     target = io.TextIOWrapper(out, layout.encoding, newline="", write_through=True)
     writer = csv.writer(target, delimiter=layout.delimiter, lineterminator="\n")
@@ -275,7 +301,6 @@ def _table(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int
         elif row:
             writer.writerow(row)
     target.flush()
-    # What is wrapped is the caller's to close.
     text.detach()
     target.detach()
     return found

@@ -1,12 +1,17 @@
-"""Reads the table in a delivered file: plain, gzip or zip. Memory does not grow with the file or its lines."""
+"""Reads the table in a delivered file: CSV or JSON lines, plain, gzip or zip, or Parquet.
+
+Memory does not grow with the file or its lines. What a file is shows in its content, not in its name.
+"""
 
 import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import IO, Final, cast
 
@@ -20,14 +25,19 @@ from readmission.domain.file_formats import (
     wrong_separator,
 )
 from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
+from readmission.pipeline import json_lines, typed_values
 from readmission.pipeline.mapping import SourceMapping
 
 # In characters. A row of the table has a few hundred, and *plan* holds a batch of rows in memory. The first line may be
 # longer, so that the error can say how many columns it has.
 _MAX_ROW: Final = 1 << 13
 _MAX_HEADER: Final = 1 << 20
+_MAX_JSON_ROW: Final = 8 * _MAX_ROW  # with the names of the columns
 # `zipfile` reads the whole list of files into memory. This is enough for tens of thousands.
 _MAX_DIRECTORY: Final = 1 << 22
+_PARQUET: Final = b"PAR1"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SHOWN: Final = 40  # characters of a name in an error
 # A table may be this many times larger than the file may be; the UCI archive expands six times.
 _MAX_EXPANSION: Final = 10
 # Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
@@ -72,9 +82,55 @@ def read(file: IO[bytes], source: str, max_bytes: int, mapping: SourceMapping | 
 def _read(
     file: IO[bytes], source: str, most: int, mapping: SourceMapping | None, optional: list[str]
 ) -> Generator[list[str]]:
+    if is_parquet(file):
+        yield from _parquet(file, source, most, mapping, optional)
+        return
     raw, where = _open(file, source, mapping)
-    with io.TextIOWrapper(raw, _encoding(mapping), newline="") as text:
-        yield from _rows(_Lines(text), where, most, mapping, optional)
+    head = _head(raw, where)
+    if head.startswith(_PARQUET):
+        raise SourceMalformed(f"{where} is Parquet in gzip; deliver the Parquet file, which is compressed in itself")
+    if starts_object(head):
+        with io.TextIOWrapper(raw, "utf-8-sig", newline="\n") as text:
+            yield from _json(_Lines(text, _MAX_JSON_ROW), where, most, mapping, optional)
+    else:
+        with io.TextIOWrapper(raw, _encoding(mapping), newline="") as text:
+            yield from _rows(_Lines(text), where, most, mapping, optional)
+
+
+def is_parquet(file: IO[bytes]) -> bool:
+    """Whether a file that is at its beginning is Parquet."""
+    head = file.read(len(_PARQUET))
+    file.seek(0)
+    return head == _PARQUET
+
+
+def columns(file: IO[bytes], source: str, max_bytes: int) -> list[str] | None:
+    """The columns of a file of JSON lines or Parquet; None for what is neither. The file is at its beginning again.
+
+    Raises as `read` does.
+    """
+    if is_parquet(file):
+        from readmission.pipeline.parquet_file import ParquetFile
+
+        names = ParquetFile(file, source, max_bytes * _MAX_EXPANSION).columns
+        file.seek(0)
+        return names
+    head = file.read(_MAX_HEADER).removeprefix(b"\xef\xbb\xbf")
+    file.seek(0)
+    if not starts_object(head):
+        return None
+    return json_lines.keys(head.lstrip().partition(b"\n")[0].decode("utf-8", errors="replace"), source)
+
+
+def _head(raw: IO[bytes], where: str) -> bytes:
+    """The first bytes of the table, which stay unread."""
+    with _readable(where, lambda: 0, None):
+        return cast(io.BufferedReader, raw).peek(200)[:200]
+
+
+def starts_object(head: bytes) -> bool:
+    """Whether a text begins like an object of JSON, as no header of a CSV does."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and not head.startswith(b"{\\rtf")
 
 
 class _SmallReads:
@@ -103,9 +159,10 @@ class _Lines:
     Raises `_TooLong`; no more than a limit's characters are read of a row, whether it is one line or many.
     """
 
-    def __init__(self, text: IO[str]) -> None:
+    def __init__(self, text: IO[str], most: int = _MAX_ROW) -> None:
         self._read = text.readline
         self._row = 0
+        self._most = most
         self.limit = _MAX_HEADER
         self.total = 0
         self.has_nul = False
@@ -122,7 +179,7 @@ class _Lines:
     def row_ended(self) -> None:
         self.total += self._row
         self._row = 0
-        self.limit = _MAX_ROW
+        self.limit = self._most
 
 
 def _encoding(mapping: SourceMapping | None) -> str:
@@ -141,16 +198,19 @@ def _open(file: IO[bytes], source: str, mapping: SourceMapping | None) -> tuple[
             raise SourceMalformed(f"{source} is a corrupt archive{_detail(error)}") from error
     if head[:2] == b"\x1f\x8b":
         return cast(IO[bytes], gzip.GzipFile(fileobj=file)), source
-    if found := format_of(head):
+    found = format_of(head)
+    if head.startswith(b"[") and found == "JSON":
+        raise SourceMalformed(f"{source} is one JSON array; write each row as an object on a line of its own")
+    if found and not starts_object(head):
         raise SourceMalformed(f"{source} {not_csv(found)}")
-    return file, source
+    return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, file))), source
 
 
 def _in_archive(archive: zipfile.ZipFile, source: str, mapping: SourceMapping | None) -> tuple[IO[bytes], str]:
     """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
     if office := office_format(archive.NameToInfo):
         raise SourceMalformed(f"{source} {not_csv(office)}")
-    tables = [name for name in archive.namelist() if name.lower().endswith(".csv")]
+    tables = [name for name in archive.namelist() if name.lower().endswith((".csv", *json_lines.ENDINGS))]
     mismatch: ColumnsMismatch | SourceMalformed | None = None
     for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
         where = f"{source} ({_shown(name)})"
@@ -162,7 +222,9 @@ def _in_archive(archive: zipfile.ZipFile, source: str, mapping: SourceMapping | 
             return archive.open(name), where
     if mismatch:
         raise mismatch
-    raise SourceMalformed(f"{source} does not contain a CSV file; it contains {len(archive.namelist())} others")
+    raise SourceMalformed(
+        f"{source} does not contain a CSV file or JSON lines; it contains {len(archive.namelist())} others"
+    )
 
 
 def _shown(member: str) -> str:
@@ -171,7 +233,10 @@ def _shown(member: str) -> str:
 
 
 def _header(archive: zipfile.ZipFile, name: str, where: str, mapping: SourceMapping | None) -> list[str]:
-    """The first row of a member. Raises `SourceMalformed` if it is not a CSV."""
+    """The columns of a member. Raises `SourceMalformed` if it is neither CSV nor JSON lines."""
+    if name.lower().endswith(json_lines.ENDINGS):
+        with archive.open(name) as raw:
+            return json_lines.keys(raw.readline(_MAX_JSON_ROW).decode("utf-8-sig", errors="replace"), where)
     with archive.open(name) as raw, io.TextIOWrapper(raw, _encoding(mapping), errors="replace", newline="") as text:
         try:
             return next(csv.reader(_Lines(text), delimiter=_delimiter(mapping)), [])
@@ -220,29 +285,126 @@ def _rows(
     number = 0
     header: list[str] | None = None
     try:
-        header = next(csv.reader(lines, delimiter=_delimiter(mapping), strict=True), None)
-        if header is None:
-            raise SourceMalformed(f"{where} is empty")
-        lines.row_ended()
-        arranged = _arranged(header, where, mapping)
-        optional += mapping.optional(header) if mapping else [name for name in OPTIONAL_COLUMNS if name in header]
-        for row in _parsed(lines, _delimiter(mapping)):
-            number += 1
-            if len(row) != len(header) or lines.has_nul:
-                raise RowMalformed(f"{where}, row {number} {_malformed(row, len(header))}")
-            if lines.total > most:
-                raise SourceLimitExceeded(f"{where} has more text than {_MAX_EXPANSION} times MaxSourceMegabytes")
-            yield arranged(row) if arranged else row
+        with _readable(where, lambda: number, mapping):
+            header = next(csv.reader(lines, delimiter=_delimiter(mapping), strict=True), None)
+            if header is None:
+                raise SourceMalformed(f"{where} is empty")
+            lines.row_ended()
+            arranged = _arranged(header, where, mapping)
+            optional += _optional(header, mapping)
+            for row in _parsed(lines, _delimiter(mapping)):
+                number += 1
+                if len(row) != len(header) or lines.has_nul:
+                    raise RowMalformed(f"{where}, row {number} {_malformed(row, len(header))}")
+                if lines.total > most:
+                    raise SourceLimitExceeded(f"{where} {_too_much()}")
+                yield arranged(row) if arranged else row
     except _TooLong:
         if header is None:
             raise SourceMalformed(f"{where} {_long_header()}") from None
         raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_ROW} characters") from None
+
+
+@contextmanager
+def _readable(where: str, number: Callable[[], int], mapping: SourceMapping | None) -> Iterator[None]:
+    """What Python raises for a file that cannot be read becomes `SourceMalformed`, after the row of that number."""
+    try:
+        yield
     except csv.Error as error:
-        raise SourceMalformed(f"{where}, after row {number}: {error}") from error
+        raise SourceMalformed(f"{where}, after row {number()}: {error}") from error
     except UnicodeDecodeError as error:
-        raise SourceMalformed(f"{where}, after row {number}: the text {_not_decoded(mapping)}") from error
+        raise SourceMalformed(f"{where}, after row {number()}: the text {_not_decoded(mapping)}") from error
     except _ARCHIVE_ERRORS as error:
-        raise SourceMalformed(f"{where}, after row {number}: the archive is corrupt{_detail(error)}") from error
+        raise SourceMalformed(f"{where}, after row {number()}: the archive is corrupt{_detail(error)}") from error
+
+
+def _optional(header: Sequence[str], mapping: SourceMapping | None) -> list[str]:
+    return mapping.optional(header) if mapping else [name for name in OPTIONAL_COLUMNS if name in header]
+
+
+def _too_much() -> str:
+    return f"has more text than {_MAX_EXPANSION} times MaxSourceMegabytes"
+
+
+def _json(
+    lines: _Lines, where: str, most: int, mapping: SourceMapping | None, optional: list[str]
+) -> Iterator[list[str]]:
+    """The rows of JSON lines, as `_rows` gives those of a CSV."""
+    number = 0
+
+    def each() -> Iterator[str]:
+        for line in lines:
+            lines.row_ended()
+            yield line
+
+    try:
+        # JSON is in UTF-8, whatever a mapping says of CSV.
+        with _readable(where, lambda: number, None):
+            text = each()
+            first = next(filter(str.strip, text))
+            header = json_lines.keys(first, where)
+            values = json_lines.rows(chain((first,), text), header, where)
+            for row in _typed(values, header, where, most, mapping, optional):
+                number += 1
+                yield row
+    except _TooLong:
+        raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_JSON_ROW} characters") from None
+
+
+def _parquet(
+    file: IO[bytes], where: str, most: int, mapping: SourceMapping | None, optional: list[str]
+) -> Iterator[list[str]]:
+    """The rows of a Parquet file, as `_rows` gives those of a CSV."""
+    # Of what reads deliveries, most never see Parquet, and importing pyarrow takes longer than all else here.
+    from readmission.pipeline.parquet_file import ParquetFile
+
+    table = ParquetFile(file, where, most)
+    _arranged(table.columns, where, mapping)
+    needed = list(dict.fromkeys(name for name in table.columns if name.strip() in _needed(table.columns, mapping)))
+    places = {name: place for place, name in enumerate(needed)}
+    wide = ([row[places[name]] if name in places else None for name in table.columns] for row in table.rows(needed))
+    yield from _typed(wide, table.columns, where, most, mapping, optional)
+
+
+def _needed(header: Sequence[str], mapping: SourceMapping | None) -> Collection[str]:
+    return typed_values.readers(header, mapping).keys()
+
+
+def _typed(
+    rows: Iterable[Sequence[object]],
+    header: Sequence[str],
+    where: str,
+    most: int,
+    mapping: SourceMapping | None,
+    optional: list[str],
+) -> Iterator[list[str]]:
+    """The rows of typed values, as `_rows` gives those of a CSV."""
+    arranged = _arranged(header, where, mapping)
+    optional += _optional(header, mapping)
+    readers = typed_values.readers(header, mapping)
+    places = [(place, name, readers[name.strip()]) for place, name in enumerate(header) if name.strip() in readers]
+    total = 0
+    for number, values in enumerate(rows, start=1):
+        cells = [""] * len(header)
+        for place, name, reader in places:
+            try:
+                cells[place] = reader(values[place])
+            except typed_values.Refused as error:
+                raise RowMalformed(f"{where}, row {number}, column {name[:_SHOWN]!r} {error}") from None
+        size = sum(map(len, cells))
+        total += size
+        if size > _MAX_ROW:
+            raise RowMalformed(f"{where}, row {number} has more than {_MAX_ROW} characters")
+        if not _storable(cells):
+            raise RowMalformed(f"{where}, row {number} {_malformed(cells, len(cells))}")
+        if total > most:
+            raise SourceLimitExceeded(f"{where} {_too_much()}")
+        yield arranged(cells) if arranged else cells
+
+
+def _storable(cells: Sequence[str]) -> bool:
+    joined = "".join(cells)
+    return "\0" not in joined and (joined.isascii() or not _SURROGATE.search(joined))
 
 
 def _not_decoded(mapping: SourceMapping | None) -> str:
@@ -270,6 +432,8 @@ def _parsed(lines: _Lines, delimiter: str) -> Iterator[list[str]]:
 def _malformed(row: Sequence[str], columns: int) -> str:
     if len(row) != columns:
         return f"has {len(row)} fields, not {columns}"
+    if not any("\0" in cell for cell in row) and any(map(_SURROGATE.search, row)):
+        return "contains half of a surrogate pair, which is not a character"
     return "contains a NUL character, which Postgres cannot store"
 
 
