@@ -5,13 +5,14 @@ from pathlib import Path
 import streamlit as st
 
 from ui.texts import LANGUAGES, Texts
-from ui.views import entrance, model, monitoring, over_time, page, patient, patients, pipeline
+from ui.views import entrance, model, monitoring, over_time, page, patient, patients, pipeline, worklist
 from ui.views.style import STYLE
 
 _ICON = str(Path(__file__).parent / "icon.svg")
 _PAGES = {
     "patient": (patient.show, ":material/person:"),
     "patients": (patients.show, ":material/groups:"),
+    "worklist": (worklist.show, ":material/checklist:"),
     "model": (model.show, ":material/verified:"),
     "over_time": (over_time.show, ":material/timeline:"),
     "pipeline": (pipeline.show, ":material/account_tree:"),

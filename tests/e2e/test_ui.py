@@ -31,7 +31,7 @@ from ui.services import patients
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-PAGES = ("", "patients", "model", "over_time", "pipeline", "monitoring")
+PAGES = ("", "patients", "worklist", "model", "over_time", "pipeline", "monitoring")
 ROWS = 2500
 START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000
@@ -220,11 +220,42 @@ def test_a_typed_diagnosis_is_looked_up_at_once_and_never_guessed(ui: str, page:
     page.get_by_role("radio", name="410 · Acute myocardial infarction").click()
     expect(field).to_have_value("410 · Acute myocardial infarction (heart attack)")
     _typed(page, "I50.9").press("Enter")
-    expect(field).to_have_value("I50.9 · Heart failure, unspecified (ICD-10-CM)")
+    expect(field).to_have_value("I50.9 (ICD-10-CM) · Heart failure, unspecified")
     _typed(page, "428.21").press("Enter")
     expect(page.locator("[data-testid=stCaptionContainer]", has_text="428.21 · Heart failure")).to_be_visible()
     page.get_by_role("button", name="Forecast", exact=True).click()
     expect(page.locator(".risk-figure")).to_be_visible()
+    _no_problem(page)
+
+
+def test_a_code_of_icd_10_is_found_by_its_name_and_chosen(ui: str, page: Page) -> None:
+    _open(page, ui, "")
+    field = _typed(page, "type 2 diabetes foot ulcer")
+    field.press("Enter")
+    expect(field).to_have_value("E11.621 (ICD-10-CM) · Type 2 diabetes mellitus with foot ulcer")
+    _typed(page, "diabetes cataract").press("Enter")
+    page.get_by_role("radio", name="E11.36 ·").click()
+    expect(field).to_have_value("E11.36 (ICD-10-CM) · Type 2 diabetes mellitus with diabetic cataract")
+    page.get_by_role("button", name="Forecast", exact=True).click()
+    expect(page.locator(".risk-figure")).to_be_visible()
+    _no_problem(page)
+
+
+def test_a_spreadsheets_file_becomes_a_worklist_that_excel_opens(ui: str, page: Page) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=";", lineterminator="\r\n").writerows([NAMES, *synthetic.rows(40, 7)])
+    _open(page, ui, "patients", "es")
+    file = {"name": "altas.csv", "mimeType": "text/csv", "buffer": text.getvalue().encode("cp1252")}
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="Descargar todas las filas").wait_for()
+    page.get_by_role("link", name="Lista de trabajo").click()
+    download = page.get_by_role("button", name="Descargar la lista")
+    download.wait_for()
+    with page.expect_download() as taken:
+        download.click()
+    content = Path(taken.value.path()).read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf") and len(content.decode("utf-8-sig").splitlines()) > 20
+    assert content.decode("utf-8-sig").startswith("Fila;Ingreso;Paciente;")
     _no_problem(page)
 
 

@@ -9,38 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from queue import SimpleQueue
-from typing import Final, Literal
+from typing import Final
 
 from readmission.client import BatchPrediction, Client, RowProblem
 from readmission.domain import spreadsheet
-from readmission.domain.contract import COLUMNS
-from readmission.domain.features import FEATURES, OPTIONAL
-from readmission.domain.file_formats import format_of, separator_of
+
+from ui.services.uploads import Upload
 
 ROWS: Final = 1000  # per request: the API's limit
 _BYTES: Final = 2_500_000  # per request, header included: below the API's 3 MiB
 IN_FLIGHT: Final = 4
 _IDENTIFIERS: Final = ("encounter_id", "patient_nbr")
-_KNOWN: Final = frozenset((*COLUMNS, *FEATURES, *OPTIONAL))
-
-type Complaint = Literal["empty", "encoding", "format", "separator", "header", "rows"]
-
-
-class FileRefused(Exception):
-    """The file cannot be sent; `complaint` is the key of the page's text, and `found` what the file is instead."""
-
-    def __init__(self, complaint: Complaint, found: str = "") -> None:
-        super().__init__(complaint)
-        self.complaint: Complaint = complaint
-        self.found = found
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A readable file: its header and its rows, which may differ in length."""
-
-    header: list[str]
-    rows: list[list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +27,7 @@ class Scores:
     """Results by column, one entry per row of the file; rejected rows have None and a text in `error`.
 
     `faults` has the rejected rows by what is wrong with them. A row that has several faults is in several lists.
+    `request` and `index` are the request that a row was sent with, and its place there.
     """
 
     explain: Callable[[RowProblem], list[str]]
@@ -60,11 +40,15 @@ class Scores:
     error: list[str] = field(default_factory=list)
     later: list[float | None] = field(default_factory=list)
     never: list[float | None] = field(default_factory=list)
+    request: list[str] = field(default_factory=list)
+    index: list[int] = field(default_factory=list)
 
     def add(self, answer: BatchPrediction) -> None:
         """Append the API's answer to the next rows."""
         for one in answer["predictions"]:
             self.row.append(len(self.row) + 1)
+            self.request.append(answer["request_id"])
+            self.index.append(one["index"])
             forecast, problem = one.get("prediction"), one.get("problem")
             faults = self.explain(problem) if problem else []
             for fault in faults:
@@ -77,30 +61,6 @@ class Scores:
             self.percentile.append(risk["percentile"] if risk else None)
             self.later.append(forecast["probabilities"][">30"] if forecast else None)
             self.never.append(forecast["probabilities"]["NO"] if forecast else None)
-
-
-def read(content: bytes) -> Upload:
-    """Parse a CSV file. Raises FileRefused if it is another file, or has no rows; the API validates the values."""
-    if not content.strip():
-        raise FileRefused("empty")
-    if found := format_of(content):
-        raise FileRefused("format", found)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileRefused("encoding") from error
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
-    except csv.Error as error:
-        raise FileRefused("header") from error
-    header = [name.strip() for name in lines[0]]
-    if len(header) < len(FEATURES) and (separator := separator_of(header, _KNOWN)):
-        raise FileRefused("separator", "TAB" if separator == "\t" else separator)
-    if "\0" in text or len(header) < 2:
-        raise FileRefused("header")
-    if len(lines) == 1:
-        raise FileRefused("rows")
-    return Upload(header, lines[1:])
 
 
 def identifiers(upload: Upload) -> dict[str, list[str]]:

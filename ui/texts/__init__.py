@@ -101,13 +101,14 @@ class Texts:
         """The name of a field's value."""
         return self(f"choice.{field}.{value if value is not None else 'unknown'}")
 
-    def diagnosis(self, code: str) -> str:
+    def diagnosis(self, code: str, *, versioned: bool = True) -> str:
         """The code with its name. One of ICD-10-CM also has its version, and without a name what it is read as."""
         plain, name = diagnoses.code_of(code), diagnoses.name(code, self.language)
         if diagnoses.version(code) == "icd9":
             return f"{plain} · {name}" if name else plain
-        shown = f"{plain} · {name}" if name else f"{plain} → {self.diagnosis(diagnoses.read_as(code))}"
-        return f"{shown} ({self.choice('version', 'icd10')})"
+        # The version comes first, because a field cuts a long name off.
+        shown = f"{plain} ({self.choice('version', 'icd10')})" if versioned else plain
+        return f"{shown} · {name}" if name else f"{shown} → {self.diagnosis(diagnoses.read_as(code))}"
 
     def value(self, field: str, value: Any) -> str:
         """The value of an encounter's field in words."""

@@ -15,6 +15,7 @@ from ui.views import page, style
 
 _PREFIX = "patient_"
 _SUGGESTED = 8  # codes that a typed text may mean
+_ALSO = 4  # codes of ICD-10-CM beside one that was taken
 _SHOWN = 8  # contributions in the chart; the table has all
 _NUMBERS = {  # largest values that the form accepts: above any real stay
     "time_in_hospital": 60,
@@ -243,14 +244,14 @@ def _either(t: Texts, name: str, code: str) -> None:
         _suggest(t, name, code, t("patient.diagnosis_either", text=code), [other])
     found, typed = st.session_state.get(f"named_{name}", (None, ""))
     if found == code:
-        _suggest_icd10(t, name, typed)
+        _suggest_icd10(t, name, typed, _ALSO)
 
 
-def _suggest_icd10(t: Texts, name: str, typed: str) -> bool:
+def _suggest_icd10(t: Texts, name: str, typed: str, most: int = _SUGGESTED) -> bool:
     """Offers the ICD-10-CM codes of a name, and returns whether there are any."""
     found = diagnoses.find_icd10(typed)
     if found:
-        text, shown = typed.replace("`", "'")[:40], found[:_SUGGESTED]
+        text, shown = typed.replace("`", "'")[:40], found[:most]
         label = t("patient.diagnosis_several_icd10", text=text, shown=len(shown), count=t.number(len(found)))
         _suggest(t, name, f"icd10_{typed}", label, shown)
     return bool(found)
@@ -258,7 +259,8 @@ def _suggest_icd10(t: Texts, name: str, typed: str) -> bool:
 
 def _suggest(t: Texts, name: str, typed: str, label: str, codes: list[str]) -> None:
     key = f"suggested_{name}_{typed}"
-    st.pills(label, codes, format_func=t.diagnosis, key=key, on_change=_take_suggestion, args=(name, key))
+    short = partial(t.diagnosis, versioned=False)  # the label says the version
+    st.pills(label, codes, format_func=short, key=key, on_change=_take_suggestion, args=(name, key))
 
 
 def _take_suggestion(name: str, key: str) -> None:

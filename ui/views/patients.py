@@ -3,6 +3,7 @@
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from readmission.client import RowProblem
 from readmission.domain import spreadsheet
 
 from ui import charts
-from ui.services import configuration, scoring
+from ui.services import configuration, scoring, uploads
 from ui.texts import DASH, Texts
 from ui.views import entrance, page, style
 
@@ -22,34 +23,52 @@ _NUMBERS: Final = 10  # row numbers beside a fault
 _TYPES: Final = ["csv", "txt", "tsv", "xlsx", "xls", "ods"]
 _BINS: Final = 40
 _TIMEOUT_SECONDS: Final = 60
-_SCORED: Final = "scored"  # key of the session state, so results end with the session
+# Keys of the session state, so results end with the session. A change of page empties the uploader.
+_FILE, _SCORED, _KEPT = "patients_file", "scored", "kept"
 
 
 def show() -> None:
     t = page.texts()
     page.heading(t, "patients")
+    if known := take(t):
+        _results(t, known)
+
+
+def take(t: Texts) -> dict[str, Any] | None:
+    """The uploader, and what became of the file that was chosen; None before that."""
     st.html(style.uploader(t("patients.upload"), t("patients.upload_limit")))
     st.html(style.UPLOADER_ROLE, unsafe_allow_javascript=True)
-    uploaded = st.file_uploader(t("patients.file"), type=_TYPES, help=t("patients.help.file"))
+    uploaded = st.file_uploader(
+        t("patients.file"), type=_TYPES, help=t("patients.help.file"), key=_FILE, on_change=_changed
+    )
     with st.expander(t("patients.format")):
         st.markdown(t("patients.format_text"))
     if uploaded is None:
         st.session_state.pop(_SCORED, None)
-        return
+        return None
     known = st.session_state.get(_SCORED)
     if known is None or known["file"] != uploaded.file_id:
         st.session_state.pop(_SCORED, None)
         with page.explained(t):
             _score(t, uploaded.file_id, uploaded.getvalue())
-    if known := st.session_state.get(_SCORED):
-        _results(t, known)
+    return st.session_state.get(_SCORED)
+
+
+def kept() -> dict[str, Any] | None:
+    """What became of the file that was chosen last, on any page, unless it was removed."""
+    return st.session_state.get(_KEPT)
+
+
+def _changed() -> None:
+    """Unlike a change of page, removing a file or choosing another one discards what is known of it."""
+    st.session_state.pop(_KEPT, None)
 
 
 def _score(t: Texts, file_id: str, content: bytes) -> None:
     """Raises ApiProblem or ApiUnreachable."""
     try:
-        upload = scoring.read(content)
-    except scoring.FileRefused as error:
+        upload = uploads.read(content)
+    except uploads.FileRefused as error:
         page.problem(t, f"file_{error.complaint}", found=error.found)
         return
     settings = configuration.load()
@@ -66,13 +85,16 @@ def _score(t: Texts, file_id: str, content: bytes) -> None:
         scores = scoring.score(upload, connect, progress, partial(_faults, t))
     finally:
         bar.empty()
-    st.session_state[_SCORED] = {
+    st.session_state[_SCORED] = st.session_state[_KEPT] = {
         "file": file_id,
         "seconds": time.monotonic() - began,
         "version": model["version"],
         "data_kind": model["data_kind"],
         "table": _table(scores, scoring.identifiers(upload)),
         "faults": scores.faults,
+        "upload": replace(upload, rows=[]) if upload.unusual else None,
+        "requests": list(zip(scores.request, scores.index, strict=True)),
+        "marks": {},
     }
 
 
@@ -112,6 +134,8 @@ def _results(t: Texts, known: dict[str, Any]) -> None:
     expected = t.number(float(scored["early_risk"].sum())) if len(scored) else DASH
     columns[3].metric(t("patients.expected"), expected, border=True, help=t("patients.help.expected"))
     st.caption(t("patients.took", seconds=t.seconds(known["seconds"]), version=known["version"]))
+    if upload := known["upload"]:
+        _read_as(t, upload)
     if len(scored):
         _scored(t, scored)
     if len(refused):
@@ -127,6 +151,15 @@ def _results(t: Texts, known: dict[str, Any]) -> None:
         on_click="ignore",
     )
     st.caption(t("patients.kept"))
+
+
+def _read_as(t: Texts, upload: uploads.Upload) -> None:
+    """What was understood of the file's form, for people to check."""
+    separator = t("patients.tab") if upload.separator == "\t" else f"“{upload.separator}”"
+    said = [t("patients.read_as", separator=separator, encoding=upload.encoding)]
+    if upload.decimals:
+        said.append(t("patients.decimals", count=t.number(upload.decimals)))
+    st.caption(" ".join(said))
 
 
 def _scored(t: Texts, scored: pd.DataFrame) -> None:

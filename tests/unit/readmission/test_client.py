@@ -130,6 +130,14 @@ def test_outcomes_are_sent_with_an_id_so_that_a_retry_stores_nothing_twice() -> 
     assert first == again != other
 
 
+def test_feedback_is_sent_as_a_list_of_entries() -> None:
+    server = Server(Answer(200, {"kept": 1}))
+    entry = {"request_id": "r-1", "position": 3, "outcome": "contacted", "outcome_at": "2026-11-24T10:00:00+00:00"}
+    assert server.client().feedback([entry]) == 1
+    ((method, path, body, _),) = server.asked
+    assert (method, path, json.loads(body or b"")) == ("POST", "/v1/feedback", {"feedback": [entry]})
+
+
 def test_one_connection_serves_all_requests_until_it_is_closed() -> None:
     server = Server(*[Answer(200, HEALTH)] * 3)
     with server.client() as client:

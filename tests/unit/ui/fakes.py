@@ -88,7 +88,7 @@ def scored(text: str) -> dict[str, Any]:
     """The batch endpoint's answer to a CSV: the risk is the column `risk`, and a row without one is invalid."""
     rows = [_scored(index, row["risk"]) for index, row in enumerate(csv.DictReader(io.StringIO(text)))]
     refused = sum("problem" in row for row in rows)
-    return {"answered": len(rows) - refused, "refused": refused, "predictions": rows}
+    return {"request_id": "r-1", "answered": len(rows) - refused, "refused": refused, "predictions": rows}
 
 
 def _scored(index: int, risk: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def _scored(index: int, risk: str) -> dict[str, Any]:
     forecast = {
         "readmitted": "NO",
         "probabilities": {"<30": float(risk), ">30": 0.2, "NO": 0.5},
-        "early_risk": {"probability": float(risk), "band": "low", "percentile": 10.0},
+        "early_risk": {"probability": float(risk), "band": "low" if float(risk) < 0.25 else "high", "percentile": 10.0},
     }
     return {"index": index, "prediction": forecast}
 
@@ -116,6 +116,7 @@ class Gateway:
         self.monitored: dict[str, Any] | None = monitored.document()
         self.predicted: list[dict[str, Any]] = []
         self.batches: list[int] = []
+        self.feedback: list[dict[str, Any]] | None = []  # None: an API without the route
 
     def answer(self, method: str, path: str, body: str) -> tuple[int, str]:
         if self.problem:
@@ -132,10 +133,15 @@ class Gateway:
                 return 200, CARD
             case "/model", _, _:
                 return 200, json.dumps(self.model)
-        return self._rest(method, path)
+        return self._rest(method, path, body)
 
-    def _rest(self, method: str, path: str) -> tuple[int, str]:
+    def _rest(self, method: str, path: str, body: str) -> tuple[int, str]:
         match path.partition("?"):
+            case "/feedback", _, _:
+                if self.feedback is None:
+                    return 404, json.dumps({"status": 404, "detail": "There is no such route"})
+                self.feedback += json.loads(body)["feedback"]
+                return 200, json.dumps({"kept": 1})
             case "/monitor", _, _:
                 return self._monitor()
             case "/model/history", _, _:

@@ -337,6 +337,16 @@ class Client:
         answer: OutcomeReport = self._ask("POST", "/outcomes", text, _CSV, request_id=uuid.uuid4().hex)
         return answer
 
+    def feedback(self, feedback: Sequence[Mapping[str, Any]]) -> int:
+        """Say what was done about forecasts of the prediction log, and return how many entries were kept.
+
+        An entry has the `request_id` of the forecast, its `position` in a batch, the `outcome` (`accepted`,
+        `overridden` or `contacted`) and `outcome_at` (ISO 8601, with time zone), and may have `reason` and `by`. Raises
+        `ApiProblem` 404 if there is no prediction log.
+        """
+        kept: int = self._ask("POST", "/feedback", {"feedback": list(feedback)})["kept"]
+        return kept
+
     def health(self) -> Health:
         """The served version. Raises `ApiProblem` 503 if there is none."""
         answer: Health = self._ask("GET", "/health")

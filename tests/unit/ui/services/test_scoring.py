@@ -3,10 +3,9 @@ from collections.abc import Iterator
 import pytest
 from readmission.client import ApiProblem, Client, RowProblem
 
-from tests.unit.readmission.builders import archive
 from tests.unit.ui.fakes import Gateway, serving
 from ui.services import scoring
-from ui.services.scoring import FileRefused, Upload
+from ui.services.uploads import Upload
 
 
 @pytest.fixture
@@ -26,38 +25,6 @@ def explain(problem: RowProblem) -> list[str]:
 
 def upload(rows: int) -> Upload:
     return Upload(["risk", "note"], [[str(number / 10_000), "a, b"] for number in range(rows)])
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "empty"),
-        (b"  \n", "empty"),
-        ("risk,año\n1,2".encode("latin-1"), "encoding"),
-        (b"PK\x03\x04\xff\xfe", "format"),
-        (b"risk;patient_nbr;age\n1;2;3", "separator"),
-        (b"just some text", "header"),
-        (b'risk,note\n1,"never closed', "header"),
-        (b"risk,note\n", "rows"),
-    ],
-)
-def test_an_unreadable_file_is_refused_with_the_reason(content: bytes, complaint: str) -> None:
-    with pytest.raises(FileRefused) as raised:
-        scoring.read(content)
-    assert raised.value.complaint == complaint
-
-
-def test_what_the_file_is_instead_is_named() -> None:
-    workbook = archive({"[Content_Types].xml": b"", "xl/workbook.xml": b""})
-    for content, found in ((workbook, "Excel"), (b"age\tgender\n1\t2", "TAB"), (b"age;gender\n1;2", ";")):
-        with pytest.raises(FileRefused) as raised:
-            scoring.read(content)
-        assert raised.value.found == found
-
-
-def test_byte_order_marks_quotes_and_empty_lines_are_read() -> None:
-    read = scoring.read(b'\xef\xbb\xbfrisk, note\r\n0.1,"two\nlines"\r\n\r\n0.2,x\r\n')
-    assert (read.header, read.rows) == (["risk", "note"], [["0.1", "two\nlines"], ["0.2", "x"]])
 
 
 def test_identifiers_are_kept_if_the_file_has_them() -> None:
@@ -111,3 +78,9 @@ def test_a_failed_request_ends_the_scoring(gateway: Gateway, url: str) -> None:
     gateway.problem = (422, "the header cannot be used")
     with pytest.raises(ApiProblem, match="header"):
         scoring.score(upload(20_000), lambda: Client(url), print, explain)
+
+
+def test_each_row_knows_the_request_that_it_was_sent_with(url: str) -> None:
+    scores = scoring.score(upload(1500), lambda: Client(url), print, explain)
+    assert (scores.index[0], scores.index[999], scores.index[1000]) == (0, 999, 0)
+    assert all(scores.request) and len(scores.request) == 1500

@@ -24,7 +24,7 @@ SOURCES = [path.read_text() for path in UI.rglob("*.py")]
 # Keys that are written out in the code, and prefixes of those composed there.
 WRITTEN = {key for text in SOURCES for key in re.findall(r"""\bt\(\s*f?["']([a-z_.]+[^"'{}]*)["']""", text)}
 BEGUN = {key for text in SOURCES for key in re.findall(r"""\b(?:t|self)\(\s*f["']([a-z_]+\.[^"'{]*)\{""", text)}
-PAGES = {"patient", "patients", "model", "over_time", "pipeline", "monitoring"}
+PAGES = {"patient", "patients", "worklist", "model", "over_time", "pipeline", "monitoring"}
 
 
 def _stops_an_execution(error: type) -> bool:

@@ -138,7 +138,7 @@ def button(app: AppTest, label: str) -> Any:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", ["patient", "patients", "model", "over_time", "pipeline", "monitoring"])
+@pytest.mark.parametrize("name", ["patient", "patients", "worklist", "model", "over_time", "pipeline", "monitoring"])
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_every_page_opens_in_both_languages(name: str, language: str) -> None:
     app = page_of(name, language)
@@ -281,7 +281,7 @@ def test_a_typed_diagnosis_becomes_its_code_with_a_name(gateway: Gateway, typed:
 def test_a_code_or_name_of_icd_10_is_sent_with_its_version(gateway: Gateway, typed: str) -> None:
     app = page_of("patient", patient_diag_1=typed, patient_diag_2=None, patient_diag_3="I10")
     assert diagnosis(app) == "icd10:E11.621" and not app.error and not app.get("pills")
-    assert "E11.621 · Type 2 diabetes mellitus with foot ulcer (ICD-10-CM) is read as 250.8 · " in said(app)
+    assert "E11.621 (ICD-10-CM) · Type 2 diabetes mellitus with foot ulcer is read as 250.8 · " in said(app)
     button(app, "Forecast").click().run()
     asked = gateway.predicted[-1]
     assert (asked["diag_1"], asked["diag_3"], asked["diag_version"]) == ("E11.621", "I10", "icd10")
@@ -308,9 +308,9 @@ def test_a_code_that_fits_both_versions_is_shown_with_its_other_meaning() -> Non
 def test_a_name_taken_as_icd_9_offers_the_codes_of_icd_10_with_that_name() -> None:
     app = page_of("patient", patient_diag_1="asthma")
     (other,) = app.get("pills")
-    assert diagnosis(app) == "493" and other.label.startswith("`asthma` in ICD-10-CM, 8 of ")
-    other.set_value("icd10:J45.998").run()
-    assert diagnosis(app) == "icd10:J45.998" and not app.get("pills")
+    assert diagnosis(app) == "493" and other.label.startswith("`asthma` in ICD-10-CM, 4 of ")
+    other.set_value("icd10:J45.909").run()
+    assert diagnosis(app) == "icd10:J45.909" and not app.get("pills")
 
 
 @pytest.mark.usefixtures("gateway", "fakes")
@@ -478,8 +478,7 @@ def test_a_formula_in_the_file_is_shown_and_downloaded_as_text() -> None:
     [
         (b"", "column names"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "looks like Excel"),
-        (b"age;gender\n1;2", "separated by “;”"),
-        ("risk,ñ\n1,2\n".encode("latin-1"), "CSV UTF-8"),
+        ("risk,race\n1,ñ\n".encode("cp850"), "mean different letters in Windows-1252"),
         (b"no table", "separated by commas"),
         (b"risk,a\n", "Each row"),
     ],
@@ -488,6 +487,72 @@ def test_a_formula_in_the_file_is_shown_and_downloaded_as_text() -> None:
 def test_a_file_that_cannot_be_read_is_explained(content: bytes, way_out: str) -> None:
     app = upload(page_of("patients"), content)
     assert way_out in app.error[0].value and not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_spreadsheets_file_is_scored_as_it_is_and_the_page_says_how_it_was_read() -> None:
+    content = "encounter_id;num_medications;race;risk\r\n7;5,0;Peña;0.1\r\n".encode("cp1252")
+    app = upload(page_of("patients"), content)
+    assert "Columns separated by “;”; encoding: Windows-1252." in said(app)
+    assert "written with decimals (5,0 for 5): 1." in said(app)
+    assert app.dataframe[0].value["encounter_id"].tolist() == ["7"] and not app.error
+
+
+# ---------------------------------------------------------------- the worklist
+STAYS = b"risk,encounter_id\n0.1,11\n0.3,12\n,13\n0.2,14\n"
+
+
+def mark(app: AppTest, row: int, reason: str, outcome: str = "contacted") -> AppTest:
+    app.selectbox(key="worklist_row").set_value(row)
+    app.segmented_control(key="worklist_outcome").set_value(outcome)
+    app.text_input(key="worklist_reason").set_value(reason)
+    return button(app, "Mark").click().run()
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_the_worklist_has_the_stays_by_risk_and_bands_can_be_left_out() -> None:
+    app = upload(page_of("worklist"), STAYS)
+    assert app.dataframe[0].value["encounter_id"].tolist() == ["12", "14", "11"]
+    assert "not listed: 1." in said(app) and not app.exception
+    app.pills(key="worklist_bands").set_value(["low"]).run()
+    assert app.dataframe[0].value["encounter_id"].tolist() == ["14", "11"]
+    app.pills(key="worklist_bands").set_value([]).run()
+    assert "No stay is in the chosen bands" in said(app) and not app.exception
+
+
+@pytest.mark.usefixtures("gateway", "fakes")
+def test_a_file_that_was_scored_on_the_other_page_is_the_worklist() -> None:
+    known = upload(page_of("patients"), STAYS).session_state["kept"]
+    app = page_of("worklist", kept=known)
+    assert app.dataframe[0].value["encounter_id"].tolist() == ["12", "14", "11"]
+
+
+@pytest.mark.usefixtures("fakes")
+def test_a_stay_is_marked_with_the_reason_by_the_forecast_it_is_about(gateway: Gateway) -> None:
+    app = mark(upload(page_of("worklist"), STAYS), 4, " calls on Friday ")
+    assert gateway.feedback is not None
+    (entry,) = gateway.feedback
+    assert datetime.fromisoformat(entry.pop("outcome_at")).tzinfo
+    assert entry == {"request_id": "r-1", "position": 3, "outcome": "contacted", "reason": "calls on Friday"}
+    shown = app.dataframe[0].value
+    assert shown["done"].tolist() == ["", "Contacted", ""] and shown["reason"].tolist() == ["", "calls on Friday", ""]
+    assert "Stays: 3, of which contacted: 1." in said(app) and "Marked: Encounter 14 · 20.0% · Low" in said(app)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_no_stay_is_marked_without_a_reason(gateway: Gateway) -> None:
+    app = mark(upload(page_of("worklist"), STAYS), 4, "  ")
+    assert gateway.feedback == [] and "Say why" in said(app)
+
+
+@pytest.mark.parametrize(("problem", "says"), [(None, "does not take feedback"), ((500, "broken"), "500")])
+@pytest.mark.usefixtures("fakes")
+def test_a_mark_that_was_not_stored_is_not_shown(gateway: Gateway, problem: tuple[int, str] | None, says: str) -> None:
+    app = upload(page_of("worklist"), STAYS)
+    gateway.feedback, gateway.problem = None, problem
+    app = mark(app, 4, "calls")
+    assert len(app.error) == 1 and says in app.error[0].value
+    assert app.dataframe[0].value["done"].tolist() == ["", "", ""]
 
 
 # ---------------------------------------------------------------- the model

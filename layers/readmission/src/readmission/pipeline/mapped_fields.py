@@ -44,7 +44,7 @@ class Copied:
     def maker(self, name: str, places: Mapping[str, int], decimal: str) -> Maker:
         place, values = places[self.column], self.values
         empty = NOT_MEASURED if name in TESTS else UNKNOWN.get(name, "")
-        whole = partial(_whole, decimal=decimal) if isinstance(COLUMNS.get(name), IntegerRange) else None
+        shortened = partial(whole, decimal=decimal) if isinstance(COLUMNS.get(name), IntegerRange) else None
 
         def make(cells: Cells) -> str:
             text = cells[place].strip()
@@ -52,7 +52,7 @@ class Copied:
                 return values[text]
             if not text:
                 return empty
-            return whole(text) if whole else text
+            return shortened(text) if shortened else text
 
         return make
 
@@ -82,7 +82,7 @@ class Years:
         place = places[self.column]
 
         def make(cells: Cells) -> str:
-            text = _whole(cells[place].strip(), decimal)
+            text = whole(cells[place].strip(), decimal)
             if not (text.isascii() and text.isdigit() and len(text) <= 3):
                 raise Unreadable(f"{self.column} {text[:_SHOWN]!r} is not an age in whole years")
             return _age_group(int(text))
@@ -193,7 +193,7 @@ def row_maker(makers: Mapping[str, Maker]) -> Callable[[Cells], list[str]]:
 _IN_PLACE: Final = {"time_in_hospital": "0"}
 
 
-def _whole(text: str, decimal: str) -> str:
+def whole(text: str, decimal: str) -> str:
     """`5` for `5.0`: spreadsheets and pandas write whole numbers so where a column has gaps. Else the text itself."""
     whole, separator, rest = text.partition(decimal)
     return whole if separator and whole and rest and not rest.strip("0") else text
