@@ -32,8 +32,9 @@ def rows(lines: Iterator[str], names: Sequence[str], where: str) -> Iterator[lis
             pairs = _pairs(line)
         except ValueError as error:
             raise RowMalformed(f"{where}, row {number} {error}") from None
-        if tuple(name for name, _ in pairs) == expected:
-            yield [value for _, value in pairs]
+        found_names, values = zip(*pairs, strict=True) if pairs else ((), ())
+        if found_names == expected:
+            yield list(values)
             continue
         found = dict(pairs)
         if len(found) < len(pairs):

@@ -382,29 +382,44 @@ def _typed(
     arranged = _arranged(header, where, mapping)
     optional += _optional(header, mapping)
     readers = typed_values.readers(header, mapping)
-    places = [(place, name, readers[name.strip()]) for place, name in enumerate(header) if name.strip() in readers]
+    each = [readers.get(name.strip(), _not_needed) for name in header]
     total = 0
     for number, values in enumerate(rows, start=1):
-        cells = [""] * len(header)
-        for place, name, reader in places:
-            try:
-                cells[place] = reader(values[place])
-            except typed_values.Refused as error:
-                raise RowMalformed(f"{where}, row {number}, column {name[:_SHOWN]!r} {error}") from None
-        size = sum(map(len, cells))
-        total += size
-        if size > _MAX_ROW:
+        try:
+            # Most values are texts, which stay as they are.
+            cells = [
+                value if type(value) is str and reader is not _not_needed else reader(value)
+                for value, reader in zip(values, each, strict=True)
+            ]
+        except typed_values.Refused:
+            raise RowMalformed(f"{where}, row {number}, {_refusal(values, header, each)}") from None
+        joined = "".join(cells)
+        total += len(joined)
+        if len(joined) > _MAX_ROW:
             raise RowMalformed(f"{where}, row {number} has more than {_MAX_ROW} characters")
-        if not _storable(cells):
+        if not _storable(joined):
             raise RowMalformed(f"{where}, row {number} {_malformed(cells, len(cells))}")
         if total > most:
             raise SourceLimitExceeded(f"{where} {_too_much()}")
         yield arranged(cells) if arranged else cells
 
 
-def _storable(cells: Sequence[str]) -> bool:
-    joined = "".join(cells)
-    return "\0" not in joined and (joined.isascii() or not _SURROGATE.search(joined))
+def _not_needed(_: object) -> str:
+    return ""
+
+
+def _refusal(values: Sequence[object], header: Sequence[str], readers: Sequence[typed_values.Reader]) -> str:
+    """The first column whose value is refused, and why."""
+    for value, name, reader in zip(values, header, readers, strict=True):
+        try:
+            reader(value)
+        except typed_values.Refused as error:
+            return f"column {name[:_SHOWN]!r} {error}"
+    raise AssertionError("no value is refused")
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or not _SURROGATE.search(text))
 
 
 def _not_decoded(mapping: SourceMapping | None) -> str:

@@ -48,6 +48,8 @@ def _reader(numeric: bool, missing: str) -> Reader:
     def read(value: object) -> str:
         if isinstance(value, str):
             return value
+        if type(value) is int:
+            return str(value)
         return missing if value is None else _text(value, numeric)
 
     return read
@@ -57,8 +59,6 @@ def _text(value: object, numeric: bool) -> str:
     match value:
         case bool():
             return "true" if value else "false"
-        case int():
-            return str(value)
         case float() | Decimal():
             return _number(value, numeric)
         case date():
