@@ -187,7 +187,7 @@ def test_a_line_that_is_no_row_is_refused(line: bytes, says: str) -> None:
         (b'{"a": 1}', ColumnsMismatch, "none of the 50 columns"),
         (b'{"race": 1, "race": 2}', ColumnsMismatch, "repeated: 'race'"),
         (json_lines([typed(ROWS[0]) | {"ward": 1}]), ColumnsMismatch, "extra: 'ward'"),
-        (json_lines([typed(ROWS[0])])[:-9] + b"\xff\n", SourceMalformed, "not UTF-8"),
+        (json_lines([typed(ROWS[0])])[:-9] + b"\xff\n", SourceMalformed, "not UTF-8, in which JSON is written"),
         (parquet([typed(ROWS[0]) | {"ward": 1}]), ColumnsMismatch, "extra: 'ward'"),
         (parquet([typed(ROWS[0])])[:-30], SourceMalformed, "corrupt or encrypted Parquet"),
     ],

@@ -124,7 +124,7 @@ def columns(file: IO[bytes], source: str, max_bytes: int) -> list[str] | None:
 
 def _head(raw: IO[bytes], where: str) -> bytes:
     """The first bytes of the table, which stay unread."""
-    with _readable(where, lambda: 0, None):
+    with _readable(where, lambda: 0):
         return cast(io.BufferedReader, raw).peek(200)[:200]
 
 
@@ -285,7 +285,7 @@ def _rows(
     number = 0
     header: list[str] | None = None
     try:
-        with _readable(where, lambda: number, mapping):
+        with _readable(where, lambda: number):
             header = next(csv.reader(lines, delimiter=_delimiter(mapping), strict=True), None)
             if header is None:
                 raise SourceMalformed(f"{where} is empty")
@@ -299,6 +299,8 @@ def _rows(
                 if lines.total > most:
                     raise SourceLimitExceeded(f"{where} {_too_much()}")
                 yield arranged(row) if arranged else row
+    except UnicodeDecodeError as error:
+        raise SourceMalformed(f"{where}, after row {number}: the text {_not_decoded(mapping)}") from error
     except _TooLong:
         if header is None:
             raise SourceMalformed(f"{where} {_long_header()}") from None
@@ -306,14 +308,12 @@ def _rows(
 
 
 @contextmanager
-def _readable(where: str, number: Callable[[], int], mapping: SourceMapping | None) -> Iterator[None]:
+def _readable(where: str, number: Callable[[], int]) -> Iterator[None]:
     """What Python raises for a file that cannot be read becomes `SourceMalformed`, after the row of that number."""
     try:
         yield
     except csv.Error as error:
         raise SourceMalformed(f"{where}, after row {number()}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise SourceMalformed(f"{where}, after row {number()}: the text {_not_decoded(mapping)}") from error
     except _ARCHIVE_ERRORS as error:
         raise SourceMalformed(f"{where}, after row {number()}: the archive is corrupt{_detail(error)}") from error
 
@@ -338,8 +338,7 @@ def _json(
             yield line
 
     try:
-        # JSON is in UTF-8, whatever a mapping says of CSV.
-        with _readable(where, lambda: number, None):
+        with _readable(where, lambda: number):
             text = each()
             first = next(filter(str.strip, text))
             header = json_lines.keys(first, where)
@@ -347,6 +346,9 @@ def _json(
             for row in _typed(values, header, where, most, mapping, optional):
                 number += 1
                 yield row
+    except UnicodeDecodeError as error:
+        message = f"{where}, after row {number}: the text is not UTF-8, in which JSON is written"
+        raise SourceMalformed(message) from error
     except _TooLong:
         raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_JSON_ROW} characters") from None
 
