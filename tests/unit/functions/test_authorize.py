@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from readmission.errors import ConfigurationError
 from readmission.identity.actor import Actor
+from readmission.identity.issuers import Issuers
 from readmission.identity.keys import Keys
 from readmission.identity.tokens import Tokens
 from readmission.registry import production
@@ -55,7 +56,7 @@ def test_the_authorizer_names_who_asks_and_logs_why_it_refuses_without_the_token
     stream = io.StringIO()
     environment.setattr(app.logger.registered_handler, "stream", stream)
     tokens = Tokens(IdentitySettings(URL, AUDIENCE), Keys(URL, Issuer("first").fetch))
-    vars(app).update(tokens=tokens, usage_key=lambda: "key")
+    vars(app).update(issuers=Issuers(tokens, None), usage_key=lambda: "key")
     found = app.handler(event(Authorization=f"Bearer {token()}"), Context())
     assert (found["principalId"], found["usageIdentifierKey"]) == ("u-17", "key")
     expired = token(exp=1)
