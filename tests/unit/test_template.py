@@ -104,7 +104,10 @@ def test_without_an_issuer_there_is_no_authorizer_and_the_key_is_the_headers() -
     assert api["DefinitionBody"]["x-amazon-apigateway-api-key-source"] == api["ApiKeySourceType"]
     schemes = api["DefinitionBody"]["securityDefinitions"]
     assert schemes["oidc"]["If"][0] == "HasIssuer" and schemes["oidc"]["If"][2] == {"Ref": "AWS::NoValue"}
-    assert TEMPLATE["Parameters"]["OidcIssuer"]["Default"] == ""
+    issuers = ("OidcIssuer", "EhrIssuers")
+    assert {TEMPLATE["Parameters"][name]["Default"] for name in issuers} == {""}
+    given = [{"Not": [{"Equals": [{"Ref": name}, ""]}]} for name in issuers]
+    assert TEMPLATE["Conditions"]["HasIssuer"] == {"Or": given}
     of_identity = ("AuthorizeFunction", "AuthorizePermission", "AuditEncryption", "AuditLogs", "AuditKey")
     assert {RESOURCES[name]["Condition"] for name in of_identity} == {"HasIssuer"}
 
@@ -133,6 +136,35 @@ def test_every_function_behind_the_gateway_knows_the_issuer() -> None:
             variables = resource["Properties"]["Environment"]["Variables"]
             assert variables["OIDC_ISSUER"] == {"Ref": "OidcIssuer"}, name
             assert variables["OIDC_AUDIENCE"] == {"Ref": "OidcAudience"}, name
+            # The metrics need no authorizer: their function looks at the token itself, and knows no EHRs.
+            assert (variables.get("EHR_ISSUERS") == {"Ref": "EhrIssuers"}) == (name != "MetricsFunction"), name
+
+
+PAIR = "https://ehr.example=https://ehr.example/jwks.json"
+
+
+@pytest.mark.parametrize("listed", ["", PAIR, f"{PAIR},urn:b=https://b.example/k?x=1", "a=http://localhost:80/k"])
+def test_pairs_of_an_issuer_and_the_address_of_its_keys_name_the_ehrs(listed: str) -> None:
+    assert re.fullmatch(TEMPLATE["Parameters"]["EhrIssuers"]["AllowedPattern"], listed)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "https://ehr.example",
+        "a=http://ehr.example/k",
+        "a=http://localhost.evil.example/k",
+        f"{PAIR}, {PAIR}",
+        "=https://a",
+    ],
+)
+def test_what_names_no_ehr_or_has_keys_that_others_can_change_is_not_deployed(listed: str) -> None:
+    assert not re.fullmatch(TEMPLATE["Parameters"]["EhrIssuers"]["AllowedPattern"], listed)
+
+
+def test_ehrs_find_the_api_at_its_own_address_unless_another_is_given() -> None:
+    url = RESOURCES["AuthorizeFunction"]["Properties"]["Environment"]["Variables"]["EHR_BASE_URL"]
+    assert url == {"If": ["HasEhrBaseUrl", {"Ref": "EhrBaseUrl"}, TEMPLATE["Outputs"]["ApiUrl"]["Value"]]}
 
 
 def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:

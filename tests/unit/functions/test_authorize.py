@@ -18,6 +18,7 @@ from readmission.settings import IdentitySettings
 
 from tests.unit.functions.lambdas import Context, load
 from tests.unit.readmission.documents import constant
+from tests.unit.readmission.identity import ehr
 from tests.unit.readmission.identity.issuer import AUDIENCE, URL, Issuer, token
 from tests.unit.readmission.serving.fakes import FakeRegistry
 
@@ -71,6 +72,25 @@ def test_the_authorizer_does_not_start_without_its_settings(environment: pytest.
     environment.delenv(name)
     with pytest.raises(ConfigurationError):
         load("authorize")
+
+
+def test_the_authorizer_names_the_ehr_and_the_endpoint_that_its_token_is_for(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("OIDC_ISSUER")
+    environment.delenv("OIDC_AUDIENCE")
+    environment.setenv("USAGE_KEY_ID", "k1")
+    environment.setenv("EHR_ISSUERS", f"{ehr.ISSUER}={ehr.KEYS_URL}")
+    environment.setenv("EHR_BASE_URL", ehr.BASE)
+    app = load("authorize")
+    stream = io.StringIO()
+    environment.setattr(app.logger.registered_handler, "stream", stream)
+    issuers = Issuers(None, ehr.verifier(ehr.KeyServer("first").fetch))
+    vars(app).update(issuers=issuers, usage_key=lambda: "key")
+    once = f"Bearer {ehr.token()}"
+    found = app.handler(event(Authorization=once), Context())
+    assert (found["context"]["kind"], found["context"]["endpoints"]) == ("ehr", ehr.SERVICE)
+    with pytest.raises(Exception, match=r"^Unauthorized$"):
+        app.handler(event(Authorization=once), Context())
+    assert "used before" in stream.getvalue() and once[7:27] not in stream.getvalue()
 
 
 def request(authorizer: dict[str, str] | None) -> dict[str, Any]:

@@ -198,7 +198,8 @@ class GatewaySettings:
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
-        return cls(IdentitySettings.from_environment(environment) is not None or bool(environment.get("EHR_ISSUERS")))
+        people, ehrs = IdentitySettings.from_environment(environment), environment.get("EHR_ISSUERS", "")
+        return cls(identified=people is not None or bool(ehrs))
 
 
 def is_protected(url: str) -> bool:
