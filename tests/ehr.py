@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm
 
 @dataclass
 class Ehr:
-    """`answers` is how many times its key set was asked for. `status` is what the server answers."""
+    """`answers` counts the requests for its key set. `status` is what the server answers."""
 
     url: str = ""
     keys: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)

@@ -19,7 +19,7 @@ BASE = "https://api.example/v1"
 SERVICE = "/cds-services/readmission-at-discharge"
 AUDIENCE = "readmission-api"
 API_KEY = "0123456789-0123456789"
-# What an endpoint says to one whom the API has let in, for a request that is no hook's.
+# The statuses for a caller who is not let in. What the endpoint makes of an empty request is not tested here.
 REFUSED = (401, 403, 503)
 
 

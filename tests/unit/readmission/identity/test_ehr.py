@@ -124,7 +124,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     "with a list of other things as audience": (lambda: token(aud=[7]), "aud"),
     "with an end that is a text": (lambda: token(exp=str(now() + 300)), "numbers"),
     "valid for more than an hour": (lambda: token(exp=now() + LONGEST_LIFE_SECONDS + 60), "more than an hour"),
-    "with a tenant that is no text": (lambda: token(tenant=7), "tenant"),
+    "with a tenant that is not a text": (lambda: token(tenant=7), "tenant"),
     "with a long tenant": (lambda: token(tenant="x" * 201), "tenant"),
     "unsigned": (
         lambda: f"{encoded({'alg': 'none', 'typ': 'JWT', 'kid': 'first'})}.{encoded(claims())}.",
@@ -148,7 +148,7 @@ ATTACKS: dict[str, tuple[Any, str]] = {
     ),
     "with changed claims": (lambda: changed(token(), **claims(tenant="other")), "signature"),
     "with another key set": (lambda: token(headers={"jku": "https://evil.example/jwks.json"}), "jku"),
-    "with a key set that is no text": (lambda: changed_header(jku=[KEYS_URL]), "jku"),
+    "with a key set that is not a text": (lambda: changed_header(jku=[KEYS_URL]), "jku"),
     "not a token": (lambda: "the-key-of-the-metrics", "not a JSON Web Token"),
     "empty parts": (lambda: "..", "not a JSON Web Token"),
     "claims that are a list": (

@@ -86,7 +86,7 @@ class EhrTokens:
             raise TokenInvalid("the bearer token is for another service: its audience (aud) is none of our endpoints")
         tenant = claims.get("tenant", "")
         if not isinstance(tenant, str) or len(tenant) > LONGEST_NAME:
-            raise TokenInvalid(f"the bearer token's tenant is no text of up to {LONGEST_NAME} characters")
+            raise TokenInvalid(f"the bearer token's tenant must be a text of up to {LONGEST_NAME} characters")
         issuer: str = claims["iss"]
         if not self._seen.is_new(issuer, claims["jti"], claims["exp"] + LEEWAY_SECONDS, self._clock()):
             raise TokenInvalid("the bearer token has been used before (jti)")
@@ -119,7 +119,7 @@ class EhrTokens:
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the token's header and claims say, before any check; both empty if it is no token."""
+    """What the token's header and claims say, before any check; both empty if it is not a token."""
     if len(token) > LONGEST_TOKEN:
         return {}, {}
     try:
@@ -147,9 +147,7 @@ def _verified(token: str, key: Any, issuer: str) -> Mapping[str, Any]:
     except ExpiredSignatureError:
         raise TokenInvalid("the bearer token has expired") from None
     except (PyJWTError, ValueError, TypeError, RecursionError):
-        detail = (
-            "the bearer token is not valid: its signature or time is wrong, or it lacks aud, exp, iat or jti"
-        )
+        detail = "the bearer token is not valid: its signature or time is wrong, or it lacks aud, exp, iat or jti"
         raise TokenInvalid(detail) from None
 
 
