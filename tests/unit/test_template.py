@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from readmission.serving.schemas import Problem
+from readmission.settings import AuthorizeSettings, GatewaySettings
 
 from tests.transformed import deployed
 from tests.unit.templates import RESOURCES, TEMPLATE
@@ -160,6 +161,21 @@ def test_pairs_of_an_issuer_and_the_address_of_its_keys_name_the_ehrs(listed: st
 )
 def test_what_names_no_ehr_or_has_keys_that_others_can_change_is_not_deployed(listed: str) -> None:
     assert not re.fullmatch(TEMPLATE["Parameters"]["EhrIssuers"]["AllowedPattern"], listed)
+
+
+def test_ehrs_alone_turn_the_authorizer_on_and_leave_the_api_key_what_it_opens() -> None:
+    stack = deployed(EhrIssuers=PAIR, OidcApiKey="off")
+    authorize = stack["AuthorizeFunction"]["Properties"]["Environment"]["Variables"]
+    found = AuthorizeSettings.from_environment(authorize)
+    assert (found.identity, found.api_key) == (None, True)
+    assert found.ehr_trust and [ehr.issuer for ehr in found.ehr_trust.ehrs] == ["https://ehr.example"]
+    definition = stack["Api"]["Properties"]["Body"]
+    assert definition["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
+    everything = definition["paths"]["/{proxy+}"]["x-amazon-apigateway-any-method"]
+    assert everything["security"] == [{"api_key": []}, {"oidc": []}]
+    for name in ("PredictFunction", "HistoryFunction", "OutcomesFunction"):
+        assert GatewaySettings.from_environment(stack[name]["Properties"]["Environment"]["Variables"]).identified
+    assert stack["PredictFunction"]["Properties"]["Environment"]["Variables"]["AUDIT_LOG_GROUP"] == "AuditLogs"
 
 
 def test_ehrs_find_the_api_at_its_own_address_unless_another_is_given() -> None:

@@ -125,3 +125,52 @@ def test_predict_answers_those_whom_the_authorizer_knows_and_records_it(
     assert statuses == [401, 403, 200]
     entries = [json.loads(line)["audit"] for line in capsys.readouterr().out.splitlines() if '"audit"' in line]
     assert [entry["actor"]["subject"] for entry in entries] == ["u-17"]
+
+
+# ---------------------------------------------------------------- EHRs alone
+@pytest.fixture
+def ehrs_alone(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As the template configures the functions with EhrIssuers and without OidcIssuer."""
+    environment.setenv("OIDC_ISSUER", "")
+    environment.setenv("OIDC_AUDIENCE", "")
+    environment.setenv("EHR_ISSUERS", f"{ehr.ISSUER}={ehr.KEYS_URL}")
+    environment.setenv("AUDIT_KEY", "0123456789abcdef0123456789abcdef")
+    environment.setenv("DATABASE_SECRET", "secret")
+    environment.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    environment.setenv("MODEL_NAME", "readmission")
+    return environment
+
+
+EHR = Actor.of_ehr(ehr.ISSUER, ehr.ISSUER, [ehr.SERVICE])
+
+
+def test_an_ehr_gets_no_forecasts_but_those_of_its_endpoint(
+    ehrs_alone: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = FakeRegistry()
+    registry.promote("1", constant(0.1, 0.2, 0.7))
+    ehrs_alone.setattr(production, "MlflowRegistry", lambda settings: registry)
+    app = load("predict")
+
+    def status(path: str, who: Actor | None) -> int:
+        asked = request(who.as_context() if who else None) | {"path": path}
+        return int(app.handler(asked, Context())["statusCode"])
+
+    assert [status("/predict", who) for who in (None, EHR, Actor.with_key())] == [401, 403, 200]
+    assert [status("/cds-services/another", who) for who in (None, EHR)] == [401, 401]
+    assert status(ehr.SERVICE, EHR) not in (401, 403, 503)
+    entries = [json.loads(line)["audit"] for line in capsys.readouterr().out.splitlines() if '"audit"' in line]
+    assert [entry["actor"]["kind"] for entry in entries if entry["actor"]["kind"] != "ehr"] == ["api_key"]
+
+
+@pytest.mark.usefixtures("ehrs_alone")
+@pytest.mark.parametrize(
+    ("function", "path", "method"),
+    [("history", "/model/history", "GET"), ("history", "/monitor", "GET"), ("outcomes", "/outcomes", "POST")],
+)
+@pytest.mark.parametrize(("who", "status"), [(None, 401), (EHR, 403)])
+def test_the_other_functions_are_closed_to_an_ehr(
+    function: str, path: str, method: str, who: Actor | None, status: int
+) -> None:
+    asked = request(who.as_context() if who else None) | {"path": path, "resource": path, "httpMethod": method}
+    assert load(function).handler(asked, Context())["statusCode"] == status
