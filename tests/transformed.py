@@ -33,7 +33,11 @@ PSEUDO: Final = {
 }
 GIVEN: Final = {"MlflowTrackingUri": "https://mlflow.example"}
 """Parameters that have no default."""
-IDENTITY: Final = {"OidcIssuer": "https://login.example", "OidcAudience": "readmission"}
+IDENTITY: Final = {
+    "OidcIssuer": "https://login.example",
+    "OidcAudience": "readmission",
+    "EhrIssuers": "https://ehr.example=https://ehr.example/jwks.json",
+}
 """With these, the stack has everything that depends on who asks."""
 _NOTHING: Final = object()
 

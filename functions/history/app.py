@@ -9,7 +9,7 @@ from typing import Any
 from readmission.http import base_path
 from readmission.promotion import ledger
 from readmission.serving import history, monitor
-from readmission.settings import CorsSettings, HistorySettings, IdentitySettings, MonitorDocumentSettings
+from readmission.settings import CorsSettings, GatewaySettings, HistorySettings, MonitorDocumentSettings
 from readmission.storage import monitor_document
 from readmission.storage.database import KeptConnection
 from readmission.storage.s3 import s3_client
@@ -19,7 +19,7 @@ logger = observability.logger("history")
 meter = observability.EmfMeter("history")
 _cors = CorsSettings.from_environment()
 
-_IDENTIFIED = IdentitySettings.from_environment() is not None
+_IDENTIFIED = GatewaySettings.from_environment().identified
 
 
 @logger.inject_lambda_context

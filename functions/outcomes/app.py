@@ -9,7 +9,7 @@ from readmission.http import base_path
 from readmission.pipeline import outcomes
 from readmission.pipeline.outcomes import Outcome, Result
 from readmission.serving.outcomes import NoTable, respond
-from readmission.settings import CorsSettings, IdentitySettings, OutcomesSettings
+from readmission.settings import CorsSettings, GatewaySettings, OutcomesSettings
 from readmission.storage.database import KeptConnection, sqlstate
 from readmission.telemetry import observability
 
@@ -19,7 +19,7 @@ logger = observability.logger("outcomes")
 meter = observability.EmfMeter("outcomes")
 _cors = CorsSettings.from_environment()
 
-_IDENTIFIED = IdentitySettings.from_environment() is not None
+_IDENTIFIED = GatewaySettings.from_environment().identified
 
 
 @logger.inject_lambda_context

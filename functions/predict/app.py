@@ -42,7 +42,7 @@ application = create_app(
     logger=logger,
     meter=meter,
     correlate=logger.set_correlation_id,
-    identify=by_gateway if _settings.identity else None,
+    identify=by_gateway if _settings.identified else None,
     audit=audit,
 )
 application.state.ehr = _settings.ehr

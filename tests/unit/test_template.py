@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from readmission.serving.schemas import Problem
+from readmission.settings import AuthorizeSettings, GatewaySettings
 
 from tests.transformed import deployed
 from tests.unit.templates import RESOURCES, TEMPLATE
@@ -107,7 +108,10 @@ def test_without_an_issuer_there_is_no_authorizer_and_the_key_is_the_headers() -
     assert api["DefinitionBody"]["x-amazon-apigateway-api-key-source"] == api["ApiKeySourceType"]
     schemes = api["DefinitionBody"]["securityDefinitions"]
     assert schemes["oidc"]["If"][0] == "HasIssuer" and schemes["oidc"]["If"][2] == {"Ref": "AWS::NoValue"}
-    assert TEMPLATE["Parameters"]["OidcIssuer"]["Default"] == ""
+    issuers = ("OidcIssuer", "EhrIssuers")
+    assert {TEMPLATE["Parameters"][name]["Default"] for name in issuers} == {""}
+    given = [{"Not": [{"Equals": [{"Ref": name}, ""]}]} for name in issuers]
+    assert TEMPLATE["Conditions"]["HasIssuer"] == {"Or": given}
     of_identity = ("AuthorizeFunction", "AuthorizePermission", "AuditEncryption", "AuditLogs", "AuditKey")
     assert {RESOURCES[name]["Condition"] for name in of_identity} == {"HasIssuer"}
 
@@ -136,6 +140,50 @@ def test_every_function_behind_the_gateway_knows_the_issuer() -> None:
             variables = resource["Properties"]["Environment"]["Variables"]
             assert variables["OIDC_ISSUER"] == {"Ref": "OidcIssuer"}, name
             assert variables["OIDC_AUDIENCE"] == {"Ref": "OidcAudience"}, name
+            # The metrics need no authorizer: their function looks at the token itself, and knows no EHRs.
+            assert (variables.get("EHR_ISSUERS") == {"Ref": "EhrIssuers"}) == (name != "MetricsFunction"), name
+
+
+PAIR = "https://ehr.example=https://ehr.example/jwks.json"
+
+
+@pytest.mark.parametrize("listed", ["", PAIR, f"{PAIR},urn:b=https://b.example/k?x=1", "a=http://localhost:80/k"])
+def test_pairs_of_an_issuer_and_the_address_of_its_keys_name_the_ehrs(listed: str) -> None:
+    assert re.fullmatch(TEMPLATE["Parameters"]["EhrIssuers"]["AllowedPattern"], listed)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "https://ehr.example",
+        "a=http://ehr.example/k",
+        "a=http://localhost.evil.example/k",
+        f"{PAIR}, {PAIR}",
+        "=https://a",
+    ],
+)
+def test_what_names_no_ehr_or_has_keys_that_others_can_change_is_not_deployed(listed: str) -> None:
+    assert not re.fullmatch(TEMPLATE["Parameters"]["EhrIssuers"]["AllowedPattern"], listed)
+
+
+def test_ehrs_alone_turn_the_authorizer_on_and_leave_the_api_key_what_it_opens() -> None:
+    stack = deployed(EhrIssuers=PAIR, OidcApiKey="off")
+    authorize = stack["AuthorizeFunction"]["Properties"]["Environment"]["Variables"]
+    found = AuthorizeSettings.from_environment(authorize)
+    assert (found.identity, found.api_key) == (None, True)
+    assert found.ehr_trust and [ehr.issuer for ehr in found.ehr_trust.ehrs] == ["https://ehr.example"]
+    definition = stack["Api"]["Properties"]["Body"]
+    assert definition["x-amazon-apigateway-api-key-source"] == "AUTHORIZER"
+    everything = definition["paths"]["/{proxy+}"]["x-amazon-apigateway-any-method"]
+    assert everything["security"] == [{"api_key": []}, {"oidc": []}]
+    for name in ("PredictFunction", "HistoryFunction", "OutcomesFunction"):
+        assert GatewaySettings.from_environment(stack[name]["Properties"]["Environment"]["Variables"]).identified
+    assert stack["PredictFunction"]["Properties"]["Environment"]["Variables"]["AUDIT_LOG_GROUP"] == "AuditLogs"
+
+
+def test_ehrs_find_the_api_at_its_own_address_unless_another_is_given() -> None:
+    url = RESOURCES["AuthorizeFunction"]["Properties"]["Environment"]["Variables"]["EHR_BASE_URL"]
+    assert url == {"If": ["HasEhrBaseUrl", {"Ref": "EhrBaseUrl"}, TEMPLATE["Outputs"]["ApiUrl"]["Value"]]}
 
 
 def test_the_audit_log_is_encrypted_kept_and_written_by_predict_alone() -> None:

@@ -48,7 +48,7 @@ def check(settings: Settings, dataset: str, mapping: str | None) -> int:
     print("\n".join(source_check.lines(found, max_share)))
     if found.refuses or found.quarantined > max_share * found.rows:
         return 1
-    print(f"To load it: make pipeline DATASET={dataset}" + (f" MAPPING={mapping}" if mapping else ""))
+    print(f"To load it: make pipeline DATASET={redacted(dataset)}" + (f" MAPPING={mapping}" if mapping else ""))
     return 0
 
 
@@ -119,7 +119,7 @@ def _started(head: bytes, columns: Sequence[str] | None, dataset: str) -> str:
     """
     name = Path(urlsplit(dataset).path if "://" in dataset else dataset)
     target = Path(f"{name.stem or 'source'}.mapping.yaml")
-    again = f"make check-source DATASET={dataset} MAPPING={target}"
+    again = f"make check-source DATASET={redacted(dataset)} MAPPING={target}"
     if target.exists():
         return f"There is a mapping already, {target}. To check with it: {again}"
     try:

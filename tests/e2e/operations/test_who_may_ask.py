@@ -14,11 +14,14 @@ from infra.local import files, stack
 from infra.local.commands import predict
 from infra.local.lifecycle import application as local
 from tests.e2e.conftest import Application, Trained
+from tests.ehr import Ehr, ehr
 from tests.oidc import Issuer, issuer
 
 NAME = "identity"
 AUDIENCE = "https://readmission.example"
 BUCKET = f"{NAME}-data-000000000000"
+# Where the EHR finds the API: its token is for an endpoint below this.
+BASE = "https://api.example/v1"
 SCOPES = "predict outcomes operate metrics"
 # The routes, how to ask for them, and the scope that each needs.
 ROUTES = {
@@ -40,8 +43,14 @@ def oidc() -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="module")
+def hospital() -> Iterator[Ehr]:
+    with ehr() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def guarded(
-    application: Application, trained: Trained, oidc: Issuer, tmp_path_factory: pytest.TempPathFactory
+    application: Application, trained: Trained, oidc: Issuer, hospital: Ehr, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Application]:
     """A second stack of the same build, beside that of the other tests, whose model it serves."""
     settings = application.settings
@@ -57,6 +66,8 @@ def guarded(
         f"DataBucketName={BUCKET}",
         f"OidcIssuer={oidc.url}",
         f"OidcAudience={AUDIENCE}",
+        f"EhrIssuers={hospital.url}={hospital.keys_url}",
+        f"EhrBaseUrl={BASE}",
     ]
     files.write(configuration, yaml.safe_dump(document))
     local._sam(settings, "deploy", "--config-file", str(configuration), "--stack-name", NAME)
@@ -123,6 +134,19 @@ def test_a_valid_token_does_what_its_scopes_allow(guarded: Application, oidc: Is
     status, text = ask(guarded, path, oidc.token("u-17", AUDIENCE, scope=SCOPES.replace(needed, "")))
     assert status == 403, text
     assert needed in json.loads(text)["detail"]
+
+
+def test_the_token_of_an_ehr_opens_the_endpoint_that_it_is_for_and_nothing_else(
+    guarded: Application, hospital: Ehr
+) -> None:
+    token = hospital.token(f"{BASE}/cds-services")
+    assert ask(guarded, "/cds-services", token)[0] not in (401, 403, 503)
+    assert ask(guarded, "/cds-services", hospital.token(f"{BASE}/cds-services/another"))[0] == 401
+    assert ask(guarded, "/cds-services", hospital.token("https://other.example/cds-services"))[0] == 401
+    for path in ROUTES:
+        status, text = ask(guarded, path, hospital.token(f"{BASE}/cds-services"))
+        assert status == 403, text
+    assert ask(guarded, "/metrics", hospital.token(f"{BASE}/cds-services"))[0] == 401
 
 
 def test_the_metrics_need_their_scope_or_the_token_of_the_stack(guarded: Application, oidc: Issuer) -> None:

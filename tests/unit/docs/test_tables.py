@@ -92,9 +92,10 @@ class Asked(dict[str, str]):
 def test_the_server_table_lists_every_variable_that_the_api_reads_without_lambda() -> None:
     required = {"MLFLOW_TRACKING_URI": "http://mlflow.example", "MODEL_NAME": "readmission"}
     tokens = {"OIDC_ISSUER": "https://login.example", "OIDC_AUDIENCE": "api", "AUDIT_KEY": "k" * 32}
+    ehrs = {"EHR_ISSUERS": "https://ehr.example=https://ehr.example/jwks", "EHR_BASE_URL": "https://api.example"}
     history = {"PATIENT_HISTORY": "on", "DATABASE_SECRET": "readmission/database/reader"}
     log = {"PREDICTION_LOG": "on", "PREDICTION_QUEUE_URL": "u", "DATA_BUCKET": "b", "PATIENT_KEY": "k" * 32}
-    environment = Asked(**required, **tokens, **history, **log, SHADOW_REQUESTS="100", METRICS_PORT="9106")
+    environment = Asked(**required, **tokens, **ehrs, **history, **log, SHADOW_REQUESTS="100", METRICS_PORT="9106")
     ServingSettings.from_environment(environment)
     ApiProcessSettings.from_environment(environment)
     ApiServerSettings.from_environment(environment, default_port=8000)

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from readmission.errors import ConfigurationError
 from readmission.settings import (
+    ApiProcessSettings,
     AuditSettings,
+    AuthorizeSettings,
     ChallengeSettings,
     CheckSettings,
     CleanSettings,
@@ -12,8 +14,11 @@ from readmission.settings import (
     CorsSettings,
     DatabaseSettings,
     DistributedSettings,
+    Ehr,
+    EhrTrustSettings,
     ExporterProcessSettings,
     ExporterSettings,
+    GatewaySettings,
     HistorySettings,
     IdentitySettings,
     IngestSettings,
@@ -286,6 +291,94 @@ def test_an_audience_and_an_issuer_need_each_other() -> None:
         IdentitySettings.from_environment({**ISSUER, "OIDC_AUDIENCE": ""})
     with pytest.raises(ConfigurationError, match="OIDC_ISSUER"):
         IdentitySettings.from_environment({"OIDC_AUDIENCE": "api"})
+
+
+EHR = {"EHR_ISSUERS": "https://ehr.example=https://ehr.example/jwks.json", "EHR_BASE_URL": "https://api.example/v1"}
+
+
+def test_without_ehrs_nothing_is_asked_of_an_ehr() -> None:
+    assert EhrTrustSettings.from_environment({}) is None
+    assert EhrTrustSettings.from_environment({"EHR_ISSUERS": " , ", "EHR_BASE_URL": ""}) is None
+
+
+def test_each_ehr_is_an_issuer_and_the_url_of_its_keys() -> None:
+    listed = (
+        "https://a.example=https://a.example/k?x=1, urn:b=http://localhost:8080/k ,https://c.example?d=e=https://c/k"
+    )
+    found = EhrTrustSettings.from_environment({"EHR_ISSUERS": listed, "EHR_BASE_URL": "https://api.example/v1/"})
+    ehrs = (
+        Ehr("https://a.example", "https://a.example/k?x=1"),
+        Ehr("urn:b", "http://localhost:8080/k"),
+        Ehr("https://c.example?d=e", "https://c/k"),
+    )
+    assert found == EhrTrustSettings(ehrs, "https://api.example/v1")
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "https://ehr.example",
+        "https://ehr.example=",
+        "=https://ehr.example/jwks.json",
+        "https://ehr.example=/jwks.json",
+        "https://ehr.example=http://ehr.example/jwks.json",
+        "https://ehr.example=file:///etc/passwd",
+        "https://ehr.example=https://",
+        "https://ehr.example = https://ehr.example/jwks.json",
+        "https://ehr.example=http://localhost@evil.example/jwks.json",
+    ],
+)
+def test_an_ehr_whose_keys_others_can_change_is_refused(listed: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"EHR_ISSUERS must list pairs such as https"):
+        EhrTrustSettings.from_environment(EHR | {"EHR_ISSUERS": listed})
+
+
+def test_an_ehr_is_named_once_and_is_not_the_issuer_of_people() -> None:
+    twice = f"{EHR['EHR_ISSUERS']},https://ehr.example=https://other.example/jwks.json"
+    with pytest.raises(ConfigurationError, match="each issuer once"):
+        EhrTrustSettings.from_environment(EHR | {"EHR_ISSUERS": twice})
+    with pytest.raises(ConfigurationError, match=r"EHR_ISSUERS and OIDC_ISSUER both name 'https://ehr\.example'"):
+        EhrTrustSettings.from_environment(EHR | {"OIDC_ISSUER": "https://ehr.example"})
+
+
+@pytest.mark.parametrize("url", ["", "http://api.example/v1", "api.example", "https://api.example?x=1"])
+def test_ehrs_need_the_address_at_which_they_find_the_api(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="EHR_BASE_URL"):
+        EhrTrustSettings.from_environment(EHR | {"EHR_BASE_URL": url})
+
+
+def test_with_an_issuer_or_an_ehr_the_gateway_says_who_asks() -> None:
+    found = [GatewaySettings.from_environment(given).identified for given in ({}, ISSUER, EHR, ISSUER | EHR)]
+    assert found == [False, True, True, True]
+
+
+def test_ehrs_alone_have_an_audit_log_and_are_checked_by_the_process() -> None:
+    environment = EHR | {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "MODEL_NAME": "readmission"}
+    with pytest.raises(ConfigurationError, match="AUDIT_KEY_SECRET"):
+        ServingSettings.from_environment(environment)
+    found = ServingSettings.from_environment(environment | {"AUDIT_KEY": "k" * 32})
+    assert (found.identified, found.identity) == (True, None) and found.audit
+    assert ApiProcessSettings.from_environment(environment).ehr_trust == EhrTrustSettings.from_environment(EHR)
+
+
+@pytest.mark.parametrize(
+    ("issuers", "switch", "api_key"),
+    [(ISSUER, "on", True), (ISSUER, "off", False), (ISSUER | EHR, "off", False), (EHR, "off", True), (EHR, "on", True)],
+)
+def test_only_where_people_can_have_tokens_an_api_key_can_be_switched_off(
+    issuers: dict[str, str], switch: str, api_key: bool
+) -> None:
+    found = AuthorizeSettings.from_environment({**issuers, "USAGE_KEY_ID": "k1", "OIDC_API_KEY": switch})
+    assert (found.api_key, found.identity is None, found.ehr_trust is None) == (
+        api_key,
+        "OIDC_ISSUER" not in issuers,
+        "EHR_ISSUERS" not in issuers,
+    )
+
+
+def test_the_authorizer_needs_an_issuer_or_an_ehr() -> None:
+    with pytest.raises(ConfigurationError, match=r"one of .*OIDC_ISSUER and EHR_ISSUERS"):
+        AuthorizeSettings.from_environment({"USAGE_KEY_ID": "k1"})
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 31])

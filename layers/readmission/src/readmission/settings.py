@@ -26,6 +26,8 @@ _LARGEST_CANARY: Final = 0.5  # of the patients: more would make it the version 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _KEY_LENGTH: Final = 32
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+# The URL of the key set begins after the first = that an http or https URL follows.
+_EHR: Final = re.compile(r"(?P<issuer>[^\s,]+?)=(?P<keys>https?://[^\s,]+)")
 
 
 # ---------------------------------------------------------------- shared parts
@@ -138,6 +140,68 @@ class IdentitySettings:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ehr:
+    """An EHR that is trusted: its tokens' `iss`, and the URL of the key set (JWKS) that verifies them."""
+
+    issuer: str
+    keys_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class EhrTrustSettings:
+    """The EHRs whose tokens open the paths of CDS Hooks, and the URL below which an EHR finds these (no final slash).
+
+    A token's `aud` is `base_url` and the path that is called.
+    """
+
+    ehrs: tuple[Ehr, ...]
+    base_url: str
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self | None:
+        """None without EHR_ISSUERS: then the paths of CDS Hooks are as all others."""
+        ehrs = tuple(_ehr(part.strip()) for part in environment.get("EHR_ISSUERS", "").split(",") if part.strip())
+        if not ehrs:
+            return None
+        issuers = [ehr.issuer for ehr in ehrs]
+        if twice := next((issuer for issuer in issuers if issuers.count(issuer) > 1), None):
+            raise _invalid("EHR_ISSUERS", twice, "must name each issuer once")
+        if (issuer := environment.get("OIDC_ISSUER")) in issuers:
+            raise ConfigurationError(
+                f"the environment variables EHR_ISSUERS and OIDC_ISSUER both name {issuer!r}: whether its token is an"
+                " EHR's or a person's could not be told"
+            )
+        url = _required(environment, "EHR_BASE_URL")
+        if not is_protected(url) or urlsplit(url).query or urlsplit(url).fragment:
+            raise _invalid("EHR_BASE_URL", url, "must be an https URL without a query (http: on this machine only)")
+        return cls(ehrs, url.rstrip("/"))
+
+
+def _ehr(text: str) -> Ehr:
+    """Of `https://ehr.example=https://ehr.example/jwks.json`."""
+    found = _EHR.fullmatch(text)
+    if not found or not is_protected(found["keys"]):
+        rule = "must list pairs such as https://ehr.example=https://ehr.example/jwks.json (http: on this machine only)"
+        raise _invalid("EHR_ISSUERS", text, rule)
+    return Ehr(found["issuer"], found["keys"])
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """What is in front of a function: with `identified`, the gateway's authorizer says who asks.
+
+    That is so where there is an OpenID Connect issuer or an EHR whose tokens are accepted.
+    """
+
+    identified: bool
+
+    @classmethod
+    def from_environment(cls, environment: Environment = os.environ) -> Self:
+        people, ehrs = IdentitySettings.from_environment(environment), environment.get("EHR_ISSUERS", "")
+        return cls(identified=people is not None or bool(ehrs))
+
+
 def is_protected(url: str) -> bool:
     """Whether nobody on the way can change what the URL answers: it is https, or on this machine."""
     parts = urlsplit(url)
@@ -163,8 +227,8 @@ class AuditSettings:
         key, secret = environment.get("AUDIT_KEY", ""), environment.get("AUDIT_KEY_SECRET", "")
         if not secret and len(key) < _KEY_LENGTH:
             raise ConfigurationError(
-                "with OIDC_ISSUER, the environment variable AUDIT_KEY_SECRET must name a secret, or AUDIT_KEY must have"
-                f" {_KEY_LENGTH} characters or more: the patients in the audit log are hashed with it"
+                "with OIDC_ISSUER or EHR_ISSUERS, the environment variable AUDIT_KEY_SECRET must name a secret, or"
+                f" AUDIT_KEY must have {_KEY_LENGTH} characters or more: the audit log's patients are hashed with it"
             )
         return cls(log_group=environment.get("AUDIT_LOG_GROUP", ""), key_secret=secret, key=key)
 
@@ -189,24 +253,29 @@ class PatientKeySettings:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizeSettings:
-    """*authorize*: the issuer, and the id of the API key under whose usage plan requests with a token count.
+    """*authorize*: the issuers, and the id of the API key under whose usage plan requests with a token count.
 
-    With `api_key` false, a request needs a token; otherwise a token or an API key.
+    One of `identity` and `ehr_trust` may be None. With `api_key` false, a request needs a token; otherwise a token or
+    an API key.
     """
 
-    identity: IdentitySettings
+    identity: IdentitySettings | None
+    ehr_trust: EhrTrustSettings | None
     usage_key_id: str
     api_key: bool
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
-        _required(environment, "OIDC_ISSUER")
         identity = IdentitySettings.from_environment(environment)
-        assert identity is not None
+        ehr_trust = EhrTrustSettings.from_environment(environment)
+        if identity is None and ehr_trust is None:
+            raise ConfigurationError("one of the environment variables OIDC_ISSUER and EHR_ISSUERS must be set")
         return cls(
             identity=identity,
+            ehr_trust=ehr_trust,
             usage_key_id=_required(environment, "USAGE_KEY_ID"),
-            api_key=_switch(environment, "OIDC_API_KEY"),
+            # The switch is for those who could have a token of the issuer instead.
+            api_key=_switch(environment, "OIDC_API_KEY") or identity is None,
         )
 
 
@@ -648,15 +717,16 @@ class EhrSettings:
 class ServingSettings:
     """*predict*: the model, how often (seconds) to poll the registry, and the origins that CORS allows (`*`: any).
 
-    Without `identity` there is no `audit`. Without `history`, the histories of patients are not looked up, and without
-    `prediction_log` no forecast is logged. A challenger that takes more than `challenger_seconds` for an encounter is
-    not asked again; without them, there is none.
+    Without an issuer of tokens (`identified`) there is no `audit`. Without `history`, the histories of patients are not
+    looked up, and without `prediction_log` no forecast is logged. A challenger that takes more than
+    `challenger_seconds` for an encounter is not asked again; without them, there is none.
     """
 
     model: ModelSettings
     refresh_seconds: float
     cors_origins: tuple[str, ...] = ()
     identity: IdentitySettings | None = None
+    identified: bool = False
     audit: AuditSettings | None = None
     history: PatientHistorySettings | None = None
     prediction_log: PredictionLogSettings | None = None
@@ -665,10 +735,11 @@ class ServingSettings:
 
     @classmethod
     def from_environment(cls, environment: Environment = os.environ) -> Self:
-        identity = IdentitySettings.from_environment(environment)
+        identified = GatewaySettings.from_environment(environment).identified
         return cls(
-            identity=identity,
-            audit=AuditSettings.from_environment(environment) if identity else None,
+            identity=IdentitySettings.from_environment(environment),
+            identified=identified,
+            audit=AuditSettings.from_environment(environment) if identified else None,
             model=ModelSettings.from_environment(environment),
             refresh_seconds=_seconds(environment, "MODEL_REFRESH_SECONDS", 10),
             cors_origins=_origins(environment, "CORS_ALLOW_ORIGINS"),
@@ -803,12 +874,13 @@ class ApiKeySettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiProcessSettings:
-    """What *predict* does itself where neither Lambda nor a gateway does: keys, metrics, and leaving.
+    """What *predict* does itself where neither Lambda nor a gateway does: keys, tokens of EHRs, metrics, and leaving.
 
     After SIGTERM it goes on to answer for `drain_seconds`.
     """
 
     api_keys: ApiKeySettings | None
+    ehr_trust: EhrTrustSettings | None
     measures: bool
     drain_seconds: float
 
@@ -819,6 +891,7 @@ class ApiProcessSettings:
             raise _invalid("DRAIN_SECONDS", text, "must be a number of seconds from 0 to 3600")
         return cls(
             api_keys=ApiKeySettings.from_environment(environment),
+            ehr_trust=EhrTrustSettings.from_environment(environment),
             measures=bool(environment.get("METRICS_PORT")),
             drain_seconds=drain_seconds,
         )
@@ -851,12 +924,13 @@ def _refuse_strangers(environment: Environment, host: str) -> None:
     anonymous = environment.get("ALLOW_ANONYMOUS", "")
     if anonymous not in ("", "1"):
         raise _invalid("ALLOW_ANONYMOUS", anonymous, "must be 1, or not set")
-    knows = environment.get("OIDC_ISSUER") or ApiKeySettings.from_environment(environment)
+    issuer = environment.get("OIDC_ISSUER") or environment.get("EHR_ISSUERS")
+    knows = issuer or ApiKeySettings.from_environment(environment)
     if not (anonymous or knows or host in _LOOPBACK):
         raise ConfigurationError(
             f"the environment variable HOST is {host!r}, so that other machines reach the API, and nothing says who may"
-            " call it: set API_KEYS_FILE, API_KEYS_SECRET or OIDC_ISSUER, or ALLOW_ANONYMOUS=1 if something in front"
-            " of the API asks"
+            " call it: set API_KEYS_FILE, API_KEYS_SECRET, OIDC_ISSUER or EHR_ISSUERS, or ALLOW_ANONYMOUS=1 if"
+            " something in front of the API asks"
         )
 
 

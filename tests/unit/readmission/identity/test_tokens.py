@@ -53,8 +53,12 @@ def unsigned(algorithm: str) -> str:
 
 
 def signed_with_the_public_key(secret: bytes) -> str:
-    """By hand, because PyJWT refuses to sign with a public key."""
-    text = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'first'})}.{encoded(claims())}"
+    return signed_by_hand(secret, claims())
+
+
+def signed_by_hand(secret: bytes, payload: Any) -> str:
+    """By HS256, because PyJWT refuses to sign with a public key."""
+    text = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'first'})}.{encoded(payload)}"
     signature = base64.urlsafe_b64encode(hmac.new(secret, text.encode(), hashlib.sha256).digest()).decode()
     return f"{text}.{signature.rstrip('=')}"
 

@@ -9,22 +9,36 @@ from readmission.identity.actor import Actor
 from readmission.serving.authorizer import Unauthorized, UsageKey, authorize
 
 ANA = Actor("u-17", "Ana Ruiz", scopes=frozenset({"predict"}))
+EHR = Actor.of_ehr("https://ehr.example", "https://ehr.example", ["/cds-services"])
 ARN = "arn:aws:execute-api:eu-central-1:000000000000:abc/v1/POST/predict"
 LOGGER = logging.getLogger("authorize")
 
 
-def actor_of(header: str | None) -> Actor:
-    if header == "Bearer away":
-        raise IdentityUnavailable("refused")
-    if header != "Bearer good":
-        raise TokenInvalid("the bearer token has expired")
-    return ANA
+class Issuers:
+    """Of people, or with `ehrs` of EHRs alone, whose tokens decide if they begin with "ehr"."""
+
+    def __init__(self, *, ehrs: bool = False) -> None:
+        self._ehrs = ehrs
+
+    def decides(self, header: str | None) -> bool:
+        return header is not None and (not self._ehrs or header.startswith("Bearer ehr"))
+
+    def actor(self, header: str | None) -> Actor:
+        if header == "Bearer away":
+            raise IdentityUnavailable("refused")
+        if header == "Bearer ehr good":
+            return EHR
+        if header != "Bearer good":
+            raise TokenInvalid("the bearer token has expired")
+        return ANA
 
 
-def answer(api_key: bool = True, multi: dict[str, list[str]] | None = None, **headers: str) -> dict[str, Any]:
+def answer(
+    api_key: bool = True, multi: dict[str, list[str]] | None = None, ehrs: bool = False, **headers: str
+) -> dict[str, Any]:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     event = {"methodArn": ARN, "headers": sent, "multiValueHeaders": multi}
-    return authorize(event, actor_of, lambda: "the stack's key", LOGGER, api_key=api_key)
+    return authorize(event, Issuers(ehrs=ehrs), lambda: "the stack's key", LOGGER, api_key=api_key)
 
 
 def test_a_token_is_allowed_this_request_and_counts_for_the_stacks_key() -> None:
@@ -61,6 +75,35 @@ def test_a_key_does_not_suffice_where_it_is_switched_off() -> None:
 def test_two_authorization_headers_are_unauthorized() -> None:
     with pytest.raises(Unauthorized):
         answer(Authorization="Bearer good", multi={"Authorization": ["Bearer bad", "Bearer good"]})
+
+
+@pytest.mark.parametrize("sent", ["Basic dXNlcg==", "Bearer of somebody"])
+def test_with_ehrs_alone_a_key_does_what_it_did_without_them(sent: str) -> None:
+    assert answer(ehrs=True, Authorization=sent, x_api_key="some key")["context"]["kind"] == "api_key"
+    with pytest.raises(Unauthorized):
+        answer(ehrs=True, Authorization=sent)
+
+
+def test_the_token_of_an_ehr_decides_even_with_a_key_and_the_functions_learn_what_it_is_for() -> None:
+    found = answer(ehrs=True, Authorization="Bearer ehr good", x_api_key="some key")
+    assert (found["usageIdentifierKey"], found["context"]) == (
+        "the stack's key",
+        {
+            "kind": "ehr",
+            "subject": "https://ehr.example",
+            "name": "https://ehr.example",
+            "scopes": "predict",
+            "endpoints": "/cds-services",
+        },
+    )
+    with pytest.raises(Unauthorized):
+        answer(ehrs=True, Authorization="Bearer ehr bad", x_api_key="some key")
+
+
+def test_two_headers_and_a_key_are_unauthorized_with_ehrs_alone_too() -> None:
+    twice = {"Authorization": ["Bearer ehr good", "Basic dXNlcg=="]}
+    with pytest.raises(Unauthorized):
+        answer(ehrs=True, Authorization="Basic dXNlcg==", x_api_key="some key", multi=twice)
 
 
 def test_an_issuer_that_is_away_is_no_reason_to_call_a_token_bad() -> None:

@@ -20,7 +20,9 @@ from tests.unit.templates import TEMPLATE
 
 PREDICT = Actor("u-17", "Ana Ruiz", scopes=frozenset({"predict"}))
 OPERATE = Actor("u-18", "Bo Lund", scopes=frozenset({"operate"}))
-HEADERS = {"Bearer viewer": PREDICT, "Bearer operator": OPERATE}
+SERVICE = "/cds-services/readmission-at-discharge"
+EHR = Actor.of_ehr("https://ehr.example", "https://ehr.example, tenant 7", [SERVICE])
+HEADERS = {"Bearer viewer": PREDICT, "Bearer operator": OPERATE, "Bearer ehr": EHR}
 KEY = b"the key of the patients' hashes, and long"
 
 
@@ -80,6 +82,30 @@ def test_a_token_without_the_scope_is_403(api: Api, method: str, path: str, head
 def test_a_token_with_the_scope_is_answered(api: Api) -> None:
     assert ask(api, "POST", "/predict", "Bearer viewer", EXAMPLE).status_code == 200
     assert ask(api, "POST", "/reload-model", "Bearer operator").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/predict"), ("POST", "/predict/batch"), ("GET", "/model"), ("POST", "/reload-model"), ("GET", "/none")],
+)
+def test_the_token_of_an_ehr_opens_no_other_path(api: Api, method: str, path: str) -> None:
+    answer = ask(api, method, path, "Bearer ehr", EXAMPLE)
+    assert answer.status_code == 403 and "CDS Hooks alone" in answer.json()["detail"]
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="insufficient_scope"'
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/cds-services"), ("POST", f"{SERVICE}/feedback")])
+def test_the_token_of_an_ehr_for_another_endpoint_is_401(api: Api, method: str, path: str) -> None:
+    answer = ask(api, method, path, "Bearer ehr", {})
+    assert answer.status_code == 401 and "(aud)" in answer.json()["detail"]
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+@pytest.mark.parametrize("header", ["Bearer ehr", "Bearer viewer"])
+def test_an_ehr_and_others_who_may_forecast_get_through_to_the_service(api: Api, header: str) -> None:
+    assert ask(api, "POST", SERVICE, header, {}).status_code not in (401, 403, 503)
+    assert ask(api, "POST", SERVICE, None, {}).status_code == 401
+    assert ask(api, "POST", SERVICE, "Bearer operator", {}).status_code == 403
 
 
 def test_while_the_issuer_is_away_the_answer_is_503_and_not_open(api: Api) -> None:
@@ -168,6 +194,25 @@ def test_with_an_issuer_a_key_will_do_and_the_token_decides(by_keys: Api, header
     assert by_keys.request("GET", "/model", headers=headers).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ([("Authorization", "Basic dXNlcg=="), ("x-api-key", API_KEY)], "/model", 200),
+        ([("Authorization", "Bearer of somebody"), ("x-api-key", API_KEY)], "/model", 200),
+        ([("Authorization", "Bearer of somebody"), ("x-api-key", "wrong")], "/model", 403),
+        ([("Authorization", "Bearer of somebody")], "/model", 401),
+        ([("Authorization", "Bearer ehr"), ("x-api-key", API_KEY)], "/model", 403),
+        ([("Authorization", "Bearer ehr"), ("Authorization", "Basic dXNlcg=="), ("x-api-key", API_KEY)], "/model", 401),
+        ([("Authorization", "Bearer ehr"), ("x-api-key", API_KEY)], "/cds-services", 401),
+    ],
+)
+def test_with_ehrs_alone_a_key_does_what_it_did_without_them(headers: Any, path: str, status: int) -> None:
+    keys = ApiKeys(lambda: API_KEY, logging.getLogger("keys"), seconds=300, unknown=10)
+    api = Api(identify=by_key(keys, by_token(actor_of), lambda header: header == "Bearer ehr"))
+    api.registry.promote("1", constant(0.1, 0.2, 0.7))
+    assert api.request("GET", path, headers=headers).status_code == status
+
+
 # ---------------------------------------------------------------- behind the gateway
 def run(scope: Any) -> Actor:
     return asyncio.run(by_gateway(scope))
@@ -179,7 +224,9 @@ def through_the_gateway(authorizer: Any, path: str = "/reload-model") -> Any:
     return {"type": "http", "path": path, "aws.event": event}
 
 
-@pytest.mark.parametrize("authorizer", [None, {}, {"principalId": "u-17"}, {"kind": "token"}, {"kind": "other"}])
+@pytest.mark.parametrize(
+    "authorizer", [None, {}, {"principalId": "u-17"}, {"kind": "token"}, {"kind": "ehr"}, {"kind": "other"}]
+)
 def test_a_gateway_that_checks_nothing_lets_nobody_in(authorizer: Any) -> None:
     with pytest.raises(TokenInvalid, match="gateway"):
         run(through_the_gateway(authorizer))
@@ -198,6 +245,7 @@ def test_the_ledger_is_shown_to_those_who_may_see_it() -> None:
         return int(answer["statusCode"])
 
     assert (ask(), ask(authorizer=OPERATE.as_context()), ask(authorizer=PREDICT.as_context())) == (401, 403, 200)
+    assert ask(authorizer=EHR.as_context()) == 403
 
 
 # ---------------------------------------------------------------- audit log

@@ -163,7 +163,12 @@ def test_strangers_are_refused_where_other_machines_reach_the_api(host: str) -> 
     read = partial(ApiServerSettings.from_environment, default_port=serving.PORT)
     with pytest.raises(ConfigurationError, match=r"HOST.*API_KEYS_FILE.*ALLOW_ANONYMOUS=1"):
         read({"HOST": host})
-    for known in ({"API_KEYS_FILE": "/keys"}, {"API_KEYS_SECRET": "keys"}, {"OIDC_ISSUER": "https://login.example"}):
+    for known in (
+        {"API_KEYS_FILE": "/keys"},
+        {"API_KEYS_SECRET": "keys"},
+        {"OIDC_ISSUER": "https://login.example"},
+        {"EHR_ISSUERS": "https://ehr.example=https://ehr.example/jwks.json"},
+    ):
         assert read({"HOST": host, **known}).server.host == host
     assert read({"HOST": host, "ALLOW_ANONYMOUS": "1"}).server.host == host
 

@@ -57,12 +57,17 @@ def by_token(actor_of: Callable[[str | None], Actor]) -> Identify:
     return identify
 
 
-def by_key(keys: "ApiKeys", tokens: Identify | None = None) -> Identify:
-    """Finds the actor by the API key, where no gateway did; with `tokens`, by a token if the request has one."""
+def by_key(
+    keys: "ApiKeys", tokens: Identify | None = None, decides: Callable[[str], bool] = lambda header: True
+) -> Identify:
+    """Finds the actor by the API key, where no gateway did; with `tokens`, by a token if the request has one.
+
+    `decides` says of an Authorization header whether it goes before a key.
+    """
 
     async def identify(scope: Scope) -> Actor:
         sent = {name for name, _ in scope["headers"]}
-        if tokens and (b"authorization" in sent or b"x-api-key" not in sent):
+        if tokens and (b"x-api-key" not in sent or _goes_first(scope, sent, decides)):
             return await tokens(scope)
         if keys.due:
             await run_in_threadpool(keys.renew)
@@ -72,6 +77,13 @@ def by_key(keys: "ApiKeys", tokens: Identify | None = None) -> Identify:
         return await run_in_threadpool(keys.actor, key)
 
     return identify
+
+
+def _goes_first(scope: Scope, sent: set[bytes], decides: Callable[[str], bool]) -> bool:
+    if b"authorization" not in sent:
+        return False
+    header = _only(scope, b"authorization")
+    return header is None or decides(header)
 
 
 def _only(scope: Scope, header: bytes) -> str | None:

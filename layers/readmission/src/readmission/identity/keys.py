@@ -1,4 +1,4 @@
-"""The public keys of an OpenID Connect issuer, found by discovery and kept in memory."""
+"""The public keys of an issuer, at a known URL or found by OpenID Connect discovery, and kept in memory."""
 
 import json
 import time
@@ -46,11 +46,14 @@ def fetch(url: str) -> Any:
 class Keys:
     """The keys of an issuer, by their id (`kid`). Threads may share them.
 
-    `clock` is a monotonic clock in seconds.
+    `url` is that of the key set; empty, the issuer's discovery document names it. `clock` is a monotonic clock in
+    seconds.
     """
 
-    def __init__(self, issuer: str, fetch: Fetch = fetch, clock: Callable[[], float] = time.monotonic) -> None:
-        self._issuer, self._fetch, self._clock = issuer, fetch, clock
+    def __init__(
+        self, issuer: str, fetch: Fetch = fetch, clock: Callable[[], float] = time.monotonic, *, url: str = ""
+    ) -> None:
+        self._issuer, self._fetch, self._clock, self._url = issuer, fetch, clock, url
         self._lock = Lock()
         self._keys: dict[str | None, PyJWK] = {}
         self._read_at = self._tried_at = float("-inf")
@@ -95,16 +98,19 @@ class Keys:
         self._keys, self._problem, self._read_at = found, "", self._clock()
 
     def _read(self) -> dict[str | None, PyJWK]:
-        document = self._fetch(self._issuer.rstrip("/") + DISCOVERY)
-        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
-            raise ValueError("its discovery document names another issuer")
-        url = document.get("jwks_uri")
-        if not isinstance(url, str) or not is_protected(url):
-            raise ValueError("its discovery document has no jwks_uri with https")
-        keys = self._fetch(url)
+        keys = self._fetch(self._url or self._discovered())
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
             raise ValueError("it answers no key set")
         listed = [key for key in keys["keys"] if isinstance(key, dict) and key.get("use", "sig") == "sig"]
         # A shared secret must never verify a signature here.
         public = [key for key in listed if key.get("kty") != "oct"]
         return {key.key_id: key for key in PyJWKSet.from_dict({"keys": public}).keys}
+
+    def _discovered(self) -> str:
+        document = self._fetch(self._issuer.rstrip("/") + DISCOVERY)
+        if not isinstance(document, dict) or document.get("issuer") != self._issuer:
+            raise ValueError("its discovery document names another issuer")
+        url = document.get("jwks_uri")
+        if not isinstance(url, str) or not is_protected(url):
+            raise ValueError("its discovery document has no jwks_uri with https")
+        return url

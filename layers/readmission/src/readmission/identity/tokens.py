@@ -20,9 +20,9 @@ _REQUIRED: Final = ("exp", "iat", "iss", "aud", "sub")
 # How far the clocks of the issuer and of this machine may be apart.
 LEEWAY_SECONDS: Final = 10
 _NAMES: Final = ("name", "preferred_username", "email")
-_LONGEST_NAME: Final = 200
+LONGEST_NAME: Final = 200
 # Gateways refuse larger headers.
-_LONGEST_TOKEN: Final = 10_240
+LONGEST_TOKEN: Final = 10_240
 
 
 def bearer(header: str | None) -> str | None:
@@ -50,7 +50,7 @@ class Tokens:
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         try:
-            header = jwt.get_unverified_header(token) if len(token) <= _LONGEST_TOKEN else {}
+            header = jwt.get_unverified_header(token) if len(token) <= LONGEST_TOKEN else {}
         except (PyJWTError, ValueError, RecursionError):
             header = {}
         if header.get("alg") not in ALGORITHMS or "crit" in header:
@@ -77,12 +77,12 @@ class Tokens:
 
     def _actor(self, claims: Mapping[str, Any]) -> Actor:
         subject = claims["sub"]
-        if not subject or len(subject) > _LONGEST_NAME:
+        if not subject or len(subject) > LONGEST_NAME:
             raise TokenInvalid("the bearer token names nobody")
         named = (claims.get(name) for name in _NAMES)
         name = next((value for value in named if isinstance(value, str) and value.strip()), subject)
         scopes = ours(_scopes(claims), self._settings.scope_prefix)
-        return Actor(subject, name.strip()[:_LONGEST_NAME], scopes=scopes)
+        return Actor(subject, name.strip()[:LONGEST_NAME], scopes=scopes)
 
 
 def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:

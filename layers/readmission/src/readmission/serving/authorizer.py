@@ -5,7 +5,7 @@ path in another way.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from readmission.errors import TokenInvalid
 from readmission.identity.actor import Actor
@@ -14,7 +14,13 @@ from readmission.telemetry.logs import Logger
 # API Gateway answers 401 to this message, and 500 to any other (503, by the template's GatewayResponses).
 _UNAUTHORIZED = "Unauthorized"
 
-type ActorOf = Callable[[str | None], Actor]
+
+class Issuers(Protocol):
+    """As `readmission.identity.issuers`, which imports cryptography."""
+
+    def actor(self, header: str | None) -> Actor: ...
+
+    def decides(self, header: str | None) -> bool: ...
 
 
 class Unauthorized(Exception):
@@ -25,21 +31,23 @@ class Unauthorized(Exception):
 
 
 def authorize(
-    event: Mapping[str, Any], actor_of: ActorOf, usage_key: Callable[[], str], logger: Logger, *, api_key: bool
+    event: Mapping[str, Any], issuers: Issuers, usage_key: Callable[[], str], logger: Logger, *, api_key: bool
 ) -> dict[str, Any]:
     """The authorizer's answer: the actor, and the API key whose usage plan the request counts for.
 
-    A request with a token counts for `usage_key`; one without, but with an API key, for that key, which the gateway
-    checks. Raises `Unauthorized`, and `IdentityUnavailable` if no token can be checked now.
+    A request with a token counts for `usage_key`; one without, or with a token that does not decide, but with an API
+    key, for that key, which the gateway checks. Raises `Unauthorized`, and `IdentityUnavailable` if no token can be
+    checked now.
     """
     headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
     sent = headers.get("authorization")
     key = headers.get("x-api-key")
-    if sent is None and key and api_key:
+    # With two headers, the gateway tells the last; a function or a proxy might look at the first.
+    twice = _sent_twice(event)
+    if key and api_key and not (twice or issuers.decides(sent)):
         return _allow(event, Actor.with_key(), key)
     try:
-        # With two headers, the gateway tells the last; a function or a proxy might look at the first.
-        actor = actor_of(None if _sent_twice(event) else sent)
+        actor = issuers.actor(None if twice else sent)
     except TokenInvalid as error:
         logger.info("refused", extra={"reason": str(error)})
         raise Unauthorized from None

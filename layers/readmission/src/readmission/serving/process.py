@@ -21,6 +21,7 @@ from readmission.telemetry.metrics import BY_NAME, REQUESTS, Meter, NullMeter, l
 
 if TYPE_CHECKING:
     from readmission.identity.audit import AuditLog
+    from readmission.identity.issuers import Issuers
 
 _SERVICE = "predict"  # as on Lambda, so that the metrics are the same
 
@@ -47,14 +48,14 @@ def application() -> FastAPI:
         # Requests run concurrently here, unlike on Lambda.
         logger.thread_safe_append_keys(correlation_id=request_id)
 
-    tokens, audit = _tokens(settings)
+    issuers, audit = _issuers(settings, process)
     app = create_app(
         model_cache,
         cors_origins=settings.cors_origins,
         logger=logger,
         meter=meter,
         correlate=correlate,
-        identify=_keys(process.api_keys, tokens, logger) if process.api_keys else tokens,
+        identify=_identify(process.api_keys, issuers, logger),
         audit=audit,
     )
     app.state.ehr = settings.ehr
@@ -89,18 +90,23 @@ def _meter(process: ApiProcessSettings) -> Meter:
     return PrometheusMeter(_SERVICE)
 
 
-def _tokens(settings: ServingSettings) -> "tuple[Identify | None, AuditLog | None]":
-    """How a request's token tells who sends it, and where reads are recorded; None without an issuer."""
-    if settings.identity is None or settings.audit is None:
+def _issuers(settings: ServingSettings, process: ApiProcessSettings) -> "tuple[Issuers | None, AuditLog | None]":
+    """Whose tokens tell who sends a request, and where reads are recorded; None without an issuer."""
+    if settings.audit is None:
         return None, None
     # Imported only here: without an issuer, neither PyJWT nor boto3 has to be installed.
     from readmission.identity.audit import open_log
-    from readmission.identity.tokens import Tokens
+    from readmission.identity.issuers import Issuers
 
-    return by_token(Tokens(settings.identity).actor), open_log(settings.audit)
+    return Issuers.of(settings.identity, process.ehr_trust), open_log(settings.audit)
 
 
-def _keys(settings: ApiKeySettings, tokens: Identify | None, logger: Logger) -> Identify:
+def _identify(settings: ApiKeySettings | None, issuers: "Issuers | None", logger: Logger) -> Identify | None:
+    """How it is found out who sends a request: by key, by token, or not at all."""
+    tokens = by_token(issuers.actor) if issuers else None
+    if settings is None:
+        return tokens
     from readmission.identity.api_keys import open_keys
 
-    return by_key(open_keys(settings, logger), tokens)
+    keys = open_keys(settings, logger)
+    return by_key(keys, tokens, issuers.decides) if issuers else by_key(keys)
