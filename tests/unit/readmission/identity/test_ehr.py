@@ -173,6 +173,11 @@ def test_a_token_of_an_ehr_is_refused_that_is(attack: str, ehrs: EhrTokens) -> N
     assert "eyJ" not in str(refused.value) and "evil" not in str(refused.value)
 
 
+def test_a_token_without_a_key_id_is_refused_even_if_the_ehr_has_one_key_alone() -> None:
+    with pytest.raises(TokenInvalid, match="kid"):
+        verifier(KeyServer("first").fetch).actor(f"Bearer {without_kid()}")
+
+
 def test_a_key_set_that_a_token_names_is_never_asked(ehrs: EhrTokens, server: KeyServer) -> None:
     with pytest.raises(TokenInvalid):
         ehrs.actor(f"Bearer {token('third', headers={'jku': 'https://evil.example/jwks.json'})}")
