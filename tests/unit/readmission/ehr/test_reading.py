@@ -64,7 +64,7 @@ def test_the_numbers_of_patient_and_stay_need_a_system_that_is_named() -> None:
     [
         (..., "no prefetch"),
         (None, "is null"),
-        ("x", "is no resource"),
+        ("x", "is not a resource"),
         ({"resourceType": "Patient"}, "is not of"),
         (bundle([], total=3), "has 0 of 3"),
         (bundle([], link=[{"relation": "next", "url": "https://ehr.example/2"}]), "one page of several"),

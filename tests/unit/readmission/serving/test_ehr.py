@@ -21,7 +21,7 @@ ROWS = rows(100)
 
 
 class Log:
-    """Keeps what it is told."""
+    """Keeps what it gets."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[str, str, list[Answered]]] = []

@@ -1,4 +1,4 @@
-"""What was done about forecasts is kept, or the sender is told that it is not."""
+"""What was done about forecasts is kept, or the answer says that it is not."""
 
 import json
 from typing import Any

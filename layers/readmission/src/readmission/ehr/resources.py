@@ -38,7 +38,7 @@ def answer(prefetch: Mapping[str, Any], key: str, kind: str) -> Answer:
     if found is None:
         return Answer(None, f"the prefetch {key!r} is null")
     if not isinstance(found, Mapping):
-        return Answer(None, f"the prefetch {key!r} is no resource")
+        return Answer(None, f"the prefetch {key!r} is not a resource")
     if found.get("resourceType") == kind:
         return Answer([found])
     if found.get("resourceType") != "Bundle":
@@ -49,7 +49,7 @@ def answer(prefetch: Mapping[str, Any], key: str, kind: str) -> Answer:
 def of_bundle(bundle: Resource, kind: str, where: str) -> Answer:
     """The resources of this kind in a Bundle, if it is complete; `where` names it."""
     if "entry" in bundle and not isinstance(bundle["entry"], list):
-        return Answer(None, f"the entry of {where} is no list")
+        return Answer(None, f"the entry of {where} is not a list")
     entries = listed(bundle, "entry")
     resources = [entry["resource"] for entry in entries if isinstance(entry.get("resource"), Mapping)]
     if len(resources) > MOST:

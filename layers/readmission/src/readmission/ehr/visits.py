@@ -102,7 +102,7 @@ def _count(found: Found, counted: dict[str, list[Resource]], visit: Resource, be
     elif before and kind:
         counted[kind].append(visit)
     elif before and code:
-        found.note(f"{name_of(visit)} is no outpatient, emergency or inpatient visit, by its class")
+        found.note(f"{name_of(visit)} is not an outpatient, emergency or inpatient visit, by its class")
     elif before:
         found.miss(COUNTS, f"{name_of(visit)} has no class")
 

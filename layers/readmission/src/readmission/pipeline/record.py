@@ -113,7 +113,7 @@ class Recorded:
 
 
 def record(received: Sequence[Received], bucket: str, s3_client: "S3Client", clean: Connection) -> Recorded:
-    """Write the forecasts of these messages to the prediction log, and their feedback beside it.
+    """Write the forecasts of these messages to the prediction log, and the feedback to its table.
 
     Raises `pg8000`'s `DatabaseError` for what is not the fault of a message; what was written until then stays.
     """

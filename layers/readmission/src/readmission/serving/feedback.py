@@ -1,6 +1,6 @@
 """What somebody did about a forecast: `POST /feedback`, and the feedback of CDS Hooks on a card.
 
-It goes the way of the prediction log, to the table `feedback`. A sender that is told 503 sends it again: the same
+It goes the way of the prediction log, to the table `feedback`. After a 503, the sender has to send it again: the same
 feedback twice is kept once.
 """
 
