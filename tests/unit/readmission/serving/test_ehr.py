@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from jsonschema import Draft202012Validator
+from readmission.domain.features import FEATURES
 from readmission.serving.ehr import DISCOVERY, FHIR, SERVICE
 from readmission.serving.prediction_log import Answered
+from readmission.serving.schemas import DESCRIPTIONS
 from readmission.settings import EhrSettings
 
 from tests import cds_hooks
@@ -117,16 +119,24 @@ def test_text_of_an_ehr_is_not_markdown(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["patient", "encounter"])
-@pytest.mark.parametrize("value", [None, ...])
-def test_without_patient_or_stay_the_precondition_fails(api: Api, key: str, value: Any) -> None:
+@pytest.mark.parametrize(("value", "why"), [(None, "is null"), (..., "has no prefetch"), (bundle([]), "")])
+def test_without_patient_or_stay_a_card_says_so(api: Api, log: Log, key: str, value: Any, why: str) -> None:
     hook = stay_of(ROWS[0]).hook()
     hook["prefetch"] = {name: one for name, one in (hook["prefetch"] | {key: value}).items() if one is not ...}
-    answer = api.post(SERVICE, json.dumps(hook))
-    assert answer.status_code == 412 and f"no prefetch {key}" in answer.json()["detail"]
+    card = card_of(api, hook)
+    assert card["summary"].startswith("No readmission forecast") and why in card["detail"]
+    assert log.logged == []
 
 
-def test_without_any_prefetch_the_precondition_fails(api: Api) -> None:
-    assert api.post(SERVICE, json.dumps(stay_of(ROWS[0]).hook() | {"prefetch": None})).status_code == 412
+@pytest.mark.parametrize("prefetch", [None, {}, ...])
+def test_without_any_prefetch_a_card_names_all_that_is_missing(api: Api, prefetch: Any) -> None:
+    hook = stay_of(ROWS[0]).hook()
+    del hook["prefetch"]
+    answer = api.post(SERVICE, json.dumps(hook if prefetch is ... else hook | {"prefetch": prefetch}))
+    (card,) = valid(cds_hooks.RESPONSE, answer.json())["cards"]
+    assert answer.status_code == 200
+    for name in FEATURES:
+        assert DESCRIPTIONS[name].partition(". ")[0].rstrip(".").partition(":")[0] in card["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The routes for EHRs: a CDS Hooks 2.0 service at discharge, and a forecast of a FHIR R4 Bundle."""
 
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
@@ -27,8 +26,6 @@ ID: Final = "readmission-at-discharge"
 SERVICE: Final = f"{DISCOVERY}/{ID}"
 HOOK: Final = "encounter-discharge"
 _CONTEXT: Final = ("userId", "patientId", "encounterId")
-# What the forecast cannot do without at all; the request is answered by 412 if the EHR gives none of it.
-_NEEDED: Final = ("patient", "encounter")
 _KINDS: Final = frozenset(kind for kind, _ in QUERIES.values()) - {"Patient", "Encounter"}
 _SERVICES: Final = {
     "services": [
@@ -64,9 +61,7 @@ def router(answering: Answering) -> APIRouter:
         """The CDS Hooks services: one for the discharge from a stay."""
         return Response(to_json(_SERVICES), media_type=bodies.JSON)
 
-    @routes.post(
-        SERVICE, responses=openapi.UNREADABLE | openapi_ehr.PRECONDITION, openapi_extra=openapi_ehr.CDS_REQUEST
-    )
+    @routes.post(SERVICE, responses=openapi.UNREADABLE, openapi_extra=openapi_ehr.CDS_REQUEST)
     async def readmission_at_discharge(request: Request) -> Response:
         """A card with the forecast for the stay that is ending, or with what is missing for one.
 
@@ -75,11 +70,6 @@ def router(answering: Answering) -> APIRouter:
         bodies.media_type(request, bodies.JSON)
         hook = _hook_of(bodies.json_of(await bodies.text_of(request)))
         prefetch, context = hook["prefetch"], hook["context"]
-        if missing := [key for key in _NEEDED if prefetch.get(key) is None]:
-            raise Refused(
-                HTTPStatus.PRECONDITION_FAILED,
-                f"The request has no prefetch {' and no '.join(missing)}, and nothing is fetched from the EHR",
-            )
         stay = Stay.of_prefetch(prefetch, context["patientId"], context["encounterId"])
         card = await _card(answering, request, _read(answering, stay))
         return Response(to_json({"cards": [card]}), media_type=bodies.JSON)

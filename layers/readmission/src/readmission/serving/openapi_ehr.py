@@ -128,7 +128,6 @@ CDS_FEEDBACK: Final = _body(
         },
     ),
 )
-PRECONDITION: Final = refusals(_412="The EHR gives neither the patient nor the stay, and nothing is fetched from it.")
 FEEDBACK_OFF: Final = refusals(
     _404="Feedback is kept only where the prediction log is on.", _503="The queue does not answer; send it again."
 )
