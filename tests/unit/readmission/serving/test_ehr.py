@@ -79,7 +79,13 @@ def test_a_card_has_the_risk_what_it_was_read_from_and_what_to_answer(api: Api, 
     card = card_of(api, stay_of(ROWS[0]).hook())
     assert card["summary"] == "Readmission within 30 days: 25%, low risk"
     assert card["indicator"] == "info"
-    for words in ("**25.0%**", "Read from:", "synthetic data. Do not act", "Model readmission, version 1"):
+    for words in (
+        "**25.0%**",
+        "Read from:",
+        "synthetic data. Do not act",
+        "Model readmission, version 1",
+        "diabetes alone",
+    ):
         assert words in card["detail"]
     assert card["links"] == [
         {"label": "Open the forecast", "url": "https://forecast.example/patient", "type": "absolute"}
