@@ -19,7 +19,14 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "minItems": 1, "items": items}
 
 
-_CODING: Final = _object(("code", "display"), code=_TEXT, system=_TEXT, display=_TEXT)
+_CODING: Final = _object(("code", "system"), code=_TEXT, system=_TEXT, display=_TEXT)
+# "REQUIRED for Override Reasons provided by the CDS Service."
+_OVERRIDE_REASON: Final = _object(("code", "system", "display"), code=_TEXT, system=_TEXT, display=_TEXT)
+_AUTHORIZATION: Final = _object(
+    ("access_token", "token_type", "expires_in", "scope", "subject"),
+    **{"access_token": _TEXT, "token_type": {"const": "Bearer"}, "expires_in": {"type": "integer"}},
+    **{"scope": _TEXT, "subject": _TEXT, "patient": _TEXT},
+)
 _SUGGESTION: Final = _object(
     ("label",), label=_TEXT, uuid=_TEXT, isRecommended={"type": "boolean"}, actions=_list({"type": "object"})
 )
@@ -36,7 +43,7 @@ CARD: Final = {
         source=_object(("label",), label=_TEXT, url=_URL, icon=_URL, topic=_CODING),
         suggestions=_list(_SUGGESTION),
         selectionBehavior={"enum": ["at-most-one", "any"]},
-        overrideReasons=_list(_CODING),
+        overrideReasons=_list(_OVERRIDE_REASON),
         links=_list(_LINK),
     ),
     # "If suggestions are present, selectionBehavior MUST also be provided."
@@ -61,7 +68,7 @@ REQUEST: Final = _object(
     hook={"const": "encounter-discharge"},
     hookInstance=_UUID,
     fhirServer=_URL,
-    fhirAuthorization={"type": "object"},
+    fhirAuthorization=_AUTHORIZATION,
     context=_object(("userId", "patientId", "encounterId"), userId=_TEXT, patientId=_TEXT, encounterId=_TEXT),
     prefetch={"type": "object"},
 )
@@ -76,9 +83,7 @@ FEEDBACK: Final = _object(
                 outcome={"enum": ["accepted", "overridden"]},
                 outcomeTimestamp=_TEXT,
                 acceptedSuggestions=_list(_object(("id",), id=_TEXT)),
-                overrideReason=_object(
-                    (), reason=_object(("code",), code=_TEXT, system=_TEXT, display=_TEXT), userComment=_TEXT
-                ),
+                overrideReason=_object((), reason=_CODING, userComment=_TEXT),
             ),
             "if": {"properties": {"outcome": {"const": "accepted"}}},
             "then": {"required": ["acceptedSuggestions"]},

@@ -1,7 +1,8 @@
 """Stays as an EHR sends them: FHIR R4 resources that say what a row of the contract says.
 
-No generator of FHIR patients on the registries runs with today's packages (fhirgenerator 0.1.6 is the only one on PyPI,
-of 2022), so the patients are those of our synthetic rows, with their figures turned into resources by a seed.
+tietai-synthea 1.5.0, the generator of FHIR patients on PyPI that runs with today's packages, needs ten seconds or more
+for each: too long for these tests. So the patients are those of our synthetic rows, with their figures turned into
+resources by a seed, and the rows say what must be read of them.
 """
 
 import random

@@ -5,7 +5,7 @@ from typing import Any
 from readmission.http import base_path
 from readmission.serving.job_machine import job_machine
 from readmission.serving.jobs import respond
-from readmission.settings import CorsSettings, IdentitySettings, JobsSettings
+from readmission.settings import CorsSettings, GatewaySettings, JobsSettings
 from readmission.storage.job_files import JobFiles
 from readmission.storage.s3 import s3_client
 from readmission.telemetry import observability
@@ -14,7 +14,7 @@ logger = observability.logger("jobs")
 meter = observability.EmfMeter("jobs")
 _cors = CorsSettings.from_environment()
 
-_IDENTIFIED = IdentitySettings.from_environment() is not None
+_IDENTIFIED = GatewaySettings.from_environment().identified
 
 
 @logger.inject_lambda_context

@@ -78,6 +78,20 @@ def test_a_discharge_is_known_if_the_data_has_one_of_the_same_meaning(code: str,
     assert given == value or (isinstance(value, str) and value in given)
 
 
+@pytest.mark.parametrize("code", ["AMB", "EMER", "OBSENC"])
+def test_what_is_no_inpatient_stay_gets_no_forecast(code: str) -> None:
+    found = read(lambda stay: stay.encounter.update({"class": {"code": code}}))
+    assert f"no inpatient stay by its class, {code}" in found.conflicting["time_in_hospital"]
+
+
+@pytest.mark.parametrize(("codes", "kind"), [(["EM"], 1), (["EM", "x"], 1), (["EM", "EL"], None)])
+def test_two_priorities_are_refused_with_both(codes: list[str], kind: int | None) -> None:
+    priority = {"coding": [{"code": code} for code in codes]}
+    found = read(lambda stay: stay.encounter.update(priority=priority))
+    assert found.fields.get("admission_type_id") == kind
+    assert kind or "EL, EM" in found.conflicting["admission_type_id"]
+
+
 def visit(start: str | None = "2026-01-01", code: str = "AMB", **more: Any) -> dict[str, Any]:
     period = {"period": {"start": start}} if start else {}
     return {"resourceType": "Encounter", "id": "v", "status": "finished", "class": {"code": code}, **period, **more}
@@ -139,6 +153,13 @@ def diagnosed(*codes: tuple[int, list[tuple[str, str]]]) -> Found:
         ]
 
     return read(change)
+
+
+def test_a_code_without_a_system_that_fits_both_versions_is_refused_with_both() -> None:
+    found = diagnosed((1, [("", "V57.1")]), (2, [(ICD10, "I50.9")]))
+    assert "V57.1 without a system: it can be ICD-9-CM or ICD-10-CM" in found.conflicting["diag_1"]
+    found = diagnosed((1, [("", "V57.1"), (ICD9, "V57.1")]))
+    assert (found.conflicting, found.fields["diag_1"]) == ({}, "V57.1")
 
 
 def test_codes_of_icd10_are_taken_where_all_have_them() -> None:
@@ -203,6 +224,9 @@ SERUM = "Glucose [Mass/volume] in Serum or Plasma"
         ([result_of("HbA1c", 7)], A1C, 1),
         ([result_of("Hemoglobin A1c", 7.1)], A1C, 2),
         ([result_of("Glycated hemoglobin", 8.1)], A1C, 3),
+        ([result_of("HGBA1C", 8.1)], A1C, 3),
+        ([result_of("Glycohemoglobin", 8.1)], A1C, 3),
+        ([result_of("Haemoglobin, glycated", 8.1)], A1C, 3),
         ([result_of("HbA1c", 14, comparator=">")], A1C, 3),
         ([result_of("HbA1c", 8, comparator=">")], A1C, 3),
         ([result_of("HbA1c", 4, comparator="<")], A1C, 1),
@@ -265,8 +289,6 @@ def ordered(*some: dict[str, Any]) -> Found:
         ("glipizide 5 MG / metformin hydrochloride 500 MG Oral Tablet", "glipizide-metformin"),
         ("Pioglitazone/Glimepiride", "glimepiride-pioglitazone"),
         ("insulin isophane, human 70 UNT/ML / insulin, regular, human 30 UNT/ML [Humulin]", "insulin"),
-        ("sitagliptin 50 MG / metformin hydrochloride 500 MG", None),
-        ("empagliflozin-metformin", None),
         ("Lisinopril 10 MG", None),
     ],
 )
@@ -276,6 +298,41 @@ def test_drugs_are_recognised_by_their_ingredients(name: str, drug: str | None) 
     if drug in found.fields:
         assert found.fields[drug] == "Steady"
     assert bool(found.notes) == (drug is None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sitagliptin 50 MG / metformin hydrochloride 500 MG",
+        "empagliflozin-metformin",
+        "Glibenclamide 5 mg",
+        "gliclazida 30 mg",
+        "Metformina 850 mg",
+        "Insulina glargina",
+        "mitiglinide",
+    ],
+)
+def test_a_drug_that_can_be_one_of_them_or_another_is_refused_with_its_name(name: str) -> None:
+    found = ordered(order(name), order("insulin"))
+    assert {"num_diabetes_meds", "diabetesmed_encoded", "change_encoded"} == found.conflicting.keys()
+    for words in ("MedicationRequest/m", name.lower().split()[0]):
+        assert words in found.conflicting["num_diabetes_meds"]
+    assert found.fields["num_medications"] == 2 and "insulin" not in found.fields
+
+
+def test_an_order_with_two_names_of_different_drugs_is_refused() -> None:
+    concept = {"text": "Metformin", "coding": [{"code": "x", "display": "Glipizide 5 MG"}]}
+    found = ordered(order("x", medicationCodeableConcept=concept))
+    assert "can be one of the 23" in found.conflicting["num_diabetes_meds"]
+
+
+@pytest.mark.parametrize("name", ["Sitagliptin 100 MG", "Empagliflozin 10 MG", "Semaglutide", "tirzepatide 5 MG"])
+def test_with_a_newer_drug_alone_it_is_not_said_that_there_is_none(name: str) -> None:
+    found = ordered(order(name))
+    assert "is a diabetes drug" in found.conflicting["diabetesmed_encoded"]
+    with_another = ordered(order(name), order("metformin"))
+    assert with_another.conflicting == {} and with_another.fields["num_diabetes_meds"] == 1
+    assert name.lower().split()[0] in " ".join(with_another.notes)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,16 @@ def test_a_resource_of_another_patient_makes_its_kind_unknown() -> None:
     assert found.missing == {"age_numeric": "Patient/other is of another patient"}
 
 
+def test_another_admission_than_the_one_asked_about_is_refused_with_both() -> None:
+    made = stay_of(ROWS[0])
+    found = found_in(made, encounter={**made.encounter, "id": "other"})
+    assert found.fields == {} and found.missing.keys() == set(FEATURES)
+    for name in (f"Encounter/{made.encounter['id']}", "Encounter/other"):
+        assert name in found.missing["age_numeric"]
+    found = found_in(made, encounter=bundle([made.encounter, {**made.encounter}]))
+    assert "several Encounters" in found.conflicting["age_numeric"]
+
+
 def test_a_resource_of_another_stay_does_not_count() -> None:
     made = stay_of(ROWS[0])
     made.procedures = [

@@ -77,7 +77,13 @@ def test_a_card_has_the_risk_what_it_was_read_from_and_what_to_answer(api: Api, 
     card = card_of(api, stay_of(ROWS[0]).hook())
     assert card["summary"] == "Readmission within 30 days: 25%, low risk"
     assert card["indicator"] == "info"
-    for words in ("**25.0%**", "Read from:", "synthetic data. Do not act", "Model readmission, version 1"):
+    for words in (
+        "**25.0%**",
+        "Read from:",
+        "synthetic data. Do not act",
+        "Model readmission, version 1",
+        "diabetes alone",
+    ):
         assert words in card["detail"]
     assert card["links"] == [
         {"label": "Open the forecast", "url": "https://forecast.example/patient", "type": "absolute"}
@@ -117,16 +123,21 @@ def test_text_of_an_ehr_is_not_markdown(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["patient", "encounter"])
-@pytest.mark.parametrize("value", [None, ...])
-def test_without_patient_or_stay_the_precondition_fails(api: Api, key: str, value: Any) -> None:
+@pytest.mark.parametrize(("value", "why"), [(None, "is null"), (..., "has no prefetch"), (bundle([]), "")])
+def test_without_patient_or_stay_a_card_says_so(api: Api, log: Log, key: str, value: Any, why: str) -> None:
     hook = stay_of(ROWS[0]).hook()
     hook["prefetch"] = {name: one for name, one in (hook["prefetch"] | {key: value}).items() if one is not ...}
-    answer = api.post(SERVICE, json.dumps(hook))
-    assert answer.status_code == 412 and f"no prefetch {key}" in answer.json()["detail"]
+    card = card_of(api, hook)
+    assert card["summary"].startswith("No readmission forecast") and why in card["detail"]
+    assert log.logged == []
 
 
-def test_without_any_prefetch_the_precondition_fails(api: Api) -> None:
-    assert api.post(SERVICE, json.dumps(stay_of(ROWS[0]).hook() | {"prefetch": None})).status_code == 412
+@pytest.mark.parametrize("prefetch", [..., None, {}], ids=["missing", "null", "empty"])
+def test_without_any_prefetch_the_precondition_fails(api: Api, prefetch: Any) -> None:
+    hook = stay_of(ROWS[0]).hook()
+    del hook["prefetch"]
+    answer = api.post(SERVICE, json.dumps(hook if prefetch is ... else hook | {"prefetch": prefetch}))
+    assert answer.status_code == 412 and "no prefetch" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.unit.readmission.serving.fakes import LOGGER, Api
 CARD = "4e0a3a1e-3283-4575-ab82-028d55fe2719"
 OF_CARD = "/cds-services/readmission-at-discharge/feedback"
 AT = "2026-01-31T12:00:00Z"
+DISAGREE = {"code": "disagree", "system": "urn:readmission:override-reasons"}
 
 
 class FakeQueue:
@@ -77,7 +78,7 @@ def test_feedback_is_kept_as_what_record_reads(api: Api, queue: FakeQueue) -> No
         ({"outcome": "accepted", "acceptedSuggestions": [{"id": suggestion_of(CARD)}]}, "accepted", None, None),
         ({"outcome": "overridden"}, "overridden", None, None),
         (
-            {"outcome": "overridden", "overrideReason": {"reason": {"code": "disagree"}, "userComment": "too high"}},
+            {"outcome": "overridden", "overrideReason": {"reason": DISAGREE, "userComment": "too high"}},
             "overridden",
             "disagree",
             "too high",

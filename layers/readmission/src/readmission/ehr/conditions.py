@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from readmission.domain.contract import DIAG_VERSION
-from readmission.domain.diagnoses import VERSIONS, Version
+from readmission.domain.diagnoses import NAMES, VERSIONS, Version, versions_of
 from readmission.ehr.found import Found
 from readmission.ehr.resources import Answer, Resource, codings, is_referred, listed, name_of, named, text, words_of
 
@@ -18,6 +18,7 @@ SYSTEMS: Final[dict[str, Version]] = {
     "http://hl7.org/fhir/sid/icd-9-cm/diagnosis": "icd9",
     "urn:oid:2.16.840.1.113883.6.103": "icd9",
 }
+_EITHER: Final = " or ".join(NAMES.values())
 _NO_DIAGNOSIS: Final = ("refuted", "entered-in-error")
 _DISCHARGE: Final = "DD"  # of FHIR's diagnosis-role
 
@@ -49,6 +50,10 @@ def _read_codes(found: Found, first: dict[str, Resource]) -> None:
         if any(len(some) > 1 for some in its.values()):
             found.refuse([name], f"{name_of(first[name])} has several codes of one version of ICD")
             return
+    for name, one in first.items():
+        if not codes[name] and (which := _versionless(one)):
+            found.refuse([name], f"{name_of(one)} has the code {which} without a system: it can be {_EITHER}")
+            return
     coded = {name: its for name, its in codes.items() if its}
     for name in codes.keys() - coded.keys():
         found.note(f"{name_of(first[name])} has no code of ICD-10-CM or ICD-9-CM, so that {name} is unknown")
@@ -68,6 +73,12 @@ def _codes(condition: Resource) -> dict[Version, set[str]]:
         if version := SYSTEMS.get(system):
             found.setdefault(version, set()).add(code)
     return found
+
+
+def _versionless(condition: Resource) -> str | None:
+    """A code that has no system, and the form of both versions of ICD."""
+    plain = (code.upper() for system, code in codings(condition.get("code")) if not system)
+    return next((code for code in plain if len(versions_of(code)) > 1), None)
 
 
 def _of_rank(stay: Resource, conditions: Sequence[Resource], rank: int) -> list[Resource]:

@@ -18,7 +18,10 @@ GLUCOSE: Final = "max_glu_serum_encoded"
 FIELDS: Final = (COUNT, A1C, GLUCOSE)
 _NOT_MADE: Final = ("registered", "cancelled", "entered-in-error")
 _NOT_MEASURED: Final = 0
-_A1C_NAME: Final = re.compile(r"\b(hb ?a1c|a1c|gly(cat|cosylat)ed h(a)?emoglobin)\b")
+_HEMOGLOBIN: Final = r"(ha?emoglobin|hgb|hb)"
+_A1C_NAME: Final = re.compile(
+    rf"(a1c\b|\bglycoha?emoglobin\b|\bgly(cat|cosylat)ed {_HEMOGLOBIN}\b|\b{_HEMOGLOBIN},? gly(cat|cosylat)ed\b)"
+)
 _SERUM: Final = re.compile(r"\b(serum|plasma)\b")
 _ELSEWHERE: Final = re.compile(
     r"\b(urine|blood|capillary|interstitial|cerebral|cerebrospinal|csf|fluid|stool|tissue)\b"

@@ -27,6 +27,11 @@ _WORD: Final = re.compile(r"[a-z]{3,}")
 _PARTS: Final = re.compile(r"\s*/\s*|\s+(?:and|with|plus)\s+|\s*\+\s*|-(?=[a-z])")
 _BRAND: Final = re.compile(r"\[[^]]*\]|\([^)]*\)")
 _DURATION: Final = re.compile(r"^\d+\s*(hr|hour|h)\b\s*")
+# Names in other languages and of other drugs of the classes of the 23, by their stems. Glibenclamide, for one, is
+# glyburide by another name.
+_ALIKE: Final = re.compile(r"\b(gl[iy][a-z]+id[ea]?|[a-z]+(glitazon[ea]?|glinid[ea]?|formin[ae]?)|insulin[a-z]+)\b")
+# Drugs against diabetes of the classes that came after UCI's data.
+_NEWER: Final = re.compile(r"(gliptin|gliflozin|glutid|natid|zepatid)[a-z]?\b")
 # A day has so many of a unit of time. Months and years are left out: they are not so many days.
 _PER_DAY: Final = {"d": 1.0, "h": 24.0, "min": 1440.0, "s": 86_400.0, "wk": 1 / 7}
 
@@ -38,6 +43,7 @@ class _Order:
     resource: Resource
     generic: str
     drug: str | None
+    is_doubtful: bool
     dose: tuple[float, str] | None
 
     @property
@@ -57,15 +63,26 @@ def read(found: Found, medications: Answer) -> None:
         return
     read_orders = [_order(one, _names(one)) for one in orders]
     found.give(COUNT, len({one.generic for one in read_orders}), f"distinct drugs of {len(orders)} MedicationRequests")
-    if others := sorted({one.generic for one in read_orders if one.drug is None}):
-        found.note(f"None of the 23 diabetes drugs, by name: {', '.join(others)}")
+    doubtful = [one for one in read_orders if one.is_doubtful]
+    others = sorted({one.generic for one in read_orders if one.drug is None})
+    if others:
+        found.note(f"Not recognised as one of the 23 diabetes drugs by name, and not counted as one: {_list(others)}")
+    if doubtful:
+        which = f"{named([one.resource for one in doubtful])} ({_list(sorted({one.generic for one in doubtful}))})"
+        found.refuse([*DIABETES, CHANGE], f"{which} can be one of the 23 diabetes drugs or another, by its name")
+        return
     ours: dict[str, list[_Order]] = {}
     for one in read_orders:
         if one.drug:
             ours.setdefault(one.drug, []).append(one)
     where = named([one.resource for some in ours.values() for one in some]) or "no diabetes drug among the orders"
     found.give("num_diabetes_meds", len(ours), where)
-    found.give("diabetesmed_encoded", int(bool(ours)), where)
+    newer = [one for one in read_orders if _NEWER.search(one.generic)]
+    if newer and not ours:
+        which = f"{named([one.resource for one in newer])} ({_list(sorted({one.generic for one in newer}))})"
+        found.refuse(["diabetesmed_encoded"], f"{which} is a diabetes drug, but none of the 23 that the model knows")
+    else:
+        found.give("diabetesmed_encoded", int(bool(ours)), where)
     _read_changes(found, ours, where)
 
 
@@ -138,7 +155,13 @@ def _names(request: Resource) -> list[str]:
 
 def _order(request: Resource, names: Sequence[str]) -> _Order:
     known = {drug for name in names if (drug := _drug(name))}
-    return _Order(request, _generic(names[0]), known.pop() if len(known) == 1 else None, _daily_dose(request))
+    drug = known.pop() if len(known) == 1 else None
+    doubtful = drug is None and any(_SINGLE & set(_WORD.findall(name)) or _ALIKE.search(name) for name in names)
+    return _Order(request, _generic(names[0]), drug, doubtful, _daily_dose(request))
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
 
 
 def _generic(name: str) -> str:

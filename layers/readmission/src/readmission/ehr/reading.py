@@ -53,6 +53,12 @@ class Stay:
     def of_prefetch(cls, prefetch: Mapping[str, Any], patient: str, encounter: str) -> Self:
         """The stay of a prefetch. A resource that is of another patient or stay than these makes its kind unknown."""
         answers = {key: answer(prefetch, key, kind) for key, (kind, _) in QUERIES.items()}
+        others = [one for one in answers["encounter"].resources or () if text(one, "id") != encounter]
+        if others:
+            problem = (
+                f"the request is about Encounter/{encounter[:64]}, but its prefetch 'encounter' has {named(others)}"
+            )
+            answers["encounter"] = Answer(None, problem)
         return cls({key: _of(its, key, patient, encounter, strict=False) for key, its in answers.items()})
 
     @classmethod
@@ -85,6 +91,9 @@ def read(stay: Stay, now: datetime, identifiers: Identifiers) -> Found:
     found, encounter = Found(), stay.encounter
     if encounter is None:
         its = stay.answers["encounter"]
+        if its.resources and len(its.resources) > 1:
+            found.refuse(FEATURES, f"there are several Encounters of the stay: {named(its.resources)}")
+            return found
         found.miss(FEATURES, its.problem or "the Encounter of the stay is not there")
         return found
     visits.read_patient(found, stay.answers["patient"], encounter)

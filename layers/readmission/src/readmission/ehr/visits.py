@@ -52,6 +52,10 @@ def read_patient(found: Found, patient: Answer, stay: Resource) -> None:
 
 def read_stay(found: Found, stay: Resource, now: datetime) -> None:
     """The days in hospital, and how the patient came and leaves."""
+    kind = text(stay, "class", "code")
+    if kind and _KINDS.get(kind) != "number_inpatient":
+        found.refuse([STAY], f"{name_of(stay)} is no inpatient stay by its class, {kind[:20]}: only these are forecast")
+        return
     start, end = (text(stay, "period", name) for name in ("start", "end"))
     admitted, left = day_of(start), day_of(end)
     if admitted is None or (end and left is None):
@@ -67,9 +71,11 @@ def read_stay(found: Found, stay: Resource, now: datetime) -> None:
         del found.fields[STAY], found.sources[STAY]
         found.refuse([STAY], f"{name_of(stay)} ends {-days} days before it starts")
     _read_disposition(found, stay)
-    for _, code in codings(stay.get("priority")):
-        if code in _PRIORITIES:
-            found.give("admission_type_id", _PRIORITIES[code], f"{name_of(stay)}.priority")
+    priorities = {code for _, code in codings(stay.get("priority")) if code in _PRIORITIES}
+    if len(priorities) > 1:
+        found.refuse(["admission_type_id"], f"{name_of(stay)} has two priorities: {', '.join(sorted(priorities))}")
+    elif priorities:
+        found.give("admission_type_id", _PRIORITIES[priorities.pop()], f"{name_of(stay)}.priority")
 
 
 def read_earlier(found: Found, encounters: Answer, stay: Resource) -> None:

@@ -85,8 +85,8 @@ def _paragraphs(answer: Mapping[str, Any], fields: Mapping[str, Any], found: Fou
     if found.notes:
         paragraphs.append("Not used:\n\n" + "\n".join(f"- {_plain(note)}" for note in found.notes))
     paragraphs.append(
-        f"Model {answer['model_name']}, version {answer['model_version']}. It forecasts from figures of the stay, and"
-        " does not know the patient as you do."
+        f"Model {answer['model_name']}, version {answer['model_version']}. It learned from patients with diabetes"
+        " alone, forecasts from figures of the stay, and does not know the patient as you do."
     )
     return paragraphs
 

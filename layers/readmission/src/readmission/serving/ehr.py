@@ -27,8 +27,6 @@ ID: Final = "readmission-at-discharge"
 SERVICE: Final = f"{DISCOVERY}/{ID}"
 HOOK: Final = "encounter-discharge"
 _CONTEXT: Final = ("userId", "patientId", "encounterId")
-# What the forecast cannot do without at all; the request is answered by 412 if the EHR gives none of it.
-_NEEDED: Final = ("patient", "encounter")
 _KINDS: Final = frozenset(kind for kind, _ in QUERIES.values()) - {"Patient", "Encounter"}
 _SERVICES: Final = {
     "services": [
@@ -75,11 +73,10 @@ def router(answering: Answering) -> APIRouter:
         bodies.media_type(request, bodies.JSON)
         hook = _hook_of(bodies.json_of(await bodies.text_of(request)))
         prefetch, context = hook["prefetch"], hook["context"]
-        if missing := [key for key in _NEEDED if prefetch.get(key) is None]:
-            raise Refused(
-                HTTPStatus.PRECONDITION_FAILED,
-                f"The request has no prefetch {' and no '.join(missing)}, and nothing is fetched from the EHR",
-            )
+        if not prefetch:
+            # As CDS Hooks demands. If a part is there, a card names the rest.
+            detail = "The request has no prefetch, and nothing is fetched from the EHR; see GET /cds-services"
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, detail)
         stay = Stay.of_prefetch(prefetch, context["patientId"], context["encounterId"])
         card = await _card(answering, request, _read(answering, stay))
         return Response(to_json({"cards": [card]}), media_type=bodies.JSON)

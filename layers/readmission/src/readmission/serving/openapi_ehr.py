@@ -128,7 +128,7 @@ CDS_FEEDBACK: Final = _body(
         },
     ),
 )
-PRECONDITION: Final = refusals(_412="The EHR gives neither the patient nor the stay, and nothing is fetched from it.")
+PRECONDITION: Final = refusals(_412="The request has no prefetch, and nothing is fetched from the EHR.")
 FEEDBACK_OFF: Final = refusals(
     _404="Feedback is kept only where the prediction log is on.", _503="The queue does not answer; send it again."
 )

@@ -90,7 +90,7 @@ ROUTES: Final = (
     "/metrics",
     OTHER,
 )
-STATUSES: Final = ("200", "202", "401", "403", "404", "405", "409", "412", "413", "415", "422", "500", "503")
+STATUSES: Final = ("200", "202", "401", "403", "404", "405", "409", "413", "415", "422", "500", "503")
 # What these functions serve; all others go to *predict*.
 _ROUTES_OF: Final = {
     "history": ("/model/history", "/monitor"),
