@@ -141,7 +141,7 @@ PROBLEMS = {
     "/predict": ("401", "403", "409", "413", "415", "422"),
     "/predict/batch": ("401", "403", "413", "415", "422"),
     "/predict/fhir": ("401", "403", "413", "415", "422"),
-    "/cds-services/readmission-at-discharge": ("401", "403", "413", "415", "422"),
+    "/cds-services/readmission-at-discharge": ("401", "403", "412", "413", "415", "422"),
     "/cds-services/readmission-at-discharge/feedback": ("401", "403", "404", "413", "415", "422"),
     "/feedback": ("401", "403", "404", "413", "415", "422"),
     "/model": ("401", "403", "404", "422"),
