@@ -54,7 +54,7 @@ def read_stay(found: Found, stay: Resource, now: datetime) -> None:
     """The days in hospital, and how the patient came and leaves."""
     kind = text(stay, "class", "code")
     if kind and _KINDS.get(kind) != "number_inpatient":
-        found.refuse([STAY], f"{name_of(stay)} is no inpatient stay by its class, {kind[:20]}: only these are forecast")
+        found.refuse([STAY], f"{name_of(stay)} is not an inpatient stay by its class, {kind[:20]}")
         return
     start, end = (text(stay, "period", name) for name in ("start", "end"))
     admitted, left = day_of(start), day_of(end)
