@@ -81,7 +81,7 @@ def test_a_discharge_is_known_if_the_data_has_one_of_the_same_meaning(code: str,
 @pytest.mark.parametrize("code", ["AMB", "EMER", "OBSENC"])
 def test_what_is_no_inpatient_stay_gets_no_forecast(code: str) -> None:
     found = read(lambda stay: stay.encounter.update({"class": {"code": code}}))
-    assert f"no inpatient stay by its class, {code}" in found.conflicting["time_in_hospital"]
+    assert f"not an inpatient stay by its class, {code}" in found.conflicting["time_in_hospital"]
 
 
 @pytest.mark.parametrize(("codes", "kind"), [(["EM"], 1), (["EM", "x"], 1), (["EM", "EL"], None)])
@@ -250,6 +250,7 @@ def test_results_are_in_the_groups_of_the_data(some: list[dict[str, Any]], field
         ([result_of("HbA1c", 9, comparator="<")], A1C, "conflicting", "can be in several"),
         ([result_of("HbA1c", 53, "mmol/mol")], A1C, "missing", "has no result in %"),
         ([result_of("HbA1c", None)], A1C, "missing", "has no result in %"),
+        ([result_of("HbA1c", float("nan"))], A1C, "missing", "has no result in %"),
         ([result_of("", 6)], A1C, "missing", "Observation/o may be this test"),
         ([result_of("Glucose", 120, "mg/dL")], GLUCOSE, "missing", "may be this test"),
         ([result_of(SERUM, 9, "mmol/L")], GLUCOSE, "missing", "has no result in mg/dL"),

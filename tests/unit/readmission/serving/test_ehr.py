@@ -116,6 +116,19 @@ def test_a_stay_whose_data_can_mean_two_things_gets_a_card_that_says_so(api: Api
     assert "leaves two ages" in card_of(api, made.hook())["detail"]
 
 
+def test_half_a_surrogate_pair_does_not_break_a_card(api: Api) -> None:
+    made = stay_of(ROWS[0])
+    made.medications[0]["medicationCodeableConcept"] = {"text": "drug \ud800"}
+    assert "drug ?" in card_of(api, made.hook())["detail"].replace("\\", "")
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_stay_at_an_end_of_the_calendar_is_answered(api: Api, day: str) -> None:
+    made = stay_of(ROWS[0])
+    made.encounter["period"] = {"start": f"{day}T00:00:00+14:00", "end": f"{day}T23:00:00-12:00"}
+    card_of(api, made.hook())
+
+
 def test_text_of_an_ehr_is_not_markdown(api: Api) -> None:
     made = stay_of(ROWS[0])
     made.medications[0]["medicationCodeableConcept"] = {"text": "drug [x](https://bad.example) *y*"}

@@ -103,6 +103,13 @@ def test_feedback_of_cds_hooks_is_kept(
         (PATH, {"request_id": "x", "outcome": "liked", "outcome_at": AT}, "feedback[0].outcome"),
         (PATH, {"request_id": "x", "outcome": "accepted", "outcome_at": "2026-01-31"}, "feedback[0].outcome_at"),
         (PATH, {"request_id": "x", "outcome": "accepted", "outcome_at": AT, "position": -1}, "feedback[0].position"),
+        (
+            PATH,
+            {"request_id": "x", "outcome": "accepted", "outcome_at": "0001-01-01T00:00:00+09:00"},
+            "feedback[0].outcome_at",
+        ),
+        (PATH, {"request_id": "x\0", "outcome": "accepted", "outcome_at": AT}, "feedback[0].request_id"),
+        (PATH, {"request_id": "x", "outcome": "accepted", "outcome_at": AT, "by": "\ud800"}, "feedback[0].by"),
         (PATH, {"request_id": "x", "outcome": "accepted", "outcome_at": AT, "patient": 1}, "feedback[0]"),
         (PATH, {"request_id": "x", "outcome": "accepted", "outcome_at": AT, "reason": "y" * 501}, "feedback[0].reason"),
         (OF_CARD, {"card": "x", "outcome": "overridden", "outcomeTimestamp": AT}, "feedback[0].card"),

@@ -8,6 +8,7 @@ from calendar import monthrange
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isfinite
 from typing import Any, Final
 
 type Resource = Mapping[str, Any]
@@ -79,14 +80,19 @@ def text(resource: Any, *path: str) -> str:
     """The text at the end of the path; empty if there is none."""
     for name in path:
         resource = resource.get(name) if isinstance(resource, Mapping) else None
-    return resource.strip() if isinstance(resource, str) else ""
+    if not isinstance(resource, str):
+        return ""
+    # Half a surrogate pair, which JSON can express, cannot be answered.
+    return (resource if resource.isascii() else resource.encode(errors="replace").decode()).strip()
 
 
 def number(resource: Any, *path: str) -> float | None:
-    """The number at the end of the path."""
+    """The number at the end of the path, if it is finite."""
     for name in path:
         resource = resource.get(name) if isinstance(resource, Mapping) else None
-    return float(resource) if isinstance(resource, int | float) and not isinstance(resource, bool) else None
+    if not isinstance(resource, int | float) or isinstance(resource, bool) or not isfinite(resource):
+        return None
+    return float(resource)
 
 
 def name_of(resource: Resource) -> str:

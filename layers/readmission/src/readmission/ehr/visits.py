@@ -149,4 +149,6 @@ def _years(born: date, on: date) -> int:
 
 
 def _year_before(day: date) -> date:
+    if day.year == 1:
+        return date.min
     return day.replace(year=day.year - 1, day=28) if (day.month, day.day) == (2, 29) else day.replace(year=day.year - 1)

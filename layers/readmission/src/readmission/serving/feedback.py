@@ -141,9 +141,14 @@ def _optional(entry: Mapping[str, Any], name: str, where: str, longest: int) -> 
     found = entry.get(name)
     if found is None:
         return None
-    if not isinstance(found, str) or not found.strip() or len(found) > longest or "\0" in found:
+    if not isinstance(found, str) or not found.strip() or len(found) > longest or not _is_storable(found):
         raise _refused(f"{where}.{name}", f"must be a text of 1 to {longest} characters")
     return found.strip()
+
+
+def _is_storable(text: str) -> bool:
+    """Whether Postgres takes it: neither a NUL, nor half a surrogate pair, which JSON can express."""
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _one_of(entry: Mapping[str, Any], where: str, outcomes: Sequence[str]) -> str:
@@ -156,11 +161,11 @@ def _one_of(entry: Mapping[str, Any], where: str, outcomes: Sequence[str]) -> st
 def _time(entry: Mapping[str, Any], name: str, where: str) -> str:
     try:
         found = datetime.fromisoformat(_text(entry, name, where, 40))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise _refused(f"{where}.{name}", "must be a time of ISO 8601 with its time zone, such as 2026-01-31T12:00:00Z")
-    return found.astimezone(UTC).isoformat(timespec="microseconds")
+        if found.tzinfo is not None:
+            return found.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):  # the latter at the beginning and the end of the calendar
+        pass
+    raise _refused(f"{where}.{name}", "must be a time of ISO 8601 with its time zone, such as 2026-01-31T12:00:00Z")
 
 
 def _refused(name: str, message: str) -> Refused:
