@@ -57,8 +57,10 @@ def test_stays_get_cards_and_what_became_of_one_is_kept_once(application: Applic
     assert wait_until(lambda: application.count("clean", f"prediction WHERE request_id = '{name}'") == 1, 90)
 
 
-def test_without_prefetch_a_card_says_what_is_missing(application: Application) -> None:
-    card = _card(application, stay_of(rows(1)[0]).hook(prefetch={}))
+def test_a_card_says_what_is_missing_and_without_any_prefetch_the_precondition_fails(application: Application) -> None:
+    stay = stay_of(rows(1)[0])
+    assert application.call(SERVICE, stay.hook(prefetch={})).status == 412
+    card = _card(application, stay.hook(prefetch={"patient": stay.patient}))
     assert card["summary"].startswith("No readmission forecast") and "has no prefetch" in card["detail"]
 
 
