@@ -99,7 +99,10 @@ def test_of_two_executions_at_once_over_the_same_data_one_trains(application: Ap
 
 @pytest.mark.parametrize(
     ("site", "content", "complaint"),
-    [("north", "no,table,of,encounters\n1,2,3,4\n", "missing"), ("south", "Fallnummer;x\n1;2\n", "fit the mapping")],
+    [
+        ("north", "no,table,of,encounters\n1,2,3,4\n", "none of the 50 columns"),
+        ("south", "Fallnummer;x\n1;2\n", "fit the mapping"),
+    ],
     ids=["the contract's columns", "a mapping of the site"],
 )
 def test_a_new_object_below_incoming_starts_an_execution_that_reads_it_as_its_site_writes(
