@@ -78,8 +78,8 @@ def test_a_night_is_scored_by_one_command_and_equals_single_requests(
     key = results.removeprefix(f"s3://{application.stack.data_bucket}/")
     table = _table(application, key)
     assert [int(line["row"]) for line in table] == list(range(1, STAYS + 1))
-    if trained.source == SYNTHETIC:  # its patients are those of the night
-        assert {line["history"] for line in table} == {"found"}
+    if trained.source == SYNTHETIC:  # most patients of the night are among its patients
+        assert {line["history"] for line in table} == {"found", "not found"}
     kind = api.model()["data_kind"]
     chosen = range(0, STAYS, max(1, STAYS // COMPARED))
     for place, single in zip(chosen, _single(application, api, [night[one] for one in chosen], kind), strict=True):
