@@ -40,7 +40,7 @@ def score(settings: Settings, stack: Stack, source: str | None, delivery: str | 
             f"The API cannot be reached: {error}. The job {job_id}, if it has started, continues. To see what is"
             " running: make status"
         ) from error
-    print(told(job, stack.data_bucket, time.monotonic() - began))
+    print(summary(job, stack.data_bucket, time.monotonic() - began))
 
 
 def _run(api: Client, order: dict[str, Any]) -> Job:
@@ -89,7 +89,7 @@ def progress_line(job: Job) -> str:
     return f"            {job['rows']:,} rows, {job.get('chunks_done') or 0} of {job['chunks']} parts done"
 
 
-def told(job: Job, bucket: str, seconds: float) -> str:
+def summary(job: Job, bucket: str, seconds: float) -> str:
     """The end of a job for people. Raises LocalError if it has failed or was stopped."""
     if error := job.get("error"):
         raise LocalError(

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 from readmission.client import Job
 
-from infra.local.commands.score import progress_line, told
+from infra.local.commands.score import progress_line, summary
 from infra.local.errors import LocalError
 
 RESULT = {
@@ -28,10 +28,10 @@ def _job(**changes: Any) -> Job:
 
 
 def test_the_end_names_version_counts_and_files() -> None:
-    said = told(_job(result=RESULT), "data", 12.34)
+    said = summary(_job(result=RESULT), "data", 12.34)
     assert "4,998 forecasts by version 3 (real data), 2 rows refused, 12.3 s" in said
     assert "s3://data/scoring/jobs/a/results.csv" in said and "s3://data/scoring/jobs/a/refused.csv" in said
-    assert "refused.csv" not in told(_job(result=RESULT | {"refused": 0}), "data", 1)
+    assert "refused.csv" not in summary(_job(result=RESULT | {"refused": 0}), "data", 1)
 
 
 def test_progress_counts_rows_and_parts() -> None:
@@ -42,10 +42,10 @@ def test_progress_counts_rows_and_parts() -> None:
 
 def test_a_job_that_failed_says_why_and_how_to_go_on() -> None:
     with pytest.raises(LocalError, match="ColumnsMismatch: x is not a column\nTo see its logs: make logs"):
-        told(_job(error={"code": "ColumnsMismatch", "message": "x is not a column"}), "data", 1)
+        summary(_job(error={"code": "ColumnsMismatch", "message": "x is not a column"}), "data", 1)
     with pytest.raises(LocalError, match="was stopped"):
-        told(_job(status="stopped"), "data", 1)
+        summary(_job(status="stopped"), "data", 1)
 
 
 def test_nothing_to_score_is_said() -> None:
-    assert told(_job(skipped="there is no file"), "data", 1) == "Nothing was scored: there is no file."
+    assert summary(_job(skipped="there is no file"), "data", 1) == "Nothing was scored: there is no file."

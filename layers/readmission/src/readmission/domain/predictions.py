@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, NotRequired, TypedDict
 FORMAT: Final = "readmission-predictions"
 FEEDBACK: Final = "readmission-feedback"
 FORMAT_VERSION: Final = 1
+FEEDBACK_OUTCOMES: Final = ("accepted", "overridden", "contacted")
+"""What somebody may have done about a forecast; CDS Hooks knows the first two."""
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 """Of a message in the queue. SQS bills each 64 KiB, and a batch of messages must fit into 6 MB, Lambda's limit."""
 CLAIMS: Final = "predictions/"

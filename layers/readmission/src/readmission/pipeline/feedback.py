@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pg8000.native import Connection
 
+from readmission.domain.predictions import FEEDBACK_OUTCOMES
 from readmission.errors import MessageInvalid
 from readmission.storage.database import transaction
 
-_OUTCOMES: Final = ("accepted", "overridden", "contacted")
 _TEXTS: Final[Mapping[str, Any]] = {
     "request_id": str,
     "position": int,
@@ -67,7 +67,7 @@ def _row(one: Any, where: str) -> Row:
     for name, kind in _TEXTS.items():
         if name not in one or isinstance(one[name], bool) or not isinstance(one[name], kind):
             raise MessageInvalid(f"{where}: {name} is missing, or of a wrong type")
-    if one["outcome"] not in _OUTCOMES:
-        raise MessageInvalid(f"{where}: outcome is none of {', '.join(_OUTCOMES)}")
+    if one["outcome"] not in FEEDBACK_OUTCOMES:
+        raise MessageInvalid(f"{where}: outcome is none of {', '.join(FEEDBACK_OUTCOMES)}")
     row = {name: one[name] for name in _TEXTS}
     return row | {"feedback_id": sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:32]}

@@ -13,7 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from readmission.domain.predictions import FEEDBACK, FORMAT_VERSION, Feedback, FeedbackMessage
+from readmission.domain.predictions import FEEDBACK, FEEDBACK_OUTCOMES, FORMAT_VERSION, Feedback, FeedbackMessage
 from readmission.http import bodies
 from readmission.http.problems import FieldError, Refused
 from readmission.serving import cards, openapi, openapi_ehr
@@ -27,7 +27,6 @@ MOST: Final = 50
 """Entries of one request, so that its message fits into the queue."""
 LONGEST: Final = 500
 """Characters of a reason."""
-_OUTCOMES: Final = ("accepted", "overridden", "contacted")
 _FIELDS: Final = frozenset({"request_id", "position", "outcome", "outcome_at", "reason_code", "reason", "by"})
 _CODE: Final = 80
 _NAME: Final = 200
@@ -97,7 +96,7 @@ def _of_list(entry: Mapping[str, Any], where: str) -> Feedback:
     return Feedback(
         request_id=_text(entry, "request_id", where, 128),
         position=position,
-        outcome=_one_of(entry, where, _OUTCOMES),
+        outcome=_one_of(entry, where, FEEDBACK_OUTCOMES),
         outcome_at=_time(entry, "outcome_at", where),
         reason_code=_optional(entry, "reason_code", where, _CODE),
         reason=_optional(entry, "reason", where, LONGEST),
@@ -111,7 +110,7 @@ def _of_card(entry: Mapping[str, Any], where: str) -> Feedback:
         suggestion = cards.suggestion_of(str(UUID(card)))
     except ValueError:
         raise _refused(f"{where}.card", "must be the uuid of a card") from None
-    outcome = _one_of(entry, where, _OUTCOMES[:2])
+    outcome = _one_of(entry, where, FEEDBACK_OUTCOMES[:2])
     accepted = entry.get("acceptedSuggestions")
     if outcome == "accepted" and accepted != [{"id": suggestion}]:
         raise _refused(f"{where}.acceptedSuggestions", "must name the suggestion of the card by its uuid")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from readmission.domain.predictions import FEEDBACK_OUTCOMES
 from readmission.http.bodies import JSON
 from readmission.serving.openapi import refusals
 
@@ -75,7 +76,7 @@ CDS_REQUEST: Final = _body(
 FHIR_REQUEST: Final = _body(JSON, FHIR_JSON, schema=_RESOURCE) | _answer(
     JSON, FHIR_JSON, schema=_RESOURCE, description="A RiskAssessment of FHIR R4."
 )
-_OUTCOMES: Final = ["accepted", "overridden", "contacted"]
+_OUTCOMES: Final = list(FEEDBACK_OUTCOMES)
 FEEDBACK: Final = _body(
     JSON,
     schema=_object(
