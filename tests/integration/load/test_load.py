@@ -11,14 +11,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from readmission.serving.ehr import FHIR, SERVICE
 
 from infra.local.settings import ROOT
+from tests.load.mix import BATCH_ROWS
 
 _SLOW_SECONDS = 2.0
 _FAST_FOR_SECONDS = 1.3
-_ANSWERS = {"/predict": {"early_risk": {}}, "/predict/batch": {"predictions": [{"index": 49, "x": 0}]}}
+# What the load's requests look for in an answer, by path.
+_ANSWERS: dict[str, tuple[int, Any]] = {
+    "/health": (200, {"model_version": "1"}),
+    "/jobs/load-test": (404, {"detail": "there is no such job"}),
+    "/predict": (200, {"early_risk": {}}),
+    "/predict/batch": (200, {"predictions": [{"index": BATCH_ROWS - 1, "x": 0}]}),
+    FHIR: (200, {"resourceType": "RiskAssessment"}),
+    SERVICE: (200, {"cards": [{"summary": "Readmission within 30 days"}]}),
+}
 
 
 class Api:
@@ -33,12 +44,13 @@ class Api:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._answer(200, {"model_version": "1"})
+                self._answer(*_ANSWERS[self.path])
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                missing = self.path == "/predict" and api.missing(body)
-                self._answer(422 if missing else 200, missing or _ANSWERS[self.path])
+                path = urlsplit(self.path).path
+                missing = path == "/predict" and api.missing(body)
+                self._answer(*((422, missing) if missing else _ANSWERS[path]))
 
             def _answer(self, status: int, document: Any) -> None:
                 api.asked.append(time.monotonic())
