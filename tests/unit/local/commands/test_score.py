@@ -8,7 +8,7 @@ from readmission.client import Job
 from readmission.domain.jobs import INCOMING, parse_request
 
 from infra.local import aws, settings
-from infra.local.commands import score
+from infra.local.commands import predict, score
 from infra.local.commands.score import progress_line, summary
 from infra.local.errors import LocalError
 from infra.local.stack import Stack
@@ -89,7 +89,7 @@ class Uploads:
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     fake = FakeApi()
-    monkeypatch.setattr(score.predict, "client", lambda *_: fake)
+    monkeypatch.setattr(predict, "client", lambda *_: fake)
     return fake
 
 
