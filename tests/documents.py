@@ -39,7 +39,18 @@ def code_in(text: str) -> set[str]:
 
 def commands(page: Path) -> list[str]:
     """Everything on the page that is set as code: spans, indented blocks and fenced blocks of a shell."""
-    text = page.read_text()
-    fenced = re.findall(r"^```(?:bash|sh)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     plain = prose(page)
-    return fenced + re.findall(r"^    (.*)$", plain, re.MULTILINE) + re.findall(r"`([^`\n]+)`", plain)
+    return (
+        fenced(page, "(?:bash|sh)") + re.findall(r"^    (.*)$", plain, re.MULTILINE) + re.findall(r"`([^`\n]+)`", plain)
+    )
+
+
+def blocks(page: Path) -> list[str]:
+    """The indented blocks of the page, without the indent: each is a text of one or more lines."""
+    found = re.findall(r"(?:^    .*\n)+", prose(page), re.MULTILINE)
+    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in found]
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """The fenced blocks of the page in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)

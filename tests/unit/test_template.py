@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from readmission.domain import jobs
 from readmission.serving.schemas import Problem
 from readmission.settings import AuthorizeSettings, GatewaySettings
 
@@ -317,3 +318,9 @@ def test_a_change_of_the_package_alone_gets_behind_the_alias() -> None:
 def test_the_inference_function_does_not_keep_the_memory_of_the_models_before() -> None:
     variables = RESOURCES["PredictFunction"]["Properties"]["Environment"]["Variables"]
     assert variables["MALLOC_ARENA_MAX"] == 1
+
+
+def test_every_file_that_is_uploaded_to_be_scored_is_deleted_in_the_end() -> None:
+    rules = RESOURCES["DataBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    days = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule}
+    assert {days[jobs.INCOMING], days[jobs.UPLOADS]} == {30}

@@ -269,7 +269,9 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _score_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", help="a file on this machine, or a key of the data bucket below scoring/incoming/")
+    parser.add_argument(
+        "--source", help="a file on this machine, or a key of the data bucket, such as scoring/incoming/tonight.csv"
+    )
     parser.add_argument("--delivery", help="the name of a delivery, whose clean stays are scored")
     parser.add_argument(
         "--explain",

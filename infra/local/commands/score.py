@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from readmission.client import ApiProblem, ApiUnreachable, Client, Job
-from readmission.domain.jobs import INCOMING
+from readmission.domain.jobs import INCOMING, READABLE, UPLOADS
 
 from infra.local import aws
 from infra.local.commands import predict
@@ -55,10 +55,11 @@ def _uploaded(settings: Settings, stack: Stack, source: str, job_id: str) -> str
     """The key of the source in the data bucket: of a file on this machine once it is uploaded."""
     file = Path(source).expanduser()
     if not file.is_file():
-        if source.startswith(("s3://", INCOMING, "incoming/")):
+        if source.startswith(("s3://", *READABLE)):
             return source
         raise LocalError(f"SOURCE: {file} does not exist. Give a file, or a key of the data bucket below {INCOMING}")
-    key = f"{INCOMING}{job_id}/{file.name}"
+    # Not where the schedule looks, or the next night would score the file once more.
+    key = f"{UPLOADS}{job_id}/{file.name}"
     with step("data", f"uploading {file.name} to S3") as outcome:
         aws.client(settings, "s3").upload_file(str(file), stack.data_bucket, key)
         outcome.text = f"s3://{stack.data_bucket}/{key}"

@@ -23,6 +23,7 @@ from tests.integration.readmission.conftest import BUCKETS, Stores, changed
 # Nine digits, so that it stands in no text by chance: other tests leave files with half a million decimals.
 PATIENT = 918_273_645
 KEY = "k" * 64
+TO_SCORE = ["scoring/incoming/night.csv", "scoring/uploads/make-1/night.csv"]
 TABLES = ("diabetes_raw", "clean_row", "diabetes_clean", "quarantine", "feedback", "prediction", "outcome")
 REQUEST = {"patient": PATIENT, "site": "default", "reason": "asked for it", "by": "Ada Lovelace", "confirm": True}
 
@@ -135,7 +136,8 @@ def fill(stores: Stores, delivery: list[list[str]]) -> None:
     store(stores.clean, [*outcomes, Outcome(2, "default", int(delivery[5][0]), "NO")], "ward-7", None)
     put(stores, "training/real/abc/part-00000.parquet", b"PAR1")
     put(stores, "scoring/jobs/night/results.csv", b"row")
-    put(stores, "scoring/incoming/night.csv", b"patient_nbr")
+    for key in TO_SCORE:
+        put(stores, key, b"patient_nbr")
     put(stores, "predictions/1.json", message({"patient_key": KEY}, {"patient_key": "other", "site": "default"}))
 
 
@@ -147,7 +149,7 @@ def test_a_patient_is_found_everywhere_and_nothing_is_changed(stores: Stores, de
     assert found["rows"] == dict(zip(TABLES, (3, 4, 2, 2, 3, 3, 2), strict=True))
     assert sorted(file["rows"] for file in found["files"]) == [1, 3, 3, 3, 3]
     assert (found["exports"], found["split"], found["erasure"]) == (1, "train", None)
-    assert (found["jobs"], found["to_score"]) == (1, ["scoring/incoming/night.csv"])
+    assert (found["jobs"], found["to_score"]) == (1, TO_SCORE)
     assert everything(stores) == before
 
 
@@ -178,7 +180,7 @@ def test_everything_is_erased_and_nothing_else(stores: Stores, delivery: list[li
     assert str(PATIENT) not in everything(stores)
     again = find(stores)
     assert not any(again["rows"].values()) and again["files"] == [] and again["exports"] == 0
-    assert (again["jobs"], again["to_score"]) == (0, ["scoring/incoming/night.csv"])
+    assert (again["jobs"], again["to_score"]) == (0, TO_SCORE)
     assert again["erasure"] and again["erasure"]["requested_by"] == "Ada Lovelace"
     assert stores.raw.run("SELECT count(*) FROM diabetes_raw") == [[37]]
     assert stores.clean.run("SELECT count(*) FROM diabetes_clean") == [[37]]

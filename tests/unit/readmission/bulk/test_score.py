@@ -280,6 +280,14 @@ def test_the_schedule_takes_a_file_whose_job_has_failed(job: Job) -> None:
     assert _scheduled(later, "2026-11-27T07:00:00+00:00")["rows"] == 5
 
 
+def test_the_schedule_leaves_what_people_have_uploaded_to_jobs_of_their_own(job: Job) -> None:
+    uploaded = f"{jobs.UPLOADS}make-1/newer.csv"
+    job.bucket.objects[uploaded] = csv_file(*NIGHT[:2])
+    assert _scheduled(job)["rows"] == len(NIGHT)
+    own = Job(csv_file(*NIGHT), job="own", bucket=job.bucket)
+    assert own.plan(source=uploaded)["rows"] == 2
+
+
 def test_the_schedule_has_nothing_to_do_without_a_file() -> None:
     job = Job(b"", bucket=Bucket())
     assert _scheduled(job) == {

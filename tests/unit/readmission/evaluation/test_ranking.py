@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from readmission.evaluation.ranking import Ranking
+from readmission.evaluation.ranking import Ranking, flagged
 from sklearn.metrics import roc_auc_score
 
 TRUTH = np.random.default_rng(1).random(400) < 0.3
@@ -25,3 +25,11 @@ def test_a_row_has_the_weight_of_its_unit() -> None:
 @pytest.mark.parametrize("truth", [True, False])
 def test_the_auc_of_a_single_class_is_undefined(truth: bool) -> None:
     assert np.isnan(Ranking(np.full(3, truth), np.array([0.1, 0.2, 0.3])).auc(np.ones((2, 3)))).all()
+
+
+def test_weightings_that_differ_in_what_is_true_alone_may_share_their_totals() -> None:
+    ranking = Ranking(TRUTH, SCORE.round(1))
+    true = ranking.totals((WEIGHTS > 1).astype(float))
+    total = ranking.totals(np.ones((1, 400)))
+    for shared, own in zip(flagged(total, true), flagged(np.broadcast_to(total, true.shape), true), strict=True):
+        assert shared.tolist() == own.tolist()

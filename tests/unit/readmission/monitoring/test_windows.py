@@ -28,7 +28,8 @@ def judged(rows: Rows, reference: Reference | None) -> Window:
 
 
 def codes(window: Window, learned: tuple[Rows, ...] = ()) -> list[tuple[str, str]]:
-    return [(one.code, one.subject) for one in window.alerts(window.closest(learned), LIMITS)]
+    compared = [window.judge.reference.inputs(rows.columns) for rows in learned if window.judge.reference]
+    return [(one.code, one.subject) for one in window.alerts(window.closest(compared), LIMITS)]
 
 
 @pytest.mark.parametrize("count", [100, 300, 1000, 5000])

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 from fhir.resources.R4B.riskassessment import RiskAssessment
 from jsonschema import Draft202012Validator
 from readmission.serving.ehr import DISCOVERY, FHIR, SERVICE
@@ -13,6 +14,7 @@ from readmission.serving.prediction_log import Answered
 from readmission.settings import EhrSettings
 
 from tests import cds_hooks
+from tests.documents import DOCS
 from tests.fhir_stays import bundle, rows, stay_of
 from tests.unit.readmission.documents import CONTEXT, constant
 from tests.unit.readmission.serving.fakes import Api
@@ -92,6 +94,14 @@ def test_a_card_has_the_risk_what_it_was_read_from_and_what_to_answer(api: Api, 
     ((name, route, (answered,)),) = log.logged
     assert (name, route) == (card["uuid"], SERVICE)
     assert answered.probabilities["<30"] == 0.25
+
+
+def test_the_example_of_the_documentation_is_valid_fhir_and_gets_a_card_with_a_risk(api: Api) -> None:
+    hook = json.loads((DOCS / "examples" / "hook.json").read_text())
+    for resource in hook["prefetch"].values():
+        get_fhir_model_class(resource["resourceType"]).model_validate(resource)
+    assert hook["prefetch"].keys() == api.get(DISCOVERY).json()["services"][0]["prefetch"].keys()
+    assert card_of(api, hook)["summary"] == "Readmission within 30 days: 25%, low risk"
 
 
 def test_what_is_missing_is_named_on_a_card_without_a_risk(api: Api, log: Log) -> None:

@@ -13,10 +13,12 @@ from readmission.errors import InvalidRequest
 
 INCOMING: Final = "scoring/incoming/"
 """Files to score. The schedule scores the newest one."""
+UPLOADS: Final = "scoring/uploads/"
+"""Files that a person scores by a job of its own. The schedule does not see them."""
 JOBS: Final = "scoring/jobs/"
 SCHEDULED: Final = "scoring/scheduled/"
 """Which files the schedule has scored."""
-READABLE: Final = (INCOMING, "incoming/")
+READABLE: Final = (INCOMING, UPLOADS, "incoming/")
 """The prefixes of the data bucket that a job may read: no job reads what the pipeline or another job has written."""
 ROUTE: Final = "/jobs"
 """Of the prediction log."""
@@ -199,7 +201,7 @@ def _source(source: Any, bucket: str) -> str | None:
         if scheme != "s3" or named != bucket:
             raise InvalidRequest(f"input field 'source' must be in the data bucket, s3://{bucket}/")
     if not key.startswith(READABLE) or key.endswith("/"):
-        raise InvalidRequest(f"input field 'source' must be the key of a file below {' or '.join(READABLE)}")
+        raise InvalidRequest(f"input field 'source' must be the key of a file below {', '.join(READABLE)}")
     return key
 
 

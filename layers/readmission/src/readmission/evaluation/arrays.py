@@ -13,9 +13,8 @@ type Flags = NDArray[np.bool_]
 
 def ratio(numerator: Floats, denominator: Floats, undefined: float = np.nan) -> Floats:
     """Element-wise division; `undefined` where the denominator is 0."""
-    safe = np.where(denominator == 0, 1, denominator)
-    quotient: Floats = np.where(denominator == 0, undefined, numerator / safe)
-    return quotient
+    quotient: Floats = np.full(np.broadcast_shapes(np.shape(numerator), np.shape(denominator)), undefined)
+    return np.divide(numerator, denominator, out=quotient, where=denominator != 0)
 
 
 def json_value(value: Any) -> Any:

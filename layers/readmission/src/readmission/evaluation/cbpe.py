@@ -33,18 +33,18 @@ def estimated(probability: Floats, draws: int = _DRAWS) -> dict[str, Figure]:
     there. The errors are those of labels drawn from the forecasts, with a fixed seed.
     """
     ranking = Ranking(np.ones(len(probability), dtype=np.bool_), probability)
-    total, _ = ranking.groups(np.ones((1, len(probability))))
+    total = ranking.totals(np.ones((1, len(probability))))
     if_early, if_not = losses(probability)
     inside = np.zeros((len(probability), BINS))
     inside[np.arange(len(probability)), bins_of(probability)] = 1
 
     def with_labels(labels: Floats) -> dict[str, Floats]:
-        true, _ = ranking.groups(labels)
+        true = ranking.totals(labels)
         return {
-            "auc_early": auc(np.broadcast_to(total, true.shape), true),
+            "auc_early": auc(total, true),
             "log_loss": (labels @ (if_early - if_not) + if_not.sum()) / len(probability),
             "calibration_error_early": np.abs((labels - probability) @ inside).sum(axis=1) / len(probability),
-            "top_decile_precision": flagged(np.broadcast_to(total, true.shape), true)[0],
+            "top_decile_precision": flagged(total, true)[0],
         }
 
     generator = np.random.default_rng(bootstrap.SEED)

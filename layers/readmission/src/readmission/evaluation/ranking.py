@@ -33,11 +33,17 @@ class Ranking:
 
         `weights` is weightings x units.
         """
-        total: Floats = weights[:, self._unit]
-        true: Floats = total * self._truth
-        if self._starts is not None:
-            total, true = (np.add.reduceat(each, self._starts, axis=1) for each in (total, true))
-        return total, true
+        of_rows: Floats = weights[:, self._unit]
+        return self._summed(of_rows), self._summed(of_rows * self._truth)
+
+    def totals(self, weights: Floats) -> Floats:
+        """The first of the `groups` alone."""
+        return self._summed(weights[:, self._unit])
+
+    def _summed(self, of_rows: Floats) -> Floats:
+        """The sums over the rows of each group."""
+        found: Floats = of_rows if self._starts is None else np.add.reduceat(of_rows, self._starts, axis=1)
+        return found
 
     def auc(self, weights: Floats) -> Floats:
         """The area under the ROC curve for each weighting (weightings x units)."""
@@ -60,7 +66,10 @@ def average_precision(total: Floats, true: Floats) -> Floats:
 
 
 def flagged(total: Floats, true: Floats, share: float = FLAGGED_SHARE) -> tuple[Floats, Floats]:
-    """Precision (PPV) and recall when the highest `share` is flagged; a group at the limit counts in proportion."""
+    """Precision (PPV) and recall when the highest `share` is flagged; a group at the limit counts in proportion.
+
+    `total` may have one row for all weightings, if they only differ in what is true.
+    """
     limit = share * total.sum(axis=1, keepdims=True)
     above = total.cumsum(axis=1) - total
     hits: Floats = (true * ratio(np.clip(limit - above, 0, total), total, 0.0)).sum(axis=1)

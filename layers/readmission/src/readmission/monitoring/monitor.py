@@ -19,6 +19,7 @@ from pg8000.native import Connection
 
 from readmission.domain.payloads import DataKind, MonitorEvent, MonitorResult
 from readmission.evaluation import quality
+from readmission.evaluation.reference import Drift
 from readmission.monitoring import alerts, rows
 from readmission.monitoring.alerts import Alert
 from readmission.monitoring.rows import Days, Rows
@@ -127,6 +128,27 @@ def _told(clean: Connection, kind: DataKind) -> list[dict[str, Any]]:
     return found
 
 
+class _Read:
+    """The deliveries that have been read, and how far each is from the reference of a version that learned from it.
+
+    A version that judges many deliveries is compared once with each that it learned from.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Rows] = {}
+        self._drifts: dict[tuple[str, str], Sequence[Drift]] = {}
+
+    def learned_by(self, judge: Judge) -> Iterator[Sequence[Drift]]:
+        """The drift of each delivery that the version has learned from; none without a reference."""
+        for delivery_id, stays in self.rows.items():
+            if judge.reference is None or delivery_id not in (judge.learned or ()):
+                continue
+            key = (judge.number, delivery_id)
+            if key not in self._drifts:
+                self._drifts[key] = judge.reference.inputs(stays.columns)
+            yield self._drifts[key]
+
+
 @dataclass(frozen=True, slots=True)
 class _Watch:
     """One run of the monitor, with a version in Production."""
@@ -144,7 +166,7 @@ class _Watch:
 
     def _of_deliveries(self, kind: DataKind) -> Iterator[dict[str, Any]]:
         accepted = deliveries.newest_accepted(self.clean, kind, WINDOWS)
-        read: dict[str, Rows] = {}
+        read = _Read()
         last_of_site = {one.site: one.delivery_id for one in accepted}
         for one in accepted:
             judge = self._judge_of(one)
@@ -152,10 +174,9 @@ class _Watch:
             arrived = rows.of_delivery(self.clean, one, self.settings.rows, unseen=unseen)
             if not len(arrived):  # all of its encounters had been delivered before
                 continue
-            read[one.delivery_id] = arrived
+            read.rows[one.delivery_id] = arrived
             window = Window.judged(arrived, judge)
-            known = [some for other, some in read.items() if judge.learned and other in judge.learned]
-            closest = window.closest(known)
+            closest = window.closest(list(read.learned_by(judge)))
             found = [*window.alerts(closest, self.settings.limits), *self._of_checks(one)]
             yield {
                 "kind": "delivery",

@@ -43,25 +43,27 @@ class Window:
         """The rows as the version sees them; logged forecasts are not made again."""
         probability = judge.forecasts(rows.columns) if rows.logged is None else rows.logged
         compared = judge.reference is not None and len(rows) > 0
-        noise = _estimated(probability[rows.due], None)
+        estimated = _estimated(probability)
+        noise = estimated if rows.due.all() else _estimated(probability[rows.due])
         return cls(
             rows=rows,
             judge=judge,
             probability=probability,
             realised=_realised(rows, probability, rows.due),
-            estimated=_estimated(probability, judge.reference),
+            estimated=_widened(estimated, judge.reference),
             calibration_noise=noise["calibration_error_early"].high if noise else 0.0,
             drifts=judge.reference.inputs(rows.columns) if judge.reference and compared else None,
             forecast_psi=judge.reference.forecasts(probability) if judge.reference and compared else None,
         )
 
-    def closest(self, learned: Sequence[Rows]) -> dict[str, float | None]:
-        """By input, the index against the most similar of the deliveries that the version has learned from."""
-        if self.drifts is None or self.judge.reference is None:
-            return {}
-        others = [self.judge.reference.inputs(rows.columns) for rows in learned]
+    def closest(self, learned: Sequence[Sequence[Drift]]) -> dict[str, float | None]:
+        """By input, the index against the most similar of the deliveries that the version has learned from.
+
+        `learned` has the drift of each of them from the version's reference.
+        """
         return {
-            drift.name: nearest(drift, [other[place] for other in others]) for place, drift in enumerate(self.drifts)
+            drift.name: nearest(drift, [other[place] for other in learned])
+            for place, drift in enumerate(self.drifts or ())
         }
 
     def alerts(self, closest: Mapping[str, float | None], limits: MonitorLimits) -> Iterator[Alert]:
@@ -117,7 +119,7 @@ class Window:
                     "rows": int(inside.sum()),
                     "labels": int((inside & self.rows.due).sum()),
                     "realised": _figures(_realised(self.rows, self.probability, inside & self.rows.due)),
-                    "estimated": _figures(_estimated(self.probability[inside], self.judge.reference)),
+                    "estimated": _figures(_widened(_estimated(self.probability[inside]), self.judge.reference)),
                 }
 
 
@@ -128,12 +130,15 @@ def _realised(rows: Rows, probability: Floats, used: NDArray[np.bool_]) -> dict[
     return quality.realised(early, probability[used], rows.patients[used])
 
 
-def _estimated(probability: Floats, reference: Reference | None) -> dict[str, Figure] | None:
+def _estimated(probability: Floats) -> dict[str, Figure] | None:
     expected = probability.sum()
     if len(probability) < FEWEST_ROWS or min(expected, len(probability) - expected) < _FEWEST_OF_A_KIND:
         return None
-    figures = cbpe.estimated(probability)
-    return cbpe.widened(figures, reference.quality["estimated"]) if reference else figures
+    return cbpe.estimated(probability)
+
+
+def _widened(figures: dict[str, Figure] | None, reference: Reference | None) -> dict[str, Figure] | None:
+    return cbpe.widened(figures, reference.quality["estimated"]) if figures and reference else figures
 
 
 def _figures(figures: Mapping[str, Figure] | None) -> dict[str, Any] | None:

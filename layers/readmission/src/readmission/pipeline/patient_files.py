@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 from botocore.exceptions import ClientError
 
 from readmission.domain.contract import MAX_COLUMNS, NAMES
-from readmission.domain.jobs import INCOMING, JOBS
+from readmission.domain.jobs import INCOMING, JOBS, UPLOADS
 from readmission.domain.predictions import CLAIMS
 from readmission.errors import MappingInvalid
 from readmission.pipeline import json_lines, mapping_file, plan, tables
@@ -130,7 +130,7 @@ class Bucket:
 
     def to_score(self) -> list[str]:
         """Files that people have uploaded to be scored, of any format; they are not searched."""
-        return list(self._keys(INCOMING))
+        return [*self._keys(INCOMING), *self._keys(UPLOADS)]
 
     def forecasts(self, is_of_patient: Callable[[Mapping[str, Any]], bool]) -> list[File]:
         """The messages of the prediction log that lie in the bucket and have forecasts of the patient."""

@@ -420,8 +420,8 @@ class JobOrder(BaseModel):
     source: Annotated[
         str | None,
         Field(
-            description="The key of a file in the data bucket, below scoring/incoming/ or incoming/.",
-            examples=["scoring/incoming/night.csv"],
+            description="The key of a file in the data bucket, below scoring/incoming/, scoring/uploads/ or incoming/.",
+            examples=["scoring/uploads/night.csv"],
         ),
     ] = None
     delivery: Annotated[
