@@ -360,6 +360,18 @@ def test_by_default_a_prediction_is_not_explained(api: Api) -> None:
     assert "explanation" not in _explained(api, "false").json()
 
 
+@pytest.mark.parametrize("body", [ORIGINAL, "{}", "[]", "not JSON", ORIGINAL.replace("55", "-1")])
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_request_without_a_query_is_answered_as_one_with_a_query_that_changes_nothing(path: str, body: str) -> None:
+    """The first does not go through FastAPI's routing, the second does."""
+    for api in (serving(0.1, 0.2, 0.7), Api()):
+        answers = [
+            api.post(f"{path}{query}", body, **{"x-request-id": "one"}) for query in ("", "?explain=false")
+        ]
+        direct, routed = ((one.status_code, one.headers, one.content) for one in answers)
+        assert direct == routed
+
+
 def test_a_model_without_a_reference_cannot_explain_and_answers_409(api: Api) -> None:
     answer = _explained(api, "true")
     assert answer.status_code == 409

@@ -26,7 +26,7 @@ from readmission.http import bodies, request_id
 from readmission.http.asgi import REQUEST_ID, problem_response
 from readmission.http.authentication import Authentication, Identify
 from readmission.http.body_limit import BodyLimit
-from readmission.http.middleware import AccessLog, Envelope, HeadRequests, UnexpectedErrors
+from readmission.http.middleware import AccessLog, Direct, Endpoint, Envelope, HeadRequests, UnexpectedErrors
 from readmission.http.problems import FieldError, Refused, sentence
 from readmission.identity.actor import is_open
 from readmission.serving import batch, description, docs, ehr, feedback, openapi, openapi_ehr
@@ -52,6 +52,18 @@ _BATCH: Final = "/predict/batch"
 _KEY: Final = Security(APIKeyHeader(name="x-api-key", auto_error=False))
 _UNAVAILABLE: Final = openapi.refusals(_503="No model is available; `detail` says why.")
 _UNEXPLAINED: Final = openapi.refusals(_409="The served model cannot be explained; `detail` says why.")
+
+# Which `_problem` answers.
+_PROBLEMS: Final = (
+    Refused,
+    ExplanationUnavailable,
+    AuditUnavailable,
+    ModelUnavailable,
+    PredictionNotLogged,
+    ScorerInvalid,
+    HTTPException,
+    RequestValidationError,
+)
 
 type _Explain = Annotated[bool, Query(description="Also explain the forecast: what each field adds to the risk.")]
 
@@ -96,7 +108,9 @@ def create_app(
         return model_cache.served.version.number if model_cache.served else None
 
     logger = logger or logging.getLogger(__name__)
+    direct: dict[str, Endpoint] = {}
     # The middleware added last is outermost.
+    app.add_middleware(Direct, endpoints=direct, errors=_PROBLEMS, on_error=_problem)
     app.add_middleware(HeadRequests)
     large = dict.fromkeys((_BATCH, ehr.FHIR, ehr.SERVICE), bodies.MAX_BATCH_BYTES)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, paths=large)
@@ -113,16 +127,7 @@ def create_app(
         )
     app.add_middleware(AccessLog, logger=logger, model_version=model_version)
     app.add_middleware(Envelope, correlate=correlate)
-    for kind in (
-        Refused,
-        ExplanationUnavailable,
-        AuditUnavailable,
-        ModelUnavailable,
-        PredictionNotLogged,
-        ScorerInvalid,
-        HTTPException,
-        RequestValidationError,
-    ):
+    for kind in _PROBLEMS:
         app.add_exception_handler(kind, _problem)
 
     async def served() -> Served:
@@ -132,7 +137,7 @@ def create_app(
 
     trial = Trial(model_cache, logger, app.state.meter)
     answering = Answering(app, served, trial, Reads(audit))
-    _add_prediction_routes(app, answering)
+    direct |= _add_prediction_routes(app, answering)
     app.include_router(ehr.router(answering), responses=_UNAVAILABLE, dependencies=[_KEY])
     app.include_router(feedback.router(answering), dependencies=[_KEY])
     routes = description.router(model_cache, served)
@@ -142,7 +147,8 @@ def create_app(
     return app
 
 
-def _add_prediction_routes(app: FastAPI, answering: Answering) -> None:
+def _add_prediction_routes(app: FastAPI, answering: Answering) -> dict[str, Endpoint]:
+    """The endpoints by their paths."""
     meter: Meter = app.state.meter
     served, trial, reads = answering.served, answering.trial, answering.reads
 
@@ -193,6 +199,8 @@ def _add_prediction_routes(app: FastAPI, answering: Answering) -> None:
         if bodies.answer_type(request.headers.get("accept", ""), kind) == bodies.CSV:
             return Response(batch.as_csv(answers, with_history=known is not None), media_type=bodies.CSV)
         return Response(batch.as_json(model, _id_of(request), answers), media_type=bodies.JSON)
+
+    return {_PREDICT: predict, _BATCH: predict_batch}
 
 
 def _add_operation_routes(app: FastAPI, served: ServedModel, model_cache: ModelCache) -> None:
