@@ -136,7 +136,7 @@ def _file(path: Path, rows: Sequence[list[str]]) -> Path:
         writer.writerow(COLUMNS)
         for number, row in enumerate(rows, start=1):
             patient = row[NAMES.index("patient_nbr")]
-            writer.writerow([row_hash(row), split_of(patient), number, "a batch", "synthetic", now, *row])
+            writer.writerow([f"\\x{row_hash(row)}", split_of(patient), number, "a batch", "synthetic", now, *row])
     return path
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pandas as pd
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, LargeBinary, create_engine
 
 from tests.benchmarks.subject import peak_mb
 
@@ -19,7 +19,15 @@ def main() -> None:
     options = {"method": "multi", "chunksize": 65_535 // len(pd.read_csv(file, nrows=0).columns)}
     began = time.perf_counter()
     table = pd.read_csv(file, keep_default_na=False, dtype=_types(), parse_dates=["delivered_at"])
-    table.to_sql("diabetes_raw", engine, if_exists="append", index=False, **(options if kind == "multi" else {}))
+    table["row_hash"] = [bytes.fromhex(digits.removeprefix("\\x")) for digits in table["row_hash"]]
+    table.to_sql(
+        "diabetes_raw",
+        engine,
+        if_exists="append",
+        index=False,
+        dtype={"row_hash": LargeBinary()},
+        **(options if kind == "multi" else {}),
+    )
     seconds = time.perf_counter() - began
     print(json.dumps({"seconds": seconds, "mb": peak_mb()}))
 

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pg8000.exceptions import DatabaseError
 from pg8000.native import Connection
 from readmission import settings
 from readmission.evaluation.dataset import rows_hash
@@ -23,6 +24,7 @@ def test_every_migration_is_recorded(stores: Stores) -> None:
         ["0002_batches.sql"],
         ["0003_erasures.sql"],
         ["0004_diagnosis_versions.sql"],
+        ["0005_row_hash_bytes.sql"],
     ]
 
 
@@ -35,7 +37,10 @@ def test_concurrent_runs_apply_each_migration_once(stores: Stores) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         applied = [name for names in pool.map(once, range(4)) for name in names]
-    assert applied == [*("0001_encounters.sql", "0002_batches.sql", "0003_erasures.sql", "0004_diagnosis_versions.sql")]
+    assert applied == [
+        *("0001_encounters.sql", "0002_batches.sql", "0003_erasures.sql", "0004_diagnosis_versions.sql"),
+        "0005_row_hash_bytes.sql",
+    ]
 
 
 def test_a_failed_migration_leaves_no_changes(
@@ -43,7 +48,7 @@ def test_a_failed_migration_leaves_no_changes(
 ) -> None:
     folder = tmp_path / "raw"  # type: ignore[operator]
     folder.mkdir()
-    (folder / "0005_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
+    (folder / "9999_broken.sql").write_text("CREATE TABLE half (a integer); SELECT 1 / 0;")
     monkeypatch.setattr(migrations, "files", lambda _: tmp_path)
     with pytest.raises(Exception, match="division by zero"):
         migrate(stores.raw, "raw")
@@ -94,6 +99,36 @@ def test_deliveries_of_an_earlier_release_have_no_mapping_and_are_told_from_new_
     listed = {one["delivery_id"]: one["mapping_hash"] for one in deliveries.read(stores.clean, 10)}
     assert listed == {"new": "a1", before[0][0]: None}
     assert stores.clean.run("SELECT mapping FROM delivery WHERE delivery_id = 'new'") == [["columns:"]]
+
+
+def test_rows_of_the_release_before_keep_their_hashes_and_are_known_when_they_come_again(
+    stores: Stores, rows: list[list[str]]
+) -> None:
+    stores.ingest(stores.deliver(rows))
+    stores.ingest(stores.deliver(rows, batch_size=7))  # every row is shared
+    before = _hashes(stores.raw)
+    for table in ("diabetes_raw", "shared_row"):
+        stores.raw.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_row_hash_check")
+        stores.raw.run(f"""ALTER TABLE {table} ALTER row_hash TYPE text COLLATE "C" USING encode(row_hash, 'hex')""")
+    stores.raw.run("DELETE FROM schema_migrations WHERE name = '0005_row_hash_bytes.sql'")
+    assert migrate(stores.raw, "raw") == ["0005_row_hash_bytes.sql"]
+    assert _hashes(stores.raw) == before and all(len(one) == 32 for (one,) in before)
+    assert sum(one["added"] for one in stores.ingest(stores.deliver(rows, batch_size=11))) == 0
+    assert stores.raw.run("SELECT count(*) FROM diabetes_raw") == [[len(rows)]]
+
+
+def test_the_digits_that_a_load_of_the_release_before_writes_are_refused(stores: Stores) -> None:
+    with pytest.raises(DatabaseError, match="shared_row_row_hash_check"):
+        stores.raw.run("INSERT INTO shared_row (batch_id, row_hash, place) VALUES ('id', :digits, 1)", digits="a1" * 32)
+    checked = "SELECT conname FROM pg_constraint WHERE conrelid = CAST('diabetes_raw' AS regclass) AND contype = 'c'"
+    assert ["diabetes_raw_row_hash_check"] in stores.raw.run(checked)
+
+
+def _hashes(raw: Connection) -> list[list[bytes]]:
+    rows: list[list[bytes]] = raw.run(
+        "SELECT row_hash FROM diabetes_raw UNION ALL SELECT row_hash FROM shared_row ORDER BY 1"
+    )
+    return rows
 
 
 def _deliveries(clean: Connection) -> list[list[str | None]]:

@@ -91,6 +91,11 @@ def _ingest(rows: list[list[str]], first_row: int = 1, known: str = "", deadlock
     return ingest(EVENT, BUCKET, _s3(rows, first_row), raw), raw  # type: ignore[arg-type]
 
 
+def as_bytes(digits: str) -> str:
+    """Hexadecimal digits as COPY's text format has bytes."""
+    return rf"\\x{digits}"
+
+
 def test_new_rows_are_copied_straight_into_the_table() -> None:
     answer, raw = _ingest(numbered(5))
     assert answer == {"batch": 1, "rows": 5, "added": 5}
@@ -142,15 +147,15 @@ def test_rows_of_another_site_or_of_synthetic_data_are_other_rows() -> None:
     raw = FakeRaw()
     ingest(EVENT, BUCKET, _s3([row], site="north"), raw)  # type: ignore[arg-type]
     (sent,) = raw.rows
-    assert (sent[0], sent[6]) == (row_hash(row, "real/north"), "north")
+    assert (sent[0], sent[6]) == (as_bytes(row_hash(row, "real/north")), "north")
     assert len({row_hash(row), row_hash(row, "real/north"), row_hash(row, "synthetic/default")}) == 3
 
 
 def test_a_discharge_date_is_sent_with_its_row_and_counts_in_the_hash() -> None:
     _, raw = _ingest([[*fields(), "2026-01-31"]])
     (sent,) = raw.rows
-    assert (sent[0], sent[-1]) == (row_hash([*fields(), "2026-01-31"]), "2026-01-31")
-    assert sent[0] != row_hash(fields())
+    assert (sent[0], sent[-1]) == (as_bytes(row_hash([*fields(), "2026-01-31"])), "2026-01-31")
+    assert sent[0] != as_bytes(row_hash(fields()))
 
 
 def test_other_errors_are_raised() -> None:
@@ -162,7 +167,7 @@ def test_each_row_is_sent_with_its_hash_split_number_and_delivery() -> None:
     rows = numbered(5)
     _, raw = _ingest(rows, first_row=11)
     assert raw.rows == [
-        [row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row]
+        [as_bytes(row_hash(row)), split_of(row[_PATIENT]), str(number), *DELIVERY, *row]
         for number, row in enumerate(rows, start=11)
     ]
 
@@ -172,7 +177,7 @@ def test_a_row_is_sent_unchanged_whatever_characters_its_batch_contains(odd: str
     rows = [fields(encounter_id="1"), fields(encounter_id="2", medical_specialty=odd), fields(encounter_id="3")]
     _, raw = _ingest(rows)
     expected = [
-        text_line([row_hash(row), split_of(row[_PATIENT]), str(number), *DELIVERY, *row])
+        "\t".join((as_bytes(row_hash(row)), text_line([split_of(row[_PATIENT]), str(number), *DELIVERY, *row])))
         for number, row in enumerate(rows, start=1)
     ]
     assert raw.copied.decode().split("\n") == [*expected, ""]
@@ -182,7 +187,7 @@ def test_the_first_of_duplicate_rows_is_sent() -> None:
     first, second = numbered(2)
     answer, raw = _ingest([first, second, first])
     assert answer == {"batch": 1, "rows": 3, "added": 2}
-    assert {row[0]: row[2] for row in raw.rows} == {row_hash(first): "1", row_hash(second): "2"}
+    assert {row[0]: row[2] for row in raw.rows} == {as_bytes(row_hash(first)): "1", as_bytes(row_hash(second)): "2"}
 
 
 def test_an_empty_field_is_sent_as_empty_and_not_as_null() -> None:

@@ -365,9 +365,7 @@ def test_by_default_a_prediction_is_not_explained(api: Api) -> None:
 def test_a_request_without_a_query_is_answered_as_one_with_a_query_that_changes_nothing(path: str, body: str) -> None:
     """The first does not go through FastAPI's routing, the second does."""
     for api in (serving(0.1, 0.2, 0.7), Api()):
-        answers = [
-            api.post(f"{path}{query}", body, **{"x-request-id": "one"}) for query in ("", "?explain=false")
-        ]
+        answers = [api.post(f"{path}{query}", body, **{"x-request-id": "one"}) for query in ("", "?explain=false")]
         direct, routed = ((one.status_code, one.headers, one.content) for one in answers)
         assert direct == routed
 

@@ -24,7 +24,7 @@ _EARLIER: Final = """
 """
 _PLACES: Final = """
     COPY (
-        SELECT row_hash, batch_id, row_number FROM diabetes_raw JOIN batch USING (batch_id)
+        SELECT encode(row_hash, 'hex'), batch_id, row_number FROM diabetes_raw JOIN batch USING (batch_id)
         WHERE batch.earlier_id IS NOT NULL
     ) TO STDOUT
 """

@@ -29,7 +29,7 @@ _OPTIONAL: Final = (DISCHARGE_DATE, DIAG_VERSION)
 # Each row of the batches, under the id of the requested batch and in its order there.
 _READ: Final = f"""
     COPY (
-        SELECT batch.batch_id, place, data_kind, site, split, row_hash, first_row + place, delivered_at,
+        SELECT batch.batch_id, place, data_kind, site, split, encode(row_hash, 'hex'), first_row + place, delivered_at,
             {", ".join(map(sql_name, NAMES))}, {DISCHARGE_DATE} IS NOT NULL, coalesce({DISCHARGE_DATE}, ''),
             coalesce({DIAG_VERSION}, '')
         FROM batch, LATERAL (

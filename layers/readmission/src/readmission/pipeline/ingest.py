@@ -147,7 +147,7 @@ def _checked(text: str, first_row: int, source: str) -> list[_Row]:
 
 
 def _lines(rows: Iterable[_Row], first_row: int, lineage: str, scope: str) -> Iterator[str]:
-    """The rows as lines of `_NAMES`. Keeps the first of duplicate rows.
+    """The rows as lines of `_NAMES`. Keeps the first of duplicate rows. A hash is written as Postgres reads bytes.
 
     A generator, so that Postgres loads lines while later ones are still being made.
     """
@@ -157,7 +157,7 @@ def _lines(rows: Iterable[_Row], first_row: int, lineage: str, scope: str) -> It
         key = _hash(prefix + joined)
         if key not in hashes:
             hashes.add(key)
-            yield f"{key}\t{split_of(patient)}\t{number}\t{lineage}\t{line}\n"
+            yield f"\\\\x{key}\t{split_of(patient)}\t{number}\t{lineage}\t{line}\n"
 
 
 def _rows(text: str) -> Iterator[tuple[str, str]]:

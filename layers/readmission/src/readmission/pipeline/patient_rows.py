@@ -10,6 +10,10 @@ from readmission.pipeline import publication
 
 _OF_PATIENT: Final = "site = :site AND patient_nbr = CAST(:patient AS bigint)"
 _IS_ROW: Final = "row_hash = ANY (CAST(:hashes AS text[]))"
+# The database `raw` has hashes as bytes. As an array, so that the index is used.
+_IS_RAW_ROW: Final = (
+    "row_hash = ANY (ARRAY(SELECT decode(hash, 'hex') FROM unnest(CAST(:hashes AS text[])) AS one (hash)))"
+)
 _IS_ENCOUNTER: Final = "site = :site AND encounter_id = ANY (CAST(CAST(:encounters AS text[]) AS bigint[]))"
 # A forecast whose patient the log knows as another one stays, whatever its encounter is.
 _IS_FORECAST: Final = (
@@ -17,7 +21,8 @@ _IS_FORECAST: Final = (
 )
 _BATCHES: Final = f"""
     SELECT batch_id, rows, count(*) FROM batch JOIN (
-        SELECT batch_id FROM diabetes_raw WHERE {_IS_ROW} UNION ALL SELECT batch_id FROM shared_row WHERE {_IS_ROW}
+        SELECT batch_id FROM diabetes_raw WHERE {_IS_RAW_ROW}
+        UNION ALL SELECT batch_id FROM shared_row WHERE {_IS_RAW_ROW}
     ) AS line USING (batch_id)
     GROUP BY batch_id, rows
 """
@@ -85,7 +90,7 @@ class Known:
 def know(raw: Connection, clean: Connection, patient: Patient) -> Known:
     """Look up the patient's rows in the database `raw`, and encounters in the prediction log too."""
     rows = raw.run(
-        f"SELECT row_hash, encounter_id FROM diabetes_raw WHERE {_OF_PATIENT}",
+        f"SELECT encode(row_hash, 'hex'), encounter_id FROM diabetes_raw WHERE {_OF_PATIENT}",
         site=patient.site,
         patient=str(patient.number),
     )
@@ -145,8 +150,8 @@ def delete_raw(raw: Connection, known: Known) -> None:
             id=batch_id,
             rows=left,
         )
-    raw.run(f"DELETE FROM shared_row WHERE {_IS_ROW}", hashes=list(known.hashes))
-    raw.run(f"DELETE FROM diabetes_raw WHERE {_IS_ROW}", hashes=list(known.hashes))
+    raw.run(f"DELETE FROM shared_row WHERE {_IS_RAW_ROW}", hashes=list(known.hashes))
+    raw.run(f"DELETE FROM diabetes_raw WHERE {_IS_RAW_ROW}", hashes=list(known.hashes))
 
 
 def unloaded(raw: Connection, clean: Connection, site: str) -> set[str]:
