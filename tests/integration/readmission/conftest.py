@@ -172,6 +172,14 @@ def rows() -> list[list[str]]:
     return list(synthetic.rows(40, seed=3))
 
 
+def hashes_as_digits(raw: Connection) -> None:
+    """Make the database `raw` that of the release before `0005_row_hash_bytes.sql`."""
+    for table in ("diabetes_raw", "shared_row"):
+        raw.run(f"ALTER TABLE {table} DROP CONSTRAINT {table}_row_hash_check")
+        raw.run(f"""ALTER TABLE {table} ALTER row_hash TYPE text COLLATE "C" USING encode(row_hash, 'hex')""")
+    raw.run("DELETE FROM schema_migrations WHERE name = '0005_row_hash_bytes.sql'")
+
+
 def changed(row: Sequence[str], **fields: str) -> list[str]:
     """The row with some changes."""
     return [fields.get(name, value) for name, value in zip(NAMES, row, strict=True)]

@@ -16,9 +16,10 @@ from readmission.pipeline.erasure import Found
 from readmission.pipeline.outcomes import Outcome, store
 from readmission.registry.rest import ModelVersion
 from readmission.storage.database import connect
+from readmission.storage.migrations import migrate
 
 from tests import hospital_file
-from tests.integration.readmission.conftest import BUCKETS, Stores, changed
+from tests.integration.readmission.conftest import BUCKETS, Stores, changed, hashes_as_digits
 
 # Nine digits, so that it stands in no text by chance: other tests leave files with half a million decimals.
 PATIENT = 918_273_645
@@ -188,6 +189,17 @@ def test_everything_is_erased_and_nothing_else(stores: Stores, delivery: list[li
     assert stores.clean.run("SELECT encounter_id FROM outcome") == [[int(delivery[5][0])]]
     left = stores.s3.get_object(Bucket=BUCKETS[0], Key="predictions/1.json")["Body"].read()
     assert json.loads(left)["forecasts"] == [{"patient_key": "other", "site": "default"}]
+
+
+def test_a_patient_is_erased_also_before_the_first_run_of_this_release(
+    stores: Stores, delivery: list[list[str]]
+) -> None:
+    fill(stores, delivery)
+    hashes_as_digits(stores.raw)
+    assert erasure.erase(REQUEST, places(stores))["rows"]["diabetes_raw"] == 3
+    assert str(PATIENT) not in everything(stores)
+    assert migrate(stores.raw, "raw") == ["0005_row_hash_bytes.sql"]
+    assert stores.raw.run("SELECT count(*) FROM diabetes_raw") == [[37]]
 
 
 def test_a_run_over_what_is_left_accounts_for_every_row(stores: Stores, delivery: list[list[str]]) -> None:

@@ -10,10 +10,9 @@ from readmission.pipeline import publication
 
 _OF_PATIENT: Final = "site = :site AND patient_nbr = CAST(:patient AS bigint)"
 _IS_ROW: Final = "row_hash = ANY (CAST(:hashes AS text[]))"
-# The database `raw` has hashes as bytes. As an array, so that the index is used.
-_IS_RAW_ROW: Final = (
-    "row_hash = ANY (ARRAY(SELECT decode(hash, 'hex') FROM unnest(CAST(:hashes AS text[])) AS one (hash)))"
-)
+# The database `raw` has hashes as bytes, and as digits until the first run after an upgrade.
+_DIGITS: Final = r"ltrim(CAST(row_hash AS text), '\x')"
+_IS_RAW_ROW: Final = f"{_DIGITS} = ANY (CAST(:hashes AS text[]))"
 _IS_ENCOUNTER: Final = "site = :site AND encounter_id = ANY (CAST(CAST(:encounters AS text[]) AS bigint[]))"
 # A forecast whose patient the log knows as another one stays, whatever its encounter is.
 _IS_FORECAST: Final = (
@@ -90,7 +89,7 @@ class Known:
 def know(raw: Connection, clean: Connection, patient: Patient) -> Known:
     """Look up the patient's rows in the database `raw`, and encounters in the prediction log too."""
     rows = raw.run(
-        f"SELECT encode(row_hash, 'hex'), encounter_id FROM diabetes_raw WHERE {_OF_PATIENT}",
+        f"SELECT {_DIGITS}, encounter_id FROM diabetes_raw WHERE {_OF_PATIENT}",
         site=patient.site,
         patient=str(patient.number),
     )
