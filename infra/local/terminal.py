@@ -46,7 +46,7 @@ def step(label: str, doing: str) -> Iterator[Outcome]:
 @contextmanager
 def _moving(begun: str, outcome: Outcome, began: float) -> Iterator[None]:
     """Does nothing unless a person watches."""
-    if not sys.stdout.isatty():
+    if not is_watched():
         yield
         return
     ended = threading.Event()
@@ -64,6 +64,11 @@ def _moving(begun: str, outcome: Outcome, began: float) -> Iterator[None]:
         ended.set()
         thread.join()
         print(f"{CLEARED}{begun}", end="", flush=True)
+
+
+def is_watched() -> bool:
+    """Whether the output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def fitting(line: str) -> str:

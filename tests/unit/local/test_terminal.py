@@ -22,9 +22,9 @@ def test_a_step_that_fails_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A person watches, on a terminal: the output that capsys reads."""
-    monkeypatch.setattr(terminal.sys.stdout, "isatty", lambda: True, raising=False)
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person watches, on a terminal."""
+    monkeypatch.setattr(terminal, "is_watched", lambda: True)
     monkeypatch.setattr(terminal, "MOVES_SECONDS", 0.01)
 
 
