@@ -4,19 +4,20 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui import imports
 from ui.texts import LANGUAGES, Texts
-from ui.views import entrance, model, monitoring, over_time, page, patient, patients, pipeline, worklist
+from ui.views import entrance, page
 from ui.views.style import STYLE
 
 _ICON = str(Path(__file__).parent / "icon.svg")
 _PAGES = {
-    "patient": (patient.show, ":material/person:"),
-    "patients": (patients.show, ":material/groups:"),
-    "worklist": (worklist.show, ":material/checklist:"),
-    "model": (model.show, ":material/verified:"),
-    "over_time": (over_time.show, ":material/timeline:"),
-    "pipeline": (pipeline.show, ":material/account_tree:"),
-    "monitoring": (monitoring.show, ":material/monitoring:"),
+    "patient": ":material/person:",
+    "patients": ":material/groups:",
+    "worklist": ":material/checklist:",
+    "model": ":material/verified:",
+    "over_time": ":material/timeline:",
+    "pipeline": ":material/account_tree:",
+    "monitoring": ":material/monitoring:",
 }
 
 
@@ -31,8 +32,8 @@ def main() -> None:
     # Streamlit always declares English; screen readers choose their voice by this attribute.
     st.html(f'<script>document.documentElement.lang = "{t.language}"</script>', unsafe_allow_javascript=True)
     pages = [
-        st.Page(show, title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")
-        for name, (show, icon) in _PAGES.items()
+        st.Page(imports.page(name), title=t(f"{name}.nav"), icon=icon, url_path=name, default=name == "patient")
+        for name, icon in _PAGES.items()
     ]
     chosen = st.navigation(pages)
     with st.sidebar:
@@ -48,6 +49,7 @@ def main() -> None:
     with page.explained(t):
         if entrance.admits(t):
             chosen.run()
+    imports.rest(tuple(_PAGES))
 
 
 main()

@@ -1,4 +1,4 @@
-"""The charts, in Okabe and Ito's palette for colour-blind readers; every chart also has a text alternative."""
+"""The charts; every one also has a text alternative."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,8 @@ from typing import Any, Final
 
 import altair as alt
 
-BLUE: Final = "#0072B2"
-SKY: Final = "#56B4E9"
-ORANGE: Final = "#E69F00"
-VERMILION: Final = "#D55E00"
-GREEN: Final = "#009E73"
-PURPLE: Final = "#CC79A7"
-GREY: Final = "#8A97A1"
-BANDS: Final = {"low": BLUE, "moderate": SKY, "high": ORANGE, "very high": VERMILION}
-CLASSES: Final = {"<30": VERMILION, ">30": ORANGE, "NO": BLUE}
+from ui.palette import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+
 _SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
 _LABEL: Final[dict[str, Any]] = {"fontSize": 13, "color": "#1D2A35"}
 _BAR: Final[dict[str, Any]] = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}

@@ -4,11 +4,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
-_CONFIG = Config(connect_timeout=3, read_timeout=60, retries={"total_max_attempts": 2})
-
 
 class NotDeployed(Exception):
     """The stack does not exist, or its deployment has not finished."""
@@ -22,7 +17,19 @@ class Stack:
 @cache
 def client(service: str) -> Any:
     """One client per service. Unlike boto3's sessions, its clients can be shared between threads."""
-    return boto3.session.Session().client(service, config=_CONFIG)  # type: ignore[call-overload]
+    # Not at the top: the first page does without.
+    import boto3
+    from botocore.config import Config
+
+    config = Config(connect_timeout=3, read_timeout=60, retries={"total_max_attempts": 2})
+    return boto3.session.Session().client(service, config=config)  # type: ignore[call-overload]
+
+
+def failed(error: Exception) -> bool:
+    """Whether an AWS client raised the error."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return isinstance(error, BotoCoreError | ClientError)
 
 
 def stack(name: str) -> Stack:

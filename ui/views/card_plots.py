@@ -6,7 +6,7 @@ The pipeline's own plots (`readmission.reporting.plots`) are pictures with Engli
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ui import charts
+from ui import charts, palette
 from ui.charts import Chart
 from ui.texts import Texts
 from ui.views import thresholds
@@ -75,7 +75,7 @@ def _feature_effect(t: Texts, document: Mapping[str, Any]) -> Plot:
             t.translation(f"plot.{effect}"),
             color,
         )
-        for effect, color in zip(_EFFECTS, (charts.BLUE, charts.VERMILION), strict=True)
+        for effect, color in zip(_EFFECTS, (palette.BLUE, palette.VERMILION), strict=True)
     ]
 
 

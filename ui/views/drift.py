@@ -6,7 +6,7 @@ from typing import Any, Final
 import streamlit as st
 from readmission.domain import spreadsheet
 
-from ui import charts
+from ui import charts, palette
 from ui.services import over_time
 from ui.services.over_time import Figure, Group, Input, Source, Window
 from ui.texts import DASH, Texts
@@ -43,7 +43,7 @@ def show(t: Texts, window: Window, limit: float | None) -> None:
 
 def _bar(t: Texts, one: Input) -> dict[str, Any]:
     psi = one.psi or 0.0
-    color = charts.VERMILION if one.beyond else charts.SKY
+    color = palette.VERMILION if one.beyond else palette.SKY
     return {"name": input_name(t, one.name), "value": psi, "text": t.number(psi, 3), "color": color}
 
 

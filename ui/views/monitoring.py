@@ -7,7 +7,7 @@ from typing import Any, Final
 import streamlit as st
 from readmission.telemetry import metrics
 
-from ui import charts
+from ui import charts, palette
 from ui.services import aws, configuration, measurements
 from ui.services.measurements import Measurements, Point, Window
 from ui.texts import DASH, Texts
@@ -115,7 +115,7 @@ def _chart(
             "time": point.time.timestamp() * 1000,
             "label": label(point.label),
             "value": point.value,
-            "color": charts.CLASSES.get(point.label),
+            "color": palette.CLASSES.get(point.label),
             "text": f"{point.time:%H:%M}: {t.number(point.value, digits)}",
         }
         for point in sorted(points, key=lambda point: (labels.index(point.label), point.time))

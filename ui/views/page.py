@@ -5,20 +5,22 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
 import streamlit as st
-from botocore.exceptions import BotoCoreError, ClientError
 from readmission.client import ApiProblem, ApiUnreachable, BearerToken, Client, Wrong
 
-from ui import charts
 from ui.services import aws, configuration
 from ui.services.configuration import Configuration, NotConfigured
 from ui.services.login import InvalidSetting
 from ui.services.measurements import MeasurementsUnavailable
 from ui.texts import DASH, Texts
 from ui.views import entrance
+
+if TYPE_CHECKING:  # the first page does without, so that a new server shows it at once
+    import pandas as pd
+
+    from ui import charts
 
 type Formats = Mapping[str, Callable[[float], str]]
 
@@ -83,9 +85,10 @@ def explained(t: Texts) -> Iterator[None]:
         problem(t, "not_deployed", name=error)
     except MeasurementsUnavailable as error:
         problem(t, "prometheus", reason=error)
-    except (BotoCoreError, ClientError) as error:
-        problem(t, "aws", reason=error)
     except Exception as error:
+        if aws.failed(error):
+            problem(t, "aws", reason=error)
+            return
         # Without the message, which may contain form input.
         lines = "".join(traceback.format_tb(error.__traceback__))
         _LOGGER.error("%s on a page\n%s", type(error).__name__, lines)
@@ -133,18 +136,22 @@ def synthetic(t: Texts, data_kind: str) -> None:
         st.warning(t("common.synthetic"), icon=":material/science:")
 
 
-def chart(t: Texts, drawn: charts.Chart, alt: str) -> None:
+def chart(t: Texts, drawn: "charts.Chart", alt: str) -> None:
+    from ui import charts
+
     st.altair_chart(charts.localized(drawn, t.language), alt=alt, width="stretch")
 
 
 def table(
-    rows: Sequence[Mapping[str, Any]] | pd.DataFrame,
+    rows: "Sequence[Mapping[str, Any]] | pd.DataFrame",
     alt: str,
     *,
     formats: Formats | None = None,
     **options: Any,
 ) -> None:
     """A table; `formats` write the numbers of a column, which still sort as numbers."""
+    import pandas as pd
+
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
     shown = frame.style.format(dict[Any, Any](formats), na_rep="") if formats else frame
     st.dataframe(shown, hide_index=True, alt=alt, **options)

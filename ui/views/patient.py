@@ -8,7 +8,7 @@ import streamlit as st
 from readmission.client import ApiProblem, Contribution, Prediction
 from readmission.domain.features import DOSED
 
-from ui import charts
+from ui import palette
 from ui.services import diagnoses, patients
 from ui.texts import Texts
 from ui.views import page, style
@@ -342,8 +342,8 @@ def _risk(t: Texts, forecast: Prediction, as_asked: Prediction | None) -> None:
         sentence = t("patient.percentile", share=t.number(percentile))
         name = escape(t(f"band.{band}"))
         parts += [
-            f'<span class="risk-band" style="border-color:{charts.BANDS[band]}">'
-            f'<span aria-hidden="true" style="color:{charts.BANDS[band]}">{_SIGNS[band]}</span> {name}</span></p>',
+            f'<span class="risk-band" style="border-color:{palette.BANDS[band]}">'
+            f'<span aria-hidden="true" style="color:{palette.BANDS[band]}">{_SIGNS[band]}</span> {name}</span></p>',
             _scale(t, percentile, band),
             f'<p class="risk-note">{escape(sentence)}</p>',
         ]
@@ -362,7 +362,7 @@ def _scale(t: Texts, percentile: float, band: str) -> str:
     """A bar of 100 training patients in four bands, with a mark at this patient's rank."""
     widths = {"low": 50, "moderate": 30, "high": 10, "very high": 10}
     colors = "".join(
-        f'<span style="width:{width}%;background:{charts.BANDS[name]};opacity:{1 if name == band else 0.35}"></span>'
+        f'<span style="width:{width}%;background:{palette.BANDS[name]};opacity:{1 if name == band else 0.35}"></span>'
         for name, width in widths.items()
     )
     marks = "".join(f'<span style="left:{at}%">{at}</span>' for at in (0, 50, 80, 90, 100))
@@ -394,10 +394,12 @@ def _history(t: Texts, forecast: Prediction, asked: dict[str, Any]) -> None:
 
 
 def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
+    from ui import charts  # not at the top: the form does without
+
     st.header(t("patient.probabilities"), anchor=False)
     rows = [
-        {"name": t(f"class.{name}"), "share": share, "text": t.percent(share), "color": charts.CLASSES[name]}
-        for name in charts.CLASSES
+        {"name": t(f"class.{name}"), "share": share, "text": t.percent(share), "color": palette.CLASSES[name]}
+        for name in palette.CLASSES
         if (share := forecast["probabilities"][name]) is not None
     ]
     summary = "; ".join(f"{row['name']}: {row['text']}" for row in rows)
@@ -411,6 +413,8 @@ def _details(t: Texts, forecast: Prediction, values: dict[str, Any]) -> None:
 
 
 def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, Any]) -> None:
+    from ui import charts
+
     st.header(t("patient.why"), anchor=False, help=t("patient.help.why"))
     found = [one for one in contributions if one["direction"] != "none"]
     rows: list[dict[str, Any]] = [
@@ -433,7 +437,7 @@ def _explanation(t: Texts, contributions: list[Contribution], fields: dict[str, 
             "name": f"{_short(row['name'])}|{_short(row['given'])}",
             "value": row["value"],
             "text": row["effect"],
-            "color": charts.VERMILION if row["value"] > 0 else charts.BLUE,
+            "color": palette.VERMILION if row["value"] > 0 else palette.BLUE,
         }
         for row in rows[:_SHOWN]
     ]

@@ -7,6 +7,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +19,7 @@ from infra.local.errors import LocalError
 from infra.local.servers import supervision
 from infra.local.settings import Settings
 from infra.local.stack import Stack
-from infra.local.terminal import table
+from infra.local.terminal import CLEARED, fitting, table
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
@@ -149,16 +150,18 @@ class Progress:
                 self.ended.add(state.name)
                 print(f"{self._clear()}{line(state)}", flush=True)
             elif self.live and not state.exited:
-                print(f"{self._clear()}{line(state)} …", end="", flush=True)
+                print(f"{CLEARED}{fitting(line(state))}", end="", flush=True)
 
     def _clear(self) -> str:
-        return "\r\033[K" if self.live else ""
+        return CLEARED if self.live else ""
 
 
 def line(state: State) -> str:
+    """With the seconds that the state took, or for one that has not ended, has been taking."""
     done = f"{state.done}/{state.of}" if state.of is not None else ""
     facts = ", ".join(f"{count:,} {what}" for what, count in state.facts.items())
-    seconds = f"({state.seconds(state.exited):.1f} s)" if state.exited else ""
+    taken = state.seconds(datetime.now(UTC))
+    seconds = f"({taken:.1f} s)" if state.exited else f"… {taken:.0f} s"
     return (
         "            " + " ".join(part for part in (f"{state.name:<16}", f"{done:<7}", facts, seconds) if part).rstrip()
     )

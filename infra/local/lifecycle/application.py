@@ -1,14 +1,17 @@
 """Builds the application and deploys it to LocalStack, each only if something has changed since the last time."""
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +19,7 @@ import yaml
 
 from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import archives, parameters
+from infra.local.lifecycle import archives, parameters, snapshot
 from infra.local.lifecycle.repair import repair
 from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
@@ -27,6 +30,10 @@ BUILD = ROOT / ".aws-sam" / "build"
 BUILT = ROOT / ".aws-sam" / "built-from"
 DATA_BUCKET = f"{stack.NAME}-data-000000000000"
 """The name that the mirror knows, and that the buckets of earlier releases have."""
+UPLOADS = f"{stack.NAME}-uploads-000000000000"
+"""The bucket that `sam deploy` uploads code to. It could make one, but asks only every 15 s if that is there."""
+POLL_SECONDS = "0.5"
+"""How often `sam deploy` looks whether LocalStack has finished; on AWS, where calls are limited, every 5 s."""
 LOG_LINES = 25
 LITTLE_SPACE = 200 << 20
 """Bytes. With fewer, `sam` or LocalStack probably failed because of the disk."""
@@ -36,8 +43,10 @@ def deploy(settings: Settings) -> stack.Stack:
     """Raises LocalError with the last lines of `sam`'s output if it fails."""
     built_from = _fingerprint()
     with step("build", "sam build: functions and layers") as outcome:
+        outcome.so_far = partial(_done, settings, "build", "Building ", time.time())
         outcome.text = build(settings, built_from)
     with step("deploy", "sam deploy to LocalStack") as outcome:
+        outcome.so_far = partial(_done, settings, "deploy", "_COMPLETE ", time.time())
         outcome.text = _deploy(settings, built_from)
     remember(settings)
     deployed = stack.get(settings)
@@ -57,11 +66,24 @@ def remember(settings: Settings) -> None:
         _mark(settings).unlink(missing_ok=True)
 
 
+def restore(settings: Settings) -> str:
+    """Puts the stack back into a new LocalStack if the previous one had it and a deployment would make the same.
+
+    Returns a summary. Raises NotRestored if LocalStack has to be replaced.
+    """
+    if not _mark(settings).exists():
+        return "nothing was deployed"
+    is_restored = snapshot.restore(settings, _key(settings, _fingerprint()))
+    return "restored" if is_restored else "no snapshot of these sources and parameters"
+
+
 def redeploy(settings: Settings) -> str:
-    """Deploys the stack again if the previous LocalStack had it. Returns a summary."""
+    """Deploys the stack again if the previous LocalStack had it and it has not been restored. Returns a summary."""
     if not _mark(settings).exists():
         return "nothing was deployed"
     built_from = _fingerprint()
+    if _is_deployed(settings, _tag(settings, built_from)):
+        return "already deployed"
     return f"{build(settings, built_from)}, {_deploy(settings, built_from)}"
 
 
@@ -89,10 +111,8 @@ def build(settings: Settings, built_from: str | None = None) -> str:
 
 
 def _deploy(settings: Settings, built_from: str) -> str:
-    given = parameters.kept(settings)
-    wanted = ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), parameters.digest(given))))
-    found = stack.find(settings)
-    if found and found.tags.get("build") == wanted:
+    wanted = _tag(settings, built_from)
+    if _is_deployed(settings, wanted):
         return "already deployed"
     options = ["--tags", f"build={wanted}"]
     repaired = repair(settings)
@@ -101,10 +121,35 @@ def _deploy(settings: Settings, built_from: str) -> str:
         # What the deployment that broke off has uploaded may be incomplete, but has the same name.
         options.append("--force-upload")
     unfinished.touch()
+    key = _key(settings, built_from)
+    aws.client(settings, "s3").create_bucket(Bucket=UPLOADS)
     with _sam_configuration(settings) as file:
         _sam(settings, "deploy", "--config-file", str(file), *options)
     unfinished.unlink()
-    return "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
+    done = "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
+    reason = snapshot.save(settings, key)
+    return f"{done}, but the next LocalStack must be deployed to again: {reason}" if reason else done
+
+
+def _tag(settings: Settings, built_from: str) -> str:
+    """Tells what is deployed: the stack has it as its tag."""
+    given = parameters.digest(parameters.kept(settings))
+    return ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), given)))
+
+
+def _is_deployed(settings: Settings, wanted: str) -> bool:
+    found = stack.find(settings)
+    return found is not None and found.tags.get("build") == wanted
+
+
+def _key(settings: Settings, built_from: str) -> str:
+    """Of all that a deployment depends on: sources, parameters with secrets, and where LocalStack is."""
+    made_of = {
+        "sources": built_from,
+        "parameters": dict(sorted(_parameters(settings).items())),
+        "port": settings.localstack_port,
+    }
+    return sha256(json.dumps(made_of).encode()).hexdigest()
 
 
 @contextmanager
@@ -114,7 +159,25 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
     Everyone on the machine can read the arguments of a process, so the secrets among them are in a file of their owner.
     """
     configuration = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    values = {
+    # SAM takes a value up to its first space, and no empty one, unless it is quoted.
+    overrides = [
+        f'{name}="{value}"' if " " in value or not value else f"{name}={value}"
+        for name, value in _parameters(settings).items()
+    ]
+    options = configuration["default"]["deploy"]["parameters"]
+    del options["resolve_s3"]
+    options |= {"s3_bucket": UPLOADS, "parameter_overrides": overrides}
+    file = settings.secrets / "samconfig.yaml"
+    try:
+        files.write(file, yaml.safe_dump(configuration))
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _parameters(settings: Settings) -> Mapping[str, str]:
+    """The template's parameters on this platform."""
+    return {
         **parameters.defaults(),
         "DatabaseTls": "disable",
         "DatabasePipelineSecretName": "readmission/database/pipeline",
@@ -134,17 +197,6 @@ def _sam_configuration(settings: Settings) -> Iterator[Path]:
         "DataBucketName": DATA_BUCKET,
         **parameters.kept(settings),
     }
-    # SAM takes a value up to its first space, and no empty one, unless it is quoted.
-    overrides = [
-        f'{name}="{value}"' if " " in value or not value else f"{name}={value}" for name, value in values.items()
-    ]
-    configuration["default"]["deploy"]["parameters"]["parameter_overrides"] = overrides
-    file = settings.secrets / "samconfig.yaml"
-    try:
-        files.write(file, yaml.safe_dump(configuration))
-        yield file
-    finally:
-        file.unlink(missing_ok=True)
 
 
 def _sam(settings: Settings, command: str, *options: str) -> None:
@@ -156,6 +208,8 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "ARCHITECTURE": architecture(),
         "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": POLL_SECONDS,
+        "PYTHONUNBUFFERED": "1",  # `_done` reads its output while it runs
     }
     with log.open("w") as file:
         finished = subprocess.run(
@@ -170,6 +224,16 @@ def _sam(settings: Settings, command: str, *options: str) -> None:
     if finished.returncode:
         tail = "\n".join(log.read_text().splitlines()[-LOG_LINES:])
         raise LocalError(f"`sam {command}` failed:\n{tail}\nThe complete output: {log}{_cause(settings, command)}")
+
+
+def _done(settings: Settings, command: str, sign: str, since: float) -> str:
+    """How many lines of `sam`'s output have the sign: one for each function and layer, or for each resource."""
+    log = settings.log(f"sam-{command}")
+    try:
+        found = log.read_text().count(sign) if log.stat().st_mtime >= since else 0
+    except FileNotFoundError:
+        return ""
+    return f"{found} done," if found else ""
 
 
 def _cause(settings: Settings, command: str) -> str:

@@ -117,7 +117,7 @@ class Server:
                 pytest.fail(f"LocalStack exited while it started:\n{self.log}")
             return "\nReady." in self.log
 
-        wait_for(ready, "LocalStack to be ready", seconds=60)
+        wait_for(ready, "LocalStack to be ready", seconds=240)
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

@@ -1,11 +1,14 @@
 """`make pipeline`: what it says when LocalStack stops, and how an execution is taken up again."""
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from readmission.pipeline import executions
 
 from infra.local import aws, settings
 from infra.local.commands import pipeline
@@ -141,3 +144,11 @@ def test_a_run_that_trained_says_nothing_of_earlier_ones(tmp_path: Path, capsys:
     output = {"data_kind": "real", "earlier": {"outcome": "train"}}
     pipeline.show_models(settings.load({"LOCAL_DIR": str(tmp_path)}), output)
     assert capsys.readouterr().out == ""
+
+
+def test_a_state_says_how_long_it_took_or_has_been_taking() -> None:
+    began = datetime.now(UTC) - timedelta(seconds=90)
+    training = executions.State("Train models", began, of=3, done=1)
+    assert re.fullmatch(r" +Train models +1/3 +… 9\d s", pipeline.line(training))
+    training.exited = began + timedelta(seconds=30)
+    assert re.fullmatch(r" +Train models +1/3 +\(30\.0 s\)", pipeline.line(training))

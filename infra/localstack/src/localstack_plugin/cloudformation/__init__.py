@@ -1,6 +1,6 @@
 """What LocalStack's CloudFormation lacks to deploy a stack again and again, as AWS can."""
 
-from localstack_plugin.cloudformation import api_ids, conditions, references, retention, updates
+from localstack_plugin.cloudformation import api_ids, conditions, references, retention, updates, waiting
 
 
 def install() -> None:
@@ -10,3 +10,4 @@ def install() -> None:
     retention.install()
     updates.install()
     api_ids.install()
+    waiting.install()
