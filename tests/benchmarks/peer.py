@@ -5,22 +5,18 @@ on the disk: fetching it, which a real one would have to do at a cold start, is 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import mlflow.pyfunc
 import numpy as np
 from mangum import Mangum
 from readmission.domain.contract import CLASSES
-from readmission.domain.features import INPUTS, inputs_of
+from readmission.domain.features import INPUTS
 from readmission.registry.production import Version
 from readmission.scoring.scorer import Scorer
-from readmission.serving import batch
 from readmission.serving.api import create_app
-from readmission.serving.challenger import Answer
-from readmission.serving.encounters import Asked
 from readmission.serving.model_cache import ModelCache, Served
-from readmission.serving.prediction_log import Answered
 from readmission.telemetry import observability
 
 from tests.benchmarks import inputs
@@ -38,24 +34,14 @@ class PyfuncScorer:
 
     def __init__(self, folder: str) -> None:
         self._model = mlflow.pyfunc.load_model(folder)
-        self._ahead: list[list[float]] = []
 
     def probabilities(self, row: Sequence[Any]) -> list[float]:
-        return self._ahead.pop() if self._ahead else self.table([row])[0]
+        return self.probabilities_of([row])[0]
 
-    def table(self, rows: Iterable[Sequence[Any]]) -> list[list[float]]:
+    def probabilities_of(self, rows: Iterable[Sequence[Any]]) -> list[list[float]]:
+        """The model is asked once for all, as it is fastest."""
         found: list[list[float]] = np.asarray(self._model.predict(inputs.table(rows))).tolist()
         return found
-
-    def predict(
-        self, served: Served, encounters: Sequence[Asked], answer: Callable[[Served, Asked], Answer]
-    ) -> tuple[list[dict[str, Any]], list[Answered]]:
-        """As `batch.predict`, for rows without errors: the model is asked once for all, as it is fastest."""
-        self._ahead = self.table(list(inputs_of(one.fields).values()) for one in encounters)[::-1]
-        found = [answer(served, one) for one in encounters]
-        rows = [{"index": index, "prediction": one.forecast} for index, one in enumerate(found)]
-        pairs = enumerate(zip(found, encounters, strict=True))
-        return rows, [one.as_logged(index, asked) for index, (one, asked) in pairs]
 
 
 class _Loaded:
@@ -75,7 +61,6 @@ class _Loaded:
 
 _scorer = PyfuncScorer(os.environ["PYFUNC_MODEL"])
 model_cache = _Loaded(_scorer)
-batch.predict = _scorer.predict
 _application = Mangum(
     create_app(
         cast(ModelCache, model_cache), logger=cast(Any, logger), meter=meter, correlate=logger.set_correlation_id

@@ -17,11 +17,10 @@ from readmission.scoring.vectorised import VectorisedScorer
 from readmission.training import families
 from sklearn.preprocessing import TargetEncoder
 
-from tests.unit.readmission.documents import document, numbers, stump
+from tests.unit.readmission.documents import MIXED_INPUTS, document, numbers, random_rows, random_tree, stump
 
 NUMBERS = ["number_inpatient", "number_emergency", "prior_encounters", "prior_early_share"]
 CATEGORIES = ["medical_specialty", "insulin", "metformin", "diag_1_group"]
-KIND = {"name": "b", "kind": "category", "values": {"x": [1.0, 0.0], "?": [0.0, 1.0]}, "unseen": [2.0, 2.0]}
 
 
 def _rows(count: int, seed: int) -> list[list[Any]]:
@@ -71,43 +70,19 @@ def test_every_family_gives_the_same_probabilities_with_missing_numbers_and_unse
     assert _difference(found, [*rows, [None] * len(rows[0])]) <= 1e-12
 
 
-def _random_tree(r: random.Random, leaves: int, classes: int = 1) -> dict[str, Any]:
-    """A tree of any shape over four columns; its thresholds are few, so that many are equal."""
-
-    def grow(leaves: int) -> list[tuple[int, float, str]]:
-        if leaves == 1:
-            return [(-1, 0, "r")]
-        left = r.randint(1, leaves - 1)
-        return [(r.randint(0, 3), r.randint(0, 9) / 2, r.choice("lr")), *grow(left), *grow(leaves - left)]
-
-    columns, thresholds, missing = zip(*grow(leaves), strict=True)
-    values = [r.random() for _ in range(leaves * classes)]
-    return {"columns": [*columns], "thresholds": [*thresholds], "missing": "".join(missing), "values": values}
-
-
-INPUTS = [*numbers("a"), {"name": "c", "kind": "number", "missing": [7.0]}, KIND]
-
-
-def _random_rows(r: random.Random, count: int) -> list[list[Any]]:
-    return [
-        [r.choice([None, r.randint(0, 9) / 2]), r.choice([None, r.random() * 5]), r.choice(["x", "?", None, "new"])]
-        for _ in range(count)
-    ]
-
-
 @pytest.mark.parametrize("most", [1, 2, 8, 9, 16, 32, 33, 64, 65, 128, 129, 255])
 def test_a_boosting_gives_the_same_probabilities_whatever_the_number_of_leaves(most: int) -> None:
     r = random.Random(most)
-    trees = [[_random_tree(r, r.randint(1, most)) for _ in range(count)] for count in (70, 0, 5)]
-    trees[0].append(_random_tree(r, most))
+    trees = [[random_tree(r, r.randint(1, most)) for _ in range(count)] for count in (70, 0, 5)]
+    trees[0].append(random_tree(r, most))
     model = {"type": "boosting", "baseline": [0.1, 0.2, 0.3], "trees": trees}
-    assert _difference(document(model, inputs=INPUTS), _random_rows(r, 300)) <= 1e-12
+    assert _difference(document(model, inputs=MIXED_INPUTS), random_rows(r, 300)) <= 1e-12
 
 
 def test_a_forest_gives_the_same_probabilities_whatever_the_shape_of_its_trees() -> None:
     r = random.Random(1)
-    model = {"type": "forest", "trees": [_random_tree(r, leaves, classes=3) for leaves in (1, 2, 30, 500)]}
-    assert _difference(document(model, inputs=INPUTS), _random_rows(r, 300)) <= 1e-12
+    model = {"type": "forest", "trees": [random_tree(r, leaves, classes=3) for leaves in (1, 2, 30, 500)]}
+    assert _difference(document(model, inputs=MIXED_INPUTS), random_rows(r, 300)) <= 1e-12
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 100])
@@ -116,11 +91,11 @@ def test_rows_are_scored_in_batches_and_chunks_without_a_seam(monkeypatch: pytes
     monkeypatch.setattr(vectorised, "_CHUNK", 5)
     r = random.Random(2)
     for kind, classes in (("boosting", 1), ("forest", 3)):
-        trees: Any = [_random_tree(r, 20, classes) for _ in range(6)]
+        trees: Any = [random_tree(r, 20, classes) for _ in range(6)]
         model = {"type": kind, "baseline": [0.0] * 3, "trees": [trees[:2], trees[2:3], trees[3:]]}
         if kind == "forest":
             model = {"type": kind, "trees": trees}
-        assert _difference(document(model, inputs=INPUTS), _random_rows(r, count)) <= 1e-12
+        assert _difference(document(model, inputs=MIXED_INPUTS), random_rows(r, count)) <= 1e-12
 
 
 def test_no_rows_have_no_probabilities() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from readmission.domain.features import FEATURES, inputs_of
+from readmission.errors import ScorerInvalid
 from readmission.serving.challenger import Answer, Trial, bucket
 from readmission.serving.encounters import Asked, encounter_of
 from readmission.serving.model_cache import ModelCache
@@ -56,6 +57,26 @@ class Serving:
 
     def answer(self, **fields: Any) -> Answer:
         return self.trial.answer(self.cache.current(), encounter_of({**ENCOUNTER, **fields}))
+
+
+def test_a_batch_gets_the_answers_that_each_encounter_gets_alone() -> None:
+    asked = [encounter_of({**ENCOUNTER, "patient_nbr": number}) for number in range(1, 40)]
+    for serving in (Serving(), Serving(constant(*CHALLENGER), share=0.5)):
+        served = serving.cache.current()
+        found = serving.trial.answers(served, asked)
+        assert found == [serving.trial.answer(served, one) for one in asked]
+    assert {one.answered_by for one in found if isinstance(one, Answer)} == {"production", "canary"}
+
+
+def test_an_encounter_of_a_batch_that_the_served_model_cannot_score_does_not_affect_the_others() -> None:
+    linear = {"type": "linear", "mean": [0.0], "scale": [1.0], "coefficients": [[1.0]] * 3, "intercepts": [0.0] * 3}
+    asked = [encounter_of({**ENCOUNTER, **fields}) for fields in ({}, {"prior_encounters": 1})]
+    for challenger in (None, constant(*CHALLENGER)):
+        serving = Serving(challenger)
+        serving.registry.promote("3", document(linear, features=["prior_encounters"]))
+        serving.cache.refresh()
+        unknown, known = serving.trial.answers(serving.cache.current(), asked)
+        assert isinstance(unknown, ScorerInvalid) and isinstance(known, Answer)
 
 
 def _other(serving: Serving) -> Other:

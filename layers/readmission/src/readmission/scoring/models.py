@@ -1,32 +1,36 @@
 """The models of a scorer document: each builds a function from a row to the probabilities of the classes.
 
-All raise ValueError, LookupError or TypeError if the model is malformed.
+A boosting has a second function for at least two rows, which is faster for many and gives the same bits. All raise
+ValueError, LookupError or TypeError if the model is malformed.
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import accumulate, chain, count
 from math import exp, inf, isfinite, nan
-from operator import getitem, mul, truediv
+from operator import getitem, itemgetter, mul, truediv
 from typing import Any, Final
 
 from readmission.errors import ScorerInvalid
 from readmission.scoring.format import MOST_LEAVES
 from readmission.scoring.inputs import Input, Node, Row, SplitTable, encoder, floats
+from readmission.scoring.together import Together
 
 type Evaluate = Callable[[Row], list[float]]
+type EvaluateMany = Callable[[Sequence[Row]], list[list[float]]]
 
 _BITS_OF_BYTE: Final = bytes(byte.bit_count() for byte in range(256))
 
 
-def _softmax(scores: list[float]) -> list[float]:
+def _softmax(scores: Sequence[float]) -> list[float]:
     highest = max(scores)
     powers = [exp(score - highest) for score in scores]
     total = sum(powers)
     return [power / total for power in powers]
 
 
-def linear(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evaluate:
+def linear(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple[Evaluate, None]:
     encode = encoder(inputs)
     mean, scale = model["mean"], model["scale"]
     lines = list(zip(model["coefficients"], model["intercepts"], strict=True))
@@ -41,7 +45,7 @@ def linear(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evaluat
             raise ScorerInvalid("the scorer has no value for a missing number, or a number is too large for it")
         return _softmax(scores)
 
-    return evaluate
+    return evaluate, None
 
 
 def right_subtrees(columns: list[int], width: int) -> list[int]:
@@ -63,7 +67,7 @@ def right_subtrees(columns: list[int], width: int) -> list[int]:
     return right
 
 
-def forest(inputs: list[Input], model: dict[str, Any], classes: int) -> Evaluate:
+def forest(inputs: list[Input], model: dict[str, Any], classes: int) -> tuple[Evaluate, None]:
     """Walks every tree: a forest has too many leaves for the method of `boosting`."""
     encode = encoder(inputs)
     width = sum(one.width for one in inputs)
@@ -84,7 +88,7 @@ def forest(inputs: list[Input], model: dict[str, Any], classes: int) -> Evaluate
             leaves.append(shares[first : first + classes])
         return [sum(shares) / len(trees) for shares in zip(*leaves, strict=True)]
 
-    return evaluate
+    return evaluate, None
 
 
 def walkable(
@@ -112,7 +116,7 @@ def walkable(
     return array("i", columns), array("f", tree["thresholds"]), array("i", right), array("d", shares)
 
 
-def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evaluate:
+def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple[Evaluate, EvaluateMany]:
     """Evaluates all trees at once, without walking them: QuickScorer (Lucchese et al., SIGIR 2015).
 
     One large integer holds a lane of bits for each tree, and a lane holds one bit for each leaf, counted from the
@@ -147,7 +151,24 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> Evalu
         leaves = sum(int.from_bytes(bits[part::lane], "little") for part in range(lane)).to_bytes(len(trees), "little")
         return _softmax([baseline + sum(map(getitem, scores, leaves[group])) for baseline, scores, group in classes])
 
-    return evaluate
+    @cache  # made when it is first needed: a process that answers single requests does without
+    def together() -> Together:
+        return Together(inputs, trees)
+
+    def evaluate_many(rows: Sequence[Row]) -> list[list[float]]:
+        leaves = together().leaves_of(rows)
+        sums = [_sums(baseline, scores, leaves[group], len(rows)) for baseline, scores, group in classes]
+        return [_softmax(of_row) for of_row in zip(*sums, strict=True)]
+
+    return evaluate, evaluate_many
+
+
+def _sums(baseline: float, scores: list[list[float]], leaves: list[bytes], rows: int) -> list[float]:
+    """For each of at least two rows, the baseline and the scores of its leaves, of which each tree has all rows'."""
+    if not leaves:
+        return [baseline] * rows
+    of_trees = [itemgetter(*of_rows)(of_leaf) for of_leaf, of_rows in zip(scores, leaves, strict=True)]
+    return [baseline + sum(of_row) for of_row in zip(*of_trees, strict=True)]
 
 
 def _split_tables(trees: list[dict[str, Any]], width: int, lane: int) -> list[SplitTable]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import batched
 from math import isfinite
 from typing import Any
 
@@ -15,6 +16,7 @@ from readmission.errors import ScorerInvalid
 from readmission.scoring.format import FORMAT, FORMAT_VERSION, QUANTILES
 from readmission.scoring.inputs import INPUTS, floats
 from readmission.scoring.models import EVALUATORS
+from readmission.scoring.together import FEWEST, MOST
 
 
 class Scorer:
@@ -32,7 +34,7 @@ class Scorer:
             self.features: tuple[str, ...] = tuple(entry["name"] for entry in document["inputs"])
             self.classes: tuple[str, ...] = tuple(document["classes"])
             model = document["model"]
-            self._evaluate = EVALUATORS[model["type"]](inputs, model, len(self.classes))
+            self._evaluate, self._evaluate_many = EVALUATORS[model["type"]](inputs, model, len(self.classes))
             # Evaluate one row, so that an inconsistent document fails here and not at the first request.
             shares = self._evaluate([one.example for one in inputs])
             self.reference, self.risk_quantiles = _context(document)
@@ -48,6 +50,25 @@ class Scorer:
         number.
         """
         return self._evaluate(row)
+
+    def probabilities_of(self, rows: Sequence[Sequence[float | str | None]]) -> list[list[float] | ScorerInvalid]:
+        """`probabilities` of each row, with the same bits, or the `ScorerInvalid` that a row raises.
+
+        A boosting evaluates many rows faster than one by one. Raises the other errors of `probabilities`.
+        """
+        found: list[list[float] | ScorerInvalid] = []
+        for some in batched(rows, MOST, strict=False):
+            if self._evaluate_many and len(some) >= FEWEST:
+                found += self._evaluate_many(some)
+            else:
+                found += map(self._found, some)
+        return found
+
+    def _found(self, row: Sequence[float | str | None]) -> list[float] | ScorerInvalid:
+        try:
+            return self._evaluate(row)
+        except ScorerInvalid as error:
+            return error
 
 
 def check_format(document: dict[str, Any]) -> None:

@@ -189,7 +189,7 @@ def _add_prediction_routes(app: FastAPI, answering: Answering) -> dict[str, Endp
         asked = batch.read(encounters)
         if known := answering.histories:
             await known.fill_in([one for one in asked if isinstance(one, Asked)], model.version.data_kind)
-        answers, answered = batch.predict(model, asked, trial.answer)
+        answers, answered = batch.predict(model, asked, trial.answers)
         _count_rows(meter, answers, answered)
         for version, positions in _by_version(answered):
             read: list[Any] = [encounters[each] for each in positions]

@@ -40,6 +40,8 @@ MAX_ROW_ERRORS: Final = 10
 
 # The document of an encounter, or why it cannot be read.
 type Row = dict[str, Any] | Refused
+# The answer to each of some encounters, or why there is none.
+type Answers = Callable[[Served, Sequence[Asked]], Iterable[Answer | ScorerInvalid]]
 
 
 def rows_of_json(document: Any) -> Sequence[Any]:
@@ -83,24 +85,26 @@ def read(encounters: Iterable[Any]) -> list[Asked | Refused]:
 
 
 def predict(
-    served: Served, encounters: Iterable[Asked | Refused], answer: Callable[[Served, Asked], Answer]
+    served: Served, encounters: Iterable[Asked | Refused], answers: Answers
 ) -> tuple[list[dict[str, Any]], list[Answered]]:
     """A `schemas.Row` for each encounter, and those that got a forecast."""
+    found = [*encounters]
+    valid = [one for one in found if isinstance(one, Asked)]
+    told = iter(answers(served, valid))
     rows: list[dict[str, Any]] = []
     answered: list[Answered] = []
-    for index, encounter in enumerate(encounters):
+    for index, encounter in enumerate(found):
         if isinstance(encounter, Refused):
             rows.append({"index": index, "problem": refusal(encounter)})
             continue
-        try:
-            found = answer(served, encounter)
-        except ScorerInvalid as error:
-            rows.append({"index": index, "problem": {"detail": sentence(str(error)), "errors": []}})
+        answer = next(told)
+        if isinstance(answer, ScorerInvalid):
+            rows.append({"index": index, "problem": {"detail": sentence(str(answer)), "errors": []}})
             continue
-        answered.append(found.as_logged(index, encounter))
+        answered.append(answer.as_logged(index, encounter))
         # The version that is named once for the batch is the served one.
-        own = {} if found.served is served else {"model_version": found.served.version.number}
-        rows.append({"index": index, "prediction": found.forecast | own})
+        own = {} if answer.served is served else {"model_version": answer.served.version.number}
+        rows.append({"index": index, "prediction": answer.forecast | own})
     return rows, answered
 
 

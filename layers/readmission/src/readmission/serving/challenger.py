@@ -4,7 +4,7 @@ The challenger is asked in the same process, on the same inputs. While it shadow
 answers a share of the patients. Whatever is wrong with it, the encounter is answered by Production.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import fsum
@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from readmission.domain.features import inputs_of
 from readmission.domain.predictions import AnsweredBy
+from readmission.errors import ScorerInvalid
 from readmission.serving.encounters import Asked
-from readmission.serving.forecasts import forecast, forecast_of, with_history
+from readmission.serving.forecasts import forecast, forecast_of, forecasts, with_history
 from readmission.serving.model_cache import Challenger, ModelCache, Served
 from readmission.serving.prediction_log import Answered, Other
 from readmission.telemetry.logs import Logger
@@ -76,6 +77,24 @@ class Trial:
             found = with_history(asked, theirs)
             return Answer(Served(version, scorer), found, other.seconds, "canary", production)
         return Answer(served, with_history(asked, own), seconds, "production", other)
+
+    def answers(self, served: Served, encounters: Sequence[Asked]) -> list[Answer | ScorerInvalid]:
+        """`answer` of each encounter of a request, or why there is none.
+
+        Without a challenger, the served model forecasts for all of them together.
+        """
+        if self._model_cache.challenger is not None:
+            return [self._answer_or_error(served, asked) for asked in encounters]
+        start = self._clock()
+        found = forecasts(served, encounters)
+        seconds = (self._clock() - start) / max(len(found), 1)
+        return [one if isinstance(one, ScorerInvalid) else Answer(served, one, seconds) for one in found]
+
+    def _answer_or_error(self, served: Served, asked: Asked) -> Answer | ScorerInvalid:
+        try:
+            return self.answer(served, asked)
+        except ScorerInvalid as error:
+            return error
 
     def _ask(self, challenger: Challenger, inputs: Mapping[str, Any]) -> tuple[dict[str, Any] | None, Other]:
         """The challenger's forecast, or None if it must not answer by it, and what is logged of it."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from readmission.domain.features import inputs_of
+from readmission.errors import ScorerInvalid
 from readmission.scoring.scorer import Scorer
 from readmission.serving.encounters import Asked
 from readmission.serving.model_cache import Served
@@ -30,6 +31,17 @@ def forecast_by(scorer: Scorer, shares: Sequence[float]) -> dict[str, Any]:
         "probabilities": probabilities,
         "early_risk": _early_risk(scorer.risk_quantiles, probabilities[EARLY]),
     }
+
+
+def forecasts(served: Served, encounters: Sequence[Asked]) -> list[dict[str, Any] | ScorerInvalid]:
+    """`forecast` of each encounter, or why there is none. Many are faster than one by one."""
+    scorer = served.scorer
+    inputs = map(inputs_of, (asked.fields for asked in encounters))
+    shares = scorer.probabilities_of([[one[name] for name in scorer.features] for one in inputs])
+    return [
+        found if isinstance(found, ScorerInvalid) else with_history(asked, forecast_by(scorer, found))
+        for asked, found in zip(encounters, shares, strict=True)
+    ]
 
 
 def with_history(asked: Asked, found: dict[str, Any]) -> dict[str, Any]:
