@@ -133,7 +133,8 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple
     ones = sum(1 << (8 * lane * index) for index in range(len(trees)))
     ends = list(accumulate(map(len, model["trees"]), initial=0))
     # Leaves count from 1.
-    scores = [[nan, *floats(tree["values"])] for tree in trees]
+    # Arrays, because the processor finds their numbers side by side, not as objects anywhere in memory.
+    scores = [array("d", [nan, *floats(tree["values"])]) for tree in trees]
     classes = [
         (baseline, scores[begin:end], slice(begin, end))
         for baseline, begin, end in zip(model["baseline"], ends[:-1], ends[1:], strict=True)
