@@ -39,13 +39,13 @@ type Place = tuple[str, int, str, str]
 """Where a store or a backend is: its service, the number of its container, its account and its region."""
 
 
-class _Containers(StateVisitor):
+class _Containers(StateVisitor):  # type: ignore[misc]
     def __init__(self) -> None:
         self.found: list[Container] = []
 
     def visit(self, state_container: StateContainer) -> None:
         if not isinstance(state_container, AssetDirectory):
-            self.found.append(state_container)  # type: ignore[arg-type]
+            self.found.append(state_container)
 
 
 def containers() -> dict[str, list[Container]]:

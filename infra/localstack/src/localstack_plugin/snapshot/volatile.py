@@ -37,7 +37,7 @@ def _save_bucket(pickler: Any, bucket: S3Bucket) -> None:
 
 def _bucket(kind: type[S3Bucket], kept: dict[str, Any]) -> S3Bucket:
     """Created now: by that the mirror knows that it has to fill the bucket."""
-    bucket = kind.__new__(kind)
+    bucket: S3Bucket = object.__new__(kind)
     vars(bucket).update(kept, creation_date=datetime.now(UTC))
     return bucket
 

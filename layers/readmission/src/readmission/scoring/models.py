@@ -164,7 +164,7 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple
     return evaluate, evaluate_many
 
 
-def _sums(baseline: float, scores: list[list[float]], leaves: list[bytes], rows: int) -> list[float]:
+def _sums(baseline: float, scores: Sequence[Sequence[float]], leaves: list[bytes], rows: int) -> list[float]:
     """For each of at least two rows, the baseline and the scores of its leaves, of which each tree has all rows'."""
     if not leaves:
         return [baseline] * rows
