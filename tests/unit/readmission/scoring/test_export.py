@@ -152,8 +152,43 @@ def test_the_context_does_not_change_the_probabilities(fitted: Fitted) -> None:
         assert scorer.probabilities(row) == fitted.scorer.probabilities(row)
 
 
+def _largest_difference(fitted: Fitted, document: dict[str, Any]) -> float:
+    rows = _table(100, seed=11)
+    return export.largest_difference(export.to_json(document), fitted.pipeline.predict_proba(rows), rows)
+
+
+def test_the_forecaster_gives_the_bits_of_the_pipeline(fitted: Fitted) -> None:
+    rows = _table(500, seed=5)
+    found = export.forecaster(fitted.pipeline, fitted.document)(rows)
+    # The threads of a forest add in any order.
+    tolerance = 1e-12 if fitted.document["model"]["type"] == "forest" else 0
+    assert np.abs(found - fitted.pipeline.predict_proba(rows)).max() <= tolerance
+
+
+def test_a_boostings_forecaster_does_not_ask_the_pipeline() -> None:
+    features = _table(300, seed=12)
+    pipeline = families.PIPELINES["gradient_boosting"](NAMES).fit(features, _target(features))
+    forecast = export.forecaster(pipeline, export.document_of(pipeline, NAMES))
+    expected = pipeline.predict_proba(features)
+    pipeline.steps.clear()
+    assert (forecast(features) == expected).all()
+
+
+def test_the_scorer_itself_is_compared_too(fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("probabilities", "probabilities_of"):
+        with monkeypatch.context() as patch:
+            good = getattr(Scorer, name)
+            patch.setattr(Scorer, name, lambda self, rows, good=good: _swapped(good(self, rows)))
+            assert _largest_difference(fitted, fitted.document) > 1e-3
+
+
+def _swapped(found: list[Any]) -> list[Any]:
+    """Of a row the classes backwards, of many rows the rows."""
+    return found[::-1]
+
+
 def test_a_correct_export_has_no_difference(fitted: Fitted) -> None:
-    assert export.largest_difference(export.to_json(fitted.document), fitted.pipeline, _table(100, seed=11)) <= 1e-9
+    assert _largest_difference(fitted, fitted.document) <= 1e-9
 
 
 def test_a_wrong_export_has_a_difference(fitted: Fitted) -> None:
@@ -165,7 +200,7 @@ def test_a_wrong_export_has_a_difference(fitted: Fitted) -> None:
         model["baseline"][0] += 1
     else:
         model["trees"] = model["trees"][:1]
-    assert export.largest_difference(export.to_json(document), fitted.pipeline, _table(100, seed=11)) > 1e-3
+    assert _largest_difference(fitted, document) > 1e-3
 
 
 def test_a_constant_column_is_exported_exactly() -> None:
@@ -173,7 +208,8 @@ def test_a_constant_column_is_exported_exactly() -> None:
     for family in FAMILIES:
         pipeline = families.PIPELINES[family](NAMES).fit(features, _target(features))
         document = export.to_json(export.document_of(pipeline, NAMES))
-        assert export.largest_difference(document, pipeline, _table(100, seed=13)) <= 1e-9
+        rows = _table(100, seed=13)
+        assert export.largest_difference(document, pipeline.predict_proba(rows), rows) <= 1e-9
 
 
 def test_an_unknown_kind_of_model_is_refused() -> None:

@@ -96,7 +96,8 @@ def _fitted(*steps: Any, rows: int = 700) -> Pipeline:
 
 
 def _difference(pipeline: Pipeline, rows: pd.DataFrame, features: list[str] = FEATURES) -> float:
-    return export.largest_difference(export.to_json(export.document_of(pipeline, features)), pipeline, rows)
+    document = export.to_json(export.document_of(pipeline, features))
+    return export.largest_difference(document, pipeline.predict_proba(rows), rows)
 
 
 IMPUTERS = {

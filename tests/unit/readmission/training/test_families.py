@@ -105,7 +105,7 @@ def test_the_scorer_equals_the_pipeline_on_complete_masked_and_unseen_rows(famil
     with threadpool_limits(1):
         unseen = encounters(80, seed=9)[list(INPUTS)].assign(medical_specialty="Astrology", diag_1_category="E999")
         rows = pd.concat([FEATURES_OF_ROWS[:80], families.masked(FEATURES_OF_ROWS[:80]), unseen], ignore_index=True)
-        assert export.largest_difference(document(family), fitted(family), rows) <= 1e-12
+        assert export.largest_difference(document(family), fitted(family).predict_proba(rows), rows) <= 1e-12
 
 
 WITHOUT_SEMAPHORES = """

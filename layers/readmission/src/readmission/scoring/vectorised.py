@@ -23,7 +23,7 @@ from readmission.scoring.scorer import check_format, malformed_is_invalid
 type Floats = NDArray[np.float64]
 type Codes = NDArray[np.intp]
 type Masks = NDArray[np.unsignedinteger]
-type Values = Sequence[Any]
+type Values = Sequence[Any] | Floats
 type Evaluate = Callable[[list[Values]], Floats]
 
 _BATCH: Final = 16_384  # rows for which combinations of values are looked for at once
@@ -61,12 +61,18 @@ class VectorisedScorer:
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.features):
             raise ValueError(f"rows of the shape {rows.shape} for {len(self.features)} features")
-        found = np.empty((len(rows), len(self.classes)))
-        for begin in range(0, len(rows), _BATCH):
-            batch = rows[begin : begin + _BATCH]
-            columns: list[Values] = batch.T.tolist()
+        return self.probabilities_of(rows.T)
+
+    def probabilities_of(self, columns: Sequence[NDArray[Any]]) -> Floats:
+        """`probabilities` of rows given as columns, in the order of `features`. Columns of float64 are not copied."""
+        if len(columns) != len(self.features):
+            raise ValueError(f"{len(columns)} columns for {len(self.features)} features")
+        rows = len(columns[0])
+        found = np.empty((rows, len(self.classes)))
+        for begin in range(0, rows, _BATCH):
+            batch = slice(begin, begin + _BATCH)
             try:
-                found[begin : begin + len(batch)] = self._evaluate(columns)
+                found[batch] = self._evaluate([_values(column[batch]) for column in columns])
             except _NoValue as error:
                 raise ScorerInvalid(f"row {begin + error.row}: {error}") from error
         return found
@@ -161,8 +167,15 @@ class _Category:
 _KINDS: Final[dict[str, Callable[[dict[str, Any]], _Input]]] = {"number": _Number, "category": _Category}
 
 
+def _values(column: NDArray[Any]) -> Values:
+    """The column as it is, if it has floats, else as a list."""
+    return column if column.dtype == np.float64 else column.tolist()
+
+
 def _numbers(values: Values) -> Floats:
     """The values as floats, NaN for None. Raises TypeError for text."""
+    if isinstance(values, np.ndarray):
+        return values
     return np.frombuffer(array("d", [nan if value is None else value for value in values]))
 
 
@@ -291,12 +304,12 @@ def _boosting(inputs: list[_Input], model: dict[str, Any], _classes: int) -> Eva
 
     def evaluate(columns: list[Values]) -> Floats:
         plan = _Plan([one.codes(values) for one, values in zip(states, columns, strict=True)])
-        found = np.tile(baseline, (len(columns[0]), 1))
-        for index, (begin, end) in enumerate(groups):
+        found = np.repeat(baseline[:, np.newaxis], len(columns[0]), axis=1)
+        for total, (begin, end) in zip(found, groups, strict=True):
             for first in range(begin, end, _BLOCK):
                 block = slice(first, min(first + _BLOCK, end))
-                found[:, index] += _block(plan, [one.masks[:, block] for one in states], scores[block])
-        return _softmax(found)
+                _add_block(plan, [one.masks[:, block] for one in states], scores[block], total)
+        return _softmax(found.T)
 
     return evaluate
 
@@ -371,20 +384,23 @@ def _combined(first: Codes, second: Codes, size: int, other_size: int, most: int
     return combinations, places[both]
 
 
-def _block(plan: _Plan, masks: list[Masks], scores: Floats) -> Floats:
-    """The sum of the scores of some trees, for each row of the plan."""
+def _add_block(plan: _Plan, masks: list[Masks], scores: Floats, total: Floats) -> None:
+    """Add the scores of some trees to the `total` of each row of the plan.
+
+    One tree after the other, as scikit-learn adds them: the sums have the same bits.
+    """
     tables = plan.tables(masks)
-    starts = np.arange(len(scores)) * scores.shape[1]
-    count = len(plan.rows[0][1]) if plan.rows else 0
-    found = np.empty(count)
-    for begin in range(0, count, _CHUNK):
+    starts = (np.arange(len(scores)) * scores.shape[1])[:, np.newaxis]
+    flat = scores.ravel()
+    for begin in range(0, len(total), _CHUNK):
         rows = slice(begin, begin + _CHUNK)
         (index, codes), *others = plan.rows
         excluded = tables[index].take(codes[rows], axis=0)
         for index, codes in others:
             excluded |= tables[index].take(codes[rows], axis=0)
-        found[rows] = scores.ravel().take(_leaves(excluded) + starts).sum(axis=1)
-    return found
+        sum_of_rows = total[rows]  # a view
+        for scores_of_tree in flat.take(_leaves(excluded).T + starts):
+            sum_of_rows += scores_of_tree
 
 
 def _leaves(excluded: Masks) -> NDArray[np.integer]:

@@ -1,9 +1,11 @@
 """One trained model: fitted, exported, checked against its export, and evaluated. Nothing here uses MLflow."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
@@ -12,7 +14,7 @@ from readmission.domain.features import INPUTS
 from readmission.domain.payloads import Family
 from readmission.domain.splits import Split
 from readmission.evaluation.dataset import Part, patients_in_two_splits
-from readmission.evaluation.document import EVALUATED, evaluation_document, flat_metrics
+from readmission.evaluation.document import evaluation_document, flat_metrics
 from readmission.evaluation.feature_effects import feature_effects
 from readmission.evaluation.metrics import compute_metrics
 from readmission.evaluation.reference import reference_document
@@ -69,15 +71,21 @@ def evaluated(
 ) -> TrainedModel:
     """The fitted pipeline with its scorer and its evaluation on `parts`, a sample of the rows if there are `sizes`."""
     test = parts["test"]
+    masked = families.masked(test.features)
     scorer = scorer_of(pipeline, context)
-    probabilities = {split: pipeline.predict_proba(parts[split].features) for split in EVALUATED}
-    evaluation = _evaluation(pipeline, parts, probabilities, excluded)
-    complete_and_masked = pd.concat([test.features, families.masked(test.features)], ignore_index=True)
+    forecast = export.forecaster(pipeline, json.loads(scorer))
+    # The pipeline itself forecasts for the test rows: its scorer has to be compared with it.
+    of_test, of_masked = (np.asarray(pipeline.predict_proba(rows)) for rows in (test.features, masked))
+    probabilities = {"validation": forecast(parts["validation"].features), "test": of_test}
+    evaluation = _evaluation(forecast, parts, probabilities, excluded)
+    difference = export.largest_difference(
+        scorer, np.concatenate([of_test, of_masked]), pd.concat([test.features, masked], ignore_index=True)
+    )
     metrics = {
         **flat_metrics(evaluation),
-        **_metrics_of_14_features(pipeline, test),
+        **_metrics_of_14_features(test, of_masked),
         "rows_excluded": sum(excluded.values()),
-        "scorer_largest_difference": export.largest_difference(scorer, pipeline, complete_and_masked),
+        "scorer_largest_difference": difference,
         "patients_in_two_splits": sizes.patients_in_two_splits if sizes else patients_in_two_splits(parts),
     }
     if sizes:
@@ -98,15 +106,17 @@ def scorer_of(pipeline: Pipeline, context: Mapping[str, Any]) -> bytes:
 
 
 def _evaluation(
-    pipeline: Pipeline, parts: Mapping[Split, Part], probabilities: Mapping[Split, Any], excluded: Mapping[str, int]
+    forecast: export.Forecast,
+    parts: Mapping[Split, Part],
+    probabilities: Mapping[Split, Any],
+    excluded: Mapping[str, int],
 ) -> dict[str, Any]:
     classes = sorted(CLASSES)
-    effects = feature_effects(pipeline.predict_proba, parts["validation"], classes)
+    effects = feature_effects(forecast, parts["validation"], classes)
     return evaluation_document(parts, probabilities, classes, effects=effects, excluded=excluded)
 
 
-def _metrics_of_14_features(pipeline: Pipeline, test: Part) -> dict[str, float]:
-    """The test metrics of requests with only the 14 features."""
-    shares = pipeline.predict_proba(families.masked(test.features))
+def _metrics_of_14_features(test: Part, shares: Any) -> dict[str, float]:
+    """The test metrics of requests with only the 14 features, from the forecasts for them (rows x classes)."""
     found = compute_metrics(test.target.to_numpy().astype(str).tolist(), shares, sorted(CLASSES))
     return {f"test_features_only_{name}": value for name, value in found.items()}
