@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,18 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from readmission.bulk import readers
 from readmission.domain.contract import NAMES
-from readmission.errors import ColumnsMismatch, RowMalformed, SourceMalformed
+from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
 from readmission.http.problems import Refused
 
 from tests.unit.readmission.builders import archive, encounter, fields, table
 from tests.unit.readmission.bulk.fakes import PREPARED, csv_file
 
+MEGABYTES = 10_000_000
 
-def _read(content: bytes) -> list[tuple[int, Any]]:
+
+def _read(content: bytes, most: int = MEGABYTES) -> list[tuple[int, Any]]:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
-        return list(readers.read(file, "s3://data/night"))
+        return list(readers.read(file, "s3://data/night", most))
 
 
 def _parquet(rows: Sequence[dict[str, Any]], **options: Any) -> bytes:
@@ -90,13 +92,15 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_others_are_read() -> None:
         (table([fields()[1:]], NAMES[1:]).replace(b"number_inpatient", b"n"), ColumnsMismatch, "number_inpatient is a"),
         (RAW.replace(b"Caucasian", b"Cauc\xe4sian"), SourceMalformed, "Windows-1252"),
         (json.dumps([PREPARED]).encode(), SourceMalformed, "on a line of its own"),
-        (b"PK\x03\x04 and no more", SourceMalformed, "corrupt or encrypted archive"),
-        (gzip.compress(RAW)[:-20], SourceMalformed, "corrupt or encrypted archive"),
-        (archive({"notes.txt": RAW}), SourceMalformed, "does not contain a CSV or JSON lines file"),
+        (b"PK\x03\x04 and no more", SourceMalformed, "is a corrupt archive"),
+        (gzip.compress(RAW)[:-20], SourceMalformed, "the archive is corrupt"),
+        (gzip.compress(b"%PDF-1.7"), SourceMalformed, "PDF"),
+        (gzip.compress(_parquet([PREPARED])), SourceMalformed, "is Parquet in gzip"),
+        (archive({"notes.txt": RAW}), SourceMalformed, "does not contain a CSV file or JSON lines"),
         (archive({"a.csv": b"x,y\n1,2\n"}), ColumnsMismatch, "field names"),
         (archive({"[Content_Types].xml": b"", "xl/workbook.xml": b""}), SourceMalformed, "Excel"),
         (b"%PDF-1.7", SourceMalformed, "PDF"),
-        (b"PAR1 and no more", SourceMalformed, "corrupt Parquet file"),
+        (b"PAR1 and no more", SourceMalformed, "corrupt or encrypted Parquet file"),
         (_parquet([{**PREPARED, "age_numeric": [1]}]), ColumnsMismatch, "neither numbers nor texts: 'age_numeric'"),
         (RAW + b'"' + b"x" * 200_000, (SourceMalformed, RowMalformed), "line 4 has more than"),
     ],
@@ -116,3 +120,28 @@ def test_an_error_repeats_no_value() -> None:
 def test_memory_does_not_grow_with_a_group_of_rows() -> None:
     content = _parquet([PREPARED] * 2500)
     assert [number for number, _ in _read(content)] == list(range(1, 2501))
+
+
+MANY = RAW + RAW.partition(b"\n")[2] * 50
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, lambda content: archive({"night.csv": content})], ids=["csv", "gzip", "zip"]
+)
+def test_a_file_that_holds_more_than_the_limit_allows_is_refused(pack: Callable[[bytes], bytes]) -> None:
+    content = pack(MANY)
+    assert len(_read(content)) == 102
+    with pytest.raises(SourceLimitExceeded, match="more text than 10 times MaxSourceMegabytes"):
+        _read(content, 1_000)
+
+
+def test_a_parquet_file_that_holds_more_than_the_limit_allows_is_refused() -> None:
+    content = _parquet([PREPARED] * 500)
+    with pytest.raises(SourceLimitExceeded, match="more than ten times MaxSourceMegabytes"):
+        _read(content, 100)
+
+
+def test_a_zip_with_a_long_list_of_files_is_refused_before_it_is_read() -> None:
+    names = {f"{number:05}{'x' * 500}.csv": b"" for number in range(9_000)}
+    with pytest.raises(SourceMalformed, match="an archive of too many files"):
+        _read(archive(names))

@@ -162,7 +162,7 @@ def _rows(
         spool.seek(0)
         digest = hashlib.file_digest(cast(Any, spool), "sha256").hexdigest()
         spool.seek(0)
-        with closing(readers.read(spool, address)) as rows:
+        with closing(readers.read(spool, address, limits.max_bytes)) as rows:
             yield digest, rows
 
 

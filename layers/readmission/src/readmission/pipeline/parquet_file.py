@@ -1,6 +1,6 @@
-"""Reads a delivery in Parquet, a thousand rows at a time. Only this module of the pipeline needs pyarrow."""
+"""Reads a table in Parquet, a thousand rows at a time. Only this module of the pipeline needs pyarrow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Final
 
 import pyarrow as pa
@@ -32,8 +32,9 @@ class ParquetFile:
                 thrift_container_size_limit=_MAX_NAMES,
             )
             self._schema = self._file.schema_arrow
-        except (pa.ArrowException, OSError) as error:
-            raise self._corrupt() from error
+        except (pa.ArrowException, OSError):
+            # Their texts may repeat a value.
+            raise self._corrupt() from None
         metadata = self._file.metadata
         size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
         if size > most:
@@ -49,18 +50,21 @@ class ParquetFile:
                 # By name: the order of the file's columns is kept otherwise.
                 columns = [_plain(batch.column(batch.schema.get_field_index(name))).to_pylist() for name in needed]
                 yield from map(list, zip(*columns, strict=True))
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise self._corrupt() from error
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            raise self._corrupt() from None
+
+    def others(self, kinds: "Sequence[Kind]") -> list[str]:
+        """The columns of other types than these."""
+        return [name for name in self.columns if not _is_one(self._schema.field(name).type, kinds)]
 
     def _check(self, name: str, kind: pa.DataType) -> None:
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
+        kind = _of_values(kind)
         if pa.types.is_timestamp(kind) and kind.tz is not None:
             raise SourceMalformed(
                 f"{self._where}: the column {name!r} has times of the time zone {kind.tz[:40]!r}, so their days are not"
                 " clear; write local times without a time zone"
             )
-        if not any(is_one(kind) for is_one in _READ):
+        if not _is_one(kind, _READ):
             raise SourceMalformed(
                 f"{self._where}: the column {name!r} is of the type {str(kind)[:60]}; texts, numbers, true and false,"
                 " dates and times are read"
@@ -70,18 +74,26 @@ class ParquetFile:
         return SourceMalformed(f"{self._where} is a corrupt or encrypted Parquet file")
 
 
-_READ: Final = (
+type Kind = Callable[[pa.DataType], bool]
+NUMBERS_AND_TEXTS: Final[tuple[Kind, ...]] = (
     pa.types.is_string,
     pa.types.is_large_string,
     pa.types.is_string_view,
     pa.types.is_integer,
     pa.types.is_floating,
-    pa.types.is_decimal,
     pa.types.is_boolean,
-    pa.types.is_date,
-    pa.types.is_timestamp,
     pa.types.is_null,
 )
+"""What JSON has: also true, false and null."""
+_READ: Final = (*NUMBERS_AND_TEXTS, pa.types.is_decimal, pa.types.is_date, pa.types.is_timestamp)
+
+
+def _is_one(kind: pa.DataType, kinds: Sequence[Kind]) -> bool:
+    return any(is_one(_of_values(kind)) for is_one in kinds)
+
+
+def _of_values(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _plain(column: pa.Array) -> pa.Array:

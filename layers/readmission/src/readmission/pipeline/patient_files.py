@@ -21,9 +21,10 @@ from readmission.domain.contract import MAX_COLUMNS, NAMES
 from readmission.domain.jobs import INCOMING, JOBS, UPLOADS
 from readmission.domain.predictions import CLAIMS
 from readmission.errors import MappingInvalid
-from readmission.pipeline import json_lines, mapping_file, plan, tables
+from readmission.pipeline import json_lines, mapping_file, plan
 from readmission.pipeline.mapped_fields import Copied
 from readmission.pipeline.patient_rows import Patient
+from readmission.pipeline.table_file import starts_object
 from readmission.storage.s3 import reachable
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def _has_patients(archive: zipfile.ZipFile, info: zipfile.ZipInfo, layout: Layou
 
 def _table(file: IO[bytes], patient: int, out: IO[bytes], layout: Layout) -> int:
     buffered = io.BufferedReader(cast(io.RawIOBase, file))
-    is_json = tables.starts_object(buffered.peek(200)[:200])
+    is_json = starts_object(buffered.peek(200)[:200])
     copied = _json_lines if is_json else _csv
     found = copied(cast(IO[bytes], buffered), patient, out, layout)
     # What is wrapped is the caller's to close.

@@ -1,55 +1,37 @@
-"""Reads the table in a delivered file: CSV or JSON lines, plain, gzip or zip, or Parquet.
+"""Reads the rows of a delivered file: CSV or JSON lines, plain, gzip or zip, or Parquet.
 
-Memory does not grow with the file or its lines. What a file is shows in its content, not in its name.
+Memory does not grow with the file or its lines.
 """
 
 import csv
-import gzip
 import io
-import lzma
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
-from typing import IO, Final, cast
+from typing import IO, Final
 
 from readmission.domain.contract import COLUMNS, OPTIONAL_COLUMNS, column_order
-from readmission.domain.file_formats import (
-    NOT_UTF8,
-    format_of,
-    not_csv,
-    office_format,
-    separator_of,
-    wrong_separator,
-)
-from readmission.errors import ColumnsMismatch, RowMalformed, SourceLimitExceeded, SourceMalformed
+from readmission.domain.file_formats import NOT_UTF8, separator_of, wrong_separator
+from readmission.errors import RowMalformed, SourceLimitExceeded, SourceMalformed
 from readmission.pipeline import json_lines, typed_values
 from readmission.pipeline.mapping import SourceMapping
+from readmission.pipeline.table_file import (
+    MAX_EXPANSION,
+    TOO_MUCH,
+    head_of,
+    is_parquet,
+    open_table,
+    readable,
+    starts_object,
+)
 
 # In characters. A row of the table has a few hundred, and *plan* holds a batch of rows in memory. The first line may be
 # longer, so that the error can say how many columns it has.
 _MAX_ROW: Final = 1 << 13
 _MAX_HEADER: Final = 1 << 20
 _MAX_JSON_ROW: Final = 8 * _MAX_ROW  # with the names of the columns
-# `zipfile` reads the whole list of files into memory. This is enough for tens of thousands.
-_MAX_DIRECTORY: Final = 1 << 22
-_PARQUET: Final = b"PAR1"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _SHOWN: Final = 40  # characters of a name in an error
-# A table may be this many times larger than the file may be; the UCI archive expands six times.
-_MAX_EXPANSION: Final = 10
-# Raised by zipfile and gzip for corrupt, encrypted or unsupported archives; bz2 has no exception of its own.
-_ARCHIVE_ERRORS: Final = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
 
 
 class Rows(Iterator[list[str]]):
@@ -76,7 +58,7 @@ def read(file: IO[bytes], source: str, max_bytes: int, mapping: SourceMapping | 
     Raises `SourceMalformed`, `SourceLimitExceeded`, `ColumnsMismatch` and `RowMalformed`.
     """
     optional: list[str] = []
-    return Rows(_read(file, source, max_bytes * _MAX_EXPANSION, mapping, optional), optional)
+    return Rows(_read(file, source, max_bytes * MAX_EXPANSION, mapping, optional), optional)
 
 
 def _read(
@@ -85,23 +67,17 @@ def _read(
     if is_parquet(file):
         yield from _parquet(file, source, most, mapping, optional)
         return
-    raw, where = _open(file, source, mapping)
-    head = _head(raw, where)
-    if head.startswith(_PARQUET):
-        raise SourceMalformed(f"{where} is Parquet in gzip; deliver the Parquet file, which is compressed in itself")
-    if starts_object(head):
+
+    def fits(raw: IO[bytes], name: str, where: str) -> None:
+        _arranged(_header(raw, name, where, mapping), where, mapping)
+
+    raw, where = open_table(file, source, fits)
+    if starts_object(head_of(raw, where)):
         with io.TextIOWrapper(raw, "utf-8-sig", newline="\n") as text:
             yield from _json(_Lines(text, _MAX_JSON_ROW), where, most, mapping, optional)
     else:
         with io.TextIOWrapper(raw, _encoding(mapping), newline="") as text:
             yield from _rows(_Lines(text), where, most, mapping, optional)
-
-
-def is_parquet(file: IO[bytes]) -> bool:
-    """Whether a file that is at its beginning is Parquet."""
-    head = file.read(len(_PARQUET))
-    file.seek(0)
-    return head == _PARQUET
 
 
 def columns(file: IO[bytes], source: str, max_bytes: int) -> list[str] | None:
@@ -112,7 +88,7 @@ def columns(file: IO[bytes], source: str, max_bytes: int) -> list[str] | None:
     if is_parquet(file):
         from readmission.pipeline.parquet_file import ParquetFile
 
-        names = ParquetFile(file, source, max_bytes * _MAX_EXPANSION).columns
+        names = ParquetFile(file, source, max_bytes * MAX_EXPANSION).columns
         file.seek(0)
         return names
     head = file.read(_MAX_HEADER).removeprefix(b"\xef\xbb\xbf")
@@ -120,33 +96,6 @@ def columns(file: IO[bytes], source: str, max_bytes: int) -> list[str] | None:
     if not starts_object(head):
         return None
     return json_lines.keys(head.lstrip().partition(b"\n")[0].decode("utf-8", errors="replace"), source)
-
-
-def _head(raw: IO[bytes], where: str) -> bytes:
-    """The first bytes of the table, which stay unread."""
-    with _readable(where, lambda: 0):
-        return cast(io.BufferedReader, raw).peek(200)[:200]
-
-
-def starts_object(head: bytes) -> bool:
-    """Whether a text begins like an object of JSON, as no header of a CSV does."""
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") and not head.startswith(b"{\\rtf")
-
-
-class _SmallReads:
-    """A file for `zipfile`, which reads the list of files at once, and everything else in small pieces."""
-
-    def __init__(self, file: IO[bytes], source: str) -> None:
-        self.seek = file.seek
-        self.tell = file.tell
-        self.seekable = file.seekable
-        self._file = file
-        self._source = source
-
-    def read(self, size: int = -1) -> bytes:
-        if size > _MAX_DIRECTORY:
-            raise SourceMalformed(f"{self._source} is an archive of too many files; their list has {size} bytes")
-        return self._file.read(size)
 
 
 class _TooLong(Exception):
@@ -187,57 +136,11 @@ def _encoding(mapping: SourceMapping | None) -> str:
     return "utf-8-sig" if mapping is None or mapping.encoding == "utf-8" else mapping.encoding
 
 
-def _open(file: IO[bytes], source: str, mapping: SourceMapping | None) -> tuple[IO[bytes], str]:
-    """The bytes of the table, and its name for error messages."""
-    head = file.read(200)
-    file.seek(0)
-    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):  # the second is an empty archive
-        try:
-            return _in_archive(zipfile.ZipFile(cast(IO[bytes], _SmallReads(file, source))), source, mapping)
-        except _ARCHIVE_ERRORS as error:
-            raise SourceMalformed(f"{source} is a corrupt archive{_detail(error)}") from error
-    if head[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=file)), source
-    found = format_of(head)
-    if head.startswith(b"[") and found == "JSON":
-        raise SourceMalformed(f"{source} is one JSON array; write each row as an object on a line of its own")
-    if found and not starts_object(head):
-        raise SourceMalformed(f"{source} {not_csv(found)}")
-    return cast(IO[bytes], io.BufferedReader(cast(io.RawIOBase, file))), source
-
-
-def _in_archive(archive: zipfile.ZipFile, source: str, mapping: SourceMapping | None) -> tuple[IO[bytes], str]:
-    """The archive's member with the contract's header. UCI's zip also contains a table of ids."""
-    if office := office_format(archive.NameToInfo):
-        raise SourceMalformed(f"{source} {not_csv(office)}")
-    tables = [name for name in archive.namelist() if name.lower().endswith((".csv", *json_lines.ENDINGS))]
-    mismatch: ColumnsMismatch | SourceMalformed | None = None
-    for name in sorted(tables, key=lambda name: archive.getinfo(name).file_size, reverse=True):
-        where = f"{source} ({_shown(name)})"
-        try:
-            _arranged(_header(archive, name, where, mapping), where, mapping)
-        except (ColumnsMismatch, SourceMalformed) as error:
-            mismatch = mismatch or error
-        else:
-            return archive.open(name), where
-    if mismatch:
-        raise mismatch
-    raise SourceMalformed(
-        f"{source} does not contain a CSV file or JSON lines; it contains {len(archive.namelist())} others"
-    )
-
-
-def _shown(member: str) -> str:
-    """The name of an archive's member, made safe for a message."""
-    return "".join(character if character.isprintable() else "?" for character in member[-60:])
-
-
-def _header(archive: zipfile.ZipFile, name: str, where: str, mapping: SourceMapping | None) -> list[str]:
-    """The columns of a member. Raises `SourceMalformed` if it is neither CSV nor JSON lines."""
+def _header(raw: IO[bytes], name: str, where: str, mapping: SourceMapping | None) -> list[str]:
+    """The columns of an archive's member. Raises `SourceMalformed` if it is neither CSV nor JSON lines."""
     if name.lower().endswith(json_lines.ENDINGS):
-        with archive.open(name) as raw:
-            return json_lines.keys(raw.readline(_MAX_JSON_ROW).decode("utf-8-sig", errors="replace"), where)
-    with archive.open(name) as raw, io.TextIOWrapper(raw, _encoding(mapping), errors="replace", newline="") as text:
+        return json_lines.keys(raw.readline(_MAX_JSON_ROW).decode("utf-8-sig", errors="replace"), where)
+    with io.TextIOWrapper(raw, _encoding(mapping), errors="replace", newline="") as text:
         try:
             return next(csv.reader(_Lines(text), delimiter=_delimiter(mapping)), [])
         except csv.Error as error:
@@ -285,7 +188,7 @@ def _rows(
     number = 0
     header: list[str] | None = None
     try:
-        with _readable(where, lambda: number):
+        with readable(where, lambda: number):
             header = next(csv.reader(lines, delimiter=_delimiter(mapping), strict=True), None)
             if header is None:
                 raise SourceMalformed(f"{where} is empty")
@@ -297,7 +200,7 @@ def _rows(
                 if len(row) != len(header) or lines.has_nul:
                     raise RowMalformed(f"{where}, row {number} {_malformed(row, len(header))}")
                 if lines.total > most:
-                    raise SourceLimitExceeded(f"{where} {_too_much()}")
+                    raise SourceLimitExceeded(f"{where} {TOO_MUCH}")
                 yield arranged(row) if arranged else row
     except UnicodeDecodeError as error:
         raise SourceMalformed(f"{where}, after row {number}: the text {_not_decoded(mapping)}") from error
@@ -307,23 +210,8 @@ def _rows(
         raise RowMalformed(f"{where}, row {number + 1} has more than {_MAX_ROW} characters") from None
 
 
-@contextmanager
-def _readable(where: str, number: Callable[[], int]) -> Iterator[None]:
-    """What Python raises for a file that cannot be read becomes `SourceMalformed`, after the row of that number."""
-    try:
-        yield
-    except csv.Error as error:
-        raise SourceMalformed(f"{where}, after row {number()}: {error}") from error
-    except _ARCHIVE_ERRORS as error:
-        raise SourceMalformed(f"{where}, after row {number()}: the archive is corrupt{_detail(error)}") from error
-
-
 def _optional(header: Sequence[str], mapping: SourceMapping | None) -> list[str]:
     return mapping.optional(header) if mapping else [name for name in OPTIONAL_COLUMNS if name in header]
-
-
-def _too_much() -> str:
-    return f"has more text than {_MAX_EXPANSION} times MaxSourceMegabytes"
 
 
 def _json(
@@ -338,7 +226,7 @@ def _json(
             yield line
 
     try:
-        with _readable(where, lambda: number):
+        with readable(where, lambda: number):
             text = each()
             first = next(filter(str.strip, text))
             header = json_lines.keys(first, where)
@@ -402,7 +290,7 @@ def _typed(
         if not _storable(joined):
             raise RowMalformed(f"{where}, row {number} {_malformed(cells, len(cells))}")
         if total > most:
-            raise SourceLimitExceeded(f"{where} {_too_much()}")
+            raise SourceLimitExceeded(f"{where} {TOO_MUCH}")
         yield arranged(cells) if arranged else cells
 
 
@@ -452,12 +340,3 @@ def _malformed(row: Sequence[str], columns: int) -> str:
     if not any("\0" in cell for cell in row) and any(map(_SURROGATE.search, row)):
         return "contains half of a surrogate pair, which is not a character"
     return "contains a NUL character, which Postgres cannot store"
-
-
-def _detail(error: Exception) -> str:
-    """What kind of corruption it is. The messages of `zipfile` repeat names in the archive."""
-    if isinstance(error, NotImplementedError):
-        return " or compressed in a way that is not supported"
-    if isinstance(error, RuntimeError):
-        return " or encrypted"
-    return ""
