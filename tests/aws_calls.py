@@ -44,6 +44,8 @@ _METHODS: Final = {
     "upload_fileobj": "s3:PutObject",
 }
 """Methods that boto3 adds to its clients, and one of a service whose actions are named after HTTP."""
+_ALL: Final = "*"
+"""In place of a name: everything in an entry file."""
 
 
 @cache
@@ -97,7 +99,7 @@ def hosts(*entries: Path) -> set[str]:
 
 def _reached(*entries: Path) -> Iterator[ast.AST]:
     seen: set[tuple[Path, str]] = set()
-    waiting = [(entry, "") for entry in entries]
+    waiting = [(entry, _ALL) for entry in entries]
     while waiting:
         place = waiting.pop()
         if place in seen:
@@ -119,13 +121,12 @@ def _client(node: ast.AST) -> set[str]:
 
 
 def _nodes(path: Path, name: str) -> Iterator[ast.AST]:
-    """Of one definition; without a name, of all that runs when the module is imported, and of an entry file all."""
+    """Of one definition; without a name, of all that runs when the module is imported; of `_ALL`, of the whole file."""
     module = _module(path)
-    if name:
+    if name not in ("", _ALL):
         yield from ast.walk(module.definitions[name])
         return
-    package = any(path.is_relative_to(root / name) for name, root in _PACKAGES.items())
-    for statement in [*module.statements, *([] if package else module.definitions.values())]:
+    for statement in [*module.statements, *(module.definitions.values() if name == _ALL else ())]:
         yield from ast.walk(statement)
 
 

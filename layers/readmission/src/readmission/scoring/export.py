@@ -66,7 +66,7 @@ def context_of(pipeline: Pipeline, rows: pd.DataFrame) -> dict[str, Any]:
     The quantiles are probabilities that occur, not means of two, so they are certain to ascend. They are rounded,
     because the threads of a forest add in any order and the same rows must give the same document.
     """
-    forecast = forecaster(pipeline, document_of(pipeline, list(rows)))
+    forecast = forecaster(pipeline, document_of(pipeline, rows.columns.tolist()))
     early = forecast(rows)[:, list(pipeline.classes_).index("<30")]
     quantiles = np.quantile(early, np.linspace(0, 1, QUANTILES), method="inverted_cdf")
     return {"reference": rows[list(FEATURES)].median().to_dict(), "risk_quantiles": quantiles.round(9).tolist()}

@@ -61,7 +61,7 @@ class VectorisedScorer:
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.features):
             raise ValueError(f"rows of the shape {rows.shape} for {len(self.features)} features")
-        return self.probabilities_of(rows.T)
+        return self.probabilities_of(list(rows.T))
 
     def probabilities_of(self, columns: Sequence[NDArray[Any]]) -> Floats:
         """`probabilities` of rows given as columns, in the order of `features`. Columns of float64 are not copied."""

@@ -76,7 +76,7 @@ def evaluated(
     forecast = export.forecaster(pipeline, json.loads(scorer))
     # The pipeline itself forecasts for the test rows: its scorer has to be compared with it.
     of_test, of_masked = (np.asarray(pipeline.predict_proba(rows)) for rows in (test.features, masked))
-    probabilities = {"validation": forecast(parts["validation"].features), "test": of_test}
+    probabilities: dict[Split, Any] = {"validation": forecast(parts["validation"].features), "test": of_test}
     evaluation = _evaluation(forecast, parts, probabilities, excluded)
     difference = export.largest_difference(
         scorer, np.concatenate([of_test, of_masked]), pd.concat([test.features, masked], ignore_index=True)
