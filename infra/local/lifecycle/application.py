@@ -132,7 +132,7 @@ def _deploy(settings: Settings, built_from: str) -> str:
 
 
 def _tag(settings: Settings, built_from: str) -> str:
-    """What is deployed, as the stack's tag says it."""
+    """What is deployed, in short: the stack has it as its tag."""
     given = parameters.digest(parameters.kept(settings))
     return ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), given)))
 

@@ -16,6 +16,8 @@ from tests.integration.localstack.server import REGION, ROLE, Server, wait_for, 
 CODE = "code-of-the-snapshot"
 DATA = "data-of-the-snapshot"
 KEY = "a key of at least twenty characters"
+_LARGE = b"x" * (1 << 20)
+"""S3 keeps this much in a file, and less in memory."""
 _OFTEN = {"Delay": 0.2, "MaxAttempts": 600}
 _GROUP = "/aws/lambda/answer"
 _RULE = "rule-of-the-snapshot"
@@ -197,7 +199,8 @@ class Deployment:
         exists = bool(cloudformation.describe_stacks()["Stacks"])
         if not exists:
             s3.create_bucket(Bucket=CODE, CreateBucketConfiguration={"LocationConstraint": REGION})
-        files = {"layer": {"python/of_the_layer.py": "TEXT = 'hello '"}, "answer": {"app.py": _ANSWER}}
+        layer = {"python/of_the_layer.py": "TEXT = 'hello '", "python/large": _LARGE}
+        files = {"layer": layer, "answer": {"app.py": _ANSWER}}
         for name, content in {**files, "record": {"app.py": _RECORD}}.items():
             s3.put_object(Bucket=CODE, Key=f"{name}.zip", Body=zip_of(content))  # type: ignore[arg-type]
         act = "update" if exists else "create"
@@ -328,6 +331,13 @@ def test_all_resources_are_as_they_were(saved: Saved, restored: Deployment) -> N
 def test_the_api_answers_at_the_same_address_with_the_same_key_and_code(restored: Deployment) -> None:
     assert restored.ask() == (200, "hello 2")
     assert restored.ask(key=None)[0] == restored.ask(key="another")[0] == 403
+
+
+def test_a_bucket_takes_large_objects(restored: Deployment) -> None:
+    s3 = restored.server.client("s3")
+    s3.put_object(Bucket=DATA, Key="large", Body=_LARGE)
+    assert s3.get_object(Bucket=DATA, Key="large")["Body"].read() == _LARGE
+    s3.delete_object(Bucket=DATA, Key="large")
 
 
 def test_an_older_version_can_be_invoked(restored: Deployment) -> None:
