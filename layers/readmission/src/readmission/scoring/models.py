@@ -133,8 +133,7 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple
     ones = sum(1 << (8 * lane * index) for index in range(len(trees)))
     ends = list(accumulate(map(len, model["trees"]), initial=0))
     # Leaves count from 1.
-    # Arrays, because the processor finds their numbers side by side, not as objects anywhere in memory.
-    scores = [array("d", [nan, *floats(tree["values"])]) for tree in trees]
+    scores = [[nan, *floats(tree["values"])] for tree in trees]
     classes = [
         (baseline, scores[begin:end], slice(begin, end))
         for baseline, begin, end in zip(model["baseline"], ends[:-1], ends[1:], strict=True)
@@ -164,7 +163,7 @@ def boosting(inputs: list[Input], model: dict[str, Any], _classes: int) -> tuple
     return evaluate, evaluate_many
 
 
-def _sums(baseline: float, scores: Sequence[Sequence[float]], leaves: list[bytes], rows: int) -> list[float]:
+def _sums(baseline: float, scores: list[list[float]], leaves: list[bytes], rows: int) -> list[float]:
     """For each of at least two rows, the baseline and the scores of its leaves, of which each tree has all rows'."""
     if not leaves:
         return [baseline] * rows
