@@ -26,25 +26,40 @@ from readmission.storage.database import set_local, transaction
 _STAY: Final = ("patient_nbr", *GROUPS, *INPUTS, "readmitted", "label_due")
 _SAMPLE: Final = 1_000_000
 # An encounter belongs to the first accepted delivery that has it, with the newest of its rows: the label of a stay
-# often comes with a later delivery. Patients are looked up one by one, because as a whole the view sorts every stay
-# there is; OFFSET 0 keeps Postgres from turning that into a join with the whole view.
+# often comes with a later delivery. What a delivery has is looked up by its batches and encounters, one by one, however
+# many others there are: OFFSET 0, and a count in place of NOT EXISTS, keep Postgres from joining whole tables instead.
 _ARRIVED: Final = f"""
-    SELECT DISTINCT stay.encounter_id, stay.patient_nbr
-    FROM delivery_batch JOIN clean_row USING (batch_id)
-    JOIN diabetes_clean AS stay USING (data_kind, site, encounter_id)
-    WHERE delivery_id = current_setting('readmission.delivery')
-    AND data_kind = current_setting('readmission.data_kind') AND site = current_setting('readmission.site')
-    AND stay.discharge_disposition_id NOT IN ({", ".join(map(str, ENDED))})
-    AND (current_setting('readmission.unseen') = 'off' OR stay.split = 'test')
-    AND NOT EXISTS (
-        SELECT FROM clean_row AS other JOIN delivery_batch AS there USING (batch_id)
-        JOIN delivery ON delivery.delivery_id = there.delivery_id
-        WHERE other.data_kind = clean_row.data_kind AND other.site = clean_row.site
-        AND other.encounter_id = clean_row.encounter_id AND delivery.status = 'accepted'
-        AND (delivery.delivered_at, delivery.delivery_id)
-            < (CAST(current_setting('readmission.delivered_at') AS timestamptz), delivery_batch.delivery_id)
-    )
+    SELECT stay.encounter_id, stay.patient_nbr
+    FROM (
+        SELECT DISTINCT encounter_id FROM (
+            SELECT data_kind, site, encounter_id FROM clean_row WHERE batch_id = ANY (ARRAY(
+                SELECT batch_id FROM delivery_batch WHERE delivery_id = current_setting('readmission.delivery')
+            ))
+            OFFSET 0
+        ) AS line
+        WHERE data_kind = current_setting('readmission.data_kind') AND site = current_setting('readmission.site')
+    ) AS own
+    CROSS JOIN LATERAL (
+        SELECT encounter_id, patient_nbr FROM diabetes_clean
+        WHERE data_kind = current_setting('readmission.data_kind') AND site = current_setting('readmission.site')
+        AND encounter_id = own.encounter_id AND discharge_disposition_id NOT IN ({", ".join(map(str, ENDED))})
+        AND (current_setting('readmission.unseen') = 'off' OR split = 'test')
+        OFFSET 0
+    ) AS stay
+    WHERE (
+        SELECT count(*) FROM clean_row AS other
+        WHERE other.data_kind = current_setting('readmission.data_kind')
+        AND other.site = current_setting('readmission.site') AND other.encounter_id = own.encounter_id
+        AND other.batch_id = ANY (ARRAY(
+            SELECT batch_id FROM delivery_batch JOIN delivery USING (delivery_id) WHERE status = 'accepted'
+            AND (delivered_at, delivery_id) < (
+                CAST(current_setting('readmission.delivered_at') AS timestamptz),
+                current_setting('readmission.delivery')
+            )
+        ))
+    ) = 0
 """
+# Patients are looked up by a list of their numbers: as a whole the view sorts every stay there is.
 _STAYS: Final = f"""
     COPY (
         WITH arrived AS MATERIALIZED ({_ARRIVED}),
@@ -53,12 +68,11 @@ _STAYS: Final = f"""
             WHERE mod(abs(hashint8extended(patient_nbr, 0) / 2), {_SAMPLE}) < {_SAMPLE}
                 * current_setting('readmission.newest')::float8 / greatest((SELECT count(*) FROM arrived), 1)
         )
-        SELECT {", ".join(f"stay.{name}" for name in _STAY)} FROM patient CROSS JOIN LATERAL (
-            SELECT * FROM encounters WHERE encounters.data_kind = current_setting('readmission.data_kind')
-            AND encounters.site = current_setting('readmission.site')
-            AND encounters.patient_nbr = patient.patient_nbr OFFSET 0
-        ) AS stay
-        WHERE stay.encounter_id IN (SELECT encounter_id FROM arrived)
+        SELECT {", ".join(f"stay.{name}" for name in _STAY)} FROM encounters AS stay
+        WHERE stay.data_kind = current_setting('readmission.data_kind')
+        AND stay.site = current_setting('readmission.site')
+        AND stay.patient_nbr = ANY (ARRAY(SELECT patient_nbr FROM patient))
+        AND stay.encounter_id IN (SELECT encounter_id FROM arrived)
         ORDER BY stay.encounter_id
     ) TO STDOUT WITH (FORMAT csv)
 """
