@@ -139,7 +139,7 @@ def test_a_batch_that_is_loaded_in_full_is_left_as_it_is() -> None:
 def test_a_batch_that_lacks_rows_is_completed_with_the_row_numbers_that_it_has() -> None:
     raw = FakeRaw(known="23505", loaded=(101, False))
     ingest(EVENT, BUCKET, _s3(numbered(2)), raw)  # type: ignore[arg-type]
-    assert [row[2] for row in raw.rows] == ["101", "102"]
+    assert sorted(row[2] for row in raw.rows) == ["101", "102"]
 
 
 def test_rows_of_another_site_or_of_synthetic_data_are_other_rows() -> None:
@@ -166,10 +166,20 @@ def test_other_errors_are_raised() -> None:
 def test_each_row_is_sent_with_its_hash_split_number_and_delivery() -> None:
     rows = numbered(5)
     _, raw = _ingest(rows, first_row=11)
-    assert raw.rows == [
+    assert raw.rows == sorted(
         [as_bytes(row_hash(row)), split_of(row[_PATIENT]), str(number), *DELIVERY, *row]
         for number, row in enumerate(rows, start=11)
-    ]
+    )
+
+
+def test_rows_are_sent_in_the_order_of_their_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, raw = _ingest(numbered(50))
+    hashes = [row[0] for row in raw.rows]
+    assert len(hashes) == 50 and hashes == sorted(hashes)
+    monkeypatch.setattr("readmission.pipeline.ingest._SORTED_ROWS", 20)
+    _, raw = _ingest(numbered(50))
+    parts = [[row[0] for row in raw.rows][start : start + 20] for start in (0, 20, 40)]
+    assert [len(part) for part in parts] == [20, 20, 10] and parts == [sorted(part) for part in parts]
 
 
 @pytest.mark.parametrize("odd", ["a,b", 'a "b"', "a\tb", "a\\b", "a\rb", "a\nb", "a\x1fb", "a\x85b", "ü", ""])
@@ -180,7 +190,7 @@ def test_a_row_is_sent_unchanged_whatever_characters_its_batch_contains(odd: str
         "\t".join((as_bytes(row_hash(row)), text_line([split_of(row[_PATIENT]), str(number), *DELIVERY, *row])))
         for number, row in enumerate(rows, start=1)
     ]
-    assert raw.copied.decode().split("\n") == [*expected, ""]
+    assert raw.copied.decode().split("\n") == [*sorted(expected), ""]
 
 
 def test_the_first_of_duplicate_rows_is_sent() -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 type _Row = tuple[str, str, str]
 
 _CHECKED_ROWS: Final = 1000
+# Few enough for Postgres to load lines while later ones are still being made.
+_SORTED_ROWS: Final = 5000
 # How often a merge that loses a deadlock is tried; the state machine tries the whole step again.
 _MERGES: Final = 5
 _SEPARATOR: Final = "\x1f"
@@ -147,10 +149,17 @@ def _checked(text: str, first_row: int, source: str) -> list[_Row]:
 
 
 def _lines(rows: Iterable[_Row], first_row: int, lineage: str, scope: str) -> Iterator[str]:
-    """The rows as lines of `_NAMES`. Keeps the first of duplicate rows. A hash is written as Postgres reads bytes.
+    """The rows as lines of `_NAMES`, some thousand at a time in the order of their hashes.
 
-    A generator, so that Postgres loads lines while later ones are still being made.
+    In this order, neighbours in the index are inserted one after the other, which in a large table takes Postgres less
+    time. Keeps the first of duplicate rows.
     """
+    for some in batched(_distinct_lines(rows, first_row, lineage, scope), _SORTED_ROWS, strict=False):
+        yield from sorted(some)
+
+
+def _distinct_lines(rows: Iterable[_Row], first_row: int, lineage: str, scope: str) -> Iterator[str]:
+    """The lines in the order of the rows. A hash, with which a line begins, is written as Postgres reads bytes."""
     prefix = f"{scope}{_SEPARATOR}" if scope else ""
     hashes = set()
     for number, (patient, line, joined) in enumerate(rows, start=first_row):
