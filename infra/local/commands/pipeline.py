@@ -6,23 +6,28 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 from readmission.pipeline import executions
 from readmission.pipeline.executions import Execution, State
+from readmission.registry import names
 
 from infra.local import aws, expected
 from infra.local.errors import LocalError
+from infra.local.lifecycle import parameters
 from infra.local.servers import supervision
 from infra.local.settings import Settings
-from infra.local.stack import Stack
+from infra.local.stack import NAME, Stack
 from infra.local.terminal import CLEARED, fitting, table
 
 POLL_SECONDS = 0.5
 LIMIT_SECONDS = 3 * 3600
+TRAINING = "Train models"
+"""The state whose line shows how far the models are."""
 INTERRUPTED = "PlatformStopped"
 """The error of an execution that was running when LocalStack stopped."""
 METRICS = {
@@ -52,7 +57,7 @@ def run(settings: Settings, stack: Stack, request: dict[str, Any], *, silent: bo
     arn = executions.start(client, stack.pipeline_arn, request)
     if not silent:
         print(f"pipeline    execution {_name(arn)}, input {json.dumps(executions.shown(request))}", flush=True)
-    progress = Progress(live=sys.stdout.isatty(), silent=silent)
+    progress = Progress(live=sys.stdout.isatty(), silent=silent, rounds=Rounds(settings, _name(arn)))
     for _ in _until(time.monotonic() + LIMIT_SECONDS):
         if not (execution := _look(settings, client, arn, progress)):
             continue
@@ -136,12 +141,54 @@ def _is_stopping(settings: Settings) -> bool:
         return True
 
 
+class Rounds:
+    """How far the models are that an execution trains, as their runs in MLflow tell it."""
+
+    SECONDS = 2.0
+    """Between two looks."""
+
+    def __init__(self, settings: Settings, execution: str) -> None:
+        self._api = f"{settings.mlflow_url}/api/2.0/mlflow"
+        self._experiment = parameters.kept(settings).get("ModelName", NAME)
+        self._execution = execution
+        self._looked = float("-inf")
+        self._found = ""
+
+    def __call__(self) -> str:
+        """Empty if nothing is known, also if MLflow does not answer: then, the training itself says so."""
+        if time.monotonic() - self._looked >= self.SECONDS:
+            self._looked = time.monotonic()
+            with suppress(OSError, http.client.HTTPException):
+                self._found = ", ".join(self._look())
+        return self._found
+
+    def _look(self) -> list[str]:
+        experiment = self._ask(
+            f"experiments/get-by-name?{urllib.parse.urlencode({'experiment_name': self._experiment})}"
+        )
+        wanted = {
+            "experiment_ids": [experiment["experiment"]["experiment_id"]],
+            "filter": f"attributes.status = 'RUNNING' AND tags.{names.PIPELINE_RUN} = '{self._execution}'",
+        }
+        runs = self._ask("runs/search", wanted).get("runs", [])
+        tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
+        return sorted(f"{one[names.FAMILY]} {one[names.PROGRESS]}" for one in tags if names.PROGRESS in one)
+
+    def _ask(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        content = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(f"{self._api}/{what}", content, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
 class Progress:
     """Prints one line per state: updated in place on a terminal, otherwise printed when the state ends."""
 
-    def __init__(self, live: bool, *, silent: bool = False) -> None:
+    def __init__(self, live: bool, *, silent: bool = False, rounds: Callable[[], str] = str) -> None:
         self.live = live
         self.silent = silent
+        self.rounds = rounds
         self.ended: set[str] = set()
 
     def show(self, states: Iterable[State]) -> None:
@@ -150,7 +197,8 @@ class Progress:
                 self.ended.add(state.name)
                 print(f"{self._clear()}{line(state)}", flush=True)
             elif self.live and not state.exited:
-                print(f"{CLEARED}{fitting(line(state))}", end="", flush=True)
+                rounds = self.rounds() if state.name == TRAINING else ""
+                print(f"{CLEARED}{fitting(f'{line(state)} {rounds}'.rstrip())}", end="", flush=True)
 
     def _clear(self) -> str:
         return CLEARED if self.live else ""

@@ -2,9 +2,12 @@
 
 import json
 import re
+import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -152,3 +155,59 @@ def test_a_state_says_how_long_it_took_or_has_been_taking() -> None:
     assert re.fullmatch(r" +Train models +1/3 +… 9\d s", pipeline.line(training))
     training.exited = began + timedelta(seconds=30)
     assert re.fullmatch(r" +Train models +1/3 +\(30\.0 s\)", pipeline.line(training))
+
+
+class Mlflow(BaseHTTPRequestHandler):
+    """Knows the runs of one execution, of which one says how far it is."""
+
+    asked: ClassVar[list[Any]] = []
+
+    def do_GET(self) -> None:
+        assert self.path == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=readmission"
+        self._answer({"experiment": {"experiment_id": "7"}})
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        boosting = {"family": "gradient_boosting", "progress": "212 of at most 400 rounds"}
+        runs = [boosting, {"family": "random_forest"}]
+        self._answer({"runs": [{"data": {"tags": [{"key": k, "value": v} for k, v in run.items()]}} for run in runs]})
+
+    def _answer(self, document: dict[str, Any]) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def mlflow(tmp_path: Path) -> Iterator[settings.Settings]:
+    server = HTTPServer(("127.0.0.1", 0), Mlflow)
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    yield settings.load({"LOCAL_DIR": str(tmp_path), "MLFLOW_PORT": str(server.server_port)})
+    server.shutdown()
+    server.server_close()
+
+
+def test_on_a_terminal_the_training_says_its_rounds(
+    mlflow: settings.Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    shown = pipeline.Progress(live=True, rounds=pipeline.Rounds(mlflow, "first"))
+    for _ in range(2):  # MLflow is not asked each time
+        shown.show([executions.State("Train models", datetime.now(UTC), of=3)])
+    assert capsys.readouterr().out.count("… 0 s gradient_boosting 212 of at most 400 rounds") == 2
+    running = "attributes.status = 'RUNNING' AND tags.pipeline_run = 'first'"
+    assert Mlflow.asked == [{"experiment_ids": ["7"], "filter": running}]
+
+
+def test_a_training_whose_rounds_are_not_known_is_shown_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unreachable = settings.load({"LOCAL_DIR": str(tmp_path), "MLFLOW_PORT": "9"})
+    shown = pipeline.Progress(live=True, rounds=pipeline.Rounds(unreachable, "first"))
+    shown.show([executions.State("Train models", datetime.now(UTC), of=3)])
+    assert capsys.readouterr().out.endswith("… 0 s")

@@ -30,6 +30,7 @@ PIPELINE_RUN: Final = "pipeline_run"
 DATA_HASH: Final = "data_hash"
 CODE_VERSION: Final = "code_version"
 RECIPE: Final = "recipe"  # what the model depends on besides rows and code; not copied to the version
+PROGRESS: Final = "progress"  # how far the fit is, for a person who waits; not copied to the version
 SITES: Final = "sites"  # the sites of the rows, separated by commas
 ENGINE: Final = "engine"  # what fitted the model, if it is not scikit-learn
 WORKERS: Final = "workers"  # how many of them, on which the trees depend

@@ -25,6 +25,7 @@ from readmission.domain.contract import MISSING
 from readmission.domain.features import CATEGORIES, FEATURES, NUMBERS
 from readmission.domain.payloads import Family
 from readmission.evaluation.dataset import Part
+from readmission.training import progress
 
 _SEED: Final = 42
 _FOLDS: Final = GroupKFold(5, shuffle=True, random_state=_SEED)
@@ -144,6 +145,7 @@ def fit_pipeline(pipeline: Pipeline, training: Part, validation: Part) -> Pipeli
             model.fit(inputs, target)
     elif isinstance(model, HistGradientBoostingClassifier):
         unseen, unseen_target, _ = _twice(validation)
+        progress.fitting(model)
         model.fit(inputs, target, X_val=columns.transform(unseen), y_val=unseen_target)
     else:
         model.fit(inputs, target)

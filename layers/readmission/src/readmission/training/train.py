@@ -22,7 +22,7 @@ from readmission.registry import names
 from readmission.registry.mlflow_client import digest, experiment_id, reachable
 from readmission.scoring.format import FORMAT
 from readmission.settings import ModelSettings
-from readmission.training import families, recipe, unfinished
+from readmission.training import families, progress, recipe, unfinished
 from readmission.training.code_version import code_version
 from readmission.training.model import TrainedModel, train_model
 
@@ -101,7 +101,9 @@ def train_with(engine: Engine, event: TrainEvent, clean: Connection, settings: M
         mlflow.set_tracking_uri(settings.tracking_uri)
         with mlflow.start_run(experiment_id=experiment, run_name=family, tags=tags) as run:
             # A long fit may outlive the connection to the database, which is not used from here on.
-            log_model(fit(excluded), engine.library)
+            with progress.reported(client, run.info.run_id):
+                model = fit(excluded)
+            log_model(model, engine.library)
             how = {"family": family, **engine.tags}
             mlflow.log_dict(rows_document(rows, how, engine.library), names.TRAINING_ROWS)
             mlflow.log_params({f"rows_site_{site}": rows for site, rows in sites.items()})
