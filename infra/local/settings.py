@@ -126,11 +126,6 @@ class Settings:
         return self.directory / "stepfunctions"
 
     @property
-    def snapshot(self) -> Path:
-        """What was deployed, written by LocalStack, for the next one."""
-        return self.directory / "snapshot"
-
-    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 
