@@ -64,5 +64,5 @@ def _report(client: MlflowClient, run_id: str, fit: _Fit, ended: Event) -> None:
         try:
             client.set_tag(run_id, names.PROGRESS, text)
         except MlflowException as error:
-            _LOGGER.warning("MLflow was not told how far the fit is: %s", type(error).__name__)
+            _LOGGER.warning("MLflow does not know how far the fit is: %s", type(error).__name__)
         said = text
