@@ -1,7 +1,7 @@
 """Lambda *plan*: validates the execution's input and splits the source into batches (`readmission.pipeline.plan`)."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from readmission.domain.payloads import Plan, PlanEvent, parse_request
 from readmission.pipeline import mapping_file, runs, sources
@@ -16,6 +16,9 @@ from readmission.telemetry import metrics, observability
 
 logger = observability.logger("plan")
 meter = observability.EmfMeter("plan")
+
+# A migration may rewrite a table of all rows. The function itself may run 900 s.
+_MIGRATION_SECONDS: Final = 870
 
 
 @logger.inject_lambda_context(correlation_id_path="execution")
@@ -33,7 +36,8 @@ def handler(event: PlanEvent, context: Any) -> Plan:
     own = request.mapping or mapping_file.of_incoming(request, settings.data_bucket, s3)
     mapping = mapping_file.read(own, source, s3)
     reading = Reading(settings.sources, mapping)
-    with connect("raw", settings.owner) as raw, connect("clean", settings.owner) as clean:
+    owner = settings.owner, _MIGRATION_SECONDS
+    with connect("raw", *owner) as raw, connect("clean", *owner) as clean:
         migrate(raw, "raw")
         migrate(clean, "clean")
     pause = timedelta(hours=settings.retrain_pause_hours)

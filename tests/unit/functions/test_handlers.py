@@ -43,7 +43,7 @@ class Step:
 
 
 @contextmanager
-def _connect(database: str, settings: DatabaseSettings) -> Iterator[str]:
+def _connect(database: str, settings: DatabaseSettings, answer_seconds: float = 300) -> Iterator[str]:
     assert settings == DATABASE
     yield f"connection to {database}"
 
@@ -303,10 +303,12 @@ class Logins:
 
     def __init__(self) -> None:
         self.used: list[tuple[str, str]] = []
+        self.patience: dict[tuple[str, str], float] = {}
 
     @contextmanager
-    def connect(self, database: str, settings: DatabaseSettings) -> Iterator[str]:
+    def connect(self, database: str, settings: DatabaseSettings, answer_seconds: float = 300) -> Iterator[str]:
         self.used.append((database, settings.secret))
+        self.patience[self.used[-1]] = answer_seconds
         yield f"{settings.secret}'s connection to {database}"
 
 
@@ -334,6 +336,8 @@ def test_the_owner_migrates_before_a_run_is_planned_and_the_pipelines_user_plans
     module.handler(PLAN_EVENT, Context())
     assert logins.used == [("raw", "owner"), ("clean", "owner"), ("raw", "secret"), ("clean", "secret")]
     assert migrate.calls == [("owner's connection to raw", "raw"), ("owner's connection to clean", "clean")]
+    # A migration may rewrite all rows, and may take nearly as long as the function, 900 s.
+    assert 840 < logins.patience["raw", "owner"] < 900
 
 
 def _plan(answer: Any = PLAN, skipped: str | None = None) -> tuple[ModuleType, Step, Step]:
