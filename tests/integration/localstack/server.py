@@ -102,7 +102,7 @@ class Server:
         self.client("sqs").list_queues()
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
