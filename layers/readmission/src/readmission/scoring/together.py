@@ -18,7 +18,7 @@ from readmission.scoring.inputs import Input, Row
 FEWEST: Final = 100
 # Of more rows, the integers of a tree do not fit into the processor's cache.
 MOST: Final = 1000
-_RANKS: Final = 254  # of the values of a column that a byte tells apart, besides those below and above
+_RANKS: Final = 254  # values of a column that fit in a byte, next to one code for those below and one for those above
 
 _LEAVES: Final = MOST_LEAVES + 1  # numbers of leaves: they count from 1
 
