@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from readmission.errors import (
+    ColumnsMismatch,
     InvalidRequest,
     SourceLimitExceeded,
     SourceMalformed,
@@ -351,7 +352,7 @@ def test_a_certificate_for_another_name_is_refused(web: Web) -> None:
 # ---------------------------------------------------------------- content
 def test_the_content_of_another_kind_of_page_is_not_repeated(web: Web) -> None:
     web.answers = [[response(f"{FOREIGN},role\nadmin,x".encode())]]
-    with pytest.raises(sources.tables.ColumnsMismatch, match="none of the 50 columns") as refused:
+    with pytest.raises(ColumnsMismatch, match="none of the 50 columns") as refused:
         _read()
     assert FOREIGN not in str(refused.value)
 
