@@ -511,7 +511,7 @@ def test_a_job_has_the_settings_that_the_function_train_has() -> None:
     """Those of its libraries are the image's, and those that choose a job are the function's alone."""
     job = STATES["Job settings"]["Result"]["environment"]
     function = RESOURCES["TrainFunction"]["Properties"]["Environment"]["Variables"]
-    of_the_function = {"HOME", "JOBLIB_MULTIPROCESSING", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+    of_the_function = {"HOME", "JOBLIB_MULTIPROCESSING", "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"}
     of_the_function |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"}
     of_the_function |= {"STACK_NAME", "TRAINING", "TRAINING_JOB_ROWS", "TRAINING_INSTANCES"}
     assert job.keys() - {"DATA_BUCKET"} == function.keys() - of_the_function

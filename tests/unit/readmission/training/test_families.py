@@ -29,6 +29,12 @@ def fit(family: Family, training: Part = TRAINING, validation: Part = VALIDATION
     return export.to_json(export.document_of(pipeline, list(training.features.columns)))
 
 
+def test_the_trees_of_a_boosting_do_not_depend_on_the_number_of_threads() -> None:
+    with threadpool_limits(2, user_api="openmp"):
+        pipeline = families.fit("gradient_boosting", TRAINING, VALIDATION)
+    assert export.to_json(export.document_of(pipeline, list(INPUTS))) == document("gradient_boosting")
+
+
 @cache
 def fitted(family: Family) -> Pipeline:
     """The family fitted on the rows above, for tests that only look at it."""
