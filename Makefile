@@ -162,7 +162,7 @@ platform-parameters: setup ## print what the platform's stack on AWS passes on t
 	@$(BIN)/python -m infra.aws.parameters $(if $(PLATFORM),'$(PLATFORM)')
 
 # ---------------------------------------------------------------- develop
-bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,history,ingest,pipeline,growth,concurrency,scale,score ROUNDS= GROWTH_ROWS= ROWS=of scale and score JSON=file DIABETES_DATA=]
+bench: setup ## measure speed, memory and growth, compared with peers  [ONLY=prediction,history,ingest,pipeline,growth,pages,concurrency,scale,score ROUNDS= GROWTH_ROWS= ROWS=of scale and score JSON=file DIABETES_DATA=]
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only '$(ONLY)') $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(GROWTH_ROWS),--growth-rows $(GROWTH_ROWS)) $(if $(ROWS),--scale-rows $(ROWS)) $(if $(JSON),--json '$(JSON)')
 

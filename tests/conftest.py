@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.local import aws, environment
+from tests import chromium
 from tests.platforms import Platform, new_platform, prometheus
 
 if TYPE_CHECKING:
@@ -20,18 +21,6 @@ environment.isolate()
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # MLflow would add the lock file of the checkout to each model. A function has none.
 os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
-# Debian's chromium.
-BROWSER = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(autouse=True)
@@ -114,12 +103,11 @@ def browser() -> Iterator["Browser"]:
     """CI must have it. Not for longer than a module: its event loop would be in the way of other tests' own."""
     from playwright.sync_api import sync_playwright
 
-    program = next(filter(None, map(shutil.which, BROWSER)), None)
+    program = chromium.program()
     if program is None:
-        reason = "there is no chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(chromium.MISSING)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*FLAGS])
+        browser = playwright.chromium.launch(executable_path=program, args=[*chromium.FLAGS])
         yield browser
         browser.close()
 

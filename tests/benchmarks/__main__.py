@@ -30,6 +30,7 @@ from tests.benchmarks import (
     growth,
     history,
     ingest,
+    pages,
     pipeline,
     prediction,
     report,
@@ -119,7 +120,7 @@ def _run(
     asked: argparse.Namespace, temporary: Path, stack: ExitStack
 ) -> Iterator[tuple[dict[str, Figure], dict[str, str]]]:
     """Yields each part's figures, and facts about what they were measured on."""
-    deployed = not {"pipeline", "concurrency", "score"}.isdisjoint(asked.only)
+    deployed = not {"pipeline", "concurrency", "pages", "score"}.isdisjoint(asked.only)
 
     @cache
     def servers() -> Platform:
@@ -137,6 +138,7 @@ def _run(
         "score": lambda: score.measure(
             servers(), temporary, asked.model or temporary, asked.scale_rows, min(asked.rounds, 3)
         ),
+        "pages": lambda: pages.measure(servers(), temporary, asked.rounds),
         "concurrency": lambda: concurrency.measure(servers(), temporary, asked.rounds),
     }
     for name in asked.only:

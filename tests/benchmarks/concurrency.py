@@ -23,13 +23,12 @@ from tests.platforms import Platform
 
 _SECONDS = 5.0
 _CALLS = 60
-_ROWS = 6_000
 _DURATION = re.compile(r"\tDuration: ([\d.]+) ms")
 
 
 def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
     """Needs a gradient boosting model in Production; trains one if there is none."""
-    _serve_a_model(platform)
+    deployment.serve_a_model(platform)
     figures: dict[str, Figure] = {}
     for count in CLIENTS:
         deployment.tell(f"gateway, {count} clients ...")
@@ -37,16 +36,6 @@ def measure(platform: Platform, folder: Path, rounds: int) -> dict[str, Figure]:
         figures[f"clients_{count}"] = Figure(len(took) / seconds)
         figures[f"clients_{count}_p95"] = Figure(quantiles(took, n=20)[-1])
     return figures | _shares(platform, folder, rounds)
-
-
-def _serve_a_model(platform: Platform) -> None:
-    with predict.client(platform.settings, stack.get(platform.settings), retries=0) as api:
-        if api.health().get("model_version"):
-            return
-    deployment.tell("training a model to serve ...")
-    platform.run(
-        "pipeline", "--dataset", deployment.source(platform, _ROWS), "--models", "gradient_boosting", seconds=900
-    )
 
 
 def _clients(platform: Platform, count: int) -> tuple[list[float], float]:

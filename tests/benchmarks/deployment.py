@@ -4,13 +4,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
+from readmission.client import ApiProblem
+
 from infra.local import aws, stack
-from infra.local.commands import dataset
+from infra.local.commands import dataset, predict
 from tests.platforms import Platform, new_platform
 
 BUCKETS = ("readmission-data-000000000000", "readmission-mlflow-000000000000")
+_SERVED_ROWS = 6_000
 
 
 @contextmanager
@@ -56,6 +60,19 @@ def source(platform: Platform, rows: int) -> str:
     if not archive:
         return f"synthetic:rows={rows},seed=1"
     return dataset.source(platform.settings, stack.get(platform.settings), archive)
+
+
+def serve_a_model(platform: Platform) -> None:
+    """Trains a gradient boosting unless the deployed application has a model."""
+    with predict.client(platform.settings, stack.get(platform.settings), retries=0) as api:
+        try:
+            api.health()
+            return
+        except ApiProblem as problem:
+            if problem.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+    tell("training a model to serve ...")
+    platform.run("pipeline", "--dataset", source(platform, _SERVED_ROWS), "--models", "gradient_boosting", seconds=900)
 
 
 def tell(text: str) -> None:

@@ -12,6 +12,8 @@ CLIENTS = (1, 2, 4, 8)
 TIMES = (1, 3, 10)
 # Outside of `make bench` without ONLY: they take long, and the rows of `scale` need tens of gigabytes.
 ON_REQUEST = ("scale", "score")
+# In the order in which the benchmark visits them, by the names of their modules in `ui/views`.
+PAGES = ("patients", "worklist", "model", "over_time", "pipeline", "monitoring", "patient")
 SCALE_STEPS = ("plan", "ingest", "clean", "check", "export")
 STEPS = ("plan", "ingest", "clean", "check", *(f"train {family}" for family in FAMILIES), "report", "promote")
 
@@ -72,6 +74,8 @@ _SKLEARN = "the scikit-learn pipeline, with building the one-row table"
 _ONNX = "onnxruntime, boosting only"
 _SCRIPT = "a plain script"
 _SIZES = f"rows x {', '.join(map(str, TIMES))}"
+
+_PAGES = ", ".join(PAGES)
 
 PARTS: Mapping[str, Sequence[Row]] = {
     "prediction": (
@@ -180,6 +184,12 @@ PARTS: Mapping[str, Sequence[Row]] = {
         ),
         Row("score_seconds", "a job's steps one after the other", "s", peer="rows x 1, 10", of_unit="s"),
         Row("score_rss", "growth of a job's memory", "times", 1.25, peer="rows x 1, 10", of_unit="MB"),
+    ),
+    "pages": (
+        Row("pages_first", "the first page of a new server, until its heading", "s", 1),
+        Row("pages_again", "the same page of a warm server, for a new browser", "s"),
+        Row("pages_change", "the slowest page, from the click to its heading", "ms", 300, peer=_PAGES, of_unit="ms"),
+        Row("pages_whole", "the slowest page, from the click until it is whole", "ms", peer=_PAGES, of_unit="ms"),
     ),
     "concurrency": (
         *(Row(f"clients_{count}", f"the gateway, {count} clients", "requests/s") for count in CLIENTS),

@@ -8,10 +8,7 @@ import io
 import os
 import re
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,10 +19,8 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from readmission.domain.contract import NAMES
 from readmission.pipeline import synthetic
 
-from infra.local import aws
-from infra.local.settings import ROOT
+from tests import page_server
 from tests.e2e.conftest import Application, Trained
-from tests.leash import die_with_parent
 from tests.platforms import free_ports
 from ui.services import patients
 
@@ -33,7 +28,6 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PAGES = ("", "patients", "worklist", "model", "over_time", "pipeline", "monitoring")
 ROWS = 2500
-START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000
 REPEATS = 5
 type Picture = Callable[[Page, str], None]
@@ -42,40 +36,10 @@ type Picture = Callable[[Page, str], None]
 @pytest.fixture(scope="session")
 def ui(application: Application, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The pages' URL, with the settings of `make ui`."""
-    settings = application.settings
-    (port,) = free_ports(1)
-    variables = aws.environment(settings) | {
-        "API_URL": application.stack.api_url,
-        "API_KEY": application.stack.api_key,
-        "API_CA": str(settings.certificate),
-        "MLFLOW_TRACKING_URI": settings.mlflow_url,
-    }
     log = tmp_path_factory.mktemp("ui") / "streamlit.log"
-    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
-    with (
-        log.open("w") as file,
-        subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | variables, stdout=file, stderr=file, preexec_fn=die_with_parent()
-        ) as process,
-    ):
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/_stcore/health")
-            yield url
-        finally:
-            process.terminate()
+    with page_server.running(page_server.variables(application.settings), log) as url:
+        yield url
     assert "Traceback" not in log.read_text()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -385,22 +349,10 @@ def test_the_language_is_switched_on_the_page_and_stays(ui: str, page: Page) -> 
 
 
 def test_an_unreachable_gateway_is_explained_in_the_browser(browser: Browser, tmp_path: Path) -> None:
-    (port, nobody) = free_ports(2)
-    variables = os.environ | {"API_URL": f"http://127.0.0.1:{nobody}", "API_KEY": "k", "API_CA": ""}
-    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent(),
-    ) as it:
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health")
-            page = browser.new_page()
-            _open(page, f"http://127.0.0.1:{port}", "model")
-            expect(page.get_by_text("make up").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
-            page.close()
-        finally:
-            it.terminate()
+    (nobody,) = free_ports(1)
+    variables = {"API_URL": f"http://127.0.0.1:{nobody}", "API_KEY": "k", "API_CA": ""}
+    with page_server.running(variables, tmp_path / "streamlit.log") as url:
+        page = browser.new_page()
+        _open(page, url, "model")
+        expect(page.get_by_text("make up").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+        page.close()
