@@ -2,6 +2,8 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import mlflow
@@ -10,8 +12,10 @@ import pytest
 from mlflow import MlflowClient
 from readmission.client import ApiProblem, Client
 from readmission.domain.features import CATEGORIES, NUMBERS, inputs_of
-from readmission.serving.encounters import fields_of_encounter
+from readmission.serving.earlier_stays import EarlierStaysInPostgres
+from readmission.serving.encounters import Patient, fields_of_encounter
 from readmission.serving.schemas import COMPLETE_EXAMPLE, RAW_EXAMPLE
+from readmission.settings import DatabaseSettings
 
 from infra.local.commands.predict import SAMPLE
 from infra.local.servers import supervision
@@ -49,6 +53,25 @@ def test_the_answer_is_what_the_logged_model_says(application: Application, trai
 def test_an_optional_field_moves_the_forecast(application: Application, trained: Trained) -> None:
     known = application.call("/predict", SAMPLE | {"prior_encounters": 5, "prior_early_readmissions": 4})
     assert known.status == 200 and known.json["probabilities"] != application.predict().json["probabilities"]
+
+
+def test_the_number_alone_gives_the_forecast_of_the_patient_s_history(
+    application: Application, trained: Trained
+) -> None:
+    ((patient, newest),) = application.platform.query(
+        "clean", "SELECT patient_nbr, max(encounter_id) FROM diabetes_clean GROUP BY 1 HAVING count(*) = 2 LIMIT 1"
+    )
+    whose = {"patient_nbr": int(patient), "encounter_id": int(newest) + 1}
+    login = replace(DatabaseSettings.from_environment(), secret="readmission/database/reader")
+    with closing(EarlierStaysInPostgres(login, 30)) as source:
+        (stays,) = source.read(trained.output["data_kind"], [Patient("default", *whose.values())])
+    answer = application.call("/predict", SAMPLE | whose).json
+    assert answer["history"] == {"status": "found", "earlier_stays": 2, "stays": "before the encounter"}
+    assert stays.fields["prior_encounters"] == 2
+    assert answer["probabilities"] == application.call("/predict", SAMPLE | stays.fields).json["probabilities"]
+    assert answer["probabilities"] != application.predict().json["probabilities"]
+    unknown = application.call("/predict", SAMPLE | whose | {"patient_nbr": 1}).json
+    assert unknown["history"]["status"] == "not found"
 
 
 def test_a_raw_encounter_has_the_forecast_of_its_fields(application: Application, trained: Trained) -> None:
