@@ -148,7 +148,7 @@ class Rounds:
     """Between two looks."""
 
     def __init__(self, settings: Settings, execution: str) -> None:
-        self._api = f"{settings.mlflow_url}/api/2.0/mlflow"
+        self._settings = settings
         self._experiment = parameters.kept(settings).get("ModelName", NAME)
         self._execution = execution
         self._looked = float("-inf")
@@ -163,23 +163,15 @@ class Rounds:
         return self._found
 
     def _look(self) -> list[str]:
-        experiment = self._ask(
-            f"experiments/get-by-name?{urllib.parse.urlencode({'experiment_name': self._experiment})}"
-        )
+        named = urllib.parse.urlencode({"experiment_name": self._experiment})
+        experiment = _mlflow(self._settings, f"experiments/get-by-name?{named}", seconds=5)
         wanted = {
             "experiment_ids": [experiment["experiment"]["experiment_id"]],
             "filter": f"attributes.status = 'RUNNING' AND tags.{names.PIPELINE_RUN} = '{self._execution}'",
         }
-        runs = self._ask("runs/search", wanted).get("runs", [])
+        runs = _mlflow(self._settings, "runs/search", wanted, seconds=5).get("runs", [])
         tags = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
         return sorted(f"{one[names.FAMILY]} {one[names.PROGRESS]}" for one in tags if names.PROGRESS in one)
-
-    def _ask(self, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        content = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(f"{self._api}/{what}", content, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            found: dict[str, Any] = json.load(answer)
-        return found
 
 
 class Progress:
@@ -248,13 +240,21 @@ def _instead(output: dict[str, Any]) -> str:
 
 
 def _metrics(settings: Settings, run_id: str) -> dict[str, float]:
-    query = urllib.parse.urlencode({"run_id": run_id})
-    url = f"{settings.mlflow_url}/api/2.0/mlflow/runs/get?{query}"
     try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            return {metric["key"]: metric["value"] for metric in json.load(response)["run"]["data"]["metrics"]}
+        run = _mlflow(settings, f"runs/get?{urllib.parse.urlencode({'run_id': run_id})}")["run"]
     except (OSError, http.client.HTTPException) as error:
         raise LocalError(
             f"The execution succeeded, but its metrics cannot be read from MLflow ({error}). "
             "To start what is down: make up. To see them: make ui"
         ) from error
+    return {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
+
+
+def _mlflow(settings: Settings, what: str, body: dict[str, Any] | None = None, seconds: float = 30) -> dict[str, Any]:
+    """What MLflow's API answers, within so many seconds. Raises OSError or HTTPException if it does not."""
+    content = json.dumps(body).encode() if body else None
+    url = f"{settings.mlflow_url}/api/2.0/mlflow/{what}"
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=seconds) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
