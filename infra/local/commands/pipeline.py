@@ -58,7 +58,7 @@ def run(settings: Settings, stack: Stack, request: dict[str, Any], *, silent: bo
     if not silent:
         print(f"pipeline    execution {_name(arn)}, input {json.dumps(executions.shown(request))}", flush=True)
     progress = Progress(live=sys.stdout.isatty(), silent=silent, rounds=Rounds(settings, _name(arn)))
-    for _ in _until(time.monotonic() + LIMIT_SECONDS):
+    for _ in _looks(LIMIT_SECONDS):
         if not (execution := _look(settings, client, arn, progress)):
             continue
         if execution.status != executions.RUNNING:
@@ -111,10 +111,12 @@ def _name(arn: str) -> str:
     return arn.rpartition(":")[2]
 
 
-def _until(deadline: float) -> Iterator[None]:
-    while time.monotonic() < deadline:
+def _looks(limit: float) -> Iterator[None]:
+    """Less often the longer it takes, at least every two seconds: each look is answered with the whole history."""
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < limit:
         yield
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS * min(4, max(1, passed / 10)))
 
 
 def _outcome(settings: Settings, arn: str, execution: Execution) -> dict[str, Any]:

@@ -270,8 +270,10 @@ class StepFunctions:
         fake = self
 
         class Events:
-            def paginate(self, executionArn: str) -> list[dict[str, Any]]:
-                return [{"events": fake.events[executionArn]}]
+            def paginate(self, executionArn: str, maxResults: int) -> list[dict[str, Any]]:
+                """In pages of what Step Functions returns at most."""
+                events, size = fake.events[executionArn], min(maxResults, 1000)
+                return [{"events": events[start : start + size]} for start in range(0, len(events), size)]
 
         return Events()
 

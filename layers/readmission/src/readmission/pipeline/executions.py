@@ -30,6 +30,7 @@ _RESUMED_AT: Final = {
     "Promote": "promote",
     "Model card": "promote",
 }
+_MOST_EVENTS: Final = 1000  # that Step Functions returns at a time
 _FIRST_EVENTS: Final = 30  # contain the result of Plan, even after all retries
 _COUNTED: Final = ("rows", "added", "cleaned", "quarantined")
 
@@ -182,7 +183,7 @@ def resumed(execution: Execution, states: list[State]) -> dict[str, Any]:
 
 def states(client: Any, arn: str) -> list[State]:
     """The states that the execution has entered so far, in order."""
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn, maxResults=_MOST_EVENTS)
     return states_of([event for page in pages for event in page["events"]])
 
 
