@@ -81,7 +81,8 @@ class RuntimeProcess:
         return text
 
     def kill(self) -> None:
-        self._popen.kill()
+        """Also after it has exited. `Popen.kill` would then collect its exit, which nobody could learn any more."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill the process and its group and free their resources; `take_output` still returns the last output."""
