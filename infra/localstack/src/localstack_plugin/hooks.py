@@ -72,6 +72,15 @@ def ask_authorizers() -> None:
 
 
 @hooks.on_infra_start()
+def call_functions_directly() -> None:
+    from localstack_plugin import log_writing
+    from localstack_plugin.apigateway import invocations
+
+    invocations.install()
+    log_writing.install()
+
+
+@hooks.on_infra_start()
 def patch_cloudformation() -> None:
     from localstack_plugin import cloudformation
 
