@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 environment.isolate()
-# As the template gives them to a training, but with one thread, since other tests run beside it. OpenMP's are read when
-# scikit-learn is imported, which is after this.
+# As the template gives them to a training, but with one thread, since other tests run at the same time. OpenMP's are
+# read when scikit-learn is imported, which is after this.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELEMETRY": "true"}
 # MLflow would add the lock file of the checkout to each model. A function has none.
 os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
