@@ -61,7 +61,15 @@ _AFFECTED: Final = """
     ) AS encounter
 """
 _INDEX: Final = "CREATE INDEX ON affected (slice)"
-_SLICES: Final = "SELECT coalesce(max(slice) + 1, 0) FROM affected"
+# A slice of two sites is two ranges.
+_RANGES: Final = """
+    SELECT slice, data_kind, site, min(encounter_id), max(encounter_id) FROM affected
+    GROUP BY slice, data_kind, site ORDER BY slice, data_kind, site
+"""
+_IN_RANGE: Final = "slice = :slice AND affected.data_kind = :data_kind AND affected.site = :site"
+# Follows from the joins. Said as well, because it lets Postgres read a part of the other table's index. Else it would
+# read the whole table for each slice.
+_BETWEEN: Final = "BETWEEN CAST(:first AS bigint) AND CAST(:last AS bigint)"
 # A batch is as old as the first accepted delivery that has it. Narrow rows are sorted, and only the chosen ones are
 # fetched whole.
 _CHOOSE: Final = f"""
@@ -74,10 +82,12 @@ _CHOOSE: Final = f"""
     ),
     occurrence AS (
         SELECT data_kind, site, encounter_id, row_hash, batch_id, place, discharge_date, true AS valid
-        FROM affected JOIN clean_row USING (data_kind, site, encounter_id) WHERE slice = :slice
+        FROM affected JOIN clean_row USING (data_kind, site, encounter_id)
+        WHERE {_IN_RANGE} AND clean_row.encounter_id {_BETWEEN}
         UNION ALL
         SELECT data_kind, site, encounter_id, row_hash, batch_id, place, NULL, false
-        FROM affected JOIN quarantine USING (data_kind, site, encounter_id) WHERE slice = :slice
+        FROM affected JOIN quarantine USING (data_kind, site, encounter_id)
+        WHERE {_IN_RANGE} AND quarantine.encounter_id {_BETWEEN}
     ),
     aged AS (
         SELECT occurrence.*, taken_on, first_value(delivered_at) OVER aging AS delivered_at,
@@ -98,9 +108,9 @@ _CHOOSE: Final = f"""
     FROM valid_row
     ORDER BY data_kind, site, encounter_id, delivered_at DESC, row_number DESC, row_hash
 """
-_REMOVE: Final = """
+_REMOVE: Final = f"""
     DELETE FROM diabetes_clean AS old USING affected
-    WHERE slice = :slice
+    WHERE {_IN_RANGE} AND old.encounter_id {_BETWEEN}
     AND old.data_kind = affected.data_kind AND old.site = affected.site AND old.encounter_id = affected.encounter_id
     AND NOT EXISTS (
         SELECT FROM chosen WHERE chosen.data_kind = old.data_kind AND chosen.site = old.site
@@ -110,7 +120,8 @@ _REMOVE: Final = """
 _INSERT: Final = f"""
     INSERT INTO diabetes_clean ({", ".join(_TARGET)})
     SELECT {", ".join(f"line.{name}" for name in _COPIED)}, {", ".join(f"chosen.{name}" for name in _CHOSEN)}
-    FROM chosen JOIN clean_row AS line USING (batch_id, place)
+    FROM chosen JOIN clean_row AS line USING (batch_id, place, data_kind, site, encounter_id)
+    WHERE line.data_kind = :data_kind AND line.site = :site AND line.encounter_id {_BETWEEN}
     ORDER BY line.data_kind, line.site, line.encounter_id
     ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
     SET cleaned_at = now(), {", ".join(f"{name} = excluded.{name}" for name in _TARGET if name not in _KEY)}
@@ -133,14 +144,14 @@ def publish(clean: Connection, batch_ids: Sequence[str]) -> tuple[int, int]:
     clean.run(_AFFECTED, ids=list(batch_ids), size=_SLICE)
     clean.run(_INDEX)
     clean.run("ANALYZE affected")
-    ((slices,),) = clean.run(_SLICES)
     removed = kept = 0
-    for number in range(slices):
-        clean.run(_CHOOSE, slice=number)
+    for number, kind, site, first, last in clean.run(_RANGES):
+        whole = {"data_kind": kind, "site": site, "first": first, "last": last}
+        clean.run(_CHOOSE, slice=number, **whole)
         clean.run("ANALYZE chosen")
-        clean.run(_REMOVE, slice=number)
+        clean.run(_REMOVE, slice=number, **whole)
         removed += clean.row_count
-        clean.run(_INSERT)
+        clean.run(_INSERT, **whole)
         kept += clean.row_count
         clean.run("DROP TABLE chosen")
     return removed, kept
