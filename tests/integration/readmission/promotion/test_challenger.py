@@ -28,6 +28,22 @@ pytestmark = MLFLOW_WARNINGS
 
 CHALLENGES = ChallengeSettings(shadow_requests=150, canary_share=0.2, label_due_days=30)
 
+# Each row is answered a little later than the one before it.
+PREDICTIONS = """
+    INSERT INTO prediction (log_id, request_id, position, answered_at, route, model_name, model_version, data_kind,
+        site, encounter_id, patient_key, inputs, p_early, p_late, p_none, other_version, other_p_early, other_p_late,
+        other_p_none, other_error, other_seconds)
+    SELECT id, id, 0, clock_timestamp(), '/predict', :name, :version, 'synthetic', 'default', encounter_id, id, inputs,
+        production[1], production[2], production[3], :other, challenger[1], challenger[2], challenger[3], :error, 0.0001
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS row (id text, encounter_id bigint, inputs jsonb, production float8[], challenger float8[])
+"""
+OUTCOMES = """
+    INSERT INTO outcome (site, encounter_id, readmitted, discharge_date, reported_at, request_id, position)
+    SELECT 'default', encounter_id, readmitted, '2020-01-01', now(), id, 0
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (id text, encounter_id bigint, readmitted text)
+"""
+
 type Probabilities = Sequence[float]
 
 
@@ -54,35 +70,29 @@ class Traffic:
         label: Callable[[int], str] | None = None,
     ) -> None:
         """Log `count` requests of new patients. The challenger said `forecast` of what Production said, or failed."""
-        tried = self.models.ledger[0]
-        for index in range(self._count, self._count + count):
-            production = _early(index)
-            other = None if error else forecast(production)
-            self.models.stores.clean.run(
-                "INSERT INTO prediction (log_id, request_id, position, answered_at, route, model_name, model_version,"
-                " data_kind, site, encounter_id, patient_key, inputs, p_early, p_late, p_none, other_version,"
-                " other_p_early, other_p_late, other_p_none, other_error, other_seconds)"
-                " VALUES (:id, :id, 0, now(), '/predict', :name, :version, 'synthetic', 'default', :number, :id,"
-                " CAST(:inputs AS jsonb), :a, :b, :c, :other, :d, :e, :f, :error, 0.0001)",
-                id=f"{self.models.settings.name}-{index}",
-                name=self.models.settings.name,
-                version=tried["previous_version"],
-                number=self._first + index,
-                inputs=json.dumps(inputs_of(_fields(index))),
-                **dict(zip("abc", production, strict=True)),
-                **dict(zip("def", other or [None] * 3, strict=True)),
-                other=tried["version"],
-                error=error,
-            )
-            if label:
-                self.models.stores.clean.run(
-                    "INSERT INTO outcome (site, encounter_id, readmitted, discharge_date, reported_at, request_id,"
-                    " position) VALUES ('default', :number, :label, '2020-01-01', now(), :id, 0)",
-                    number=self._first + index,
-                    label=label(index),
-                    id=f"{self.models.settings.name}-{index}",
-                )
+        rows = [
+            {
+                "id": f"{self.models.settings.name}-{index}",
+                "encounter_id": self._first + index,
+                "inputs": inputs_of(_fields(index)),
+                "production": _early(index),
+                "challenger": None if error else forecast(_early(index)),
+                "readmitted": label(index) if label else None,
+            }
+            for index in range(self._count, self._count + count)
+        ]
         self._count += count
+        tried = self.models.ledger[0]
+        self.models.stores.clean.run(
+            PREDICTIONS,
+            rows=json.dumps(rows),
+            name=self.models.settings.name,
+            version=tried["previous_version"],
+            other=tried["version"],
+            error=error,
+        )
+        if label:
+            self.models.stores.clean.run(OUTCOMES, rows=json.dumps(rows))
 
 
 def _fields(index: int) -> dict[str, Any]:
