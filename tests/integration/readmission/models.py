@@ -1,5 +1,6 @@
 """The train and promote steps, as the Lambda functions call them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,16 +40,18 @@ MLFLOW_WARNINGS: Final = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
+# The texts of a run that the promotion and the monitor read.
+ARTIFACTS: Final = (names.SCORER, names.REFERENCE, names.DATA_REPORT)
 # What promotion and serving read of a run's metrics. MLflow takes a second to log all metrics of a copy.
 _METRICS: Final = (names.VALIDATION_LOG_LOSS, names.SCORER_DIFFERENCE, *(f"test_{name}" for name in SCORES))
 
 
 @dataclass(frozen=True)
 class Training:
-    """The parts of a finished training run in MLflow that the promote step and serving use."""
+    """The parts of a finished training run in MLflow that the promote step, serving and the monitor use."""
 
     run: Run
-    scorer: str
+    artifacts: dict[str, str]
 
 
 # By family, kind of data and hash of the rows, which determine the model and its metrics.
@@ -83,8 +86,15 @@ class Models:
     def train(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
         return train({"execution": run, "data_kind": kind, "model": family}, self.stores.clean, self.settings)
 
-    def candidate(self, family: Family, run: str = "run", kind: DataKind = "synthetic") -> TrainResult:
-        """A new run like one of `train`, copied from a training that tests with the same rows share.
+    def candidate(
+        self,
+        family: Family,
+        run: str = "run",
+        kind: DataKind = "synthetic",
+        artifacts: Sequence[str] = (names.SCORER,),
+    ) -> TrainResult:
+        """A new run like one of `train`, with these of its `ARTIFACTS`, copied from a training that tests with the same
+        rows share.
 
         This saves time: the same rows train the same model, as the tests of the training step verify.
         """
@@ -93,7 +103,8 @@ class Models:
             self.trainings[rows] = self._training(*rows)
         training = self.trainings[rows]
         experiment = experiment_id(self.client, self.settings)
-        own = training_runs.copy(self.client, training.run, {names.SCORER: training.scorer}, experiment, run)
+        texts = {name: training.artifacts[name] for name in artifacts}
+        own = training_runs.copy(self.client, training.run, texts, experiment, run)
         return TrainResult(model=family, mlflow_run_id=own.run_id)
 
     def _training(self, family: Family, kind: DataKind, data_hash: str) -> Training:
@@ -101,8 +112,8 @@ class Models:
         settings = ModelSettings(self.settings.tracking_uri, f"shared_{kind}_{data_hash}")
         event = TrainEvent(execution="shared", data_kind=kind, model=family)
         run_id = train(event, self.stores.clean, settings)["mlflow_run_id"]
-        scorer = mlflow.artifacts.load_text(f"runs:/{run_id}/{names.SCORER}")
-        return Training(_reduced(self.client.get_run(run_id)), scorer)
+        texts = {name: mlflow.artifacts.load_text(f"runs:/{run_id}/{name}") for name in ARTIFACTS}
+        return Training(_reduced(self.client.get_run(run_id)), texts)
 
     def promote(
         self,

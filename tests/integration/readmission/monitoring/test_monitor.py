@@ -18,7 +18,7 @@ from readmission.settings import DatabaseSettings, MonitorLimits, MonitorSetting
 from readmission.storage import monitor_document
 
 from tests.integration.readmission.conftest import BUCKETS, Stores, changed, delivery_of
-from tests.integration.readmission.models import MLFLOW_WARNINGS, Models
+from tests.integration.readmission.models import ARTIFACTS, MLFLOW_WARNINGS, Models
 
 pytestmark = MLFLOW_WARNINGS
 
@@ -65,10 +65,17 @@ def deliver(models: Models, rows: Sequence[Sequence[str]], **request: Any) -> st
     return delivery_of(planned)
 
 
+def first_delivery(models: Models) -> str:
+    """The same in each test, so that they share what has learned from it."""
+    models.stores.load_once("first delivery of the monitor", lambda: deliver(models, TRAINED))
+    ((delivery,),) = models.stores.clean.run("SELECT delivery_id FROM delivery")
+    return str(delivery)
+
+
 def trained(models: Models) -> str:
     """A first delivery, and a version in Production that has learned from it."""
-    delivery = deliver(models, TRAINED)
-    models.promote(models.train("logistic_regression", kind="real"), kind="real")
+    delivery = first_delivery(models)
+    models.promote(models.candidate("logistic_regression", kind="real", artifacts=ARTIFACTS), kind="real")
     return delivery
 
 
@@ -149,7 +156,7 @@ def test_an_encounter_counts_in_the_delivery_that_brought_it_first_with_its_newe
 
 
 def test_a_version_of_an_earlier_release_has_no_drift_and_the_document_says_why(models: Models) -> None:
-    deliver(models, TRAINED)
+    first_delivery(models)
     # A copy with no other artifacts than the scorer.
     models.promote(models.candidate("logistic_regression", kind="real"), kind="real")
     deliver(models, SAME)
