@@ -1,22 +1,14 @@
 """The login to the pages in a browser, with a real issuer."""
 
-import os
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from infra.local.settings import ROOT
-from tests.leash import die_with_parent
+from tests import page_server
 from tests.oidc import Issuer, issuer
 from tests.platforms import free_ports
 
-START_SECONDS = 60
 PATIENCE_MILLISECONDS = 60_000
 CLIENT = "pages"
 
@@ -45,31 +37,9 @@ def pages(oidc: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
         'client_kwargs = { scope = "openid profile" }\n'
         'expose_tokens = ["access"]\n'
     )
-    command = [sys.executable, "-m", "streamlit", "run", "ui/app.py", "--server.port", str(port)]
-    command += ["--server.headless", "true", "--secrets.files", str(secrets)]
     variables = {"PAGES_LOGIN": "on", "API_URL": "http://127.0.0.1:1", "AWS_DEFAULT_REGION": "us-east-1"}
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | variables, stdout=log, stderr=log, preexec_fn=die_with_parent()
-        ) as process,
-    ):
-        try:
-            _wait_for(f"{url}/_stcore/health", folder / "log")
-            yield url
-        finally:
-            process.terminate()
-
-
-def _wait_for(url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+    with page_server.running(variables, folder / "log", "--secrets.files", str(secrets), port=port):
+        yield url
 
 
 @pytest.fixture
