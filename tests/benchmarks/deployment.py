@@ -37,7 +37,7 @@ def running(folder: Path, deployed: bool) -> Iterator[Platform]:
 
 
 def environment(platform: Platform, model_name: str) -> dict[str, str]:
-    """A function's environment variables, as the template sets them."""
+    """A function's environment variables, as the template sets them, but with one thread for each training."""
     return aws.environment(platform.settings) | {
         "DATABASE_SECRET": "readmission/database",
         "DATABASE_TLS": "disable",
