@@ -67,8 +67,8 @@ _RANGES: Final = """
     GROUP BY slice, data_kind, site ORDER BY slice, data_kind, site
 """
 _IN_RANGE: Final = "slice = :slice AND affected.data_kind = :data_kind AND affected.site = :site"
-# Follows from the joins. Said as well, because it lets Postgres read a part of the other table's index. Else it would
-# read the whole table for each slice.
+# The joins imply it. Only when it is written out does Postgres read a part of the other table's index, and not the
+# whole table for each slice.
 _BETWEEN: Final = "BETWEEN CAST(:first AS bigint) AND CAST(:last AS bigint)"
 # A batch is as old as the first accepted delivery that has it. Narrow rows are sorted, and only the chosen ones are
 # fetched whole.
