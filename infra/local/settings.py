@@ -126,6 +126,11 @@ class Settings:
         return self.directory / "stepfunctions"
 
     @property
+    def snapshot(self) -> Path:
+        """What was deployed, written by LocalStack, for the next one."""
+        return self.directory / "snapshot"
+
+    @property
     def mirror(self) -> Path:
         return self.directory / "s3"
 

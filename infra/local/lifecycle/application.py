@@ -1,6 +1,7 @@
 """Builds the application and deploys it to LocalStack, each only if something has changed since the last time."""
 
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -18,7 +19,7 @@ import yaml
 
 from infra.local import aws, environment, files, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import archives, parameters
+from infra.local.lifecycle import archives, parameters, snapshot
 from infra.local.lifecycle.repair import repair
 from infra.local.servers import prometheus, supervision
 from infra.local.settings import ROOT, Settings
@@ -65,11 +66,24 @@ def remember(settings: Settings) -> None:
         _mark(settings).unlink(missing_ok=True)
 
 
+def restore(settings: Settings) -> str:
+    """Puts the stack back into a new LocalStack if the previous one had it and a deployment would make the same.
+
+    Returns a summary. Raises NotRestored if LocalStack has to be replaced.
+    """
+    if not _mark(settings).exists():
+        return "nothing was deployed"
+    is_restored = snapshot.restore(settings, _key(settings, _fingerprint()))
+    return "restored" if is_restored else "no snapshot of these sources and parameters"
+
+
 def redeploy(settings: Settings) -> str:
-    """Deploys the stack again if the previous LocalStack had it. Returns a summary."""
+    """Deploys the stack again if the previous LocalStack had it and it has not been restored. Returns a summary."""
     if not _mark(settings).exists():
         return "nothing was deployed"
     built_from = _fingerprint()
+    if _is_deployed(settings, _tag(settings, built_from)):
+        return "already deployed"
     return f"{build(settings, built_from)}, {_deploy(settings, built_from)}"
 
 
@@ -97,10 +111,8 @@ def build(settings: Settings, built_from: str | None = None) -> str:
 
 
 def _deploy(settings: Settings, built_from: str) -> str:
-    given = parameters.digest(parameters.kept(settings))
-    wanted = ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), given)))
-    found = stack.find(settings)
-    if found and found.tags.get("build") == wanted:
+    wanted = _tag(settings, built_from)
+    if _is_deployed(settings, wanted):
         return "already deployed"
     options = ["--tags", f"build={wanted}"]
     repaired = repair(settings)
@@ -109,11 +121,35 @@ def _deploy(settings: Settings, built_from: str) -> str:
         # What the deployment that broke off has uploaded may be incomplete, but has the same name.
         options.append("--force-upload")
     unfinished.touch()
+    key = _key(settings, built_from)
     aws.client(settings, "s3").create_bucket(Bucket=UPLOADS)
     with _sam_configuration(settings) as file:
         _sam(settings, "deploy", "--config-file", str(file), *options)
     unfinished.unlink()
-    return "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
+    done = "deployed anew, because an earlier deployment had failed" if repaired else "deployed"
+    reason = snapshot.save(settings, key)
+    return f"{done}, but the next LocalStack must be deployed to again: {reason}" if reason else done
+
+
+def _tag(settings: Settings, built_from: str) -> str:
+    """What is deployed, in short: the stack has it as its tag."""
+    given = parameters.digest(parameters.kept(settings))
+    return ".".join(filter(None, (built_from[:24], str(settings.mlflow_port), given)))
+
+
+def _is_deployed(settings: Settings, wanted: str) -> bool:
+    found = stack.find(settings)
+    return found is not None and found.tags.get("build") == wanted
+
+
+def _key(settings: Settings, built_from: str) -> str:
+    """Of all that a deployment depends on: sources, parameters with secrets, and where LocalStack is."""
+    made_of = {
+        "sources": built_from,
+        "parameters": dict(sorted(_parameters(settings).items())),
+        "port": settings.localstack_port,
+    }
+    return sha256(json.dumps(made_of).encode()).hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from readmission.storage import access
 
 from infra.local import aws, files, stack
 from infra.local.errors import LocalError
-from infra.local.lifecycle import application, down, ports
+from infra.local.lifecycle import application, down, ports, snapshot
 from infra.local.lifecycle.lock import only_one
 from infra.local.lifecycle.repair import CannotDelete
 from infra.local.servers import mirror, postgres, processes, programs, prometheus, ready, supervision
@@ -61,9 +61,10 @@ def make_artifact_bucket(settings: Settings) -> str:
 # How a new LocalStack is filled, in this order: the step's name, what it is doing, and the function, which returns a
 # summary. The mirror starts after them. If one fails, the next `up` repeats them all.
 AFTER_LOCALSTACK: list[tuple[str, str, Callable[[Settings], str]]] = [
+    ("restore", "restoring the deployed application", application.restore),
     ("secrets", "storing the database logins in Secrets Manager", put_secrets),
     ("artifacts", "making MLflow's bucket", make_artifact_bucket),
-    ("stack", "restoring the deployed application", application.redeploy),
+    ("stack", "deploying what could not be restored", application.redeploy),
     ("s3", "restoring objects", mirror.restore),
 ]
 
@@ -207,7 +208,13 @@ def _start_localstack(settings: Settings) -> None:
     with step("localstack", _doing(settings, "localstack")) as outcome:
         _start(settings, "localstack")()
         outcome.text = f"ready on {settings.localstack_url}"
-    _fill_localstack(settings)
+    try:
+        _fill_localstack(settings)
+    except snapshot.NotRestored as error:
+        print(f"{error}\nLocalStack is started once more, to deploy to it.")
+        snapshot.forget(settings)
+        supervision.stop_program(settings, "localstack")
+        _start_localstack(settings)
 
 
 def _fill_localstack(settings: Settings) -> None:

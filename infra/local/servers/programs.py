@@ -75,6 +75,7 @@ def _localstack(settings: Settings) -> tuple[list[str], dict[str, str]]:
         "LAMBDA_PROCESS_RUNTIMES": str(LOCALSTACK / ".runtimes"),
         "CLOUDWATCH_DATABASE": str(settings.cloudwatch / "metrics.db"),
         "STEPFUNCTIONS_DATABASE": str(settings.stepfunctions / "executions.db"),
+        "SNAPSHOT_FOLDER": str(settings.snapshot),
         # What stands for the trainer's image, if the stack is deployed with training jobs.
         "TRAINING_JOB_COMMAND": shlex.join([sys.executable, "-m", "readmission.training.job"]),
     }

@@ -115,6 +115,13 @@ def restore_executions() -> None:
     persistence.install()
 
 
+@hooks.on_infra_start()
+def offer_snapshots() -> None:
+    from localstack_plugin.snapshot import routes
+
+    routes.install()
+
+
 @aws_provider()
 def sagemaker() -> Service:
     from localstack_plugin.sagemaker import service

@@ -1,9 +1,11 @@
-"""Building and deploying, with a `sam` and a LocalStack that only record how they were called."""
+"""Building, deploying and restoring, with a `sam` and a LocalStack that only record how they were called."""
 
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,19 +34,31 @@ class Sam:
 
 
 class LocalStack:
-    """Takes the place of boto3's client of S3."""
+    """Takes the place of boto3's client of S3, and of the snapshots."""
 
     def __init__(self) -> None:
         self.buckets: list[str] = []
+        self.key: str | None = None
+        """Of the snapshot that there is."""
+        self.refuses_to_save: str | None = None
 
     def create_bucket(self, Bucket: str) -> None:
         self.buckets.append(Bucket)
+
+    def save(self, _: settings.Settings, key: str) -> str | None:
+        self.key = None if self.refuses_to_save else key
+        return self.refuses_to_save
+
+    def restore(self, _: settings.Settings, key: str) -> bool:
+        return key == self.key
 
 
 @pytest.fixture
 def localstack(monkeypatch: pytest.MonkeyPatch) -> LocalStack:
     localstack = LocalStack()
     monkeypatch.setattr(application.aws, "client", lambda settings, service: localstack)
+    monkeypatch.setattr(application.snapshot, "save", localstack.save)
+    monkeypatch.setattr(application.snapshot, "restore", localstack.restore)
     return localstack
 
 
@@ -116,6 +130,62 @@ def test_sam_uploads_to_a_bucket_that_is_there_instead_of_making_one(
     application._deploy(loaded, "0" * 64)
     assert localstack.buckets == [sam.parameters["s3_bucket"]]
     assert "resolve_s3" not in sam.parameters  # sam refuses both together
+
+
+@pytest.fixture
+def deployed(loaded: settings.Settings, sam: Sam, monkeypatch: pytest.MonkeyPatch) -> settings.Settings:
+    """A platform whose stack has been deployed from sources with the digest "a"."""
+    monkeypatch.setattr(application, "_fingerprint", lambda: "a")
+    application._deploy(loaded, "a")
+    (loaded.directory / "deployed").touch()
+    return loaded
+
+
+def test_what_was_deployed_is_restored_without_deploying(deployed: settings.Settings) -> None:
+    assert application.restore(deployed) == "restored"
+
+
+@pytest.mark.parametrize("changed", ["sources", "parameters", "api-key", "patient-key", "port", "mlflow"])
+def test_after_a_change_it_is_not_restored_but_deployed(
+    deployed: settings.Settings, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = deployed
+    match changed:
+        case "sources":
+            monkeypatch.setattr(application, "_fingerprint", lambda: "b")
+        case "parameters":
+            parameters.keep(deployed, {"PredictionLog": "on"})
+        case "port":
+            now = replace(deployed, localstack_port=deployed.localstack_port + 1)
+        case "mlflow":
+            now = replace(deployed, mlflow_port=deployed.mlflow_port + 1)
+        case secret:
+            (deployed.secrets / secret).write_text("another one" * 4)
+    assert application.restore(now) == "no snapshot of these sources and parameters"
+
+
+def test_what_has_been_restored_is_not_deployed(
+    deployed: settings.Settings, sam: Sam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = sam.command[-1].removeprefix("build=")
+    monkeypatch.setattr(stack, "find", lambda settings: SimpleNamespace(tags={"build": tag}))
+    monkeypatch.setattr(application, "build", lambda *_: pytest.fail("builds"))
+    sam.command = []
+    assert application.redeploy(deployed) == "already deployed"
+    assert not sam.command
+
+
+def test_what_was_not_deployed_is_neither_restored_nor_deployed(loaded: settings.Settings, sam: Sam) -> None:
+    assert application.restore(loaded) == application.redeploy(loaded) == "nothing was deployed"
+    assert not sam.command
+
+
+def test_a_deployment_of_which_there_is_no_snapshot_says_so(
+    loaded: settings.Settings, sam: Sam, localstack: LocalStack
+) -> None:
+    localstack.refuses_to_save = "the stack has a topic"
+    done = "deployed, but the next LocalStack must be deployed to again: the stack has a topic"
+    assert application._deploy(loaded, "a") == done
 
 
 def test_sam_reaches_the_local_platform_whatever_the_callers_environment(

@@ -6,6 +6,7 @@ that request takes a quarter of what LocalStack computes for a request to an API
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 from uuid import uuid4
 
 from botocore.exceptions import ClientError
@@ -13,7 +14,6 @@ from localstack.aws.api import ServiceException
 from localstack.aws.api.lambda_ import InvocationType
 from localstack.services.apigateway.next_gen.execute_api.integrations.aws import RestApiAwsProxyIntegration
 from localstack.services.lambda_.api_utils import function_locators_from_arn
-from localstack.services.lambda_.invocation.lambda_service import LambdaService
 from localstack.services.plugins import SERVICE_PLUGINS
 
 
@@ -28,7 +28,7 @@ def call_lambda(
     if credentials or not (name and account and region):
         return original(function_arn, event, source_arn, credentials)
     try:
-        result = _lambda_service().invoke(
+        result = _lambda().lambda_service.invoke(
             function_name=name,
             qualifier=qualifier,
             region=region,
@@ -52,7 +52,6 @@ def install() -> None:
 
 
 @cache
-def _lambda_service() -> LambdaService:
-    """Starts Lambda, if nothing has used it yet."""
-    service: LambdaService = SERVICE_PLUGINS.require("lambda")._provider.lambda_service
-    return service
+def _lambda() -> Any:
+    """The provider, which this starts if nothing has used it yet. Its `lambda_service` changes with a restoration."""
+    return SERVICE_PLUGINS.require("lambda")._provider

@@ -3,7 +3,8 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,24 +38,45 @@ class CodeStore:
         self._folder = folder
         self._lock = Lock()
         self._versions: dict[object, Folders] = {}
+        self._deferred: dict[object, tuple[Archive, Sequence[Archive]]] = {}
+        self._defers = False
 
-    def prepare(self, version: object, code: Archive, layers: Sequence[Archive]) -> Folders:
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """Meanwhile, `prepare` leaves the work to the first use of a version: its archives are known to be good."""
+        self._defers = True
+        try:
+            yield
+        finally:
+            self._defers = False
+
+    def prepare(self, version: object, code: Archive, layers: Sequence[Archive]) -> None:
         """Unzip the files that `version` (any key) lacks; later layers overwrite earlier ones."""
         with self._lock:
-            folders = Folders(
-                task_root=self._unzipped("code", [code]),
-                opt=self._unzipped("layers", layers),
-            )
-            self._versions[version] = folders
-            return folders
+            if self._defers:
+                self._deferred[version] = code, layers
+            else:
+                self._prepare(version, code, layers)
+
+    def _prepare(self, version: object, code: Archive, layers: Sequence[Archive]) -> None:
+        self._versions[version] = Folders(
+            task_root=self._unzipped("code", [code]),
+            opt=self._unzipped("layers", layers),
+        )
 
     def folders(self, version: object) -> Folders:
         """Folders of a prepared version; raises KeyError for any other."""
+        if version not in self._versions:
+            with self._lock:
+                if archives := self._deferred.get(version):
+                    self._prepare(version, *archives)
+                    self._deferred.pop(version)
         return self._versions[version]
 
     def release(self, version: object) -> None:
         """Remove the folders that only this version used; does nothing for an unprepared version."""
         with self._lock:
+            self._deferred.pop(version, None)
             folders = self._versions.pop(version, None)
             if folders:
                 for path in {folders.task_root, folders.opt} - set(_paths(self._versions.values())):
