@@ -54,7 +54,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
-        code_store().release(_key(function_version))
+        # When LocalStack stops, the watchdog removes the folders of all versions at once.
+        if not infra_stopping.is_set():
+            code_store().release(_key(function_version))
 
     def start(self, env_vars: dict[str, str]) -> None:
         tmp = working_folder().environment(self.id)
