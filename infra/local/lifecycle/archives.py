@@ -1,7 +1,9 @@
 """Packs the folders of a build into archives, so that `sam deploy` uploads them as they are."""
 
+import os
 import shutil
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +22,17 @@ def pack(build: Path) -> None:
     """
     template = build / TEMPLATE
     content = yaml.safe_load(template.read_text())
-    for resource in content["Resources"].values():
-        properties = resource.get("Properties", {})
-        for name in _FOLDERS:
-            if isinstance(folder := properties.get(name), str) and (build / folder).is_dir():
-                properties[name] = _archive(build / folder).name
+    places = [
+        (properties, name, build / folder)
+        for properties in (resource.get("Properties", {}) for resource in content["Resources"].values())
+        for name in _FOLDERS
+        if isinstance(folder := properties.get(name), str) and (build / folder).is_dir()
+    ]
+    folders = {folder for _, _, folder in places}  # functions may share one
+    with ThreadPoolExecutor(os.process_cpu_count()) as pool:  # Python's lock is free while zlib compresses
+        archives = dict(zip(folders, pool.map(_archive, folders), strict=True))
+    for properties, name, folder in places:
+        properties[name] = archives[folder].name
     template.write_text(yaml.safe_dump(content, sort_keys=False, width=1000))
 
 
