@@ -33,12 +33,12 @@ class Routes:
         """The key of what this LocalStack was filled with."""
         self._is_spoilt = False
 
-    @route("/_localstack/snapshot/save", methods=["POST"])  # type: ignore[untyped-decorator]
+    @route("/_localstack/snapshot/save", methods=["POST"])
     def save(self, request: Request) -> Response:
         with self._lock:
             return _answer(snapshot.save, self._folder, request.json["key"])
 
-    @route("/_localstack/snapshot/restore", methods=["POST"])  # type: ignore[untyped-decorator]
+    @route("/_localstack/snapshot/restore", methods=["POST"])
     def restore(self, request: Request) -> Response:
         """Repeated, because the caller was interrupted, it waits for the first restoration and has its outcome."""
         key = request.json["key"]
