@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 import altair as alt
@@ -13,6 +14,9 @@ _SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, GREY)
 _LABEL: Final[dict[str, Any]] = {"fontSize": 13, "color": "#1D2A35"}
 _BAR: Final[dict[str, Any]] = {"cornerRadiusEnd": 3, "height": {"band": 0.68}}
 _SHORT_LABEL: Final = 16  # characters
+# Pixels; Streamlit's legends have this much room between their rows.
+_PLOT_HEIGHT: Final = 220
+_LEGEND_ROW_HEIGHT: Final = 30
 _ZERO: Final = alt.Axis(values=[0], labels=False, ticks=False, domain=False, grid=True, gridColor=GREY)
 # Vega writes numbers as in US English by default.
 _NUMBERS: Final[Mapping[str, dict[str, Any]]] = {
@@ -109,6 +113,10 @@ def over_time(
     `color`.
     """
     labels = list(dict.fromkeys(row["label"] for row in rows))
+    # Two long labels do not fit next to each other on a phone.
+    columns = 2 if max(map(len, labels)) <= _SHORT_LABEL else 1
+    # Streamlit draws the legend within the height of the chart.
+    height = _PLOT_HEIGHT + _LEGEND_ROW_HEIGHT * ceil(len(labels) / columns)
     color = alt.Color(
         "label:N",
         title=None,
@@ -116,9 +124,9 @@ def over_time(
         scale=alt.Scale(domain=labels, range=_colors(rows)),
         legend=alt.Legend(
             orient="top",
-            # Two long labels do not fit next to each other on a phone.
-            columns=2 if max(map(len, labels)) <= _SHORT_LABEL else 1,
+            columns=columns,
             labelFontSize=13,
+            labelLimit=280,
             symbolType="square" if stacked else "circle",
         ),
     )
@@ -136,11 +144,11 @@ def over_time(
     if stacked:
         rectangles = base.mark_rect(stroke="white", strokeWidth=0.5)
         counts = rectangles.encode(x2="end:T", y=alt.Y("low:Q", title=y, axis=numbers), y2="high:Q")
-        chart: Chart = counts.properties(height=250)
+        chart: Chart = counts.properties(height=height)
         return chart
     line = base.encode(y=alt.Y("value:Q", title=y, axis=numbers))
     points = line.mark_point(size=30, filled=True).encode(shape=alt.Shape("label:N", sort=labels, legend=None))
-    lines: Chart = (line.mark_line(strokeWidth=2) + points).properties(height=250)
+    lines: Chart = (line.mark_line(strokeWidth=2) + points).properties(height=height)
     return lines
 
 

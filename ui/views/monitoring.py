@@ -69,10 +69,18 @@ def _figures(t: Texts, found: Measurements) -> None:
     columns[0].metric(t("monitoring.requests"), t.number(requests), border=True)
     columns[1].metric(t("monitoring.errors"), _share(t, failed, requests), border=True)
     columns[2].metric(t("monitoring.refused"), _share(t, refused, requests), border=True)
-    latest = f"{t.number(1000 * median[-1], 1)} ms" if median else DASH
+    latest = _latency(t, median[-1]) if median else DASH
     columns[3].metric(t("monitoring.median"), latest, border=True, help=t("monitoring.help.median"))
     share = _share(t, quarantined, rows + quarantined)
     columns[4].metric(t("monitoring.quarantine"), share, border=True, help=t("monitoring.help.quarantine"))
+
+
+def _latency(t: Texts, seconds: float) -> str:
+    """Short enough for a fifth of the page."""
+    milliseconds = round(1000 * seconds, 1)
+    if milliseconds >= 1000:
+        return t.seconds(seconds)
+    return f"{t.number(milliseconds, 1 if milliseconds < 100 else 0)} ms"
 
 
 def _of_route(t: Texts, label: str) -> str:

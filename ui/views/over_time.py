@@ -18,6 +18,7 @@ from ui.views import decisions, deliveries, drift, page
 
 _WINDOWS_SHOWN: Final = 18  # the newest
 _DECISIONS_SHOWN: Final = 20
+_SUBJECTS_SHOWN: Final = 10  # of one kind of alert; a delivery may differ in every input
 _SHARES: Final = frozenset({"top_decile_precision"})
 
 
@@ -98,7 +99,9 @@ def _newest_alerts(t: Texts, window: Window) -> None:
     for alert in window.alerts:
         by_code[alert.code].append(alert)
     for code, alerts in by_code.items():
-        subjects = ", ".join(_measured(t, alert) for alert in alerts)
+        shown = ", ".join(_measured(t, alert) for alert in alerts[:_SUBJECTS_SHOWN])
+        more = len(alerts) - _SUBJECTS_SHOWN
+        subjects = t("over_time.and_more", subjects=shown, count=t.number(more)) if more > 0 else shown
         what = f"**{_named(t, code)}** · {_title(t, window)}\n\n{subjects}"
         st.warning(f"{what}\n\n{_what_to_do(t, alerts[0])}", icon=":material/warning:")
 

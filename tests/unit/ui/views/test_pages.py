@@ -37,7 +37,7 @@ from tests.unit.ui.fakes import (
 )
 from ui.services import aws
 from ui.texts import Texts
-from ui.views import roll_back
+from ui.views import monitoring, roll_back
 
 LANGUAGES = ("en", "es")
 
@@ -946,6 +946,19 @@ def test_alerts_of_the_newest_period_say_what_is_beyond_its_limit_and_what_to_do
     assert app.expander[0].label.endswith("(4)") and t("over_time.no_alerts") not in said(app)
 
 
+@pytest.mark.parametrize(("language", "rest"), [("en", "and 3 more"), ("es", "y 3 más")])
+@pytest.mark.usefixtures("fakes")
+def test_of_many_alerts_of_one_kind_the_first_ten_are_named_and_the_others_counted(
+    gateway: Gateway, language: str, rest: str
+) -> None:
+    gateway.monitored = monitored.document(deliveries=5)
+    alerts = gateway.monitored["windows"][-1]["alerts"]
+    drift = next(one for one in alerts if one["code"] == "input_drift")
+    alerts[:] = [drift | {"subject": f"input_{number:02}"} for number in range(13)]
+    (shown,) = (one.value for one in page_of("over_time", language).warning)
+    assert "input_09" in shown and "input_10" not in shown and rest in shown
+
+
 @pytest.mark.usefixtures("gateway", "fakes")
 def test_alerts_of_earlier_periods_are_kept_in_a_table() -> None:
     app = page_of("over_time")
@@ -1179,6 +1192,14 @@ def test_the_spanish_page_explains_the_error_beside_the_english_message(fakes: F
 
 
 # ---------------------------------------------------------------- monitoring
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0008, "0.8 ms"), (0.09994, "99.9 ms"), (0.1, "100 ms"), (0.9994, "999 ms"), (1.26, "1.3 s")],
+)
+def test_a_latency_has_at_most_as_many_characters_as_there_is_room_for(seconds: float, shown: str) -> None:
+    assert monitoring._latency(Texts("en"), seconds) == shown
+
+
 @pytest.mark.usefixtures("gateway")
 def test_metrics_are_shown_with_a_table_for_each_chart(fakes: Fakes) -> None:
     predict = (("service", "predict"), ("route", "/predict"))
