@@ -38,6 +38,14 @@ if does in ("fail", "first fails"):
         time.sleep(0.02)
     (pathlib.Path(os.environ["TRAINING_OUTPUT"]) / "failure").write_text("NoTrainingData: there are no rows\\n")
     sys.exit(1)
+if does == "second fails":
+    (pathlib.Path(os.environ["TRAINING_OUTPUT"]) / "failure").write_text("NoTrainingData: there are no rows\\n")
+    if host.endswith(".1"):
+        seen.with_name("written").touch()
+        time.sleep(600)
+    while not seen.with_name("written").exists():
+        time.sleep(0.02)
+    sys.exit(1)
 if does == "exit":
     sys.exit(3)
 """
@@ -141,6 +149,13 @@ def test_a_job_whose_hosts_all_succeed_is_completed(start: Start, log: Log) -> N
 def test_a_failure_has_what_the_container_wrote_and_its_exit_code(start: Start) -> None:
     found = ended(start("fail"))
     assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Failed", "Failed")
+    assert found["FailureReason"] == "AlgorithmError: NoTrainingData: there are no rows, exit code: 1"
+
+
+def test_of_two_containers_that_name_the_failure_the_exit_code_is_that_of_the_one_that_ended_by_itself(
+    start: Start,
+) -> None:
+    found = ended(start("second fails", instances=2))
     assert found["FailureReason"] == "AlgorithmError: NoTrainingData: there are no rows, exit code: 1"
 
 

@@ -183,9 +183,13 @@ class Job:
             time.sleep(_POLL_SECONDS)
 
     def _reason(self, codes: Sequence[int | None]) -> str:
-        """What a machine says that failed; of several, the first that says something. `codes`: of those that ended."""
+        """What a machine says that failed; `codes` are of those that ended by themselves, which come first.
+
+        The others got SIGTERM then, which may have changed the code of one that was about to end.
+        """
         failed = [(host, code) for host, code in zip(self._hosts, codes, strict=True) if code]
-        said = [(host, host.exit_code) for host in self._hosts if host.failure and host.exit_code]
+        later = [(host, host.exit_code) for host in self._hosts if host.exit_code]
+        said = [(host, code) for host, code in (*failed, *later) if host.failure]
         host, code = (said or failed)[0]
         return f"AlgorithmError: {host.failure}, exit code: {code}"
 
