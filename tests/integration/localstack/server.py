@@ -25,6 +25,12 @@ PROJECT = Path(__file__).parents[3] / "infra" / "localstack"
 REGION = "eu-west-1"
 ROLE = "arn:aws:iam::000000000000:role/lambda"
 HOST_SECRET = "HOST_SECRET_OF_THE_TEST"
+# SIGUSR1 writes what each thread is doing to the log.
+_MAIN = """
+import faulthandler, runpy, signal
+faulthandler.register(signal.SIGUSR1)
+runpy.run_module("localstack.runtime.main", run_name="__main__")
+"""
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Server:
             (folder / name).mkdir(parents=True)
         with (folder / "localstack.log").open("wb") as log:
             process = subprocess.Popen(
-                [python, "-m", "localstack.runtime.main"],
+                [python, "-c", _MAIN],
                 cwd=folder,
                 env={
                     "PATH": os.environ["PATH"],
@@ -104,8 +110,10 @@ class Server:
         try:
             self.process.wait(timeout=120)
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(2)
             self.kill()
-            raise
+            pytest.fail(f"LocalStack did not stop:\n{self.log[-20_000:]}")
 
     def kill(self) -> None:
         self.process.kill()
