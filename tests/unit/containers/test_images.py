@@ -130,7 +130,7 @@ def test_files_that_compose_mounts_exist() -> None:
 def test_localstack_has_the_settings_of_the_local_platform(tmp_path: Path) -> None:
     _, wanted = PROGRAMS["localstack"](settings.load({"LOCAL_DIR": str(tmp_path)}))
     image = dict(re.findall(r"(?:^ENV |^    )(\w+)=(\S+)", stage("localstack"), re.MULTILINE))
-    # There is no trainer in the image, and nobody restarts its LocalStack with the stack that it had.
+    # The image has no trainer, and its LocalStack keeps no snapshot.
     del wanted["TRAINING_JOB_COMMAND"], wanted["SNAPSHOT_FOLDER"]
     assert wanted.keys() <= image.keys()
     same = {name for name in wanted if image[name] == wanted[name]}

@@ -235,10 +235,10 @@ class Deployment:
             return error.code, ""
 
     def described(self) -> dict[str, Any]:
-        """All that the services tell of the stack's resources."""
+        """The stack's resources, as the services describe them."""
         client = self.server.client
         api = self.output("ApiId")
-        told = {
+        answers = {
             "stack": client("cloudformation").describe_stacks(StackName="kept"),
             "resources": client("cloudformation").describe_stack_resources(StackName="kept"),
             "functions": client("lambda").list_functions(FunctionVersion="ALL"),
@@ -260,7 +260,7 @@ class Deployment:
             "role": client("iam").get_role(RoleName="role"),
             "alarm": client("cloudwatch").describe_alarms(AlarmNames=["alarm"]),
         }
-        return {name: _plain(one) for name, one in told.items()}
+        return {name: _plain(one) for name, one in answers.items()}
 
     def executions(self) -> list[str]:
         arn = f"arn:aws:states:{REGION}:000000000000:stateMachine:machine"
@@ -292,9 +292,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Saved:
-    """What the first LocalStack told, and what it did after its snapshot."""
+    """The resources of the first LocalStack, as its services described them right after its snapshot."""
 
-    told: dict[str, Any]
+    described: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +325,7 @@ def restored(saved: Saved, folder: Path) -> Iterator[Deployment]:
 
 
 def test_all_resources_are_as_they_were(saved: Saved, restored: Deployment) -> None:
-    assert restored.described() == saved.told
+    assert restored.described() == saved.described
 
 
 def test_the_api_answers_at_the_same_address_with_the_same_key_and_code(restored: Deployment) -> None:

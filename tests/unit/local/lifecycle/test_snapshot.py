@@ -62,6 +62,11 @@ def test_neither_is_one_that_does_not_answer(tmp_path: Path) -> None:
         snapshot.restore(settings.load({"LOCAL_DIR": str(tmp_path), "LOCALSTACK_PORT": "9"}), "key")
 
 
+def test_a_deployment_whose_snapshot_gets_no_answer_says_so_and_does_not_fail(tmp_path: Path) -> None:
+    reason = snapshot.save(settings.load({"LOCAL_DIR": str(tmp_path), "LOCALSTACK_PORT": "9"}), "key")
+    assert reason and "refused" in reason
+
+
 def test_servers_of_others_keep_no_snapshots(tmp_path: Path) -> None:
     database = {"DATABASE_HOST": "localhost", "DATABASE_USER": "a", "DATABASE_PASSWORD": "b"}
     loaded = settings.load({"LOCAL_DIR": str(tmp_path), "SERVERS": "external", "LOCALSTACK_PORT": "9", **database})
